@@ -1,0 +1,29 @@
+"""Errors that are the caller's to mend: each message is one line saying what is wrong, where, and what to do.
+
+The command line prints the message of a `PixelwordError` and exits with 2; anything else is a bug and keeps its traceback.
+"""
+
+from __future__ import annotations
+
+
+class PixelwordError(ValueError):
+    """Base of every error a user can mend. The message is one line."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(" ".join(str(message).split()))
+
+
+class MediaError(PixelwordError):
+    """A picture or a video that cannot be used."""
+
+
+class CheckpointError(PixelwordError):
+    """A checkpoint, configuration or tokenizer that cannot be used."""
+
+
+class InputError(PixelwordError):
+    """Anything else the caller passed: messages, options, lengths."""
+
+
+class RecipeError(PixelwordError):
+    """A training recipe that does not say something that can be run."""

@@ -1,0 +1,84 @@
+"""Fetching http(s) URLs without reaching into private networks.
+
+A host is resolved once, every address it has must be global, and the checked address itself is dialled, so neither a
+redirect nor a second look-up of the name can lead somewhere else. No proxy, no cookies, no credentials.
+"""
+
+from __future__ import annotations
+
+import http.client
+import ipaddress
+import socket
+import ssl
+from urllib.parse import urljoin, urlsplit
+
+from ..errors import MediaError
+from .limits import Limits
+
+REDIRECTS = (301, 302, 303, 307, 308)
+CHUNK = 1 << 16
+
+
+def fetch_url(url: str, limits: Limits) -> bytes:
+    """The body behind `url`, at most `limits.max_bytes`. Raises `MediaError` naming the URL."""
+    here = url
+    for _ in range(limits.max_redirects + 1):
+        try:
+            body, moved = _get(here, limits)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            if isinstance(error, MediaError):
+                raise
+            raise MediaError(f"{url}: cannot be fetched ({error}); download it and give the file") from error
+        if moved is None:
+            return body
+        here = urljoin(here, moved)
+    raise MediaError(f"{url}: redirected more than {limits.max_redirects} times; give the final address")
+
+
+def global_address(host: str, port: int) -> str:
+    """An address of `host`, all of whose addresses are global. Raises `MediaError`."""
+    try:
+        found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError) as error:
+        raise MediaError(f"{host}: no such host ({error}); check the URL") from error
+    for address in found:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+        inner = getattr(parsed, "ipv4_mapped", None) or getattr(parsed, "sixtofour", None) or parsed
+        if not (parsed.is_global and inner.is_global) or parsed.is_multicast:
+            raise MediaError(f"{host}: not a public address; only public hosts are fetched")
+    return sorted(found)[0]
+
+
+def _get(url: str, limits: Limits) -> tuple[bytes, str | None]:
+    """One hop: (body, None) or (b"", where it moved to)."""
+    parts = urlsplit(url)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise MediaError(f"{url}: only http and https addresses are fetched")
+    port = parts.port or (443 if parts.scheme == "https" else 80)
+    address = global_address(parts.hostname, port)
+    connection = http.client.HTTPConnection(parts.hostname, port, timeout=limits.url_timeout)
+    sock = socket.create_connection((address, port), timeout=limits.url_timeout)
+    try:
+        if parts.scheme == "https":
+            sock = ssl.create_default_context().wrap_socket(sock, server_hostname=parts.hostname)
+        connection.sock = sock  # already connected to the checked address: the name is not looked up again
+        target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+        connection.request("GET", target, headers={"User-Agent": "pixelword", "Accept": "image/*,video/*"})
+        response = connection.getresponse()
+        if response.status in REDIRECTS and response.headers.get("Location"):
+            return b"", response.headers["Location"]
+        if response.status != 200:
+            raise MediaError(f"{url}: the server answered {response.status} {response.reason}; check the address")
+        return _read_capped(response, url, limits), None
+    finally:
+        connection.close()
+        sock.close()
+
+
+def _read_capped(response: http.client.HTTPResponse, url: str, limits: Limits) -> bytes:
+    body = bytearray()
+    while chunk := response.read(CHUNK):
+        body += chunk
+        if len(body) > limits.max_bytes:
+            raise MediaError(f"{url}: more than the limit of {limits.max_bytes:,} bytes; give something smaller")
+    return bytes(body)

@@ -1,0 +1,76 @@
+"""The tokenizer and the settings of a processor from a folder or a hub name; nothing from there is ever run."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from transformers import AutoTokenizer
+from transformers.utils import cached_file
+
+from ..errors import CheckpointError
+
+HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder", "proxies")
+IMAGE_SETTINGS = ("min_pixels", "max_pixels", "patch_size", "merge_size", "image_mean", "image_std")
+PROCESSOR_SETTINGS = ("video_fps", "video_max_frames", "frame_max_pixels")
+
+
+def load(name: str | os.PathLike[str], **kwargs: Any) -> tuple[Any, dict[str, Any]]:
+    """(tokenizer, settings) of a checkpoint; settings["image_processor"] holds the image processor's.
+
+    `kwargs` may hold hub options and any setting, which then wins over the checkpoint's. Raises `CheckpointError`.
+    """
+    hub = {key: kwargs[key] for key in HUB_OPTIONS if kwargs.get(key) is not None}
+    if os.path.sep in str(name) and not os.path.isdir(name):
+        raise CheckpointError(f"{name}: no such folder; give a checkpoint's folder")
+    settings = _settings(name, hub)
+    settings["image_processor"].update({key: kwargs[key] for key in IMAGE_SETTINGS if key in kwargs})
+    settings.update({key: kwargs[key] for key in PROCESSOR_SETTINGS if key in kwargs})
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub)
+    except Exception as error:  # the loaders raise a dozen types; all mean that the tokenizer's files are unusable
+        raise CheckpointError(f"{name}: its tokenizer cannot be loaded ({error}); put tokenizer.json there") from error
+    return tokenizer, settings
+
+
+def _settings(name: str | os.PathLike[str], hub: dict[str, Any]) -> dict[str, Any]:
+    """What `save_pretrained` wrote; failing that, the vision part of the model's config.json."""
+    saved = _json(name, "processor_config.json", hub) or {}
+    image = saved.get("image_processor") or _json(name, "preprocessor_config.json", hub) or {}
+    if "min_pixels" in image:  # another family's preprocessor_config.json has none and says nothing about this model
+        found = {key: image[key] for key in IMAGE_SETTINGS if key in image}
+    else:
+        config = _json(name, "config.json", hub)
+        if config is None:
+            raise CheckpointError(f"{name}: no processor_config.json and no config.json; give a checkpoint's folder")
+        found = _from_model_config(config)
+    return {**{key: saved[key] for key in PROCESSOR_SETTINGS if key in saved}, "image_processor": found}
+
+
+def _from_model_config(config: dict[str, Any]) -> dict[str, Any]:
+    vision = config.get("vision_config") or {}
+    found = {key: vision[key] for key in ("min_pixels", "max_pixels", "patch_size") if vision.get(key) is not None}
+    ratio = vision.get("downsample_ratio") or config.get("downsample_ratio")
+    if isinstance(ratio, list):  # a stray comma in the released code made some settings one-element lists
+        ratio = ratio[0]
+    if ratio:
+        found["merge_size"] = round(1 / ratio)
+    return found
+
+
+def _json(name: str | os.PathLike[str], file: str, hub: dict[str, Any]) -> dict[str, Any] | None:
+    try:
+        path = cached_file(str(name), file, _raise_exceptions_for_missing_entries=False, **hub)
+    except OSError as error:
+        raise CheckpointError(f"{name}: cannot be opened ({error}); give a checkpoint's folder") from error
+    if path is None:
+        return None
+    try:
+        with open(path, encoding="utf-8") as text:
+            content = json.load(text)
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: not valid JSON ({error}); mend or delete the file") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path}: holds no JSON object; mend or delete the file")
+    return content

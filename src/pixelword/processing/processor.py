@@ -1,0 +1,372 @@
+"""NeoOVProcessor: conversations with pictures and videos -> what the model reads.
+
+`encode` is the one typed path (training, chat and serving all use it); `apply_chat_template` and `__call__` are the same
+path behind transformers' names.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers.image_processing_utils import BatchFeature
+from transformers.processing_utils import MultiModalData, ProcessorMixin
+
+from ..errors import InputError
+from . import pretrained
+from .conversation import (
+    CHAT_TEMPLATE,
+    IMAGE_PLACEHOLDER,
+    VIDEO_PLACEHOLDER,
+    Clip,
+    Control,
+    Encoded,
+    Picture,
+    Segment,
+    Words,
+    as_text,
+    expanded,
+    picture_text,
+    segments,
+    segments_from_prompt,
+)
+from .images import NeoOVImageProcessor, load_image, shared_max_pixels
+from .limits import Limits
+from .tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TextEncoder
+from .videos import FRAME_MAX_PIXELS, Video, frames_to_video, load_video
+
+IGNORED = -100
+TEXT, IMAGE, VIDEO = 0, 1, 2
+
+# Accepted because transformers' pipelines and trainers pass them, and true here whatever their value.
+HARMLESS = ("add_special_tokens", "return_mm_token_type_ids", "return_attention_mask", "do_sample_frames", "return_metadata")
+
+
+@dataclass(frozen=True)
+class MediaOptions:
+    """How the pictures and videos of one call are read; None means the processor's own setting."""
+
+    min_pixels: int | None = None
+    max_pixels: int | None = None
+    fps: float | None = None
+    max_frames: int | None = None
+    num_frames: int | None = None
+    limits: Limits = field(default_factory=Limits)
+    allow_urls: bool = False
+    allow_files: bool = True
+
+
+MEDIA_OPTIONS = tuple(one.name for one in fields(MediaOptions))
+
+
+class NeoOVProcessor(ProcessorMixin):
+    """Tokenizer + image processor + the chat and video formats.
+
+    video_fps, video_max_frames: sampling of videos that do not say otherwise; frame_max_pixels: pixels of one frame.
+    `image_token` ("<image>") and `video_token` ("<video>") are the placeholders of `__call__`'s text.
+    Raises `CheckpointError` when the tokenizer lacks a control token.
+    """
+
+    def __init__(
+        self,
+        image_processor: NeoOVImageProcessor | None = None,
+        tokenizer: Any = None,
+        chat_template: str | None = None,
+        video_fps: float = 1.0,
+        video_max_frames: int = 128,
+        frame_max_pixels: int = FRAME_MAX_PIXELS,
+    ) -> None:
+        super().__init__(image_processor or NeoOVImageProcessor(), tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
+        self.encoder = TextEncoder(tokenizer)
+        self.video_fps, self.video_max_frames = float(video_fps), int(video_max_frames)
+        self.frame_max_pixels = int(frame_max_pixels)
+        self.image_token, self.video_token = IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER
+        self.image_token_id = self.video_token_id = self.encoder.control[IMG_CONTEXT]
+
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> NeoOVProcessor:  # type: ignore[override]
+        """From a folder (or hub name) that `save_pretrained` wrote, or from a released checkpoint's config.json and tokenizer.
+
+        Never runs code from the checkpoint, whatever `trust_remote_code` says. Raises `CheckpointError`.
+        """
+        tokenizer, settings = pretrained.load(pretrained_model_name_or_path, **kwargs)
+        own = {name: settings[name] for name in ("video_fps", "video_max_frames", "frame_max_pixels") if name in settings}
+        return cls(NeoOVImageProcessor(**settings["image_processor"]), tokenizer, **own)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return ["input_ids", "attention_mask", "mm_token_type_ids", "pixel_values", "image_grid_hw"]
+
+    # The one typed path
+
+    def encode(
+        self,
+        messages: Sequence[Mapping[str, Any]],
+        add_generation_prompt: bool = False,
+        *,
+        continue_final_message: bool = False,
+        **media: Any,
+    ) -> Encoded:
+        """One conversation -> `Encoded`. `media`: the fields of `MediaOptions`. Raises `InputError` or `MediaError`."""
+        found = segments(
+            messages, add_generation_prompt=add_generation_prompt, continue_final_message=continue_final_message
+        )
+        return self._assemble(found, _media_options(media))
+
+    def batch(self, samples: Sequence[Encoded], *, with_labels: bool = False) -> BatchFeature:
+        """Left-padded tensors: input_ids, attention_mask, mm_token_type_ids (B, L), pixel_values (P, 768), image_grid_hw (n, 2).
+
+        Pictures of all samples follow each other in order; without any, the last two are left out.
+        """
+        if not samples:
+            raise InputError("a batch of no samples; give at least one")
+        return BatchFeature(self._padded(samples, max(map(len, samples)), with_labels))
+
+    def _assemble(self, found: Sequence[Segment], options: MediaOptions) -> Encoded:
+        clips = [self._video(one, options) for one in found if isinstance(one, Clip)]
+        flat = expanded(found, dict(enumerate(clips)))
+        pictures = sum(isinstance(one, Picture) and not one.frame for one in flat)
+        low, high = self.image_processor.budget(options.min_pixels, options.max_pixels)
+        share = shared_max_pixels(pictures, min_pixels=low, max_pixels=high)
+        ids: list[int] = []
+        labels: list[int] = []
+        kinds: list[int] = []
+        patches: list[np.ndarray] = []
+        grids: list[tuple[int, int]] = []
+        for segment in flat:
+            kind = TEXT
+            if isinstance(segment, Picture):
+                kind = VIDEO if segment.frame else IMAGE
+                cells, grid = self._picture(segment, low, share, options)
+                patches.append(cells)
+                grids.append(grid)
+                new = [self.image_token_id] * (len(cells) // self.image_processor.merge_size**2)
+                new = [self.encoder.control[IMG_START], *new, self.encoder.control[IMG_END]]
+                kinds += [TEXT, *[kind] * (len(new) - 2), TEXT]
+                labels += [IGNORED] * len(new)
+            else:
+                new, learn = self._words(segment)
+                kinds += [TEXT] * len(new)
+                labels += new if learn else [IGNORED] * len(new)
+            ids += new
+        width = 3 * self.image_processor.patch_size**2
+        return Encoded(
+            input_ids=torch.tensor(ids, dtype=torch.int64),
+            labels=torch.tensor(labels, dtype=torch.int64),
+            mm_token_type_ids=torch.tensor(kinds, dtype=torch.int64),
+            pixel_values=torch.from_numpy(np.concatenate(patches) if patches else np.zeros((0, width), np.float32)),
+            image_grid_hw=torch.tensor(grids, dtype=torch.int64).reshape(-1, 2),
+        )
+
+    def _words(self, segment: Segment) -> tuple[list[int], bool]:
+        """The ids of words or of a control token, and whether they are labels."""
+        if isinstance(segment, Control):
+            return [self.encoder.added[segment.token]], segment.learn
+        assert isinstance(segment, Words)
+        return (self.encoder.answer if segment.answer else self.encoder.text)(segment.text), segment.answer
+
+    def _picture(
+        self, picture: Picture, low: int, share: int, options: MediaOptions
+    ) -> tuple[np.ndarray, tuple[int, int]]:
+        image = load_image(
+            picture.source, limits=options.limits, allow_urls=options.allow_urls, allow_files=options.allow_files
+        )
+        high = min(share, self.frame_max_pixels) if picture.frame else share
+        return self.image_processor.prepare(image, min_pixels=min(low, high), max_pixels=high)
+
+    def _video(self, clip: Clip, options: MediaOptions) -> Video:
+        source = clip.source
+        if isinstance(source, Video):
+            return source
+        wanted = {key: getattr(options, key) for key in ("fps", "max_frames", "num_frames")}
+        wanted.update(clip.options)
+        if isinstance(source, (list, tuple)):
+            frames = [load_image(one, limits=options.limits, allow_files=options.allow_files) for one in source]
+            return frames_to_video(frames, wanted["fps"])
+        return load_video(
+            source,
+            fps=wanted["fps"] or self.video_fps,
+            max_frames=wanted["max_frames"] or self.video_max_frames,
+            num_frames=wanted["num_frames"],
+            limits=options.limits,
+            allow_urls=options.allow_urls,
+            allow_files=options.allow_files,
+        )
+
+    def _padded(self, samples: Sequence[Encoded], length: int, with_labels: bool) -> dict[str, torch.Tensor]:
+        size = (len(samples), length)
+        pad = self.tokenizer.pad_token_id
+        data = {
+            "input_ids": torch.full(size, self.encoder.control[TURN_END] if pad is None else pad, dtype=torch.int64),
+            "attention_mask": torch.zeros(size, dtype=torch.int64),
+            "mm_token_type_ids": torch.zeros(size, dtype=torch.int64),
+        }
+        if with_labels:
+            data["labels"] = torch.full(size, IGNORED, dtype=torch.int64)
+        for row, sample in enumerate(samples):
+            start = length - len(sample)
+            data["attention_mask"][row, start:] = 1
+            for name in data.keys() - {"attention_mask"}:
+                data[name][row, start:] = getattr(sample, name)
+        if any(len(sample.image_grid_hw) for sample in samples):
+            data["pixel_values"] = torch.cat([sample.pixel_values for sample in samples])
+            data["image_grid_hw"] = torch.cat([sample.image_grid_hw for sample in samples])
+        return data
+
+    # transformers' names for it
+
+    def apply_chat_template(  # type: ignore[override]
+        self,
+        conversation: Sequence[Any],
+        chat_template: str | None = None,
+        *,
+        add_generation_prompt: bool = False,
+        continue_final_message: bool = False,
+        tokenize: bool = False,
+        return_dict: bool = False,
+        return_tensors: str | None = None,
+        padding: bool | str = True,
+        processor_kwargs: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> Any:
+        """Messages, or a list of conversations, -> the prompt (tokenize=False), its ids, or everything the model reads.
+
+        Control tokens in anybody's words stay plain text, always. Raises `InputError` or `MediaError`.
+        """
+        if chat_template not in (None, self.chat_template):
+            raise InputError("this processor writes the model's own chat format; leave chat_template out")
+        options = {**kwargs, **(processor_kwargs or {})}
+        options.pop("sanitize_control_tokens", None)  # always so
+        is_batch = _is_batch(conversation)
+        flags = {"add_generation_prompt": add_generation_prompt, "continue_final_message": continue_final_message}
+        found = [segments(one, **flags) for one in (conversation if is_batch else [conversation])]
+        if not tokenize:
+            prompts = [as_text(one) for one in found]
+            return prompts if is_batch else prompts[0]
+        options = {"padding": padding, "return_tensors": "pt" if return_tensors == "auto" else return_tensors, **options}
+        data = self._features(found, options)
+        return data if return_dict else data["input_ids"]
+
+    def __call__(  # type: ignore[override]
+        self, images: Any = None, text: str | Sequence[str] | None = None, videos: Any = None, **kwargs: Any
+    ) -> BatchFeature:
+        """A trusted, already formatted prompt (or several) with `<image>` and `<video>` where `images` and `videos` stand.
+
+        For several prompts, `images` is a list a prompt, or one flat list in order. Conversations whose words are not to be
+        trusted go through `apply_chat_template` or `encode`.
+        """
+        if text is None:
+            raise InputError("no text was given; pass text=, or use image_processor for pictures alone")
+        prompts = [text] if isinstance(text, str) else list(text)
+        if not all(isinstance(prompt, str) for prompt in prompts):
+            raise InputError("text must be a string or a list of strings")
+        images_of = _dealt(images, [prompt.count(IMAGE_PLACEHOLDER) for prompt in prompts], "images", IMAGE_PLACEHOLDER)
+        videos_of = _dealt(videos, [prompt.count(VIDEO_PLACEHOLDER) for prompt in prompts], "videos", VIDEO_PLACEHOLDER)
+        added = self.encoder.added
+        found = [segments_from_prompt(*one, added) for one in zip(prompts, images_of, videos_of, strict=True)]
+        return self._features(found, {"padding": len(prompts) > 1, "return_tensors": None, **kwargs})
+
+    def _features(self, found: Sequence[Sequence[Segment]], options: Mapping[str, Any]) -> BatchFeature:
+        options = _flattened(options)
+        padding, tensors = options.pop("padding"), options.pop("return_tensors")
+        max_length = options.pop("max_length", None)
+        if options.pop("truncation", False):
+            raise InputError("truncation would cut pictures in two; shorten the conversation or lower max_pixels")
+        if options.pop("padding_side", "left") != "left":
+            raise InputError("this processor pads on the left, as generation needs; leave padding_side out")
+        media = _media_options(options)
+        samples = [self._assemble(one, media) for one in found]
+        longest = max(map(len, samples))
+        if padding in (False, None, "do_not_pad"):
+            if tensors is not None and any(len(sample) != longest for sample in samples):
+                raise InputError("conversations of different lengths cannot be one tensor; pass padding=True")
+            if tensors is None:
+                return _as_lists(self.batch(samples), [len(sample) for sample in samples])
+        length = max(longest, max_length or 0) if padding == "max_length" else longest
+        data = BatchFeature(self._padded(samples, length, with_labels=False))
+        if tensors is None:
+            return _as_lists(data, None)
+        return data if tensors == "pt" else data.convert_to_tensors(tensors)
+
+    def image_tokens(self, height: int, width: int, **budget: int | None) -> int:
+        """Visual tokens a picture of this size costs alone; two more stand around them. Nothing is decoded."""
+        return self.image_processor.image_tokens(height, width, **budget)
+
+    def _get_num_multimodal_tokens(
+        self, image_sizes: Sequence[Sequence[int]] | None = None, **budget: int | None
+    ) -> MultiModalData:
+        """For engines that plan ahead: visual tokens and patches of pictures of these (height, width), each alone."""
+        if image_sizes is None:
+            return MultiModalData()
+        tokens = [self.image_tokens(int(size[0]), int(size[1]), **budget) for size in image_sizes]
+        return MultiModalData(
+            num_image_tokens=tokens,
+            num_image_patches=[count * self.image_processor.merge_size**2 for count in tokens],
+        )
+
+    def replace_image_token(self, image_inputs: Mapping[str, Any], image_idx: int = 0, **unused: Any) -> str:
+        """The text that stands for picture `image_idx` of the image processor's output."""
+        rows, columns = (int(side) for side in image_inputs["image_grid_hw"][image_idx])
+        return picture_text(rows * columns // self.image_processor.merge_size**2)
+
+    def post_process_image_text_to_text(
+        self, generated_outputs: Any, skip_special_tokens: bool = True, **kwargs: Any
+    ) -> list[str]:
+        """Generated ids (B, L) or (L,) -> their words."""
+        ids = torch.as_tensor(generated_outputs)
+        return self.tokenizer.batch_decode(
+            ids[None] if ids.ndim == 1 else ids, skip_special_tokens=skip_special_tokens, **kwargs
+        )
+
+
+def _media_options(given: Mapping[str, Any]) -> MediaOptions:
+    unknown = sorted(set(given) - set(MEDIA_OPTIONS) - set(HARMLESS))
+    if unknown:
+        raise InputError(f"unknown option {', '.join(unknown)}; use {', '.join(MEDIA_OPTIONS)}")
+    return replace(
+        MediaOptions(), **{name: given[name] for name in MEDIA_OPTIONS if given.get(name) is not None}
+    )
+
+
+def _flattened(options: Mapping[str, Any]) -> dict[str, Any]:
+    """transformers lets options be grouped by modality: text_kwargs={...}, images_kwargs={...}."""
+    flat = {key: value for key, value in options.items() if not key.endswith("_kwargs")}
+    for key in ("common_kwargs", "text_kwargs", "images_kwargs", "videos_kwargs", "processor_kwargs"):
+        flat.update(options.get(key) or {})
+    return flat
+
+
+def _is_batch(conversation: Any) -> bool:
+    return bool(conversation) and isinstance(conversation, (list, tuple)) and isinstance(conversation[0], (list, tuple))
+
+
+def _dealt(media: Any, counts: Sequence[int], name: str, placeholder: str) -> list[list[Any]]:
+    """Media a prompt: given nested, or flat and dealt out in order by each prompt's placeholders."""
+    if media is None:
+        return [[] for _ in counts]
+    is_one = isinstance(media, (str, bytes, Image.Image, Video, np.ndarray, torch.Tensor)) or not isinstance(media, Sequence)
+    listed = [media] if is_one else list(media)
+    nested = bool(listed) and all(isinstance(one, (list, tuple)) for one in listed) and len(listed) == len(counts)
+    if nested and (name == "images" or [len(one) for one in listed] == list(counts)):
+        return [list(one) for one in listed]
+    if len(listed) != sum(counts):
+        raise InputError(f"the text has {sum(counts)} {placeholder} for {len(listed)} {name}; write one for each")
+    rest = iter(listed)
+    return [[next(rest) for _ in range(count)] for count in counts]
+
+
+def _as_lists(data: BatchFeature, lengths: Sequence[int] | None) -> BatchFeature:
+    """Ids as (unpadded, when `lengths` are given) lists, pictures as arrays: what `return_tensors=None` means."""
+    result: dict[str, Any] = {}
+    for name, tensor in data.items():
+        if name in ("pixel_values", "image_grid_hw"):
+            result[name] = tensor.numpy()
+        elif lengths is None:
+            result[name] = tensor.tolist()
+        else:
+            result[name] = [row[len(row) - length :] for row, length in zip(tensor.tolist(), lengths, strict=True)]
+    return BatchFeature(result)

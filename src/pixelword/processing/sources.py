@@ -1,0 +1,107 @@
+"""Where pictures and videos come from: paths, bytes, base64, data URLs and, only where the caller allows it, http(s)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from pathlib import Path
+from typing import Any
+
+from ..errors import MediaError
+from .fetch import fetch_url
+from .limits import Limits
+
+# Shorter strings without a file behind them are mistyped paths, not base64.
+SHORTEST_BASE64 = 64
+
+
+def describe(source: Any) -> str:
+    """A short name for messages: the path, the URL, or what kind of bytes it is."""
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        return f"{len(source)} bytes in memory"
+    if isinstance(source, (str, os.PathLike)):
+        text = os.fspath(source)
+        text = text if isinstance(text, str) else os.fsdecode(text)
+        if text.startswith("data:"):
+            return "data URL"
+        return text if len(text) <= 200 else f"{text[:40]}… ({len(text)} characters)"
+    return type(source).__name__
+
+
+def is_url(source: Any) -> bool:
+    return isinstance(source, str) and source[:8].lower().startswith(("http://", "https://"))
+
+
+def read_bytes(
+    source: Any, *, kind: str, limits: Limits, allow_urls: bool = False, allow_files: bool = True
+) -> bytes:
+    """The encoded bytes of a `kind` ("picture", "video"), never more than `limits.max_bytes`. Raises `MediaError`."""
+    name = describe(source)
+    if isinstance(source, (bytes, bytearray, memoryview)):
+        data = bytes(source)
+    elif is_url(source):
+        if not allow_urls:
+            raise MediaError(f"{name}: URLs are off here; download the {kind} and give the file, or pass allow_urls=True")
+        data = fetch_url(source, limits)
+    elif isinstance(source, str) and source.startswith("data:"):
+        data = _from_data_url(source, kind)
+    elif isinstance(source, (str, os.PathLike)):
+        inline = _from_base64(source) if isinstance(source, str) else None
+        data = inline if inline is not None else read_file(source, kind=kind, limits=limits, allow_files=allow_files)
+    else:
+        raise MediaError(f"a {name} is no {kind}; give a path, bytes, base64 text, or an already decoded {kind}")
+    if not data:
+        raise MediaError(f"{name}: the {kind} is empty; give a file that has something in it")
+    if len(data) > limits.max_bytes:
+        raise MediaError(f"{name}: {len(data):,} bytes are more than the limit of {limits.max_bytes:,}; shrink the {kind}")
+    return data
+
+
+def check_file(source: str | os.PathLike[str], *, kind: str, allow_files: bool) -> Path:
+    """The path of an existing, non-empty file. Raises `MediaError`."""
+    if not allow_files:
+        raise MediaError(f"{describe(source)}: files are not opened here; send the {kind} itself as a data URL")
+    path = Path(source)
+    try:
+        if path.is_dir():
+            raise MediaError(f"{path}: a folder, not a {kind}; give a file")
+        if not path.exists():
+            raise MediaError(f"{path}: no such file; check the path")
+        size = path.stat().st_size
+    except (OSError, ValueError) as error:  # ValueError also is MediaError: let that one through unchanged
+        if isinstance(error, MediaError):
+            raise
+        raise MediaError(f"{describe(source)}: cannot be opened ({error}); check the path") from error
+    if size == 0:
+        raise MediaError(f"{path}: the file is empty; give a {kind} that has something in it")
+    return path
+
+
+def read_file(source: str | os.PathLike[str], *, kind: str, limits: Limits, allow_files: bool) -> bytes:
+    path = check_file(source, kind=kind, allow_files=allow_files)
+    try:
+        with path.open("rb") as file:
+            return file.read(limits.max_bytes + 1)
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def _from_data_url(url: str, kind: str) -> bytes:
+    header, comma, body = url.partition(",")
+    if not comma or not header.endswith(";base64"):
+        raise MediaError(f"data URL: must look like data:<type>;base64,<data>; encode the {kind} as base64")
+    try:
+        return base64.b64decode(body, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise MediaError(f"data URL: not valid base64 ({error}); encode the {kind} again") from error
+
+
+def _from_base64(text: str) -> bytes | None:
+    """Bytes of bare base64 text, or None when the text is better read as a path."""
+    if len(text) < SHORTEST_BASE64 or len(text) < 4096 and os.path.exists(text):
+        return None
+    try:
+        return base64.b64decode("".join(text.split()), validate=True)
+    except (binascii.Error, ValueError):
+        return None
