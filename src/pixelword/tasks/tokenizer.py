@@ -5,7 +5,6 @@ Make it again with ``python -m pixelword.tasks.tokenizer OUT``: the same files c
 
 from __future__ import annotations
 
-import string
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -28,8 +27,8 @@ SPECIALS = (
     "<ref>", "</ref>", "<box>", "</box>", "<think>", "</think>",
 )  # fmt: skip
 # A role or an answer ends with its newline inside the word ("assistant\n" is one token), every digit stands alone,
-# and a video's times ("[00:01.00]:") are one piece.
-PIECES = r"\[[0-9]+:[0-9.:\-]+\]:?| ?\p{L}+\n?| ?\p{N}| ?[^\s\p{L}\p{N}]+\n?|\s+"
+# and a video's times ("[00:01.00]:", " [00:00-00:04]") are one piece.
+PIECES = r" ?\[[0-9]+:[0-9.:\-]+\]:?| ?\p{L}+\n?| ?\p{N}| ?[^\s\p{L}\p{N}]+\n?|\s+"
 _SAMPLES = 1500  # conversations drawn of each kind; enough that every wording comes up
 _SCAFFOLD = ("user\n", "assistant\n", "system\n", "\n")
 _VIDEO = (
@@ -51,7 +50,7 @@ def corpus() -> Iterator[str]:
                     yield text
             yield from _SCAFFOLD
     words = (*COLOURS, *SHAPES, *CELLS, "the first", "the second", "yes", "no", "up", "down")
-    for text in (_VIDEO, string.printable, *words, *(f" {word}" for word in words)):
+    for text in (_VIDEO, *words, *(f" {word}" for word in words)):
         yield from [text] * _SAMPLES
     for topic in topics():
         for wording in (*topic.wordings, *topic.held_out):
