@@ -1,0 +1,201 @@
+"""The configuration of a NEO-ov model, read from and written to the released `config.json`, and the known sizes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from transformers import PreTrainedConfig
+
+
+def _scalar(value: Any) -> Any:
+    """Unwrap the one-element lists that released configs hold where a number is meant (`"min_pixels": [65536]`)."""
+    if isinstance(value, (list, tuple)) and len(value) == 1:
+        return value[0]
+    return value
+
+
+class NeoOVVisionConfig(PreTrainedConfig):
+    """Patch embedding: pixels to visual tokens.
+
+    Args:
+        hidden_size: channels between the two convolutions; a multiple of 4, since the 2-D rotation turns pairs.
+        llm_hidden_size: width of a visual token, equal to `llm_config.hidden_size`.
+        patch_size: side of the first convolution's patch in pixels.
+        downsample_ratio: visual tokens per patch along one side; 0.5 makes one token of 2 x 2 patches.
+        rope_theta_vision: base of the rotation; 10000 where a released config leaves it out.
+        min_pixels, max_pixels: area that a picture is resized into.
+    """
+
+    model_type = "neo_vision"
+    base_config_key = "vision_config"
+
+    def __init__(
+        self,
+        hidden_size: int = 1024,
+        llm_hidden_size: int = 2048,
+        patch_size: int = 16,
+        downsample_ratio: float = 0.5,
+        num_channels: int = 3,
+        rope_theta_vision: float = 10000.0,
+        max_position_embeddings_vision: int = 10000,
+        min_pixels: int = 65536,
+        max_pixels: int = 4194304,
+        **kwargs: Any,
+    ) -> None:
+        self.hidden_size = _scalar(hidden_size)
+        self.llm_hidden_size = _scalar(llm_hidden_size)
+        self.patch_size = _scalar(patch_size)
+        self.downsample_ratio = _scalar(downsample_ratio)
+        self.num_channels = _scalar(num_channels)
+        self.rope_theta_vision = _scalar(rope_theta_vision)
+        self.max_position_embeddings_vision = _scalar(max_position_embeddings_vision)
+        self.min_pixels = _scalar(min_pixels)
+        self.max_pixels = _scalar(max_pixels)
+        kwargs.pop("model_type", None)
+        super().__init__(**kwargs)
+
+    @property
+    def merge_size(self) -> int:
+        """Patches along one side of a visual token."""
+        return round(1 / self.downsample_ratio)
+
+
+class NeoOVTextConfig(PreTrainedConfig):
+    """The one stack of decoder layers: Qwen3's keys and what the native model adds.
+
+    Args:
+        num_hidden_layers: all layers, the pre-buffer's among them.
+        extra_num_layers: the pre-buffer's layers, the first of the stack.
+        rope_theta, rope_theta_hw: bases of the temporal and of the spatial (height, width) rotation.
+        qk_norm: whether the temporal branch has per-head RMSNorm; False where the language model had none (Llama type).
+            The H and W branches always have it.
+    """
+
+    model_type = "neo_text"
+    base_config_key = "llm_config"
+    keys_to_ignore_at_inference = ["past_key_values"]
+
+    def __init__(
+        self,
+        vocab_size: int = 151936,
+        hidden_size: int = 2048,
+        intermediate_size: int = 6144,
+        num_hidden_layers: int = 40,
+        extra_num_layers: int = 12,
+        num_attention_heads: int = 16,
+        num_key_value_heads: int | None = 8,
+        head_dim: int | None = 128,
+        hidden_act: str = "silu",
+        max_position_embeddings: int = 40960,
+        max_position_embeddings_hw: int = 10000,
+        rope_theta: float | None = None,
+        rope_theta_hw: float = 10000.0,
+        rms_norm_eps: float = 1e-6,
+        initializer_range: float = 0.02,
+        tie_word_embeddings: bool = True,
+        qk_norm: bool = True,
+        attention_bias: bool = False,
+        use_cache: bool = True,
+        rope_scaling: dict | None = None,
+        rope_parameters: dict | None = None,
+        **kwargs: Any,
+    ) -> None:
+        scaled = rope_scaling or rope_parameters or {}
+        if scaled.get("rope_type", scaled.get("type", "default")) != "default":
+            raise ValueError(f"llm_config.rope_scaling = {scaled} is not supported: only unscaled Native-RoPE is defined")
+        if attention_bias:
+            raise ValueError("llm_config.attention_bias = true is not supported: a NEO layer has no biases")
+        if hidden_act != "silu":
+            raise ValueError(f"llm_config.hidden_act = {hidden_act!r} is not supported: a NEO layer uses SwiGLU ('silu')")
+        self.vocab_size = vocab_size
+        self.hidden_size = hidden_size
+        self.intermediate_size = intermediate_size
+        self.num_hidden_layers = num_hidden_layers
+        self.extra_num_layers = _scalar(extra_num_layers)
+        self.num_attention_heads = num_attention_heads
+        self.num_key_value_heads = num_attention_heads if num_key_value_heads is None else num_key_value_heads
+        self.head_dim = hidden_size // num_attention_heads if head_dim is None else head_dim
+        self.hidden_act = hidden_act
+        self.max_position_embeddings = max_position_embeddings
+        self.max_position_embeddings_hw = _scalar(max_position_embeddings_hw)
+        self.rope_theta = rope_theta if rope_theta is not None else scaled.get("rope_theta", 1e6)
+        self.rope_theta_hw = _scalar(rope_theta_hw)
+        self.rms_norm_eps = rms_norm_eps
+        self.initializer_range = initializer_range
+        self.qk_norm = qk_norm
+        self.attention_bias = attention_bias
+        self.use_cache = use_cache
+        kwargs.pop("model_type", None)
+        super().__init__(**kwargs)
+        self.tie_word_embeddings = tie_word_embeddings
+
+
+class NeoOVConfig(PreTrainedConfig):
+    """Configuration of `NeoOVForConditionalGeneration`; `model_type` is the released checkpoints' `neo_chat`.
+
+    `vision_config` and `llm_config` are dicts or configs. `get_text_config()` is `llm_config`.
+    Keys that this class does not know are kept and written back.
+    """
+
+    model_type = "neo_chat"
+    sub_configs = {"vision_config": NeoOVVisionConfig, "llm_config": NeoOVTextConfig}
+    keys_to_ignore_at_inference = ["past_key_values"]
+
+    def __init__(
+        self,
+        vision_config: dict | NeoOVVisionConfig | None = None,
+        llm_config: dict | NeoOVTextConfig | None = None,
+        img_context_token_id: int = 151669,
+        img_start_token_id: int = 151670,
+        img_end_token_id: int = 151671,
+        downsample_ratio: float | None = None,
+        template: str = "neo1_0",
+        **kwargs: Any,
+    ) -> None:
+        self.vision_config = (
+            vision_config if isinstance(vision_config, NeoOVVisionConfig) else NeoOVVisionConfig(**(vision_config or {}))
+        )
+        self.llm_config = llm_config if isinstance(llm_config, NeoOVTextConfig) else NeoOVTextConfig(**(llm_config or {}))
+        # One truth for a number that released configs repeat: the width of the language part.
+        self.vision_config.llm_hidden_size = self.llm_config.hidden_size
+        self.img_context_token_id = img_context_token_id
+        self.img_start_token_id = img_start_token_id
+        self.img_end_token_id = img_end_token_id
+        self.downsample_ratio = _scalar(downsample_ratio) or self.vision_config.downsample_ratio
+        self.template = template
+        # Released configs carry `auto_map` for remote code, which is never run and so never written.
+        kwargs.pop("auto_map", None)
+        tied = kwargs.pop("tie_word_embeddings", None)
+        super().__init__(**kwargs)
+        if tied is not None:
+            self.llm_config.tie_word_embeddings = tied
+        self.tie_word_embeddings = self.llm_config.tie_word_embeddings
+
+    @property
+    def text_config(self) -> NeoOVTextConfig:
+        """The name under which transformers, PEFT and vLLM look for the language part (`get_text_config`)."""
+        return self.llm_config
+
+
+def _size(hidden: int, ff: int, layers: int, extra: int, heads: int, kv: int, **more: Any) -> dict[str, Any]:
+    vision = {"hidden_size": more.pop("vision_hidden_size", 1024)}
+    return {
+        "vision_config": vision,
+        "llm_config": {
+            "hidden_size": hidden,
+            "intermediate_size": ff,
+            "num_hidden_layers": layers,
+            "extra_num_layers": extra,
+            "num_attention_heads": heads,
+            "num_key_value_heads": kv,
+            **more,
+        },
+    }
+
+
+#: Keyword arguments of `NeoOVConfig` for each known size ("2b" and "9b": NEO-ov's; "0.6b": the same recipe on Qwen3-0.6B).
+SIZES: dict[str, dict[str, Any]] = {
+    "0.6b": _size(1024, 3072, 40, 12, 16, 8, head_dim=128, tie_word_embeddings=True),
+    "2b": _size(2048, 6144, 40, 12, 16, 8, head_dim=128, tie_word_embeddings=True),
+    "9b": _size(4096, 12288, 42, 6, 32, 8, head_dim=128, tie_word_embeddings=False),
+}

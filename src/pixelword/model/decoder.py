@@ -1,0 +1,89 @@
+"""The one stack of decoder layers: the pre-buffer is its first `extra_num_layers`, the language model's are the rest."""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+from torch.nn import functional as F
+from transformers.cache_utils import Cache
+from transformers.modeling_layers import GradientCheckpointingLayer
+
+from .attention import NeoOVAttention, RMSNorm
+from .configuration import NeoOVTextConfig
+from .rotary import rotary_tables
+from .visibility import Interval
+
+
+class NeoOVMLP(nn.Module):
+    """SwiGLU."""
+
+    def __init__(self, config: NeoOVTextConfig) -> None:
+        super().__init__()
+        self.gate_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.up_proj = nn.Linear(config.hidden_size, config.intermediate_size, bias=False)
+        self.down_proj = nn.Linear(config.intermediate_size, config.hidden_size, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+
+
+class NeoOVDecoderLayer(GradientCheckpointingLayer):
+    """Pre-norm attention and MLP, each added to the residual stream."""
+
+    def __init__(self, config: NeoOVTextConfig, layer_idx: int) -> None:
+        super().__init__()
+        self.self_attn = NeoOVAttention(config, layer_idx)
+        self.mlp = NeoOVMLP(config)
+        self.input_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.post_attention_layernorm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+
+    def forward(
+        self,
+        hidden: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        visible: Interval,
+        past_key_values: Cache | None = None,
+    ) -> Tensor:
+        hidden = hidden + self.self_attn(self.input_layernorm(hidden), rotary, visible, past_key_values)
+        return hidden + self.mlp(self.post_attention_layernorm(hidden))
+
+
+class NeoOVDecoder(nn.Module):
+    """Token embeddings, all layers and the last norm: `language_model.model` of the released layout."""
+
+    def __init__(self, config: NeoOVTextConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.embed_tokens = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.layers = nn.ModuleList(NeoOVDecoderLayer(config, i) for i in range(config.num_hidden_layers))
+        self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
+        self.gradient_checkpointing = False
+
+    def forward(
+        self,
+        inputs_embeds: Tensor,
+        position_ids: Tensor,
+        visible: Interval,
+        past_key_values: Cache | None = None,
+        output_hidden_states: bool = False,
+    ) -> tuple[Tensor, tuple[Tensor, ...] | None]:
+        """Run the stack.
+
+        Args:
+            inputs_embeds: (B, L, hidden_size).
+            position_ids: (3, B, L), rows (t, t + h, t + w).
+            visible: the interval of every query.
+
+        Returns:
+            the normed last state (B, L, hidden_size), and if asked the state before each layer and the last.
+        """
+        config = self.config
+        rotary = rotary_tables(
+            position_ids, config.head_dim, config.rope_theta, config.rope_theta_hw, inputs_embeds.dtype
+        )
+        hidden, states = inputs_embeds, [inputs_embeds]
+        for layer in self.layers:
+            hidden = layer(hidden, rotary, visible, past_key_values)
+            if output_hidden_states:
+                states.append(hidden)
+        hidden = self.norm(hidden)
+        return hidden, (*states[:-1], hidden) if output_hidden_states else None

@@ -1,0 +1,321 @@
+"""The native model: pixels and words in one sequence, read by one stack; transformers' manners throughout."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache, PreTrainedModel
+from transformers.cache_utils import Cache
+from transformers.utils import ModelOutput
+
+from .configuration import NeoOVConfig, NeoOVTextConfig
+from .decoder import NeoOVDecoder
+from .generation import NeoOVGenerationMixin
+from .loss import next_token_loss
+from .patch_embedding import PatchEmbedding
+from .rotary import rope_index
+from .visibility import interval
+
+
+@dataclass
+class NeoOVModelOutput(ModelOutput):
+    """last_hidden_state (B, L, hidden_size); past_key_values; hidden_states, one (B, L, hidden_size) per layer + 1."""
+
+    last_hidden_state: Tensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+
+
+@dataclass
+class NeoOVCausalLMOutput(ModelOutput):
+    """loss: scalar; logits (B, kept, vocabulary), None when skipped; past_key_values; hidden_states."""
+
+    loss: Tensor | None = None
+    logits: Tensor | None = None
+    past_key_values: Cache | None = None
+    hidden_states: tuple[Tensor, ...] | None = None
+
+
+class NeoOVVisionModel(nn.Module):
+    """`vision_model` of the released layout: the patch embedding is all there is."""
+
+    def __init__(self, config: NeoOVConfig) -> None:
+        super().__init__()
+        self.embeddings = PatchEmbedding(config.vision_config)
+
+
+class NeoOVLanguageModel(nn.Module):
+    """`language_model` of the released layout: the stack, and the head where there is one."""
+
+    def __init__(self, config: NeoOVTextConfig, head: bool) -> None:
+        super().__init__()
+        self.model = NeoOVDecoder(config)
+        if head:
+            self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
+
+
+class NeoOVPreTrainedModel(PreTrainedModel):
+    """What transformers needs to know. Module names are the released checkpoint's, so loading maps nothing."""
+
+    config_class = NeoOVConfig
+    base_model_prefix = ""
+    main_input_name = "input_ids"
+    input_modalities = ("image", "video", "text")
+    supports_gradient_checkpointing = True
+    _no_split_modules = ["NeoOVDecoderLayer", "PatchEmbedding"]
+    _skip_keys_device_placement = ["past_key_values"]
+    _supports_sdpa = True
+    _supports_flex_attn = True
+    _can_compile_fullgraph = False
+
+
+class NeoOVModel(NeoOVPreTrainedModel):
+    """The network without a head: tokens and patches to last hidden states."""
+
+    _keys_to_ignore_on_load_unexpected = [r"language_model\.lm_head\.weight"]
+    _has_head = False
+
+    def __init__(self, config: NeoOVConfig) -> None:
+        super().__init__(config)
+        self.vision_model = NeoOVVisionModel(config)
+        self.language_model = NeoOVLanguageModel(config.llm_config, self._has_head)
+        self.post_init()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.language_model.model.embed_tokens
+
+    def set_input_embeddings(self, value: nn.Module) -> None:
+        self.language_model.model.embed_tokens = value
+
+    def get_decoder(self) -> NeoOVDecoder:
+        return self.language_model.model
+
+    def get_image_features(self, pixel_values: Tensor, image_grid_hw: Tensor) -> tuple[Tensor, ...]:
+        """Visual tokens of each image, (h * w / 4, hidden_size), from (patches, 768) and (images, 2)."""
+        self._check_images(pixel_values, image_grid_hw)
+        visual = self.vision_model.embeddings(pixel_values, image_grid_hw)
+        return visual.split((image_grid_hw.prod(-1) // self._patches_per_token).tolist())
+
+    @property
+    def _patches_per_token(self) -> int:
+        return self.config.vision_config.merge_size**2
+
+    def _check_images(self, pixel_values: Tensor, image_grid_hw: Tensor) -> None:
+        merge, patches = self.config.vision_config.merge_size, int(image_grid_hw.prod(-1).sum())
+        if bool((image_grid_hw % merge).any()):
+            raise ValueError(f"image_grid_hw {image_grid_hw.tolist()} must be multiples of {merge} patches")
+        if patches != len(pixel_values):
+            raise ValueError(
+                f"pixel_values has {len(pixel_values)} patches but image_grid_hw {image_grid_hw.tolist()} describes {patches}"
+            )
+
+    def visual_mask(self, input_ids: Tensor | None, mm_token_type_ids: Tensor | None) -> Tensor | None:
+        """(B, L) bool: the places of visual tokens, from the types where given, else from `img_context_token_id`."""
+        if mm_token_type_ids is not None:
+            return mm_token_type_ids != 0
+        return None if input_ids is None else input_ids == self.config.img_context_token_id
+
+    def get_rope_index(
+        self,
+        input_ids: Tensor | None = None,
+        image_grid_hw: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        mm_token_type_ids: Tensor | None = None,
+        cu_seqlens: Tensor | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Native-RoPE indices of whole sequences.
+
+        Returns:
+            position_ids: (3, B, L), rows (t, t + h, t + w).
+            delta: (B, 1), max t + 1 - L: what to add to a cache's length to go on.
+
+        Raises:
+            ValueError: the visual tokens in the sequences are not those that `image_grid_hw` describes.
+        """
+        shaped = input_ids if input_ids is not None else mm_token_type_ids
+        if shaped is None:
+            raise ValueError("get_rope_index needs input_ids or mm_token_type_ids")
+        visual = self.visual_mask(input_ids, mm_token_type_ids)
+        token_hw = None
+        if image_grid_hw is None:
+            visual = torch.zeros_like(shaped, dtype=torch.bool)
+        else:
+            token_hw = image_grid_hw.to(shaped.device) // self.config.vision_config.merge_size
+            found, expected = int(visual.sum()), int(token_hw.prod(-1).sum())  # type: ignore[union-attr]
+            if found != expected:
+                raise ValueError(
+                    f"the sequences hold {found} visual tokens but image_grid_hw {image_grid_hw.tolist()} describes "
+                    f"{expected}; was the prompt cut, or prepared with other pixel limits?"
+                )
+        positions = rope_index(visual, token_hw, attention_mask, cu_seqlens)
+        return positions, positions[0].amax(1, keepdim=True) + 1 - shaped.shape[1]
+
+    def _positions(
+        self,
+        given: Tensor | None,
+        embeds: Tensor,
+        input_ids: Tensor | None,
+        image_grid_hw: Tensor | None,
+        attention_mask: Tensor | None,
+        types: Tensor | None,
+        cu_seqlens: Tensor | None,
+        cache: Cache | None,
+        past: int | Tensor,
+    ) -> Tensor:
+        """Indices (3, B, L) of this call's tokens; text alone may give them in two dimensions."""
+        if given is not None:
+            given = given if given.ndim == 3 else given.unsqueeze(0)
+            return given.expand(3, embeds.shape[0], -1)
+        shaped = input_ids if input_ids is not None else embeds[..., 0].long()
+        mask = attention_mask[:, -embeds.shape[1] :] if attention_mask is not None else None
+        fresh, _ = self.get_rope_index(shaped, image_grid_hw, mask, types, cu_seqlens)
+        if cache is None or (isinstance(past, int) and past == 0):
+            return fresh
+        # The delta of a request lives on its own cache, never on this module.
+        return fresh + past + getattr(cache, "rope_delta", 0)
+
+    def _embed(
+        self,
+        input_ids: Tensor | None,
+        inputs_embeds: Tensor | None,
+        pixel_values: Tensor | None,
+        image_grid_hw: Tensor | None,
+        types: Tensor | None,
+    ) -> Tensor:
+        """(B, L, hidden_size): words by table, visual tokens from pixels in their places."""
+        if (input_ids is None) == (inputs_embeds is None):
+            raise ValueError("give exactly one of input_ids and inputs_embeds")
+        embeds = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
+        if pixel_values is None:
+            return embeds
+        if image_grid_hw is None:
+            raise ValueError("pixel_values need image_grid_hw (images, 2): the patches along height and width of each image")
+        visual = self.visual_mask(input_ids, types)
+        if visual is None:
+            raise ValueError("pixel_values with inputs_embeds need mm_token_type_ids: which places are visual tokens")
+        self._check_images(pixel_values, image_grid_hw)
+        features = self.vision_model.embeddings(pixel_values, image_grid_hw).to(embeds.dtype)
+        if int(visual.sum()) != len(features):
+            raise ValueError(f"the sequences hold {int(visual.sum())} visual tokens but the images make {len(features)}")
+        return embeds.masked_scatter(visual.to(embeds.device).unsqueeze(-1), features.to(embeds.device))
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        image_grid_hw: Tensor | None = None,
+        mm_token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        cu_seqlens: Tensor | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        **kwargs: Any,
+    ) -> NeoOVModelOutput:
+        """Read a batch of sequences.
+
+        Args:
+            input_ids: (B, L) int64, with `img_context_token_id` at visual tokens.
+            attention_mask: (B, L), or (B, cached + L); zeros only at a row's ends.
+            pixel_values: (patches, 768) float, 16 x 16 patches row-major, channel-first, images one after another.
+            image_grid_hw: (images, 2) int64, patches along height and width; a video frame is an image.
+            mm_token_type_ids: (B, L), 0 text, 1 image, 2 video; by default from the ids.
+            position_ids: (3, B, L), rows (t, t + h, t + w); by default from the sequence.
+            past_key_values: a cache; a chunk must not end inside an image.
+            inputs_embeds: (B, L, hidden_size) instead of `input_ids`.
+            cu_seqlens: (documents + 1,) boundaries of packed documents in the flattened (B * L) stream.
+        """
+        embeds = self._embed(input_ids, inputs_embeds, pixel_values, image_grid_hw, mm_token_type_ids)
+        if use_cache is None:
+            use_cache = self.config.llm_config.use_cache and not self.training and cu_seqlens is None
+        if use_cache and past_key_values is None:
+            past_key_values = DynamicCache(config=self.config)
+        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        if cu_seqlens is not None and past_key_values is not None:
+            raise ValueError("cu_seqlens (packed documents) and a cache exclude each other: pass use_cache=False")
+        positions = self._positions(
+            position_ids, embeds, input_ids, image_grid_hw, attention_mask, mm_token_type_ids, cu_seqlens, past_key_values, past
+        )
+        visible = interval(positions, attention_mask, cu_seqlens, past)
+        hidden, states = self.language_model.model(embeds, positions, visible, past_key_values, bool(output_hidden_states))
+        if past_key_values is not None:
+            past_key_values.rope_delta = positions[0, :, -1:] + 1 - past - embeds.shape[1]  # type: ignore[attr-defined]
+        return NeoOVModelOutput(hidden, past_key_values if use_cache else None, states)
+
+
+class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
+    """NEO-ov with its language head: `generate`, loss, and everything that transformers does with such a model."""
+
+    _tied_weights_keys = {"language_model.lm_head.weight": "language_model.model.embed_tokens.weight"}
+    _keys_to_ignore_on_load_unexpected: list[str] = []
+    _has_head = True
+    accepts_loss_kwargs = True
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.language_model.lm_head
+
+    def set_output_embeddings(self, value: nn.Module) -> None:
+        self.language_model.lm_head = value
+
+    def forward(  # type: ignore[override]
+        self,
+        input_ids: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        pixel_values: Tensor | None = None,
+        image_grid_hw: Tensor | None = None,
+        mm_token_type_ids: Tensor | None = None,
+        position_ids: Tensor | None = None,
+        past_key_values: Cache | None = None,
+        inputs_embeds: Tensor | None = None,
+        cu_seqlens: Tensor | None = None,
+        labels: Tensor | None = None,
+        loss_weight: Tensor | None = None,
+        num_items_in_batch: Tensor | float | None = None,
+        logits_to_keep: int | Tensor = 0,
+        skip_logits: bool | None = None,
+        use_cache: bool | None = None,
+        output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
+        **kwargs: Any,
+    ) -> NeoOVCausalLMOutput | tuple:
+        """As `NeoOVModel.forward`, and:
+
+        Args:
+            labels: (B, L), -100 where nothing is learned; the state before a label predicts it.
+            loss_weight: (B, L) float, the weight of the label at the same place.
+            num_items_in_batch: divide the loss by this (a sum of weights over ranks and micro-batches) instead.
+            logits_to_keep: logits of the last so many tokens (0: all), or of these indices.
+            skip_logits: leave `logits` out; by default while training with labels, where they only cost memory.
+        """
+        if use_cache is None and labels is not None:
+            use_cache = False
+        outputs = super().forward(
+            input_ids,
+            attention_mask,
+            pixel_values,
+            image_grid_hw,
+            mm_token_type_ids,
+            position_ids,
+            past_key_values,
+            inputs_embeds,
+            cu_seqlens,
+            use_cache,
+            output_hidden_states,
+        )
+        hidden, loss, logits = outputs.last_hidden_state, None, None
+        assert hidden is not None
+        head = self.language_model.lm_head
+        if labels is not None:
+            if labels.shape != hidden.shape[:2]:
+                raise ValueError(f"labels have shape {tuple(labels.shape)}; the sequences are {tuple(hidden.shape[:2])}")
+            loss = next_token_loss(hidden, head.weight, labels.to(hidden.device), loss_weight, cu_seqlens, num_items_in_batch)
+        if not (self.training and labels is not None if skip_logits is None else skip_logits):
+            keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
+            logits = head(hidden[:, keep])
+        result = NeoOVCausalLMOutput(loss, logits, outputs.past_key_values, outputs.hidden_states)
+        return result if return_dict is None or return_dict else result.to_tuple()
