@@ -1,0 +1,68 @@
+# Everything below installs what it needs into $(VENV) by itself; nothing has to be set up first.
+VENV   ?= .venv
+PYTHON ?= python3
+BIN    := $(VENV)/bin
+
+# torch goes in first and by itself. Left to the resolver, "torch>=2.11" may mean the newest build with gigabytes of CUDA
+# packages for a demo that runs on any CPU. To use a GPU's build: make TORCH=... , or install it into $(VENV) beforehand.
+TORCH  ?= torch==2.13.0
+PIP     = $(BIN)/python -m pip --quiet --disable-pip-version-check
+
+.PHONY: help demo test lint format bench media clean print-torch
+
+help:
+	@echo "make demo    ask the packaged model about pictures, a video and words"
+	@echo "make test    run the tests (ARGS=... goes to pytest)"
+	@echo "make lint    ruff and mypy"
+	@echo "make format  let ruff rewrite what it can"
+	@echo "make bench   run the benchmarks (long; an idle machine)"
+	@echo "make media   draw the pictures and the clip of examples/ again"
+	@echo "make clean   remove the environment and everything built"
+
+# Stamps: an environment is renewed when pyproject.toml changed, and not otherwise.
+$(VENV)/.core: pyproject.toml
+	@echo "installing pixelword into $(VENV) (the first time takes a few minutes)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(PIP) install "$(TORCH)"
+	@$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.core
+	@echo "installing the tools for tests and lint into $(VENV)"
+	@$(PIP) install --editable ".[dev]"
+	@touch $@
+
+demo: $(VENV)/.core
+	$(BIN)/pixelword ask examples/red_circle.png "what colour is the circle?"
+	$(BIN)/pixelword ask examples/three_squares.png "how many squares are there?"
+	$(BIN)/pixelword ask examples/left_right.png "what is on the left?"
+	$(BIN)/pixelword ask examples/green_triangle.png examples/blue_star.png "which picture shows a blue star?"
+	$(BIN)/pixelword ask --video examples/moving_right.mp4 "which way does it move?"
+	$(BIN)/pixelword ask "what is 2 plus 3?"
+	$(BIN)/pixelword ask "what is the opposite of hot?"
+
+test: $(VENV)/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(VENV)/.dev
+	$(BIN)/python benchmarks/bench_inference.py
+
+media: $(VENV)/.core
+	$(BIN)/python examples/make_media.py
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# For .ci/run, which installs the same torch into a second environment.
+print-torch:
+	@echo "$(TORCH)"

@@ -1,0 +1,66 @@
+"""Pixelword: native vision-language models, in which pixels and words are one sequence that one network reads.
+
+Importing this package makes ``neo_chat`` known to transformers' Auto classes, so that plain
+``AutoModelForImageTextToText.from_pretrained(...)`` works with no remote code. That takes torch and transformers, three
+to four seconds, which ``pixelword --help`` has no use for; so in the process of the console script the rooms are
+imported by the verb that needs them. Nothing is lost there: a room registers itself when it is imported, and in that
+process no other code than ours asks transformers for a model.
+"""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from pixelword.inference.session import Answer, Chat, Session, load
+    from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel
+    from pixelword.processing.processor import NeoOVProcessor
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "Answer": "pixelword.inference.session",
+    "Chat": "pixelword.inference.session",
+    "Session": "pixelword.inference.session",
+    "load": "pixelword.inference.session",
+    "NeoOVConfig": "pixelword.model",
+    "NeoOVForConditionalGeneration": "pixelword.model",
+    "NeoOVModel": "pixelword.model",
+    "NeoOVProcessor": "pixelword.processing.processor",
+}
+
+__all__ = [
+    "Answer",
+    "Chat",
+    "NeoOVConfig",
+    "NeoOVForConditionalGeneration",
+    "NeoOVModel",
+    "NeoOVProcessor",
+    "Session",
+    "__version__",
+    "load",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """The public names, each imported from its home on first use."""
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+def _is_console_script() -> bool:
+    """True in the process that the installed ``pixelword`` command started."""
+    return bool(sys.argv) and PurePath(sys.argv[0]).name in {"pixelword", "pixelword.exe"}
+
+
+if not _is_console_script():
+    importlib.import_module("pixelword.model")
+    importlib.import_module("pixelword.processing")

@@ -1,0 +1,70 @@
+"""The command line: one file a verb.
+
+Nothing here imports torch before a verb runs, so that ``pixelword --help`` and a mistyped option answer at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from typer.core import TyperGroup
+
+from pixelword import __version__
+from pixelword.cli import ask, chat, convert, grow, info, train
+from pixelword.errors import PixelwordError
+
+
+class _OneLineErrors(TyperGroup):
+    """Prints what the user can mend as one line and exits with 2; anything else is a bug and keeps its traceback."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except PixelwordError as error:
+            if os.environ.get("PIXELWORD_DEBUG") == "1":
+                raise
+            sys.stdout.flush()
+            # soft_wrap: one line stays one line, for people with grep
+            Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
+            raise typer.Exit(2) from error
+
+
+app = typer.Typer(
+    name="pixelword",
+    cls=_OneLineErrors,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(f"pixelword {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def pixelword(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Ask pictures: native vision-language models, in which pixels and words are one sequence.
+
+    Example: pixelword ask photo.png "what is on the left?"
+    """
+
+
+for _verb in (ask.ask, chat.chat, info.info, convert.convert, grow.grow, train.train):
+    app.command()(_verb)
+
+
+def main() -> None:
+    """The console script."""
+    app()

@@ -1,0 +1,62 @@
+"""`pixelword ask PICTURE… "question"`: one question, one answer."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pixelword.cli import options
+from pixelword.errors import InputError
+
+
+def ask(
+    words: Annotated[
+        list[str], typer.Argument(metavar="[PICTURE]... QUESTION", help="The pictures, and last the question.")
+    ],
+    video: options.Videos = None,
+    model: options.Model = "nano",
+    system: options.System = None,
+    max_new_tokens: options.MaxNewTokens = 64,
+    temperature: options.Temperature = 0.0,
+    seed: options.Seed = None,
+    min_pixels: options.MinPixels = None,
+    max_pixels: options.MaxPixels = None,
+    allow_urls: options.AllowUrls = False,
+    dtype: options.Dtype = None,
+    device: options.Device = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer and its costs as one JSON object.")] = False,
+) -> None:
+    """Ask about pictures, videos, or nothing but words.
+
+    Example: pixelword ask left.png right.png "which picture has a triangle?"
+
+    Example: pixelword ask --video clip.mp4 "which way does it move?"
+    """
+    *pictures, question = words
+    _check_question(question, alone=not pictures and not video)
+    session = options.open_session(
+        model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls
+    )
+    from pixelword.inference.session import Sampling, conversation, user_message
+
+    messages = conversation(user_message(question, pictures, video or []), system=system)
+    sampling = Sampling(max_new_tokens, temperature, seed)
+    if not as_json:
+        options.print_answer(session.stream_answer(messages, sampling))
+        return
+    with options.progress("reading …"):
+        answer = dataclasses.asdict(session.answer(messages, sampling))
+    print(json.dumps({"answer": answer.pop("text"), "model": model, **answer}, ensure_ascii=False))
+
+
+def _check_question(question: str, *, alone: bool) -> None:
+    """The likeliest slip is to forget the question; then the last picture would be read as words."""
+    if alone and Path(question).is_file():
+        example = f'pixelword ask {question} "what is this?"'
+        raise InputError(f"{question} is a file, and there is no question about it: {example}")
+    if not alone and Path(question).suffix and Path(question).is_file():
+        raise InputError(f"{question} is a file, where the question should be: put the question after the pictures")

@@ -1,0 +1,87 @@
+"""What several verbs share: their options, opening a session, printing an answer as it comes."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.console import Console
+
+if TYPE_CHECKING:
+    from pixelword.inference.session import Session
+
+Model = Annotated[
+    str, typer.Option("--model", "-m", metavar="NAME|DIR", help="A packaged model or a checkpoint's folder.")
+]
+Videos = Annotated[list[Path] | None, typer.Option("--video", help="A video to ask about (repeatable).")]
+System = Annotated[str | None, typer.Option(help="A system message, such as 'Reason step by step.'")]
+MaxNewTokens = Annotated[int, typer.Option(min=1, help="The most tokens an answer may have.")]
+Temperature = Annotated[float, typer.Option(min=0.0, help="0: always the likeliest word; 1: draw as the model would.")]
+Seed = Annotated[int | None, typer.Option(help="Makes an answer drawn at a temperature repeatable.")]
+MinPixels = Annotated[int | None, typer.Option(min=1, help="Enlarge smaller pictures to this area (width × height).")]
+MaxPixels = Annotated[int | None, typer.Option(min=1, help="Shrink larger pictures to this area (width × height).")]
+AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Let pictures be http(s) addresses.")]
+Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; the checkpoint's own when absent.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps …; the accelerator where there is one when absent.")]
+
+
+@contextmanager
+def progress(what: str) -> Iterator[None]:
+    """Says on a terminal's stderr what takes so long; nothing where nobody looks."""
+    with Console(stderr=True).status(what):
+        yield
+
+
+@contextmanager
+def quiet_imports() -> Iterator[None]:
+    """Around the heavy imports: keeps off the terminal what other packages log there about their own parts.
+
+    transformers imports every quantization package it finds, and torchao, say, warns of each GPU kernel it cannot load.
+    """
+    logging.disable(logging.WARNING)
+    try:
+        from transformers.utils.logging import disable_progress_bar
+
+        disable_progress_bar()  # ours is above it
+        yield
+    finally:
+        logging.disable(logging.NOTSET)
+
+
+def open_session(
+    model: str,
+    *,
+    dtype: str | None = None,
+    device: str | None = None,
+    min_pixels: int | None = None,
+    max_pixels: int | None = None,
+    allow_urls: bool = False,
+) -> Session:
+    """A session with the model; errors as :func:`pixelword.load`."""
+    with progress(f"loading {model} …"):
+        with quiet_imports():
+            from pixelword.inference.session import load
+            from pixelword.processing.processor import MediaOptions
+        media = MediaOptions(min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls)
+        return load(model, dtype=dtype, device=device, media=media)
+
+
+def print_answer(pieces: Iterator[str]) -> None:
+    """The pieces on stdout as they come, and a newline."""
+    for piece in _announced(pieces):
+        sys.stdout.write(piece)
+        sys.stdout.flush()
+    print(flush=True)
+
+
+def _announced(pieces: Iterator[str]) -> Iterator[str]:
+    """The pieces; until the first one, a sign of life."""
+    with progress("reading …"):
+        first = next(pieces, "")
+    yield first
+    yield from pieces

@@ -1,0 +1,1 @@
+"""Asking a model: sessions that answer questions about pictures, videos and words."""

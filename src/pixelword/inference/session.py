@@ -1,0 +1,392 @@
+"""A model with its processor, ready for questions.
+
+Thin on purpose: messages go through the processor's one typed path (:meth:`NeoOVProcessor.encode`), tokens come from
+the model's ``generate``. A session holds nothing of a request, so several threads may ask one session at once.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers import (
+    GenerationConfig,
+    LogitsProcessor,
+    LogitsProcessorList,
+    StoppingCriteria,
+    StoppingCriteriaList,
+    TextIteratorStreamer,
+)
+
+from pixelword.errors import InputError
+from pixelword.model import NeoOVForConditionalGeneration
+from pixelword.processing.processor import MediaOptions, NeoOVProcessor
+
+Message = dict[str, Any]
+
+_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What the model said, and what it cost.
+
+    Attributes:
+        text: The answer, without control tokens.
+        prompt_tokens: Length of the prompt, visual tokens included.
+        visual_tokens: Those of the prompt that stand for pixels.
+        new_tokens: Tokens generated, the closing one included.
+        seconds: From the messages to the last token, preparation included.
+    """
+
+    text: str
+    prompt_tokens: int
+    visual_tokens: int
+    new_tokens: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How to draw an answer.
+
+    Attributes:
+        max_new_tokens: The most tokens an answer may have.
+        temperature: 0 takes the most likely token each time; 1 draws from the model's own distribution.
+        seed: The same seed gives the same answer; None draws afresh. Without effect at temperature 0.
+    """
+
+    max_new_tokens: int = 64
+    temperature: float = 0.0
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1:
+            raise InputError(f"max_new_tokens is {self.max_new_tokens}: an answer needs at least 1")
+        if not 0.0 <= self.temperature < float("inf"):
+            raise InputError(f"temperature is {self.temperature}: use 0 (the likeliest word each time) or above")
+
+
+def load(
+    name_or_dir: str = "nano",
+    *,
+    dtype: str | torch.dtype | None = None,
+    device: str | torch.device | None = None,
+    media: MediaOptions | None = None,
+) -> Session:
+    """A session with a packaged model or with one from a folder.
+
+    Args:
+        name_or_dir: The name of a packaged model ("nano"), or a folder with a checkpoint in the released layout.
+        dtype: The weights' type; None keeps the checkpoint's own.
+        device: Where the model lives; None takes the accelerator where there is one, else the CPU.
+        media: How pictures and videos are read: their pixels, their frames, whether URLs are fetched.
+
+    Raises:
+        CheckpointError: there is no such model, or its files are not a whole checkpoint.
+        InputError: there is no such dtype or device.
+    """
+    from pixelword.model.checkpoint import resolve
+
+    directory = resolve(name_or_dir)
+    kind, place = _dtype(dtype), _device(device)
+    processor = NeoOVProcessor.from_pretrained(directory)
+    model = NeoOVForConditionalGeneration.from_pretrained(directory, dtype=kind)
+    return Session(model.to(place).eval(), processor, media=media)
+
+
+def _dtype(wanted: str | torch.dtype | None) -> str | torch.dtype:
+    """What ``from_pretrained`` takes: "auto" is the checkpoint's own."""
+    if wanted is None or isinstance(wanted, torch.dtype):
+        return wanted or "auto"
+    if wanted not in _DTYPES:
+        raise InputError(f"dtype {wanted!r}: use one of {', '.join(_DTYPES)}")
+    return _DTYPES[wanted]
+
+
+def _device(wanted: str | torch.device | None) -> torch.device:
+    if wanted is None:
+        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+        return accelerator or torch.device("cpu")
+    try:
+        device = torch.device(wanted)
+        torch.empty(0, device=device)  # a name alone says nothing about there being one
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {str(wanted)!r} is not to be had here ({error}): leave it out, or use cpu") from error
+    return device
+
+
+def user_message(text: str, images: Any = (), videos: Any = ()) -> Message:
+    """One turn of the user: the pictures, then the videos, then the words.
+
+    Args:
+        text: The question.
+        images: A picture or a sequence of them, in any form that :func:`pixelword.processing.images.load_image` reads.
+        videos: A video or a sequence of them, likewise.
+
+    Raises:
+        InputError: the question has no words.
+    """
+    if not text.strip():
+        raise InputError("the question is empty: say in words what you want to know")
+    parts: list[dict[str, Any]] = [{"type": "image", "image": image} for image in _as_list(images)]
+    parts += [{"type": "video", "video": video} for video in _as_list(videos)]
+    return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
+
+
+def _as_list(media: Any) -> list[Any]:
+    """``images="a.png"`` means one picture, not five letters."""
+    return list(media) if isinstance(media, list | tuple) else [media]
+
+
+class Session:
+    """Answers questions about pictures, videos and words.
+
+    Attributes:
+        model: The network, on its device.
+        processor: What turns messages into its inputs.
+        media: How pictures and videos are read.
+    """
+
+    def __init__(
+        self, model: NeoOVForConditionalGeneration, processor: NeoOVProcessor, *, media: MediaOptions | None = None
+    ) -> None:
+        self.model = model
+        self.processor = processor
+        self.media = media or MediaOptions()
+
+    def ask(
+        self,
+        question: str,
+        *,
+        images: Any = (),
+        videos: Any = (),
+        system: str | None = None,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> str:
+        """The answer to one question.
+
+        Arguments as in :func:`user_message` and :class:`Sampling`; ``system`` is the system message.
+
+        Raises:
+            MediaError: a picture or a video cannot be read.
+            InputError: the question is empty, or it and the answer do not fit into the model's context.
+        """
+        messages = conversation(user_message(question, images, videos), system=system)
+        return self.answer(messages, Sampling(max_new_tokens, temperature, seed)).text
+
+    def stream(
+        self,
+        question: str,
+        *,
+        images: Any = (),
+        videos: Any = (),
+        system: str | None = None,
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """As :meth:`ask`, in pieces as they are generated; together they are what :meth:`ask` returns.
+
+        Bad input raises at once, a failure of the model while iterating. Closing the iterator stops the generation.
+        """
+        messages = conversation(user_message(question, images, videos), system=system)
+        return self.stream_answer(messages, Sampling(max_new_tokens, temperature, seed))
+
+    def chat(self, *, system: str | None = None) -> Chat:
+        """A conversation that remembers its turns."""
+        return Chat(self, system=system)
+
+    def answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Answer:
+        """The next turn of a whole conversation in chat form, with its costs. Raises as :meth:`ask` does."""
+        started = time.perf_counter()
+        inputs, options = self._prepare(messages, sampling or Sampling())
+        tokens = self.model.generate(**inputs, **options)
+        prompt = inputs["input_ids"].shape[1]
+        new = tokens[0, prompt:]
+        return Answer(
+            text=self.processor.tokenizer.decode(new, skip_special_tokens=True).strip(),
+            prompt_tokens=prompt,
+            visual_tokens=int((inputs["mm_token_type_ids"] > 0).sum()),
+            new_tokens=len(new),
+            seconds=time.perf_counter() - started,
+        )
+
+    def stream_answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Iterator[str]:
+        """As :meth:`answer`, in pieces; see :meth:`stream`."""
+        inputs, options = self._prepare(messages, sampling or Sampling())
+        return _stripped(self._generate_in_thread(inputs | options))
+
+    def _prepare(self, messages: Sequence[Message], sampling: Sampling) -> tuple[dict[str, Any], dict[str, Any]]:
+        """The model's inputs (a batch of one) and the options of ``generate``."""
+        encoded = self.processor.encode(messages, add_generation_prompt=True, **vars(self.media))
+        self._check_length(len(encoded.input_ids), int((encoded.mm_token_type_ids > 0).sum()), sampling.max_new_tokens)
+        inputs = {name: value.to(self.model.device) for name, value in self.processor.batch([encoded]).items()}
+        return inputs, {"generation_config": self._generation_config(sampling), **_drawing(sampling)}
+
+    def _check_length(self, prompt: int, visual: int, new: int) -> None:
+        context = self.model.config.get_text_config().max_position_embeddings
+        if prompt + new > context:
+            raise InputError(
+                f"the question is {prompt} tokens long ({visual} of them pictures) and the answer may take {new} more, "
+                f"but this model reads {context} in all: ask for less, send fewer or smaller pictures, or lower "
+                f"max_new_tokens"
+            )
+
+    def _generation_config(self, sampling: Sampling) -> GenerationConfig:
+        """The checkpoint's own settings, less its sampling: what to draw is ours to say (:class:`_Draw`)."""
+        settings = self.model.generation_config.to_dict()
+        settings |= {"max_new_tokens": sampling.max_new_tokens, "max_length": None, "do_sample": False}
+        settings |= {"temperature": None, "top_p": None, "top_k": None, "min_p": None}
+        if settings.get("eos_token_id") is None:
+            settings["eos_token_id"] = self.processor.tokenizer.eos_token_id
+        if settings.get("pad_token_id") is None:
+            settings["pad_token_id"] = self.processor.tokenizer.pad_token_id
+        return GenerationConfig.from_dict(settings)
+
+    def _generate_in_thread(self, arguments: dict[str, Any]) -> Iterator[str]:
+        streamer = TextIteratorStreamer(self.processor.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        abandoned = threading.Event()
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                criteria = StoppingCriteriaList([_StopWhen(abandoned)])
+                self.model.generate(**arguments, streamer=streamer, stopping_criteria=criteria)
+            except BaseException as failure:  # whatever it is, it belongs to the one who iterates
+                failures.append(failure)
+                streamer.end()
+
+        thread = threading.Thread(target=work, name="pixelword-generate", daemon=True)
+        thread.start()
+        try:
+            yield from streamer
+        finally:
+            abandoned.set()
+            thread.join()
+        if failures:
+            raise failures[0]
+
+
+class Chat:
+    """A conversation that remembers its turns: pictures of earlier turns stay in view.
+
+    A turn that fails or is broken off leaves no trace, so that the next one can be tried.
+
+    Attributes:
+        messages: The turns so far, in chat form.
+    """
+
+    def __init__(self, session: Session, *, system: str | None = None) -> None:
+        self.session = session
+        self.system = system
+        self.messages: list[Message] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every turn but the system message."""
+        self.messages = conversation(system=self.system)
+
+    def send(
+        self,
+        text: str,
+        *,
+        images: Any = (),
+        videos: Any = (),
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> str:
+        """The answer to the next turn. Arguments and errors: :meth:`Session.ask`."""
+        messages = [*self.messages, user_message(text, images, videos)]
+        answer = self.session.answer(messages, Sampling(max_new_tokens, temperature, seed)).text
+        self.messages = [*messages, _assistant_message(answer)]
+        return answer
+
+    def stream(
+        self,
+        text: str,
+        *,
+        images: Any = (),
+        videos: Any = (),
+        max_new_tokens: int = 64,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> Iterator[str]:
+        """As :meth:`send`, in pieces; the turn is remembered once the last piece was taken."""
+        messages = [*self.messages, user_message(text, images, videos)]
+        pieces = self.session.stream_answer(messages, Sampling(max_new_tokens, temperature, seed))
+        return self._remembering(messages, pieces)
+
+    def _remembering(self, messages: list[Message], pieces: Iterator[str]) -> Iterator[str]:
+        answer = ""
+        for piece in pieces:
+            answer += piece
+            yield piece
+        self.messages = [*messages, _assistant_message(answer)]
+
+
+def conversation(*turns: Message, system: str | None = None) -> list[Message]:
+    """The turns, after a system message where there is one."""
+    first = [{"role": "system", "content": system}] if system else []
+    return [*first, *turns]
+
+
+def _assistant_message(text: str) -> Message:
+    return {"role": "assistant", "content": text}
+
+
+def _stripped(pieces: Iterator[str]) -> Iterator[str]:
+    """The pieces less the white space at the two ends of the whole, as ``str.strip`` would have it."""
+    held, begun = "", False
+    for piece in pieces:
+        text = held + piece if begun else piece.lstrip()
+        kept = text.rstrip()
+        held = text[len(kept) :]
+        if kept:
+            begun = True
+            yield kept
+
+
+def _drawing(sampling: Sampling) -> dict[str, Any]:
+    if sampling.temperature == 0.0:
+        return {}
+    return {"logits_processor": LogitsProcessorList([_Draw(sampling)])}
+
+
+class _Draw(LogitsProcessor):
+    """Makes the likeliest token a draw from softmax(scores / temperature): adds Gumbel noise (the "Gumbel-max trick").
+
+    ``generate``'s own sampling takes from torch's global generator, which a seed would have to disturb and which
+    threads share. This one owns its generator, on the CPU, so that a seed means the same on every device.
+    """
+
+    def __init__(self, sampling: Sampling) -> None:
+        self.temperature = sampling.temperature
+        self.generator = torch.Generator()
+        if sampling.seed is None:
+            self.generator.seed()
+        else:
+            self.generator.manual_seed(sampling.seed)
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        """Scores (batch, vocabulary) of any float type -> float32 scores of the same shape."""
+        exponential = torch.empty(scores.shape, dtype=torch.float32).exponential_(generator=self.generator)
+        return scores.float() / self.temperature - exponential.log().to(scores.device)
+
+
+class _StopWhen(StoppingCriteria):
+    """Ends a generation nobody listens to any more."""
+
+    def __init__(self, event: threading.Event) -> None:
+        self.event = event
+
+    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
+        """-> (batch,) bool, one answer for all rows."""
+        return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)

@@ -1,0 +1,97 @@
+"""`pixelword ask`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+
+import pixelword
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+CIRCLE, STAR, CLIP = EXAMPLES / "red_circle.png", EXAMPLES / "blue_star.png", EXAMPLES / "moving_right.mp4"
+QUESTION = "what is it?"
+
+
+@pytest.fixture
+def answer(run: Callable[..., Any], tiny_model_dir: Path) -> Callable[..., dict[str, Any]]:
+    def ask(*words: object) -> dict[str, Any]:
+        result = run("ask", *words, "--model", tiny_model_dir, "--json")
+        assert result.exit_code == 0, result.output
+        return json.loads(result.stdout)
+
+    return ask
+
+
+def test_the_answer_is_the_sessions(run: Callable[..., Any], tiny_model_dir: Path) -> None:
+    result = run("ask", CIRCLE, STAR, QUESTION, "--model", tiny_model_dir, "--temperature", 1, "--seed", 4)
+    session = pixelword.load(str(tiny_model_dir), device="cpu")
+    assert result.stdout == session.ask(QUESTION, images=[CIRCLE, STAR], temperature=1.0, seed=4) + "\n"
+    assert result.exit_code == 0
+
+
+def test_json_holds_the_answer_and_its_costs(answer: Callable[..., dict[str, Any]], tiny_model_dir: Path) -> None:
+    facts = answer(CIRCLE, QUESTION)
+    assert set(facts) == {"answer", "model", "prompt_tokens", "visual_tokens", "new_tokens", "seconds"}
+    assert facts["visual_tokens"] == 9  # 96 x 96 pixels
+    assert facts["model"] == str(tiny_model_dir)
+
+
+def test_media_are_pictures_then_videos_and_may_be_absent(answer: Callable[..., dict[str, Any]]) -> None:
+    assert answer(QUESTION)["visual_tokens"] == 0
+    assert answer("--video", CLIP, QUESTION)["visual_tokens"] == 4 * 4
+    assert answer(CIRCLE, STAR, "--video", CLIP, "--video", CLIP, QUESTION)["visual_tokens"] == 2 * 9 + 2 * 16
+
+
+def test_pixels_can_be_bounded(answer: Callable[..., dict[str, Any]]) -> None:
+    assert answer(CIRCLE, QUESTION, "--max-pixels", 1024)["visual_tokens"] == 1
+    assert answer(CIRCLE, QUESTION, "--min-pixels", 128 * 128)["visual_tokens"] == 16
+
+
+def bad_files(folder: Path) -> dict[str, Path]:
+    made = {name: folder / f"{name}.png" for name in ("missing", "empty", "truncated", "words", "thin")}
+    made["empty"].touch()
+    made["truncated"].write_bytes(CIRCLE.read_bytes()[:200])
+    made["words"].write_text("not a picture", encoding="utf-8")
+    Image.new("RGB", (1005, 5)).save(made["thin"])
+    made["folder"] = folder
+    return made
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "truncated", "words", "thin", "folder"])
+def test_a_bad_picture_is_one_line_that_names_it(
+    refused: Callable[..., str], tmp_path: Path, tiny_model_dir: Path, kind: str
+) -> None:
+    path = bad_files(tmp_path)[kind]
+    assert str(path) in refused("ask", path, QUESTION, "--model", tiny_model_dir)
+
+
+@pytest.mark.parametrize("kind", ["missing", "empty", "words"])
+def test_a_bad_video_is_one_line_that_names_it(
+    refused: Callable[..., str], tmp_path: Path, tiny_model_dir: Path, kind: str
+) -> None:
+    path = bad_files(tmp_path)[kind]
+    assert str(path) in refused("ask", "--video", path, QUESTION, "--model", tiny_model_dir)
+
+
+def test_a_forgotten_question_is_noticed(refused: Callable[..., str]) -> None:
+    assert "there is no question about it" in refused("ask", CIRCLE)
+    assert "put the question after the pictures" in refused("ask", QUESTION, CIRCLE)
+
+
+def test_urls_are_read_only_when_allowed(refused: Callable[..., str], tiny_model_dir: Path) -> None:
+    assert "http://127.0.0.1:9/a.png" in refused("ask", "http://127.0.0.1:9/a.png", QUESTION, "--model", tiny_model_dir)
+
+
+def test_a_question_longer_than_the_context(refused: Callable[..., str], tiny_model_dir: Path) -> None:
+    line = refused("ask", "why? " * 1000, "--model", tiny_model_dir)
+    assert "this model reads 2048 in all" in line
+
+
+def test_an_unknown_model_is_told_what_there_is(refused: Callable[..., str], tmp_path: Path) -> None:
+    assert "nano" in refused("ask", QUESTION, "--model", "nanno")
+    assert str(tmp_path) in refused("ask", QUESTION, "--model", tmp_path)

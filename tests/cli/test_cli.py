@@ -1,0 +1,89 @@
+"""What holds for every verb."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pixelword
+from pixelword.cli import app
+from pixelword.errors import CheckpointError
+
+VERBS = ("ask", "chat", "info", "convert", "grow", "train")
+
+
+def test_every_verb_is_there() -> None:
+    assert {command.name or command.callback.__name__ for command in app.registered_commands} == set(VERBS)  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(run: Callable[..., Any], verb: str) -> None:
+    result = run(verb, "--help")
+    assert result.exit_code == 0
+    assert f"Example: pixelword {verb}" in result.stdout
+
+
+def test_help_imports_nothing_heavy() -> None:
+    """In a process that is the console script, as pip makes it."""
+    code = (
+        "import sys; sys.argv = ['/somewhere/bin/pixelword', '--help']\n"
+        "from pixelword.cli import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert end.code == 0\n"
+        "heavy = {'torch', 'transformers', 'numpy', 'av'} & set(sys.modules)\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "ask" in done.stdout
+
+
+def test_importing_the_package_registers_the_model(tiny_model_dir: Path) -> None:
+    """In a fresh process, with no word of remote code."""
+    code = (
+        "import sys, pixelword\n"
+        "from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor\n"
+        "folder = sys.argv[1]\n"
+        "assert type(AutoConfig.from_pretrained(folder)) is pixelword.NeoOVConfig\n"
+        "assert type(AutoModelForImageTextToText.from_pretrained(folder)) is pixelword.NeoOVForConditionalGeneration\n"
+        "assert type(AutoProcessor.from_pretrained(folder)) is pixelword.NeoOVProcessor\n"
+    )
+    command = [sys.executable, "-c", code, str(tiny_model_dir)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_the_public_names_are_there() -> None:
+    assert [name for name in pixelword.__all__ if not hasattr(pixelword, name)] == []
+    with pytest.raises(AttributeError, match="no attribute 'lode'"):
+        _ = pixelword.lode
+
+
+def test_version(run: Callable[..., Any]) -> None:
+    assert run("--version").stdout == f"pixelword {pixelword.__version__}\n"
+
+
+def test_a_mistyped_option_is_refused(run: Callable[..., Any]) -> None:
+    assert run("ask", "--temprature", "1", "what?").exit_code == 2
+    assert run("answer").exit_code == 2
+
+
+def test_debug_shows_where_an_error_comes_from(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("PIXELWORD_DEBUG", "1")
+    with pytest.raises(CheckpointError):
+        run("info", tmp_path)
+
+
+def test_ctrl_c_leaves_with_130(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, tiny_model_dir: Path) -> None:
+    def interrupted(_: str) -> str:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("builtins.input", interrupted)
+    assert run("chat", "--model", tiny_model_dir).exit_code == 130

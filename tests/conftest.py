@@ -1,0 +1,79 @@
+"""What all tests share: a tiny model with its tokenizer, and leaving out what this machine cannot run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers
+from transformers import PreTrainedTokenizerFast
+
+SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<IMG_CONTEXT>", "<img>", "</img>")
+SPECIALS += ("<ref>", "</ref>", "<box>", "</box>")
+CONTEXT = 2048
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if "gpu" in item.keywords:
+            item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and there is none"))
+
+
+@pytest.fixture(scope="session")
+def tiny_tokenizer() -> PreTrainedTokenizerFast:
+    """A tokenizer of bytes: 256 of them and the control tokens after them."""
+    alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
+    backend = Tokenizer(models.BPE(vocab={character: index for index, character in enumerate(alphabet)}, merges=[]))
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.add_special_tokens(list(SPECIALS))
+    return PreTrainedTokenizerFast(tokenizer_object=backend, eos_token="<|im_end|>", pad_token="<|endoftext|>")
+
+
+@pytest.fixture(scope="session")
+def tiny_config(tiny_tokenizer: PreTrainedTokenizerFast) -> Any:
+    """A NeoOVConfig of two layers, the first of them pre-buffer."""
+    from pixelword.model import NeoOVConfig
+
+    ids = {token: tiny_tokenizer.convert_tokens_to_ids(token) for token in SPECIALS}
+    return NeoOVConfig(
+        vision_config={"hidden_size": 16, "min_pixels": 1024, "max_pixels": 16384},
+        llm_config={
+            "vocab_size": len(tiny_tokenizer),
+            "hidden_size": 32,
+            "intermediate_size": 64,
+            "num_hidden_layers": 2,
+            "extra_num_layers": 1,
+            "num_attention_heads": 2,
+            "num_key_value_heads": 1,
+            "head_dim": 16,
+            "max_position_embeddings": CONTEXT,
+            "eos_token_id": ids["<|im_end|>"],
+            "pad_token_id": ids["<|endoftext|>"],
+        },
+        img_context_token_id=ids["<IMG_CONTEXT>"],
+        img_start_token_id=ids["<img>"],
+        img_end_token_id=ids["</img>"],
+    )
+
+
+@pytest.fixture(scope="session")
+def tiny_model_dir(
+    tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: PreTrainedTokenizerFast, tiny_config: Any
+) -> Path:
+    """A whole checkpoint with random weights, as ``pixelword convert`` would write it. Not to be written to."""
+    from pixelword.model import NeoOVForConditionalGeneration
+    from pixelword.processing.images import NeoOVImageProcessor
+    from pixelword.processing.processor import NeoOVProcessor
+
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        NeoOVForConditionalGeneration(tiny_config).save_pretrained(folder)
+    images = NeoOVImageProcessor(min_pixels=1024, max_pixels=16384)
+    NeoOVProcessor(images, tiny_tokenizer).save_pretrained(folder)
+    return folder
