@@ -16,10 +16,10 @@ from pixelword.tasks.scenes import COLOURS, Split, background_for, canvas, jitte
 
 ALPHABETS = {"digits": digits, "letters": ascii_uppercase}
 _ALIKE = frozenset("O0I1")  # a question that does not say whether it is a letter or a digit leaves these out
-_NUMBER = ("What number is it?", "What number is it?", "Which number is this?", "What number do you see?", "Read the number.",
-           "Which number is in the picture?", "What is the number?")  # fmt: skip
-_LETTER = ("What letter is it?", "What letter is it?", "Which letter is this?", "What letter do you see?", "Read the letter.",
-           "Which letter is in the picture?")  # fmt: skip
+_NUMBER = ("What number is it?", "What number is it?", "Which number is this?", "What number do you see?",
+           "Read the number.", "Which number is in the picture?", "What is the number?")  # fmt: skip
+_LETTER = ("What letter is it?", "What letter is it?", "Which letter is this?", "What letter do you see?",
+           "Read the letter.", "Which letter is in the picture?")  # fmt: skip
 _LETTERS = ("What letters are these?", "Which letters are these?", "Which letters do you see?", "Read the letters.",
             "What are the letters?")  # fmt: skip
 _SAYS = ("What does it say?", "What does it say?", "What is written here?", "Read it.", "What does the picture say?")

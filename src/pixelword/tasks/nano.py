@@ -28,9 +28,7 @@ Part = dict[str, Any]
 MoreTurns = Callable[[Facts], Turn | None]
 
 
-def draw(
-    kind: str, rng: np.random.Generator, *, level: float = 1.0, split: Split = "train", turns: int = 1
-) -> Sample:
+def draw(kind: str, rng: np.random.Generator, *, level: float = 1.0, split: Split = "train", turns: int = 1) -> Sample:
     """A conversation of one picture (two for "pair", a clip for "motion", none for "text").
 
     kind: one of ``KINDS``. With ``turns`` 1 the one question is of this kind; with more, a conversation has up to
@@ -50,12 +48,17 @@ def draw(
 
 
 def draw_mixture(
-    rng: np.random.Generator, weights: Mapping[str, float], *, level: float = 1.0, split: Split = "train", turns: int = 1
+    rng: np.random.Generator,
+    weights: Mapping[str, float],
+    *,
+    level: float = 1.0,
+    split: Split = "train",
+    turns: int = 1,
 ) -> Sample:
     """``draw`` of a kind chosen in proportion to the weights."""
     unknown = sorted(set(weights) - set(KINDS))
     if unknown or not sum(weights.values()) > 0 or min(weights.values()) < 0:
-        raise InputError(f"mixture {dict(weights)}: give weights of 0 or more, not all 0, for some of {', '.join(KINDS)}")
+        raise InputError(f"mixture {dict(weights)}: weigh some of {', '.join(KINDS)}, at least one above 0")
     kinds = [kind for kind in KINDS if kind in weights]
     shares = np.array([weights[kind] for kind in kinds], dtype=np.float64)
     kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
@@ -141,6 +144,7 @@ def _picture(picture: object) -> Part:
 
 def _draw_scene(rng: Random, kind: str, level: float, split: Split) -> Drawn:
     """A scene of coloured shapes and a first question of this kind; scenes that allow none are drawn again."""
+    first: Turn | None
     while True:
         if kind == "count" and rng.random() < 0.5 * level:
             scene, first = _draw_count_of(rng, level, split)
@@ -199,7 +203,7 @@ def _draw_text(rng: Random, kind: str, level: float, split: Split) -> Drawn:
 
 
 _FAMILIES: dict[str, Callable[[Random, str, float, Split], Drawn]] = {
-    **{kind: _draw_scene for kind in ASKERS},
+    **dict.fromkeys(ASKERS, _draw_scene),
     "digits": _draw_glyphs, "letters": _draw_glyphs,
     "pair": _draw_pair, "motion": _draw_motion, "text": _draw_text,
 }  # fmt: skip

@@ -12,9 +12,10 @@ from pixelword.tasks.scenes import PAIRS, SHAPES, Pair, Scene, Split, draw_scene
 WHICH = ("the first", "the second")
 _MORE = ("Which picture has more {them}?", "Which picture has more {them}?", "Which picture shows more {them}?",
          "In which picture are there more {them}?", "Where are more {them}?")  # fmt: skip
-_FEWER = ("Which picture has fewer {them}?", "Which picture shows fewer {them}?", "In which picture are there fewer {them}?")
-_SHOWS = ("Which picture shows {one}?", "Which picture shows {one}?", "Which picture has {one}?", "In which picture is {one}?",
-          "Which one shows {one}?")  # fmt: skip
+_FEWER = ("Which picture has fewer {them}?", "Which picture shows fewer {them}?",
+          "In which picture are there fewer {them}?")  # fmt: skip
+_SHOWS = ("Which picture shows {one}?", "Which picture shows {one}?", "Which picture has {one}?",
+          "In which picture is {one}?", "Which one shows {one}?")  # fmt: skip
 _COUNT = ("How many objects are in {it}?", "How many objects are there in {it}?", "How many objects does {it} show?")
 _WHAT = ("What is in {it}?", "What does {it} show?", "What can you see in {it}?")
 _SIZES = (((64, 64),), ((64, 64), (96, 64), (64, 96), (96, 96)))
@@ -84,5 +85,3 @@ def ask_one_of(rng: Random, pair: ScenePair) -> Turn:
         return Turn("what", phrase(rng, _WHAT, it=it), name_of(thing), fact, fact | {("count", which, ""), shows})
     fact = frozenset({("count", which, "")})
     return Turn("count", phrase(rng, _COUNT, it=it), str(len(scene.things)), fact, fact)
-
-

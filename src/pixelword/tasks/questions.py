@@ -113,20 +113,20 @@ SHAPE_WORDINGS = (
     "Tell me the shape of {it}.",
 )  # fmt: skip
 WHERE_WORDINGS = (
-    "Where is {it}?", "Where is {it}?", "Where is {it}?", "Where can you see {it}?", "In which part of the picture is {it}?",
-    "Where in the picture is {it}?", "Tell me where {it} is.",
+    "Where is {it}?", "Where is {it}?", "Where is {it}?", "Where can you see {it}?",
+    "In which part of the picture is {it}?", "Where in the picture is {it}?", "Tell me where {it} is.",
 )  # fmt: skip
 COUNT_WORDINGS = (
     "How many {them} are there?", "How many {them} are there?", "How many {them} can you see?", "Count the {them}.",
     "How many {them} are in the picture?", "How many {them}?", "What is the number of {them}?",
 )  # fmt: skip
 WHAT_WORDINGS = (
-    "What is {there}?", "What is {there}?", "What can you see {there}?", "Which object is {there}?", "What do you see {there}?",
-    "What is {there} of the picture?",
+    "What is {there}?", "What is {there}?", "What can you see {there}?", "Which object is {there}?",
+    "What do you see {there}?", "What is {there} of the picture?",
 )  # fmt: skip
 DESCRIBE_WORDINGS = (
-    "Describe the picture.", "Describe the picture.", "What is in the picture?", "What can you see?", "What do you see?",
-    "What is in this picture?", "Describe this image.", "Name the objects in the picture.",
+    "Describe the picture.", "Describe the picture.", "What is in the picture?", "What can you see?",
+    "What do you see?", "What is in this picture?", "Describe this image.", "Name the objects in the picture.",
 )  # fmt: skip
 EXISTS_WORDINGS = (
     "Is there {one}?", "Is there {one}?", "Is there {one} in the picture?", "Can you see {one}?", "Do you see {one}?",

@@ -1,6 +1,7 @@
 """nano's tokenizer: a byte-level BPE of at most 1,024 tokens, made from what the tasks say.
 
-Make it again with ``python -m pixelword.tasks.tokenizer OUT``: the same files come out every time.
+Make it again with ``python -m pixelword.tasks.tokenizer OUT``: the same tasks give the same files every time. A model
+that is trained keeps the tokenizer it was trained with, whatever becomes of the tasks.
 """
 
 from __future__ import annotations
