@@ -30,9 +30,9 @@ def test_info_has_the_published_sizes(
     told = facts(run, size)
     parts = told["parameters"]
     whole = sum(parts.values()) - parts["patch embedding"]  # the published counts leave it out
-    assert whole == pytest.approx(embedded, abs=5e6)
+    assert whole == pytest.approx(embedded, abs=6e6)
     head = 0 if size == "2b" else parts["token embedding"]
-    assert whole - parts["token embedding"] - head == pytest.approx(bare, abs=5e6)
+    assert whole - parts["token embedding"] - head == pytest.approx(bare, abs=6e6)
     assert told["kv_bytes_per_token_bf16"] == cache
     assert told["picture_tokens"]["1280x720"] == 40 * 22
 

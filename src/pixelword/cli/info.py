@@ -13,6 +13,7 @@ from pixelword.cli import options
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVConfig
+    from pixelword.processing import NeoOVImageProcessor
 
 # (width, height) of a thumbnail, a screen, a photograph
 PICTURES = ((64, 64), (224, 224), (640, 480), (1280, 720), (1920, 1080), (4032, 3024))
@@ -42,7 +43,7 @@ def info(
 
 def describe(model: str) -> dict[str, Any]:
     """The facts of a packaged model, a checkpoint's folder or a known size, ready for JSON."""
-    config = _config(model)
+    config, images = _config_and_images(model)
     text = config.llm_config
     parameters = count_parameters(config)
     return {
@@ -58,7 +59,7 @@ def describe(model: str) -> dict[str, Any]:
         "parameters": parameters,
         "weights_bytes_bf16": sum(parameters.values()) * BF16_BYTES,
         "kv_bytes_per_token_bf16": kv_bytes_per_token(config),
-        "picture_tokens": _picture_tokens(model, config),
+        "picture_tokens": {f"{width}x{height}": images.image_tokens(height, width) for width, height in PICTURES},
     }
 
 
@@ -70,11 +71,10 @@ def count_parameters(config: NeoOVConfig) -> dict[str, int]:
 
     with torch.device("meta"):
         network = NeoOVForConditionalGeneration(config)
-    network.tie_weights()
-    language = network.model.language_model.model
+    language = network.language_model.model
     extra = config.llm_config.extra_num_layers
     parts = {
-        "patch embedding": network.model.vision_model,
+        "patch embedding": network.vision_model,
         "token embedding": language.embed_tokens,
         "pre-buffer": language.layers[:extra],
         "post-LLM": language.layers[extra:],
@@ -89,59 +89,50 @@ def kv_bytes_per_token(config: NeoOVConfig) -> int:
     return text.num_hidden_layers * text.num_key_value_heads * 3 * text.head_dim * BF16_BYTES
 
 
-def _config(model: str) -> NeoOVConfig:
-    from pixelword.model import NeoOVConfig
+def _config_and_images(model: str) -> tuple[NeoOVConfig, NeoOVImageProcessor]:
+    """A size has its configuration alone; a checkpoint's processor may set other bounds than its configuration."""
+    from pixelword.model import SIZES, NeoOVConfig
     from pixelword.model.checkpoint import resolve
-    from pixelword.model.configuration import SIZES
-
-    return NeoOVConfig(**SIZES[model]) if model in SIZES else NeoOVConfig.from_pretrained(resolve(model))
-
-
-def _picture_tokens(model: str, config: NeoOVConfig) -> dict[str, int]:
-    """Visual tokens of a picture alone, by its size; a checkpoint's processor may set other bounds than its config."""
-    from pixelword.model.checkpoint import resolve
-    from pixelword.model.configuration import SIZES
-    from pixelword.processing.images import NeoOVImageProcessor
-    from pixelword.processing.processor import NeoOVProcessor
+    from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
 
     if model in SIZES:
+        config = NeoOVConfig(**SIZES[model])
         vision = config.vision_config
-        images = NeoOVImageProcessor(min_pixels=vision.min_pixels, max_pixels=vision.max_pixels)
-    else:
-        images = NeoOVProcessor.from_pretrained(resolve(model)).image_processor
-    return {f"{width}x{height}": images.image_tokens(height, width) for width, height in PICTURES}
+        return config, NeoOVImageProcessor(min_pixels=vision.min_pixels, max_pixels=vision.max_pixels)
+    folder = resolve(model)
+    return NeoOVConfig.from_pretrained(folder), NeoOVProcessor.from_pretrained(folder).image_processor
 
 
 def _print_tables(facts: dict[str, Any]) -> None:
+    text = {
+        "layers": f"{facts['layers']}, the first {facts['pre_buffer_layers']} of them pre-buffer",
+        "width": f"{facts['hidden_size']:,}",
+        "heads": f"{facts['heads']} of {facts['head_dim']}, {facts['key_value_heads']} for keys and values",
+        "vocabulary": f"{facts['vocabulary']:,} tokens",
+        "context": f"{facts['context']:,} tokens",
+        "weights in bf16": _bytes(facts["weights_bytes_bf16"]),
+        "cache in bf16": f"{facts['kv_bytes_per_token_bf16']:,} bytes a token",
+    }
+    parameters = {**facts["parameters"], "in all": sum(facts["parameters"].values())}
+    _print_table(facts["model"], text)
+    _print_table("\nparameters", {name: _amount(count) for name, count in parameters.items()})
+    _print_table("\ntokens a picture costs", {size: f"{count:,}" for size, count in facts["picture_tokens"].items()})
+
+
+def _print_table(title: str, rows: dict[str, str]) -> None:
     console = Console(highlight=False)
-    parameters = facts["parameters"]
-    total = sum(parameters.values())
-    shape = Table(title=facts["model"], title_justify="left", show_header=False, box=None, pad_edge=False)
-    shape.add_row("layers", f"{facts['layers']}, the first {facts['pre_buffer_layers']} of them pre-buffer")
-    shape.add_row("width", f"{facts['hidden_size']:,}")
-    heads = f"{facts['heads']} of {facts['head_dim']}, {facts['key_value_heads']} for keys and values"
-    shape.add_row("heads", heads)
-    shape.add_row("vocabulary", f"{facts['vocabulary']:,} tokens")
-    shape.add_row("context", f"{facts['context']:,} tokens")
-    shape.add_row("weights in bf16", _megabytes(facts["weights_bytes_bf16"]))
-    shape.add_row("cache in bf16", f"{facts['kv_bytes_per_token_bf16']:,} bytes a token")
-    console.print(shape)
-    console.print(_two_columns("parameters", {**parameters, "in all": total}, _amount))
-    console.print(_two_columns("tokens a picture costs", facts["picture_tokens"], "{:,}".format))
-
-
-def _two_columns(title: str, rows: dict[str, int], written: Any) -> Table:
-    table = Table(title=f"\n{title}", title_justify="left", show_header=False, box=None, pad_edge=False)
-    table.add_column()
-    table.add_column(justify="right")
+    table = Table(show_header=False, box=None, pad_edge=False)
     for name, value in rows.items():
-        table.add_row(name, written(value))
-    return table
+        table.add_row(name, value)
+    console.print(title, style="bold", markup=False, soft_wrap=True)
+    console.print(table)
 
 
 def _amount(parameters: int) -> str:
+    if parameters < 1e5:
+        return f"{parameters:,}"
     return f"{parameters / 1e9:.2f}B" if parameters >= 1e9 else f"{parameters / 1e6:.2f}M"
 
 
-def _megabytes(size: int) -> str:
+def _bytes(size: int) -> str:
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
