@@ -1,6 +1,7 @@
 """Errors that are the caller's to mend: each message is one line saying what is wrong, where, and what to do.
 
-The command line prints the message of a `PixelwordError` and exits with 2; anything else is a bug and keeps its traceback.
+The command line prints the message of a `PixelwordError` and exits with 2; anything else is a bug and keeps its
+traceback.
 """
 
 from __future__ import annotations

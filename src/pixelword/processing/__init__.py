@@ -1,12 +1,16 @@
-"""Pictures, videos and chat -> tensors."""
+"""Pictures, videos and chat -> tensors. Importing this makes the processors known to transformers' Auto classes."""
 
 from __future__ import annotations
 
-from .conversation import Encoded, content_from_text
-from .images import NeoOVImageProcessor, load_image, smart_resize
-from .limits import Limits
-from .processor import MediaOptions, NeoOVProcessor
-from .videos import Video, frames_to_video, load_video
+from transformers import AutoImageProcessor, AutoProcessor
+
+from pixelword.model import NeoOVConfig
+from pixelword.processing.conversation import Encoded, content_from_text
+from pixelword.processing.images import NeoOVImageProcessor, load_image, smart_resize
+from pixelword.processing.limits import Limits
+from pixelword.processing.options import MediaOptions
+from pixelword.processing.processor import NeoOVProcessor
+from pixelword.processing.videos import Video, frames_to_video, load_video
 
 __all__ = [
     "Encoded",
@@ -19,5 +23,15 @@ __all__ = [
     "frames_to_video",
     "load_image",
     "load_video",
+    "register",
     "smart_resize",
 ]
+
+
+def register() -> None:
+    """Make AutoProcessor and AutoImageProcessor know the model type neo_chat; harmless to call again."""
+    AutoImageProcessor.register(NeoOVConfig, image_processor_classes={"pil": NeoOVImageProcessor}, exist_ok=True)
+    AutoProcessor.register(NeoOVConfig, NeoOVProcessor, exist_ok=True)
+
+
+register()

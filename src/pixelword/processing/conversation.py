@@ -1,8 +1,9 @@
 """Messages -> one sequence of control tokens, words and pictures.
 
-Messages have transformers' chat form: {"role": "system" | "user" | "assistant", "content": str or list of parts}, a part
-being {"type": "text", "text": ...}, {"type": "image", "image": ...} or {"type": "video", "video": ...}. A user's words are
-words: a literal `<image>` in them is text. The chat format is the released one (ChatML without a default system turn).
+Messages have transformers' chat form: {"role": "system" | "user" | "assistant", "content": str or list of parts}, a
+part being {"type": "text", "text": ...}, {"type": "image", "image": ...} or {"type": "video", "video": ...}. A user's
+words are words: a literal `<image>` in them is text. The chat format is the released one: ChatML without a default
+system turn.
 """
 
 from __future__ import annotations
@@ -10,44 +11,20 @@ from __future__ import annotations
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 
-from ..errors import InputError
-from .tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TURN_START
-from .videos import Video, frame_label, header
+from pixelword.errors import InputError
+from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TURN_START
+from pixelword.processing.videos import Video, frame_label, header
 
 IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER = "<image>", "<video>"
 ROLES = ("system", "user", "assistant")
 
-# The same text as `as_text(segments(...))` for transformers' own template machinery and for servers that read the file.
-CHAT_TEMPLATE = """\
-{%- for message in messages -%}
-{{ '<|im_start|>' + message['role'] + '\\n' }}
-{%- if message['content'] is string -%}
-{{ message['content'] }}
-{%- else -%}
-{%- set media = message['content'] | rejectattr('type', 'equalto', 'text') | list -%}
-{%- if media | length == 1 -%}
-{{ '<video>' if media[0]['type'] in ('video', 'video_url') else '<image>\\n' }}
-{%- endif -%}
-{%- for part in message['content'] -%}
-{%- if part['type'] == 'text' -%}
-{{ part['text'] }}
-{%- elif media | length > 1 -%}
-{{ '<video>' if part['type'] in ('video', 'video_url') else '<image>\\n' }}
-{%- endif -%}
-{%- endfor -%}
-{%- endif -%}
-{%- if not (continue_final_message and loop.last) -%}
-{{ '<|im_end|>\\n' }}
-{%- endif -%}
-{%- endfor -%}
-{%- if add_generation_prompt -%}
-{{ '<|im_start|>assistant\\n' }}
-{%- endif -%}
-"""
+# What `as_text(segments(...))` writes, for transformers' own template machinery and for servers that read the file.
+CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja").read_text(encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -105,10 +82,12 @@ Segment = Words | Control | Picture | Clip
 
 
 def content_from_text(text: str, images: Sequence[Any]) -> list[dict[str, Any]]:
-    """Message parts of a trusted text in which each `<image>` (with the newline after it) stands for one of `images`."""
+    """Parts of a trusted text in which each `<image>` (and the newline after it) stands for one of `images`."""
     pieces = re.split(re.escape(IMAGE_PLACEHOLDER) + r"\n?", text)
     if len(pieces) - 1 != len(images):
-        raise InputError(f"the text has {len(pieces) - 1} {IMAGE_PLACEHOLDER} for {len(images)} pictures; give one for each")
+        raise InputError(
+            f"the text has {len(pieces) - 1} {IMAGE_PLACEHOLDER} for {len(images)} pictures; give one for each"
+        )
     parts: list[dict[str, Any]] = []
     for index, piece in enumerate(pieces):
         if index:
@@ -121,7 +100,7 @@ def content_from_text(text: str, images: Sequence[Any]) -> list[dict[str, Any]]:
 def segments(
     messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = False, continue_final_message: bool = False
 ) -> list[Segment]:
-    """The conversation in order, adjacent words merged, videos still whole. Raises `InputError` on malformed messages."""
+    """The conversation in order, adjacent words merged, videos still whole. Raises `InputError` on malformed ones."""
     if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence) or not messages:
         raise InputError("messages must be a list of {'role': ..., 'content': ...}; give at least one message")
     if continue_final_message and (add_generation_prompt or messages[-1].get("role") != "assistant"):
@@ -199,7 +178,7 @@ def _source(part: Mapping[str, Any], keys: Iterable[str], where: str) -> Any:
 
 
 def expand(clip: Video) -> list[Segment]:
-    """A video as the model reads it: its header, then a label and a picture a frame; just pictures when times are unknown."""
+    """A video as the model reads it: its header, then a label and a picture a frame; without times, just pictures."""
     found: list[Segment] = []
     if not clip.timestamps:
         for frame in clip.frames:
@@ -230,21 +209,17 @@ def _merged(found: Iterable[Segment]) -> Iterator[Segment]:
         yield held
 
 
-def expanded(found: Iterable[Segment], clips: Mapping[int, Video]) -> list[Segment]:
-    """Segments with every `Clip` (the i-th of them is `clips[i]`) replaced by its frames."""
+def expanded(found: Iterable[Segment], clips: Iterable[Video]) -> list[Segment]:
+    """Segments with every `Clip` replaced by its frames; `clips` are the videos they stand for, in order."""
+    videos = iter(clips)
     flat: list[Segment] = []
-    seen = 0
     for segment in found:
-        if isinstance(segment, Clip):
-            flat += expand(clips[seen])
-            seen += 1
-        else:
-            flat.append(segment)
+        flat += expand(next(videos)) if isinstance(segment, Clip) else [segment]
     return list(_merged(flat))
 
 
 def as_text(found: Iterable[Segment], visual_tokens: Sequence[int] | None = None) -> str:
-    """The prompt as a string: `<image>` and `<video>` for media, or `<img>...</img>` with the given number of tokens each."""
+    """The prompt: `<image>` and `<video>` for media, or `<img>...</img>` with the given number of tokens each."""
     pieces: list[str] = []
     counts = iter(visual_tokens or ())
     for segment in found:
@@ -266,10 +241,12 @@ def picture_text(tokens: int) -> str:
 def segments_from_prompt(
     prompt: str, images: Sequence[Any], videos: Sequence[Any], control: Collection[str]
 ) -> list[Segment]:
-    """A trusted, already formatted prompt: `control` tokens are themselves, `<image>` and `<video>` take the next medium."""
+    """A trusted, formatted prompt: `control` tokens are themselves, `<image>` and `<video>` take the next medium."""
     for token in (IMG_START, IMG_END, IMG_CONTEXT):
         if token in prompt:
-            raise InputError(f"the prompt holds {token}; write {IMAGE_PLACEHOLDER} where a picture stands and pass it in images")
+            raise InputError(
+                f"the prompt holds {token}; write {IMAGE_PLACEHOLDER} where a picture stands and pass it in images"
+            )
     counts = {IMAGE_PLACEHOLDER: len(images), VIDEO_PLACEHOLDER: len(videos)}
     for placeholder, given in counts.items():
         if prompt.count(placeholder) != given:

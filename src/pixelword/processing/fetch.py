@@ -10,21 +10,27 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import time
+from collections.abc import Callable
 from urllib.parse import urljoin, urlsplit
 
-from ..errors import MediaError
-from .limits import Limits
+from pixelword.errors import MediaError
+from pixelword.processing.limits import Limits
 
 REDIRECTS = (301, 302, 303, 307, 308)
 CHUNK = 1 << 16
 
 
-def fetch_url(url: str, limits: Limits) -> bytes:
-    """The body behind `url`, at most `limits.max_bytes`. Raises `MediaError` naming the URL."""
+def fetch_url(url: str, limits: Limits, *, address_of: Callable[[str, int], str] | None = None) -> bytes:
+    """The body behind `url`, at most `limits.max_bytes`. Raises `MediaError` naming the URL.
+
+    address_of: (host, port) -> the address to dial, or `MediaError`; `global_address` by default.
+    """
+    deadline = time.monotonic() + limits.url_deadline
     here = url
     for _ in range(limits.max_redirects + 1):
         try:
-            body, moved = _get(here, limits)
+            body, moved = _get(here, limits, deadline, address_of or global_address)
         except (OSError, http.client.HTTPException, ValueError) as error:
             if isinstance(error, MediaError):
                 raise
@@ -49,13 +55,13 @@ def global_address(host: str, port: int) -> str:
     return sorted(found)[0]
 
 
-def _get(url: str, limits: Limits) -> tuple[bytes, str | None]:
+def _get(url: str, limits: Limits, deadline: float, address_of: Callable[[str, int], str]) -> tuple[bytes, str | None]:
     """One hop: (body, None) or (b"", where it moved to)."""
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise MediaError(f"{url}: only http and https addresses are fetched")
     port = parts.port or (443 if parts.scheme == "https" else 80)
-    address = global_address(parts.hostname, port)
+    address = address_of(parts.hostname, port)
     connection = http.client.HTTPConnection(parts.hostname, port, timeout=limits.url_timeout)
     sock = socket.create_connection((address, port), timeout=limits.url_timeout)
     try:
@@ -69,16 +75,20 @@ def _get(url: str, limits: Limits) -> tuple[bytes, str | None]:
             return b"", response.headers["Location"]
         if response.status != 200:
             raise MediaError(f"{url}: the server answered {response.status} {response.reason}; check the address")
-        return _read_capped(response, url, limits), None
+        return _read_capped(response, url, limits, deadline), None
     finally:
         connection.close()
         sock.close()
 
 
-def _read_capped(response: http.client.HTTPResponse, url: str, limits: Limits) -> bytes:
+def _read_capped(response: http.client.HTTPResponse, url: str, limits: Limits, deadline: float) -> bytes:
     body = bytearray()
     while chunk := response.read(CHUNK):
         body += chunk
         if len(body) > limits.max_bytes:
             raise MediaError(f"{url}: more than the limit of {limits.max_bytes:,} bytes; give something smaller")
+        if time.monotonic() > deadline:
+            raise MediaError(
+                f"{url}: not finished after {limits.url_deadline:g} seconds; download it and give the file"
+            )
     return bytes(body)

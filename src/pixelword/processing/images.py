@@ -21,14 +21,14 @@ from transformers.image_processing_backends import PilBackend
 from transformers.image_processing_utils import BatchFeature
 from transformers.processing_utils import ImagesKwargs
 
-from ..errors import InputError, MediaError
-from .limits import Limits
-from .sources import describe, read_bytes
+from pixelword.errors import InputError, MediaError
+from pixelword.processing.limits import Limits
+from pixelword.processing.sources import describe, read_bytes
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# Formats that Pillow decodes by itself: no EPS or PDF (they start Ghostscript), no exotic readers with a history of bugs.
+# Formats that Pillow decodes by itself: no EPS or PDF (they start Ghostscript), no seldom used, seldom mended readers.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "MPO", "AVIF", "JPEG2000", "ICO", "TGA")
 
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
@@ -45,8 +45,8 @@ def smart_resize(
 ) -> tuple[int, int]:
     """Height and width that a picture is resized to.
 
-    Both are multiples of `factor`, `min_pixels <= height * width <= max_pixels` where rounding allows it, and the aspect
-    ratio is kept as well as possible. Raises `MediaError` above `max_aspect_ratio`.
+    Both are multiples of `factor`, `min_pixels <= height * width <= max_pixels` where rounding allows it, and the
+    aspect ratio is kept as well as possible. Raises `MediaError` above `max_aspect_ratio`.
     """
     if height < 1 or width < 1:
         raise MediaError(f"a picture of {width}x{height} pixels has no area; give one with at least one pixel a side")
@@ -71,14 +71,14 @@ def smart_resize(
 
 
 def shared_max_pixels(count: int, *, min_pixels: int, max_pixels: int) -> int:
-    """Pixels that each of `count` pictures of one sample may have: max(2 * max_pixels / count, min_pixels), at most max_pixels."""
+    """Pixels for each of `count` pictures of a sample: max(2 * max_pixels / count, min_pixels), at most max_pixels."""
     return min(max_pixels, max(2 * max_pixels // max(count, 1), min_pixels))
 
 
 def load_image(
     source: Any, *, limits: Limits | None = None, allow_urls: bool = False, allow_files: bool = True
 ) -> Image.Image:
-    """A picture from a path, PIL image, numpy array, torch tensor, bytes, base64 or data URL, or (if allowed) an http(s) URL.
+    """A picture from a path, PIL image, numpy array, torch tensor, bytes, base64, data URL or, if allowed, http(s) URL.
 
     Arrays are (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels, uint8, or floating in 0..1. Of an animation the
     first frame is taken; EXIF orientation is applied. Returns an RGB or RGBA image; raises `MediaError`.
@@ -98,7 +98,9 @@ def load_image(
     except Image.DecompressionBombError as error:
         raise MediaError(f"{name}: {error}; shrink the picture") from error
     except DECODE_ERRORS as error:
-        raise MediaError(f"{name}: not a picture that can be read; give a PNG, JPEG, WebP, GIF, TIFF or BMP file") from error
+        raise MediaError(
+            f"{name}: not a picture that can be read; give a PNG, JPEG, WebP, GIF, TIFF or BMP file"
+        ) from error
     return _finish(image, name, limits)
 
 
@@ -109,11 +111,11 @@ def _finish(image: Image.Image, name: str, limits: Limits) -> Image.Image:
         raise MediaError(f"{name}: {width}x{height} pixels have no area; give a picture with at least one pixel a side")
     if width * height > limits.max_image_pixels:
         raise MediaError(
-            f"{name}: {width}x{height} pixels are more than the limit of {limits.max_image_pixels:,}; shrink the picture"
+            f"{name}: {width}x{height} pixels exceed the limit of {limits.max_image_pixels:,}; shrink the picture"
         )
     if max(width, height) > limits.max_aspect_ratio * min(width, height):
         raise MediaError(
-            f"{name}: {width}x{height} pixels are longer than {limits.max_aspect_ratio:g}:1; crop it or cut it into pieces"
+            f"{name}: {width}x{height} pixels are longer than {limits.max_aspect_ratio:g}:1; crop it or cut it up"
         )
     try:
         image.load()
@@ -152,8 +154,8 @@ def _from_array(array: np.ndarray) -> Image.Image:
         array = array.transpose(1, 2, 0)
     if array.ndim != 3 or array.shape[-1] not in (1, 3, 4) or 0 in array.shape:
         raise MediaError(
-            f"an array of shape {array.shape} is no picture; give (height, width, channels) or (channels, height, width) "
-            "with 1, 3 or 4 channels"
+            f"an array of shape {array.shape} is no picture; give (height, width, channels) or (channels, height, "
+            "width) with 1, 3 or 4 channels"
         )
     if array.dtype == np.bool_:
         array = array * np.uint8(255)
@@ -164,7 +166,9 @@ def _from_array(array: np.ndarray) -> Image.Image:
             raise MediaError("a floating array is no picture unless its values lie in 0..1; scale it, or give uint8")
         array = np.rint(array * 255.0)
     elif array.min() < 0 or array.max() > 255:
-        raise MediaError(f"a {array.dtype} array is no picture unless its values lie in 0..255; scale it, or give uint8")
+        raise MediaError(
+            f"a {array.dtype} array is no picture unless its values lie in 0..255; scale it, or give uint8"
+        )
     array = np.ascontiguousarray(array, dtype=np.uint8)
     return Image.fromarray(array[..., 0] if array.shape[-1] == 1 else array)
 
@@ -213,7 +217,8 @@ def unpatchify(
     """The inverse of `patchify`: (patches, 3*p*p) float -> (H, W, 3) uint8."""
     rows, columns = grid_hw
     tiles = np.asarray(patches, np.float32).reshape(rows, columns, 3, patch_size, patch_size).transpose(0, 3, 1, 4, 2)
-    pixels = tiles.reshape(rows * patch_size, columns * patch_size, 3) * np.float32(std) + np.float32(mean)
+    pixels = tiles.reshape(rows * patch_size, columns * patch_size, 3)
+    pixels = pixels * np.asarray(std, np.float32) + np.asarray(mean, np.float32)
     return np.clip(np.rint(pixels * 255), 0, 255).astype(np.uint8)
 
 
@@ -230,7 +235,7 @@ class NeoOVImageProcessor(PilBackend):
     `merge_size` patches a side become one visual token, so resized sides are multiples of patch_size * merge_size.
     """
 
-    model_input_names = ["pixel_values", "image_grid_hw"]
+    model_input_names = ["pixel_values", "image_grid_hw"]  # noqa: RUF012 (as transformers declares it)
     valid_kwargs = NeoOVImagesKwargs
     min_pixels = 65_536
     max_pixels = 4_194_304
@@ -247,7 +252,7 @@ class NeoOVImageProcessor(PilBackend):
             raise InputError(f"min_pixels {self.min_pixels} is above max_pixels {self.max_pixels}; swap or change them")
 
     def budget(self, min_pixels: int | None = None, max_pixels: int | None = None) -> tuple[int, int]:
-        """The (min_pixels, max_pixels) of a call: given values win; a given maximum below the minimum pulls that down."""
+        """The (min_pixels, max_pixels) of a call: given values win; one given alone pulls the other along."""
         high = self.max_pixels if max_pixels is None else _one_int("max_pixels", max_pixels)
         low = min(self.min_pixels, high) if min_pixels is None else _one_int("min_pixels", min_pixels)
         if max_pixels is None:
@@ -256,12 +261,16 @@ class NeoOVImageProcessor(PilBackend):
             raise InputError(f"min_pixels {low} is above max_pixels {high}; swap or change them")
         return low, high
 
-    def resized(self, height: int, width: int, *, min_pixels: int | None = None, max_pixels: int | None = None) -> tuple[int, int]:
+    def resized(
+        self, height: int, width: int, *, min_pixels: int | None = None, max_pixels: int | None = None
+    ) -> tuple[int, int]:
         """Height and width in pixels that a picture of this size is resized to."""
         low, high = self.budget(min_pixels, max_pixels)
         return smart_resize(height, width, min_pixels=low, max_pixels=high, factor=self.patch_size * self.merge_size)
 
-    def image_tokens(self, height: int, width: int, *, min_pixels: int | None = None, max_pixels: int | None = None) -> int:
+    def image_tokens(
+        self, height: int, width: int, *, min_pixels: int | None = None, max_pixels: int | None = None
+    ) -> int:
         """Visual tokens that a picture of this size costs (without `<img>` and `</img>`); nothing is decoded."""
         high, wide = self.resized(height, width, min_pixels=min_pixels, max_pixels=max_pixels)
         return high * wide // (self.patch_size * self.merge_size) ** 2

@@ -16,7 +16,7 @@ class Limits:
     max_bytes: size of a picture in memory or on disk, and of anything fetched from a URL.
     max_aspect_ratio: longer side over shorter side (the released preparation refuses more than 200).
     max_frames: frames taken from one video, whatever `fps`, `max_frames` or `num_frames` ask for.
-    url_timeout: seconds for each connection and read of a URL.
+    url_timeout: seconds for each connection and read of a URL; url_deadline: seconds for the whole of it.
     max_redirects: hops followed from a URL; every hop's address is checked.
     """
 
@@ -25,4 +25,5 @@ class Limits:
     max_aspect_ratio: float = 200.0
     max_frames: int = 1024
     url_timeout: float = 10.0
+    url_deadline: float = 60.0
     max_redirects: int = 3

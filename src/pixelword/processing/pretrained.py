@@ -9,7 +9,7 @@ from typing import Any
 from transformers import AutoTokenizer
 from transformers.utils import cached_file
 
-from ..errors import CheckpointError
+from pixelword.errors import CheckpointError
 
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder", "proxies")
 IMAGE_SETTINGS = ("min_pixels", "max_pixels", "patch_size", "merge_size", "image_mean", "image_std")

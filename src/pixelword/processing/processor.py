@@ -1,13 +1,12 @@
 """NeoOVProcessor: conversations with pictures and videos -> what the model reads.
 
-`encode` is the one typed path (training, chat and serving all use it); `apply_chat_template` and `__call__` are the same
-path behind transformers' names.
+`encode` is the one typed path (training, chat and serving all use it); `apply_chat_template` and `__call__` are the
+same path behind transformers' names.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 import numpy as np
@@ -16,9 +15,9 @@ from PIL import Image
 from transformers.image_processing_utils import BatchFeature
 from transformers.processing_utils import MultiModalData, ProcessorMixin
 
-from ..errors import InputError
-from . import pretrained
-from .conversation import (
+from pixelword.errors import InputError
+from pixelword.processing import pretrained
+from pixelword.processing.conversation import (
     CHAT_TEMPLATE,
     IMAGE_PLACEHOLDER,
     VIDEO_PLACEHOLDER,
@@ -34,33 +33,13 @@ from .conversation import (
     segments,
     segments_from_prompt,
 )
-from .images import NeoOVImageProcessor, load_image, shared_max_pixels
-from .limits import Limits
-from .tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TextEncoder
-from .videos import FRAME_MAX_PIXELS, Video, frames_to_video, load_video
+from pixelword.processing.images import NeoOVImageProcessor, load_image, shared_max_pixels
+from pixelword.processing.options import MediaOptions, flattened, media_options
+from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TextEncoder
+from pixelword.processing.videos import FRAME_MAX_PIXELS, Video, frames_to_video, load_video
 
 IGNORED = -100
 TEXT, IMAGE, VIDEO = 0, 1, 2
-
-# Accepted because transformers' pipelines and trainers pass them, and true here whatever their value.
-HARMLESS = ("add_special_tokens", "return_mm_token_type_ids", "return_attention_mask", "do_sample_frames", "return_metadata")
-
-
-@dataclass(frozen=True)
-class MediaOptions:
-    """How the pictures and videos of one call are read; None means the processor's own setting."""
-
-    min_pixels: int | None = None
-    max_pixels: int | None = None
-    fps: float | None = None
-    max_frames: int | None = None
-    num_frames: int | None = None
-    limits: Limits = field(default_factory=Limits)
-    allow_urls: bool = False
-    allow_files: bool = True
-
-
-MEDIA_OPTIONS = tuple(one.name for one in fields(MediaOptions))
 
 
 class NeoOVProcessor(ProcessorMixin):
@@ -80,7 +59,9 @@ class NeoOVProcessor(ProcessorMixin):
         video_max_frames: int = 128,
         frame_max_pixels: int = FRAME_MAX_PIXELS,
     ) -> None:
-        super().__init__(image_processor or NeoOVImageProcessor(), tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
+        super().__init__(
+            image_processor or NeoOVImageProcessor(), tokenizer, chat_template=chat_template or CHAT_TEMPLATE
+        )
         self.encoder = TextEncoder(tokenizer)
         self.video_fps, self.video_max_frames = float(video_fps), int(video_max_frames)
         self.frame_max_pixels = int(frame_max_pixels)
@@ -89,12 +70,14 @@ class NeoOVProcessor(ProcessorMixin):
 
     @classmethod
     def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> NeoOVProcessor:  # type: ignore[override]
-        """From a folder (or hub name) that `save_pretrained` wrote, or from a released checkpoint's config.json and tokenizer.
+        """From a folder (or hub name) that `save_pretrained` wrote, or a released checkpoint's config and tokenizer.
 
         Never runs code from the checkpoint, whatever `trust_remote_code` says. Raises `CheckpointError`.
         """
         tokenizer, settings = pretrained.load(pretrained_model_name_or_path, **kwargs)
-        own = {name: settings[name] for name in ("video_fps", "video_max_frames", "frame_max_pixels") if name in settings}
+        own = {
+            name: settings[name] for name in ("video_fps", "video_max_frames", "frame_max_pixels") if name in settings
+        }
         return cls(NeoOVImageProcessor(**settings["image_processor"]), tokenizer, **own)
 
     @property
@@ -115,10 +98,10 @@ class NeoOVProcessor(ProcessorMixin):
         found = segments(
             messages, add_generation_prompt=add_generation_prompt, continue_final_message=continue_final_message
         )
-        return self._assemble(found, _media_options(media))
+        return self._assemble(found, media_options(media))
 
     def batch(self, samples: Sequence[Encoded], *, with_labels: bool = False) -> BatchFeature:
-        """Left-padded tensors: input_ids, attention_mask, mm_token_type_ids (B, L), pixel_values (P, 768), image_grid_hw (n, 2).
+        """Left-padded input_ids, attention_mask, mm_token_type_ids (B, L); pixel_values (P, 768); image_grid_hw (n, 2).
 
         Pictures of all samples follow each other in order; without any, the last two are left out.
         """
@@ -127,10 +110,10 @@ class NeoOVProcessor(ProcessorMixin):
         return BatchFeature(self._padded(samples, max(map(len, samples)), with_labels))
 
     def _assemble(self, found: Sequence[Segment], options: MediaOptions) -> Encoded:
-        clips = [self._video(one, options) for one in found if isinstance(one, Clip)]
-        flat = expanded(found, dict(enumerate(clips)))
-        pictures = sum(isinstance(one, Picture) and not one.frame for one in flat)
         low, high = self.image_processor.budget(options.min_pixels, options.max_pixels)
+        clips = [self._video(one, high, options) for one in found if isinstance(one, Clip)]
+        flat = expanded(found, clips)
+        pictures = sum(isinstance(one, Picture) and not one.frame for one in flat)
         share = shared_max_pixels(pictures, min_pixels=low, max_pixels=high)
         ids: list[int] = []
         labels: list[int] = []
@@ -141,7 +124,8 @@ class NeoOVProcessor(ProcessorMixin):
             kind = TEXT
             if isinstance(segment, Picture):
                 kind = VIDEO if segment.frame else IMAGE
-                cells, grid = self._picture(segment, low, share, options)
+                most = min(high, self.frame_max_pixels) if segment.frame else share
+                cells, grid = self._picture(segment.source, low, most, options)
                 patches.append(cells)
                 grids.append(grid)
                 new = [self.image_token_id] * (len(cells) // self.image_processor.merge_size**2)
@@ -169,33 +153,39 @@ class NeoOVProcessor(ProcessorMixin):
         assert isinstance(segment, Words)
         return (self.encoder.answer if segment.answer else self.encoder.text)(segment.text), segment.answer
 
-    def _picture(
-        self, picture: Picture, low: int, share: int, options: MediaOptions
-    ) -> tuple[np.ndarray, tuple[int, int]]:
-        image = load_image(
-            picture.source, limits=options.limits, allow_urls=options.allow_urls, allow_files=options.allow_files
-        )
-        high = min(share, self.frame_max_pixels) if picture.frame else share
+    def _picture(self, source: Any, low: int, high: int, options: MediaOptions) -> tuple[np.ndarray, tuple[int, int]]:
+        image = self._load(source, options)
         return self.image_processor.prepare(image, min_pixels=min(low, high), max_pixels=high)
 
-    def _video(self, clip: Clip, options: MediaOptions) -> Video:
+    def _load(self, source: Any, options: MediaOptions) -> Image.Image:
+        return load_image(source, limits=options.limits, allow_urls=options.allow_urls, allow_files=options.allow_files)
+
+    def _video(self, clip: Clip, high: int, options: MediaOptions) -> Video:
         source = clip.source
         if isinstance(source, Video):
             return source
         wanted = {key: getattr(options, key) for key in ("fps", "max_frames", "num_frames")}
         wanted.update(clip.options)
         if isinstance(source, (list, tuple)):
-            frames = [load_image(one, limits=options.limits, allow_files=options.allow_files) for one in source]
-            return frames_to_video(frames, wanted["fps"])
+            return self._frames(source, wanted["fps"], options)
         return load_video(
             source,
             fps=wanted["fps"] or self.video_fps,
             max_frames=wanted["max_frames"] or self.video_max_frames,
             num_frames=wanted["num_frames"],
+            max_pixels=min(high, self.frame_max_pixels),
             limits=options.limits,
             allow_urls=options.allow_urls,
             allow_files=options.allow_files,
         )
+
+    def _frames(self, sources: Sequence[Any], fps: float | None, options: MediaOptions) -> Video:
+        """A video given as pictures; without an fps their times are unknown."""
+        if len(sources) > options.limits.max_frames:
+            raise InputError(
+                f"a video of {len(sources)} frames is over the limit of {options.limits.max_frames}; give fewer"
+            )
+        return frames_to_video([self._load(one, options) for one in sources], fps)
 
     def _padded(self, samples: Sequence[Encoded], length: int, with_labels: bool) -> dict[str, torch.Tensor]:
         size = (len(samples), length)
@@ -247,17 +237,21 @@ class NeoOVProcessor(ProcessorMixin):
         if not tokenize:
             prompts = [as_text(one) for one in found]
             return prompts if is_batch else prompts[0]
-        options = {"padding": padding, "return_tensors": "pt" if return_tensors == "auto" else return_tensors, **options}
+        options = {
+            "padding": padding,
+            "return_tensors": "pt" if return_tensors == "auto" else return_tensors,
+            **options,
+        }
         data = self._features(found, options)
         return data if return_dict else data["input_ids"]
 
-    def __call__(  # type: ignore[override]
+    def __call__(
         self, images: Any = None, text: str | Sequence[str] | None = None, videos: Any = None, **kwargs: Any
     ) -> BatchFeature:
-        """A trusted, already formatted prompt (or several) with `<image>` and `<video>` where `images` and `videos` stand.
+        """A trusted, formatted prompt (or several) with `<image>` and `<video>` where `images` and `videos` stand.
 
-        For several prompts, `images` is a list a prompt, or one flat list in order. Conversations whose words are not to be
-        trusted go through `apply_chat_template` or `encode`.
+        For several prompts, `images` is a list a prompt, or one flat list in order. Words that are not to be trusted go
+        through `apply_chat_template` or `encode`.
         """
         if text is None:
             raise InputError("no text was given; pass text=, or use image_processor for pictures alone")
@@ -271,14 +265,14 @@ class NeoOVProcessor(ProcessorMixin):
         return self._features(found, {"padding": len(prompts) > 1, "return_tensors": None, **kwargs})
 
     def _features(self, found: Sequence[Sequence[Segment]], options: Mapping[str, Any]) -> BatchFeature:
-        options = _flattened(options)
+        options = flattened(options)
         padding, tensors = options.pop("padding"), options.pop("return_tensors")
         max_length = options.pop("max_length", None)
         if options.pop("truncation", False):
             raise InputError("truncation would cut pictures in two; shorten the conversation or lower max_pixels")
         if options.pop("padding_side", "left") != "left":
             raise InputError("this processor pads on the left, as generation needs; leave padding_side out")
-        media = _media_options(options)
+        media = media_options(options)
         samples = [self._assemble(one, media) for one in found]
         longest = max(map(len, samples))
         if padding in (False, None, "do_not_pad"):
@@ -323,23 +317,6 @@ class NeoOVProcessor(ProcessorMixin):
         )
 
 
-def _media_options(given: Mapping[str, Any]) -> MediaOptions:
-    unknown = sorted(set(given) - set(MEDIA_OPTIONS) - set(HARMLESS))
-    if unknown:
-        raise InputError(f"unknown option {', '.join(unknown)}; use {', '.join(MEDIA_OPTIONS)}")
-    return replace(
-        MediaOptions(), **{name: given[name] for name in MEDIA_OPTIONS if given.get(name) is not None}
-    )
-
-
-def _flattened(options: Mapping[str, Any]) -> dict[str, Any]:
-    """transformers lets options be grouped by modality: text_kwargs={...}, images_kwargs={...}."""
-    flat = {key: value for key, value in options.items() if not key.endswith("_kwargs")}
-    for key in ("common_kwargs", "text_kwargs", "images_kwargs", "videos_kwargs", "processor_kwargs"):
-        flat.update(options.get(key) or {})
-    return flat
-
-
 def _is_batch(conversation: Any) -> bool:
     return bool(conversation) and isinstance(conversation, (list, tuple)) and isinstance(conversation[0], (list, tuple))
 
@@ -348,7 +325,9 @@ def _dealt(media: Any, counts: Sequence[int], name: str, placeholder: str) -> li
     """Media a prompt: given nested, or flat and dealt out in order by each prompt's placeholders."""
     if media is None:
         return [[] for _ in counts]
-    is_one = isinstance(media, (str, bytes, Image.Image, Video, np.ndarray, torch.Tensor)) or not isinstance(media, Sequence)
+    is_one = isinstance(media, (str, bytes, Image.Image, Video, np.ndarray, torch.Tensor)) or not isinstance(
+        media, Sequence
+    )
     listed = [media] if is_one else list(media)
     nested = bool(listed) and all(isinstance(one, (list, tuple)) for one in listed) and len(listed) == len(counts)
     if nested and (name == "images" or [len(one) for one in listed] == list(counts)):

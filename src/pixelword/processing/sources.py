@@ -1,16 +1,17 @@
-"""Where pictures and videos come from: paths, bytes, base64, data URLs and, only where the caller allows it, http(s)."""
+"""Where pictures and videos come from: paths, bytes, base64, data URLs and, only where allowed, http(s) URLs."""
 
 from __future__ import annotations
 
 import base64
 import binascii
+import io
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
-from ..errors import MediaError
-from .fetch import fetch_url
-from .limits import Limits
+from pixelword.errors import MediaError
+from pixelword.processing.fetch import fetch_url
+from pixelword.processing.limits import Limits
 
 # Shorter strings without a file behind them are mistyped paths, not base64.
 SHORTEST_BASE64 = 64
@@ -33,16 +34,16 @@ def is_url(source: Any) -> bool:
     return isinstance(source, str) and source[:8].lower().startswith(("http://", "https://"))
 
 
-def read_bytes(
-    source: Any, *, kind: str, limits: Limits, allow_urls: bool = False, allow_files: bool = True
-) -> bytes:
+def read_bytes(source: Any, *, kind: str, limits: Limits, allow_urls: bool = False, allow_files: bool = True) -> bytes:
     """The encoded bytes of a `kind` ("picture", "video"), never more than `limits.max_bytes`. Raises `MediaError`."""
     name = describe(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
     elif is_url(source):
         if not allow_urls:
-            raise MediaError(f"{name}: URLs are off here; download the {kind} and give the file, or pass allow_urls=True")
+            raise MediaError(
+                f"{name}: URLs are off here; download the {kind} and give the file, or pass allow_urls=True"
+            )
         data = fetch_url(source, limits)
     elif isinstance(source, str) and source.startswith("data:"):
         data = _from_data_url(source, kind)
@@ -54,8 +55,30 @@ def read_bytes(
     if not data:
         raise MediaError(f"{name}: the {kind} is empty; give a file that has something in it")
     if len(data) > limits.max_bytes:
-        raise MediaError(f"{name}: {len(data):,} bytes are more than the limit of {limits.max_bytes:,}; shrink the {kind}")
+        raise MediaError(
+            f"{name}: {len(data):,} bytes are more than the limit of {limits.max_bytes:,}; shrink the {kind}"
+        )
     return data
+
+
+def open_binary(
+    source: Any, *, kind: str, limits: Limits, allow_urls: bool = False, allow_files: bool = True
+) -> BinaryIO:
+    """The same as a stream; a file is opened, not read, so it may be longer than `limits.max_bytes`."""
+    is_path = isinstance(source, os.PathLike) or (
+        isinstance(source, str)
+        and not is_url(source)
+        and not source.startswith("data:")
+        and _from_base64(source) is None
+    )
+    if not is_path:
+        data = read_bytes(source, kind=kind, limits=limits, allow_urls=allow_urls, allow_files=allow_files)
+        return io.BytesIO(data)
+    path = check_file(source, kind=kind, allow_files=allow_files)
+    try:
+        return path.open("rb")
+    except OSError as error:
+        raise MediaError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
 
 def check_file(source: str | os.PathLike[str], *, kind: str, allow_files: bool) -> Path:
@@ -80,9 +103,11 @@ def check_file(source: str | os.PathLike[str], *, kind: str, allow_files: bool) 
 
 def read_file(source: str | os.PathLike[str], *, kind: str, limits: Limits, allow_files: bool) -> bytes:
     path = check_file(source, kind=kind, allow_files=allow_files)
+    size = path.stat().st_size
+    if size > limits.max_bytes:
+        raise MediaError(f"{path}: {size:,} bytes are more than the limit of {limits.max_bytes:,}; shrink the {kind}")
     try:
-        with path.open("rb") as file:
-            return file.read(limits.max_bytes + 1)
+        return path.read_bytes()
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
 
@@ -99,7 +124,7 @@ def _from_data_url(url: str, kind: str) -> bytes:
 
 def _from_base64(text: str) -> bytes | None:
     """Bytes of bare base64 text, or None when the text is better read as a path."""
-    if len(text) < SHORTEST_BASE64 or len(text) < 4096 and os.path.exists(text):
+    if len(text) < SHORTEST_BASE64 or (len(text) < 4096 and os.path.exists(text)):
         return None
     try:
         return base64.b64decode("".join(text.split()), validate=True)

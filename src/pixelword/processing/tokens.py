@@ -13,13 +13,13 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from ..errors import CheckpointError
+from pixelword.errors import CheckpointError
 
 IMG_START, IMG_END, IMG_CONTEXT = "<img>", "</img>", "<IMG_CONTEXT>"
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
 CONTROL_TOKENS = (IMG_START, IMG_END, IMG_CONTEXT, TURN_START, TURN_END)
 
-# What an assistant may write as tokens of their own: grounding and thinking. In anyone else's words they are plain text.
+# What an assistant may write as tokens: grounding and thinking. In anyone else's words they are plain text.
 ANSWER_MARKS = ("<ref>", "</ref>", "<box>", "</box>", "<quad>", "</quad>", "<think>", "</think>")
 
 
@@ -76,7 +76,9 @@ def _without_added_tokens(state: dict[str, Any]) -> Tokenizer:
     vocabulary = state["model"].get("vocab")
     if isinstance(vocabulary, dict):
         unknown = state["model"].get("unk_token")
-        state["model"]["vocab"] = {token: i for token, i in vocabulary.items() if token not in special or token == unknown}
+        state["model"]["vocab"] = {
+            token: i for token, i in vocabulary.items() if token not in special or token == unknown
+        }
     return Tokenizer.from_str(json.dumps(state))
 
 

@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
+import av
+import av.stream
 from PIL import Image
 
-from ..errors import MediaError
+from pixelword.errors import InputError, MediaError
+from pixelword.processing.images import smart_resize
+from pixelword.processing.limits import Limits
+from pixelword.processing.sources import describe, open_binary
 
 FRAME_MAX_PIXELS = 360 * 640
+
+# Containers that hold their own data. Playlists (HLS, DASH, concat) are left out: they open other files and addresses.
+CONTAINERS = (
+    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif,apng,mjpeg,h264,hevc,m4v,mpegvideo,ivf,obu,"
+    "mxf,dv,wav,mp3,flac,aac"
+)
+
+# Seconds to the next wanted frame from which on seeking is tried; doubled when a file's key frames are further apart.
+SEEK_GAP = Fraction(3)
+
+# A transport stream may land behind the wanted moment: then seconds earlier are tried.
+SEEK_STEPS = (Fraction(0), Fraction(5), Fraction(20))
+
+# Time bases are rounded: a frame this little after a moment is on screen at it.
+EPSILON = Fraction(1, 1000)
 
 
 @dataclass(frozen=True)
 class Video:
     """Frames of a video.
 
-    frames: upright RGB or RGBA pictures; timestamps: seconds of each frame since the start (empty when unknown: then the
-    prompt holds the frames alone); duration: seconds of the whole video.
+    frames: upright RGB or RGBA pictures; timestamps: seconds of each frame since the start (empty when unknown: then
+    the prompt holds the frames alone); duration: seconds of the whole video.
     """
 
     frames: tuple[Image.Image, ...]
@@ -30,7 +52,7 @@ class Video:
             raise MediaError("a video without frames; give at least one frame")
         if self.timestamps and len(self.timestamps) != len(self.frames):
             raise MediaError(
-                f"a video of {len(self.frames)} frames with {len(self.timestamps)} timestamps; give one for each, or none"
+                f"a video of {len(self.frames)} frames has {len(self.timestamps)} timestamps; give one each, or none"
             )
 
 
@@ -66,5 +88,178 @@ def clock(seconds: float, *, decimals: bool = False) -> str:
     return f"{hours}:{minutes:02d}:{rest:02d}{tail}" if hours else f"{minutes:02d}:{rest:02d}{tail}"
 
 
-def load_video(source: Any, **options: Any) -> Video:
-    raise MediaError("not yet")
+def load_video(
+    source: Any,
+    *,
+    fps: float = 1.0,
+    max_frames: int = 128,
+    num_frames: int | None = None,
+    max_pixels: int = FRAME_MAX_PIXELS,
+    limits: Limits | None = None,
+    allow_urls: bool = False,
+    allow_files: bool = True,
+) -> Video:
+    """Frames of a video file (path, bytes, base64 or data URL, or, if allowed, an http(s) URL), spread evenly over it.
+
+    fps: frames a second, up to `max_frames`, beyond which that many are spread over the whole; num_frames: that many,
+    whatever the length. Each is the frame on the screen at that moment, once, with its own time; a video with fewer
+    frames gives fewer. Frames above `max_pixels` are shrunk as pictures are. Of a damaged file the readable part is
+    kept, and `duration` is that part's. Raises `InputError` for the numbers, `MediaError` for the file.
+    """
+    limits = limits or Limits()
+    if isinstance(source, Video):
+        return source
+    for name, number in (("fps", fps), ("max_frames", max_frames), ("num_frames", num_frames)):
+        if number is not None and not number > 0:
+            raise InputError(f"{name} is {number}; give a number above 0")
+    name = describe(source)
+    with open_binary(source, kind="video", limits=limits, allow_urls=allow_urls, allow_files=allow_files) as file:
+        try:
+            container = av.open(file, options={"format_whitelist": CONTAINERS}, metadata_errors="replace")
+        except (av.FFmpegError, ValueError, OSError) as error:
+            raise MediaError(
+                f"{name}: not a video that can be read, or cut off before its index; give an MP4, MKV or WebM"
+            ) from error
+        with container:
+            reader = _Reader(container, name, limits)
+            cap = min(max_frames, limits.max_frames)
+            targets = _targets(
+                reader.duration, fps, cap, None if num_frames is None else min(num_frames, limits.max_frames)
+            )
+            return reader.read(targets, max_pixels)
+
+
+def _targets(duration: Fraction, fps: float, max_frames: int, num_frames: int | None) -> list[Fraction]:
+    """The moments to look at: multiples of 1/fps, or the starts of equal pieces."""
+    count = num_frames
+    if count is None:
+        wanted = max(1, math.ceil(duration * Fraction(fps)))
+        if wanted <= max_frames:
+            return [index / Fraction(fps) for index in range(wanted)]
+        count = max_frames
+    return [index * duration / count for index in range(count)]
+
+
+class _Reader:
+    """Decodes the frames of one open container that are on screen at given moments, seeking where that is cheaper."""
+
+    def __init__(self, container: Any, name: str, limits: Limits) -> None:
+        self.container, self.name = container, name
+        # Cover art of an audio file is a video stream of one picture.
+        streams = [one for one in container.streams.video if not one.disposition & av.stream.Disposition.attached_pic]
+        if not streams:
+            raise MediaError(f"{name}: has no video stream; give a file with moving pictures in it")
+        self.stream = streams[0]
+        if self.stream.codec_context is None:
+            raise MediaError(f"{name}: its codec cannot be decoded; convert it to H.264 or VP9")
+        width, height = self.stream.codec_context.width, self.stream.codec_context.height
+        if width * height > limits.max_image_pixels:
+            raise MediaError(
+                f"{name}: frames of {width}x{height} pixels exceed the limit of {limits.max_image_pixels:,}; shrink it"
+            )
+        if max(width, height) > limits.max_aspect_ratio * max(min(width, height), 1):
+            raise MediaError(
+                f"{name}: frames of {width}x{height} pixels are longer than {limits.max_aspect_ratio:g}:1; crop them"
+            )
+        self.stream.thread_type = "AUTO"
+        self.base = Fraction(self.stream.time_base or Fraction(1, av.time_base))
+        self.start = self.stream.start_time or 0
+        self.frame_time = 1 / Fraction(self.stream.average_rate or 25)
+        self.seek_gap = SEEK_GAP
+        self.duration = self._duration()
+
+    def _duration(self) -> Fraction:
+        """Seconds, from the stream, else the container, else by walking over the packets without decoding them."""
+        if self.stream.duration:
+            return self.stream.duration * self.base
+        if self.container.duration:
+            return Fraction(self.container.duration, av.time_base)
+        end = 0
+        for packet in self._packets():
+            if packet.pts is not None:
+                end = max(end, packet.pts + (packet.duration or 0) - self.start)
+        self.container.seek(self.start, stream=self.stream)
+        return end * self.base or self.frame_time
+
+    def read(self, targets: Sequence[Fraction], max_pixels: int) -> Video:
+        """The frames on screen at `targets` (ascending seconds), each once."""
+        images: list[Image.Image] = []
+        times: list[Fraction] = []
+        frames = self._frames()
+        held: tuple[Fraction, Any] | None = None  # the newest frame at or before the moment
+        ahead = next(frames, None)
+        is_cut = False
+        for target in targets:
+            if ahead is not None and target - ahead[0] > self.seek_gap:
+                frames, ahead = self._sought(target, ahead[0])
+            while ahead is not None and (held is None or ahead[0] <= target + EPSILON):
+                held, ahead = ahead, next(frames, None)
+            is_cut = held is None or (ahead is None and target >= self._end(held) + EPSILON)
+            if held is None or is_cut:
+                break  # nothing more can be read
+            if not times or held[0] > times[-1]:
+                times.append(held[0])
+                images.append(self._image(held[1], max_pixels))
+        if not images:
+            raise MediaError(f"{self.name}: not one frame can be decoded; the file is damaged or has no frames")
+        duration = self.duration
+        if is_cut:  # the header promised more than there is
+            step = targets[1] - targets[0] if len(targets) > 1 else self.frame_time
+            duration = min(duration, times[-1] + step)
+        return Video(tuple(images), tuple(float(time) for time in times), float(duration))
+
+    def _end(self, held: tuple[Fraction, Any]) -> Fraction:
+        """The moment until which a last frame is on screen."""
+        time, frame = held
+        return time + (frame.duration * self.base if frame.duration else self.frame_time)
+
+    def _sought(self, target: Fraction, position: Fraction) -> tuple[Iterator[tuple[Fraction, Any]], Any]:
+        """(frames, the first of them) from a key frame at or before `target`."""
+        for earlier in SEEK_STEPS:
+            aim = max(target - earlier, Fraction(0))
+            try:
+                self.container.seek(int(aim / self.base) + self.start, stream=self.stream, backward=True)
+            except av.FFmpegError:
+                continue
+            frames = self._frames()
+            ahead = next(frames, None)
+            if ahead is None or ahead[0] <= target:
+                if ahead is not None and ahead[0] <= position:  # key frames are further apart: seek less eagerly
+                    self.seek_gap = 2 * max(self.seek_gap, target - position)
+                return frames, ahead
+        self.seek_gap = self.duration + 1  # seeking does not work here: read everything from the start, once
+        self.container.seek(self.start, stream=self.stream, backward=True)
+        frames = self._frames()
+        return frames, next(frames, None)
+
+    def _packets(self) -> Iterator[Any]:
+        packets = self.container.demux(self.stream)
+        while True:
+            try:
+                packet = next(packets, None)
+            except (av.FFmpegError, OSError):  # a broken tail: what came before it stays
+                return
+            if packet is None:
+                return
+            yield packet
+
+    def _frames(self) -> Iterator[tuple[Fraction, Any]]:
+        """(seconds since the start, frame) in order, from where the container stands; damaged packets are left out."""
+        last = -self.frame_time
+        for packet in self._packets():
+            try:
+                decoded = packet.decode()
+            except (av.FFmpegError, ValueError):
+                continue
+            for frame in decoded:
+                last = (frame.pts - self.start) * self.base if frame.pts is not None else last + self.frame_time
+                yield max(last, Fraction(0)), frame
+
+    def _image(self, frame: Any, max_pixels: int) -> Image.Image:
+        image = frame.to_image()
+        if frame.rotation:
+            image = image.rotate(frame.rotation, expand=True)
+        if image.width * image.height > max_pixels:
+            high, wide = smart_resize(image.height, image.width, min_pixels=1, max_pixels=max_pixels)
+            image = image.resize((wide, high))
+        return image
