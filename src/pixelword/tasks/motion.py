@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 WAYS: dict[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 FRAMES, SIDE = 4, 64
 _WORDINGS = ("Which way does {it} move?", "Which way does {it} move?", "Where does {it} move?",
-             "Which way is {it} moving?", "Where is {it} going?", "In which direction does {it} move?", "Which way does {it} go?")  # fmt: skip
+             "Which way is {it} moving?", "Where is {it} going?",
+             "In which direction does {it} move?", "Which way does {it} go?")  # fmt: skip
 
 
 def held_out_way(pair: Pair) -> str:
