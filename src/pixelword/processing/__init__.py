@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from transformers import AutoImageProcessor, AutoProcessor
+from transformers import AutoProcessor
+
+# by its home: without torchvision, transformers 5.16 puts a stand-in that only raises under its short name
+from transformers.models.auto.image_processing_auto import AutoImageProcessor
 
 from pixelword.model import NeoOVConfig
 from pixelword.processing.conversation import Encoded, content_from_text

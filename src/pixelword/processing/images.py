@@ -29,7 +29,7 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # Formats that Pillow decodes by itself: no EPS or PDF (they start Ghostscript), no seldom used, seldom mended readers.
-FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "MPO", "AVIF", "JPEG2000", "ICO", "TGA")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "TGA")
 
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
 
@@ -94,7 +94,7 @@ def load_image(
     name = describe(source)
     data = read_bytes(source, kind="picture", limits=limits, allow_urls=allow_urls, allow_files=allow_files)
     try:
-        image = Image.open(io.BytesIO(data), formats=FORMATS)
+        image = Image.open(io.BytesIO(data), formats=_formats())
     except Image.DecompressionBombError as error:
         raise MediaError(f"{name}: {error}; shrink the picture") from error
     except DECODE_ERRORS as error:
@@ -102,6 +102,13 @@ def load_image(
             f"{name}: not a picture that can be read; give a PNG, JPEG, WebP, GIF, TIFF or BMP file"
         ) from error
     return _finish(image, name, limits)
+
+
+@lru_cache(maxsize=1)
+def _formats() -> tuple[str, ...]:
+    """Those of `FORMATS` that this build of Pillow has."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def _finish(image: Image.Image, name: str, limits: Limits) -> Image.Image:
