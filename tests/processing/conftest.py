@@ -1,4 +1,4 @@
-"""A small tokenizer with the model's control tokens, a processor with three visual tokens a picture, and video files."""
+"""A small tokenizer with the model's control tokens, a processor for small pictures, and video files."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def build_tokenizer(*, in_vocabulary: bool = False, leave_out: str | None = None
     if not in_vocabulary:
         backend.add_special_tokens(specials)
         backend.add_tokens(["<think>", "</think>"])
-    return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<|endoftext|>", eos_token="<|im_end|>")
+    return PreTrainedTokenizerFast(tokenizer_object=backend, pad_token="<|endoftext|>", eos_token="<|endoftext|>")
 
 
 @pytest.fixture(scope="session", params=[False, True], ids=["added", "in-vocabulary"])
@@ -82,7 +82,7 @@ def grey_at(index: int) -> int:
 
 @pytest.fixture
 def make_video(tmp_path: Path) -> Callable[..., Path]:
-    """Write a video whose frame i is grey `grey_at(i)` with a red top left corner, shown from `times[i]` milliseconds on."""
+    """Write a video whose frame i is grey `grey_at(i)` with a red top left corner, shown from `times[i]` ms on."""
 
     def write(
         name: str,

@@ -60,7 +60,7 @@ def _only_localhost(host: str, port: int) -> str:
 
 @pytest.mark.parametrize("host", PRIVATE + DISGUISED)
 def test_private_addresses_are_refused(host: str) -> None:
-    with pytest.raises(MediaError, match="not a public address|no such host"):
+    with pytest.raises(MediaError, match=r"not a public address|no such host"):
         global_address(host, 80)
 
 
