@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import enum
+import tempfile
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixelword.cli import options
-from pixelword.cli.convert import check_new_folder, save_whole
+from pixelword.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+    from pixelword.model import NeoOVForConditionalGeneration
 
 
 class Start(enum.StrEnum):
@@ -28,23 +34,47 @@ def grow(
         typer.Option(help="released: small random matrices, as published; identity: text is answered as before."),
     ] = Start.released,
     vision_hidden_size: Annotated[int, typer.Option(min=4, help="Channels inside the patch embedding.")] = 1024,
+    spare_token: Annotated[
+        list[str] | None,
+        typer.Option(help="An unused token of the tokenizer that becomes a control token, so that no row is added."),
+    ] = None,
+    dtype: options.Dtype = None,
     seed: Annotated[int, typer.Option(help="Seeds the new parameters.")] = 0,
 ) -> None:
     """Grow a native vision-language model, untrained as to pictures, from a language model.
 
     Example: pixelword grow Qwen3-1.7B grown-2b --pre-buffer 12 --start identity
     """
-    check_new_folder(out)
     with options.progress(f"growing from {language_model} …"):
         with options.quiet_imports():
-            import torch
-
+            from pixelword.model.checkpoint import check_new_folder
             from pixelword.model.growth import grow as grow_model
-            from pixelword.processing.processor import NeoOVProcessor
-        torch.manual_seed(seed)
+        check_new_folder(out)
         model, tokenizer = grow_model(
-            language_model, extra_num_layers=pre_buffer, start=start.value, vision_hidden_size=vision_hidden_size
+            language_model,
+            extra_num_layers=pre_buffer,
+            start=start.value,
+            vision_hidden_size=vision_hidden_size,
+            spare_tokens=spare_token or (),
+            seed=seed,
+            dtype=dtype,
         )
-        save_whole(out, model, NeoOVProcessor(tokenizer=tokenizer))
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    print(f"wrote {out}: {parameters / 1e6:,.1f}M parameters, of {model.config.llm_config.num_hidden_layers} layers")
+        if tokenizer is None:
+            raise CheckpointError(f"{language_model} has no tokenizer: put its tokenizer.json there")
+        _save_whole(out, model, tokenizer)
+    layers, extra = model.config.llm_config.num_hidden_layers, model.config.llm_config.extra_num_layers
+    print(f"wrote {out}: {model.num_parameters() / 1e6:,.1f}M parameters, {extra} pre-buffer layers of {layers}")
+
+
+def _save_whole(folder: Path, model: NeoOVForConditionalGeneration, tokenizer: PreTrainedTokenizerBase) -> None:
+    """Model and processor into the folder, which appears only once it is whole."""
+    from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
+
+    vision = model.config.vision_config
+    images = NeoOVImageProcessor(min_pixels=vision.min_pixels, max_pixels=vision.max_pixels)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as unfinished:
+        whole = Path(unfinished) / "whole"
+        model.save_pretrained(whole)
+        NeoOVProcessor(images, tokenizer).save_pretrained(whole)
+        whole.replace(folder)

@@ -43,6 +43,8 @@ def info(
 
 def describe(model: str) -> dict[str, Any]:
     """The facts of a packaged model, a checkpoint's folder or a known size, ready for JSON."""
+    from pixelword.model.facts import count_parameters, kv_bytes_per_token
+
     config, images = _config_and_images(model)
     text = config.llm_config
     parameters = count_parameters(config)
@@ -63,36 +65,10 @@ def describe(model: str) -> dict[str, Any]:
     }
 
 
-def count_parameters(config: NeoOVConfig) -> dict[str, int]:
-    """Parameters of each part, counted on the meta device: no memory, whatever the size. A tied head counts nothing."""
-    import torch
-
-    from pixelword.model import NeoOVForConditionalGeneration
-
-    with torch.device("meta"):
-        network = NeoOVForConditionalGeneration(config)
-    language = network.language_model.model
-    extra = config.llm_config.extra_num_layers
-    parts = {
-        "patch embedding": network.vision_model,
-        "token embedding": language.embed_tokens,
-        "pre-buffer": language.layers[:extra],
-        "post-LLM": language.layers[extra:],
-    }
-    counted = {name: sum(one.numel() for one in part.parameters()) for name, part in parts.items()}
-    return {**counted, "norm and head": sum(one.numel() for one in network.parameters()) - sum(counted.values())}
-
-
-def kv_bytes_per_token(config: NeoOVConfig) -> int:
-    """Bytes of cache per token in bf16: a key is T, H and W (2 head_dim), a value head_dim."""
-    text = config.llm_config
-    return text.num_hidden_layers * text.num_key_value_heads * 3 * text.head_dim * BF16_BYTES
-
-
 def _config_and_images(model: str) -> tuple[NeoOVConfig, NeoOVImageProcessor]:
     """A size has its configuration alone; a checkpoint's processor may set other bounds than its configuration."""
     from pixelword.model import SIZES, NeoOVConfig
-    from pixelword.model.checkpoint import resolve
+    from pixelword.model.checkpoint import read_config, resolve
     from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
 
     if model in SIZES:
@@ -100,7 +76,7 @@ def _config_and_images(model: str) -> tuple[NeoOVConfig, NeoOVImageProcessor]:
         vision = config.vision_config
         return config, NeoOVImageProcessor(min_pixels=vision.min_pixels, max_pixels=vision.max_pixels)
     folder = resolve(model)
-    return NeoOVConfig.from_pretrained(folder), NeoOVProcessor.from_pretrained(folder).image_processor
+    return read_config(folder), NeoOVProcessor.from_pretrained(folder).image_processor
 
 
 def _print_tables(facts: dict[str, Any]) -> None:

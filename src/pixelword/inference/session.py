@@ -24,11 +24,10 @@ from transformers import (
 
 from pixelword.errors import InputError
 from pixelword.model import NeoOVForConditionalGeneration
+from pixelword.model.checkpoint import load_pretrained, resolve
 from pixelword.processing.processor import MediaOptions, NeoOVProcessor
 
 Message = dict[str, Any]
-
-_DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
 @dataclass(frozen=True)
@@ -90,22 +89,9 @@ def load(
         CheckpointError: there is no such model, or its files are not a whole checkpoint.
         InputError: there is no such dtype or device.
     """
-    from pixelword.model.checkpoint import resolve
-
-    directory = resolve(name_or_dir)
-    kind, place = _dtype(dtype), _device(device)
-    processor = NeoOVProcessor.from_pretrained(directory)
-    model = NeoOVForConditionalGeneration.from_pretrained(directory, dtype=kind)
-    return Session(model.to(place).eval(), processor, media=media)
-
-
-def _dtype(wanted: str | torch.dtype | None) -> str | torch.dtype:
-    """What ``from_pretrained`` takes: "auto" is the checkpoint's own."""
-    if wanted is None or isinstance(wanted, torch.dtype):
-        return wanted or "auto"
-    if wanted not in _DTYPES:
-        raise InputError(f"dtype {wanted!r}: use one of {', '.join(_DTYPES)}")
-    return _DTYPES[wanted]
+    folder = resolve(name_or_dir)
+    model = load_pretrained(folder, dtype=dtype, device=_device(device))
+    return Session(model, NeoOVProcessor.from_pretrained(folder), media=media)
 
 
 def _device(wanted: str | torch.device | None) -> torch.device:
