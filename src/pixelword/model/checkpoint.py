@@ -1,0 +1,275 @@
+"""Checkpoints in the released layout: finding them, checking them before they are loaded, loading and writing them.
+
+transformers only warns of missing and misshapen tensors, and goes on with random numbers in their place. Here the
+headers of the safetensors files are compared with the network first, and nothing is loaded that is not whole. Weights
+are read from safetensors alone (other formats are pickles, which run code), and no code of a checkpoint is ever run.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+
+from pixelword.errors import CheckpointError, InputError
+
+from .configuration import NeoOVConfig
+from .facts import meta_model
+from .modeling import NeoOVForConditionalGeneration
+from .tensor_files import Entry, read_entries, same_bytes
+
+#: Where the packaged models lie, each a folder of its own.
+WEIGHTS = Path(__file__).parent.parent / "weights"
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_HEAD = "language_model.lm_head.weight"
+_EMBEDDING = "language_model.model.embed_tokens.weight"
+#: Besides the weights and config.json, what belongs to a checkpoint: tokenizer, processor, generation, card.
+_COMPANIONS = ("*.json", "*.jinja", "*.txt", "*.md", "*.model", "LICENSE*")
+
+
+def packaged() -> tuple[str, ...]:
+    """Names of the models inside this package."""
+    return tuple(sorted(path.parent.name for path in WEIGHTS.glob("*/config.json")))
+
+
+def resolve(name_or_dir: str | Path) -> Path:
+    """The folder of a packaged model or of a checkpoint; a packaged name wins over a folder of the same name here.
+
+    Raises:
+        CheckpointError: there is neither, or the folder holds no config.json.
+    """
+    names = packaged()
+    if str(name_or_dir) in names:
+        return WEIGHTS / str(name_or_dir)
+    folder = Path(name_or_dir).expanduser()
+    if folder.is_dir():
+        if not (folder / "config.json").is_file():
+            raise CheckpointError(f"{folder} has no config.json: give the folder of a checkpoint")
+        return folder
+    if folder.exists():
+        raise CheckpointError(f"{folder} is a file: give the folder it lies in, with its config.json")
+    close = difflib.get_close_matches(str(name_or_dir), names, 1)
+    hint = f", did you mean {close[0]!r}?" if close else ";"
+    known = f"packaged models are: {', '.join(names)}" if names else "no models are packaged in this installation"
+    raise CheckpointError(f"there is no model {str(name_or_dir)!r}{hint} {known}. Or give a checkpoint's folder")
+
+
+def torch_dtype(wanted: str | torch.dtype | None) -> torch.dtype | None:
+    """A dtype by name; None stays None, a checkpoint's own. Raises InputError for names that are no weights' dtype."""
+    if wanted is None or isinstance(wanted, torch.dtype):
+        return wanted
+    if wanted not in DTYPES:
+        raise InputError(f"dtype {wanted!r}: use one of {', '.join(DTYPES)}")
+    return DTYPES[wanted]
+
+
+def read_config(folder: Path) -> NeoOVConfig:
+    """The configuration of a checkpoint's folder. Raises CheckpointError: unreadable, or not a native model's."""
+    path = folder / "config.json"
+    content = read_json(path)
+    if content.get("model_type") != NeoOVConfig.model_type:
+        raise CheckpointError(
+            f"{path}: model_type is {content.get('model_type')!r}, not {NeoOVConfig.model_type!r}: this is no NEO-ov "
+            f"checkpoint; a language model can be grown into one with `pixelword grow`"
+        )
+    try:
+        return NeoOVConfig.from_dict(content)
+    except (ValueError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path}: not a configuration of this model ({error}); mend the file") from error
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A file's JSON object. Raises CheckpointError where it is missing or anything else."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise CheckpointError(f"{path} is missing: copy it there from the checkpoint's source") from error
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path} is not readable JSON ({error}): copy it again") from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"{path} holds no JSON object: copy it again")
+    return content
+
+
+def verify(
+    folder: Path, model: torch.nn.Module, ignored: Callable[[str], bool] = lambda name: False
+) -> dict[str, Entry]:
+    """Compare every tensor of a checkpoint with a network, by the files' headers alone.
+
+    Args:
+        folder: a checkpoint's.
+        model: with the names and shapes to find; the meta device is enough.
+        ignored: says of a name that is in the files and not in the network that it does no harm.
+
+    Returns:
+        where each of the files' tensors lies.
+
+    Raises:
+        CheckpointError: a file is missing, truncated or a pickle; a tensor is missing, misshapen, of a type that holds
+            no weights, or not the model's.
+    """
+    entries = read_entries(folder)
+    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict(keep_vars=True).items()}
+    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
+    problems = [f"{name} is missing" for name in wanted if name not in entries and name not in tied]
+    for name, entry in entries.items():
+        if name not in wanted:
+            if not ignored(name):
+                problems.append(f"{name} in {entry.file.name} is not a tensor of this model")
+        elif entry.shape != wanted[name]:
+            expected = "x".join(map(str, wanted[name]))
+            found = "x".join(map(str, entry.shape))
+            problems.append(f"{name} in {entry.file.name} has shape {found}, but the configuration makes it {expected}")
+        elif not entry.floating:
+            problems.append(f"{name} in {entry.file.name} holds {entry.dtype}, not F32, F16 or BF16")
+    if problems:
+        raise CheckpointError(
+            f"{folder}: {_told(problems)}: is it the right config.json, and was every file copied whole?"
+        )
+    return entries
+
+
+def _told(problems: list[str], most: int = 3) -> str:
+    more = f"; and {len(problems) - most} more like these" if len(problems) > most else ""
+    return "; ".join(problems[:most]) + more
+
+
+def _verified(folder: Path) -> tuple[NeoOVConfig, dict[str, Entry]]:
+    """Configuration and tensors of a whole checkpoint; a tied head may be there, as a copy of the embedding."""
+    config = read_config(folder)
+    entries = verify(folder, meta_model(config))
+    if config.tie_word_embeddings and _HEAD in entries and not same_bytes(entries[_HEAD], entries[_EMBEDDING]):
+        raise CheckpointError(
+            f"{folder}: {_HEAD} differs from {_EMBEDDING} although config.json says tie_word_embeddings: "
+            f"set it to false there, if both were trained"
+        )
+    return config, entries
+
+
+def load_pretrained(
+    name_or_dir: str | Path, *, dtype: str | torch.dtype | None = None, device: str | torch.device | None = None
+) -> NeoOVForConditionalGeneration:
+    """A model from a packaged name or a folder, ready to answer (in evaluation mode).
+
+    Args:
+        name_or_dir: as for `resolve`.
+        dtype: of the weights; None keeps the checkpoint's own.
+        device: where to put it; None leaves it on the CPU.
+
+    Raises:
+        CheckpointError: there is no such checkpoint, or it is not whole; see `verify`.
+        InputError: there is no such dtype.
+    """
+    kind = torch_dtype(dtype)
+    folder = resolve(name_or_dir)
+    if (folder / "adapter_config.json").is_file():  # transformers would load what it names instead
+        raise CheckpointError(f"{folder} holds an adapter: load its base model and merge the adapter with peft first")
+    config, _ = _verified(folder)
+    model = NeoOVForConditionalGeneration.from_pretrained(
+        folder, config=config, dtype=kind or "auto", use_safetensors=True, local_files_only=True
+    )
+    if device is not None:
+        model.to(torch.device(device))
+    return model.eval()
+
+
+def convert(source: str | Path, destination: str | Path, dtype: str | torch.dtype | None = None) -> None:
+    """Write a checkpoint anew in the released layout, one file at a time, so that memory holds no more than one.
+
+    Tensors are the same bit for bit unless `dtype` is given. Tokenizer, processor, generation settings and card go
+    along; code and `auto_map`, which would point to it, do not. The destination appears only once it is whole.
+
+    Args:
+        source: as for `resolve`.
+        destination: a folder that is new or empty.
+        dtype: to write the weights in.
+
+    Raises:
+        CheckpointError: the source is not whole, or the destination is not empty.
+    """
+    kind = torch_dtype(dtype)
+    with new_folder(Path(destination)) as whole:
+        folder = resolve(source)
+        config, entries = _verified(folder)
+        if kind is not None:
+            config.dtype = kind
+        _carry(folder, whole)
+        # A tied head is a copy that the released layout leaves out.
+        left_out = {_HEAD} if config.tie_word_embeddings else set()
+        _write_tensors(whole, {name: entry for name, entry in entries.items() if name not in left_out}, kind)
+        config.save_pretrained(whole)
+
+
+@contextmanager
+def new_folder(folder: Path) -> Iterator[Path]:
+    """A folder to write into, which gets its name only once it is whole; after an error nothing is left of it.
+
+    Raises:
+        CheckpointError: something would be overwritten.
+    """
+    check_new_folder(folder)
+    made = [parent for parent in folder.parents if not parent.exists()]
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as unfinished:
+            whole = Path(unfinished) / "whole"
+            whole.mkdir()
+            yield whole
+            whole.replace(folder)
+    except BaseException:
+        for parent in made:
+            parent.rmdir()
+        raise
+
+
+def check_new_folder(folder: Path) -> None:
+    """Raises CheckpointError where something would be overwritten."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise CheckpointError(f"{folder} exists already and is not an empty folder: name a new one")
+
+
+def _write_tensors(whole: Path, entries: dict[str, Entry], dtype: torch.dtype | None) -> None:
+    """Each file of the source as one of the same name, and their index where there are several."""
+    files: dict[Path, list[str]] = {}
+    for name, entry in entries.items():
+        files.setdefault(entry.file, []).append(name)
+    single, size = len(files) == 1, 0
+    for file, names in files.items():
+        with safe_open(file, framework="pt") as opened:
+            tensors = {name: opened.get_tensor(name) for name in names}
+        if dtype is not None:
+            tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+        size += sum(tensor.nbytes for tensor in tensors.values())
+        save_file(tensors, whole / ("model.safetensors" if single else file.name), metadata={"format": "pt"})
+    if not single:
+        index = {
+            "metadata": {"total_size": size},
+            "weight_map": {name: entry.file.name for name, entry in entries.items()},
+        }
+        (whole / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
+
+
+def _carry(source: Path, whole: Path) -> None:
+    for path in _companions(source):
+        target = whole / path.name
+        if path.suffix == ".json" and "auto_map" in (content := json.loads(path.read_text(encoding="utf-8"))):
+            del content["auto_map"]
+            target.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        else:
+            shutil.copyfile(path, target)
+
+
+def _companions(source: Path) -> Iterator[Path]:
+    for pattern in _COMPANIONS:
+        for path in sorted(source.glob(pattern)):
+            if path.is_file() and path.name != "config.json" and not path.name.endswith(".index.json"):
+                yield path

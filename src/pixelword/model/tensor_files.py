@@ -1,0 +1,122 @@
+"""The headers of safetensors files: which tensors a folder holds, where, of what shape; no weight is read."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+
+from pixelword.errors import CheckpointError
+
+_SINGLE = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
+_WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+#: A longer header is no header: the format allows 100 MB.
+_LONGEST_HEADER = 100_000_000
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One tensor in a file: its dtype in safetensors' words, its shape, its bytes' offsets from the file's start."""
+
+    file: Path
+    dtype: str
+    shape: tuple[int, ...]
+    begin: int
+    end: int
+
+    @property
+    def floating(self) -> bool:
+        return self.dtype in _WIDTHS
+
+
+def read_entries(folder: Path) -> dict[str, Entry]:
+    """Every tensor of a checkpoint's folder, in one file or in the shards that its index names.
+
+    Raises:
+        CheckpointError: no safetensors file, a missing shard, a truncated or damaged file, an index that is wrong.
+    """
+    if (folder / _SINGLE).is_file():
+        return _read_header(folder / _SINGLE)
+    if (folder / _INDEX).is_file():
+        return _read_shards(folder)
+    for pattern in _PICKLES:
+        for path in sorted(folder.glob(pattern)):
+            raise CheckpointError(
+                f"{path} is a pickle, which can run code when it is read: only safetensors are loaded; get the "
+                f"checkpoint's safetensors files, or convert it where you trust it"
+            )
+    raise CheckpointError(f"{folder} has neither {_SINGLE} nor {_INDEX}: copy the weights there")
+
+
+def _read_shards(folder: Path) -> dict[str, Entry]:
+    path = folder / _INDEX
+    try:
+        weight_map = json.loads(path.read_text(encoding="utf-8"))["weight_map"]
+        files = sorted(set(weight_map.values()))
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} is not a readable index of shards ({error!r}): copy it again") from error
+    entries: dict[str, Entry] = {}
+    for name in files:
+        if not isinstance(name, str) or Path(name).name != name:
+            raise CheckpointError(f"{path} names {name!r}, which is no file of this folder: copy the index again")
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder / name} is missing, which {_INDEX} names: copy that shard there")
+        found = _read_header(folder / name)
+        for tensor, entry in found.items():
+            if weight_map.get(tensor) == name:
+                entries[tensor] = entry
+    for tensor, name in weight_map.items():
+        if tensor not in entries:
+            raise CheckpointError(
+                f"{tensor} is not in {folder / name}, where {_INDEX} says it is: copy that shard again"
+            )
+    return entries
+
+
+def _read_header(path: Path) -> dict[str, Entry]:
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
+            raise CheckpointError(
+                f"{path} is no safetensors file, or only its beginning ({size:,} bytes): copy it again"
+            )
+        header = file.read(length)
+    try:
+        content = json.loads(header)
+        content.pop("__metadata__", None)
+        start = 8 + length
+        entries = {
+            name: Entry(path, one["dtype"], tuple(one["shape"]), *(start + offset for offset in one["data_offsets"]))
+            for name, one in content.items()
+        }
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path} has a damaged header ({error!r}): copy the file again") from error
+    whole = max((entry.end for entry in entries.values()), default=start)
+    if whole != size:
+        raise CheckpointError(f"{path} is truncated: {size:,} bytes of {whole:,}; copy it again")
+    for name, entry in entries.items():
+        if entry.floating and entry.end - entry.begin != math.prod(entry.shape) * _WIDTHS[entry.dtype]:
+            raise CheckpointError(
+                f"{path}: the bytes of {name} do not fit its shape {entry.shape}: copy the file again"
+            )
+    return entries
+
+
+def same_bytes(one: Entry, other: Entry) -> bool:
+    """Whether two tensors are equal bit for bit, read a mebibyte at a time."""
+    left = one.end - one.begin
+    if (one.dtype, one.shape, left) != (other.dtype, other.shape, other.end - other.begin):
+        return False
+    with one.file.open("rb") as a, other.file.open("rb") as b:
+        a.seek(one.begin)
+        b.seek(other.begin)
+        while left > 0:
+            step = min(left, 1 << 20)
+            if a.read(step) != b.read(step):
+                return False
+            left -= step
+    return True
