@@ -11,6 +11,7 @@ from transformers import DynamicCache, PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.utils import ModelOutput
 
+from .attention import KERNELS
 from .configuration import NeoOVConfig, NeoOVTextConfig
 from .decoder import NeoOVDecoder
 from .generation import NeoOVGenerationMixin
@@ -70,6 +71,23 @@ class NeoOVPreTrainedModel(PreTrainedModel):
     _supports_sdpa = True
     _supports_flex_attn = True
     _can_compile_fullgraph = False
+
+    def set_attn_implementation(self, attn_implementation: str | dict[str, str], *args: Any, **kwargs: Any) -> None:
+        """Choose the attention kernel: "eager" (the reference), "sdpa" or "flex_attention".
+
+        The parts' configurations get it too, here: their modules are no `PreTrainedModel`s, which transformers would warn of.
+
+        Raises:
+            ValueError: there is no such kernel.
+        """
+        wanted = attn_implementation if isinstance(attn_implementation, dict) else {"": attn_implementation}
+        for name in wanted.values():
+            if name not in KERNELS:
+                raise ValueError(f"attn_implementation {name!r} is not one of {', '.join(KERNELS)}")
+        every = wanted.get("", self.config._attn_implementation)
+        for key in self.config.sub_configs:
+            getattr(self.config, key)._attn_implementation_internal = wanted.get(key, every)
+        super().set_attn_implementation(attn_implementation, *args, **kwargs)
 
 
 class NeoOVModel(NeoOVPreTrainedModel):
@@ -236,6 +254,8 @@ class NeoOVModel(NeoOVPreTrainedModel):
         if use_cache and past_key_values is None:
             past_key_values = DynamicCache(config=self.config)
         past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        if isinstance(past, Tensor):
+            past = past.clone()  # a static cache counts on in this very tensor
         if cu_seqlens is not None and past_key_values is not None:
             raise ValueError("cu_seqlens (packed documents) and a cache exclude each other: pass use_cache=False")
         positions = self._positions(
