@@ -1,0 +1,46 @@
+"""The numbers that the released model produced; see tests/fixtures/neo-parity/README.md."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from pixelword.model import NeoOVForConditionalGeneration
+from pixelword.model.checkpoint import load_pretrained
+
+FIXTURES = Path(__file__).parents[1] / "fixtures" / "neo-parity"
+
+
+@dataclass(frozen=True)
+class Released:
+    """A released-layout model, its packed forward, and its greedy generations by case."""
+
+    model: NeoOVForConditionalGeneration
+    packed: dict[str, Tensor]
+    greedy: dict[str, dict[str, Tensor]]
+
+    def inputs(self) -> dict[str, Tensor]:
+        """The pack as one row."""
+        rows = {name: self.packed[name].view(1, -1) for name in ("input_ids", "labels", "loss_weight")}
+        return {
+            **rows,
+            "pixel_values": self.packed["pixel_values"],
+            "image_grid_hw": self.packed["grid_hw"],
+            "cu_seqlens": self.packed["cu_seqlens"],
+        }
+
+
+@pytest.fixture(scope="module", params=["a", "b"])
+def released(request: pytest.FixtureRequest) -> Released:
+    folder = FIXTURES / request.param
+    greedy: dict[str, dict[str, Tensor]] = {}
+    for name, tensor in load_file(folder / "greedy_generate.safetensors").items():
+        case, key = name.split(".")
+        greedy.setdefault(case, {})[key] = tensor
+    model = load_pretrained(folder, dtype=torch.float32)
+    return Released(model, load_file(folder / "packed_forward.safetensors"), greedy)
