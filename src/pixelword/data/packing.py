@@ -1,0 +1,113 @@
+"""Encoded samples -> one `Pack` of fixed shape: first-fit into rows, every document with its own boundary.
+
+A packed batch is (rows, length) whatever is in it, so the layers compile once. `cu_seqlens` marks the documents in the
+flattened stream of rows * length tokens; a document never crosses a row, and the padding at a row's end is a document by
+itself, with no label. Nothing else is needed to describe visibility (the interval of every query follows from it).
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+
+from pixelword.data.schema import Pack
+from pixelword.errors import InputError
+
+if TYPE_CHECKING:
+    from pixelword.processing.conversation import Encoded
+
+LossWeight = Literal["token", "square", "sample"]
+
+IGNORED = -100  # the label without a loss, as torch's cross entropy names it
+MISSES = 3  # a pack is full when this many samples in a row find no place
+
+
+def token_weight(answer_tokens: int, scheme: LossWeight) -> float:
+    """Weight of one answer token in a sample of `answer_tokens`: 1, 1/sqrt(n) or 1/n (NEO's training code: "square")."""
+    if scheme == "token" or answer_tokens == 0:
+        return 1.0
+    return 1.0 / math.sqrt(answer_tokens) if scheme == "square" else 1.0 / answer_tokens
+
+
+class Packer:
+    """First-fit of documents into `rows` rows of `length` tokens; `pack()` lays them out as tensors."""
+
+    def __init__(self, rows: int, length: int, pad_token_id: int, loss_weight: LossWeight = "square") -> None:
+        self.rows, self.length = rows, length
+        self.pad_token_id, self.loss_weight = pad_token_id, loss_weight
+        self._contents: list[list[Encoded]] = [[] for _ in range(rows)]
+        self._used = [0] * rows
+
+    def add(self, encoded: Encoded) -> bool:
+        """Place a document in the first row that has room; False when none has. Raises InputError when no row ever could."""
+        size = encoded.input_ids.numel()
+        if size > self.length:
+            raise InputError(
+                f"a sample of {size} tokens does not fit a row of {self.length}: raise data.length or lower max_pixels"
+            )
+        for row, used in enumerate(self._used):
+            if used + size <= self.length:
+                self._contents[row].append(encoded)
+                self._used[row] = used + size
+                return True
+        return False
+
+    def pack(self) -> Pack:
+        """Lay the documents out, row by row, pictures in order of appearance."""
+        shape = (self.rows, self.length)
+        input_ids = torch.full(shape, self.pad_token_id, dtype=torch.int64)
+        labels = torch.full(shape, IGNORED, dtype=torch.int64)
+        weights = torch.zeros(shape, dtype=torch.float32)
+        types = torch.zeros(shape, dtype=torch.int64)
+        boundaries = [0]
+        for row, documents in enumerate(self._contents):
+            start = 0
+            for encoded in documents:
+                place = slice(start, start + encoded.input_ids.numel())
+                input_ids[row, place] = encoded.input_ids
+                labels[row, place] = encoded.labels
+                types[row, place] = encoded.mm_token_type_ids
+                answered = encoded.labels != IGNORED
+                weights[row, place] = answered.float() * token_weight(int(answered.sum()), self.loss_weight)
+                start = place.stop
+                boundaries.append(row * self.length + start)
+            if start < self.length:  # the padding sees itself only
+                boundaries.append((row + 1) * self.length)
+        documents = [encoded for row in self._contents for encoded in row]
+        return Pack(
+            input_ids=input_ids,
+            labels=labels,
+            loss_weight=weights,
+            mm_token_type_ids=types,
+            pixel_values=_join([e.pixel_values for e in documents], torch.zeros(0, 768)),
+            image_grid_hw=_join([e.image_grid_hw for e in documents], torch.zeros(0, 2, dtype=torch.int64)),
+            cu_seqlens=torch.tensor(boundaries, dtype=torch.int32),
+            tokens=sum(self._used),
+        )
+
+
+def _join(parts: Sequence[torch.Tensor], empty: torch.Tensor) -> torch.Tensor:
+    """Concatenate along the first axis; `empty` when there is nothing to join."""
+    filled = [part for part in parts if part.shape[0]]
+    return torch.cat(filled) if filled else empty
+
+
+def fill(samples: Iterator[Encoded], packer: Packer) -> Pack:
+    """Take samples until `MISSES` in a row no longer fit (or there are no more) and return the pack."""
+    missed = 0
+    for encoded in samples:
+        missed = 0 if packer.add(encoded) else missed + 1
+        if missed == MISSES:
+            break
+    return packer.pack()
+
+
+def seeded_pack(draw: Callable[[np.random.Generator], Encoded], packer: Packer, seed: Sequence[int]) -> Pack:
+    """The pack that belongs to `seed`: a pure function of it, so a run resumes at any pack by its number alone."""
+    rng = np.random.default_rng(list(seed))
+    return fill((draw(rng) for _ in itertools.count()), packer)

@@ -1,0 +1,1 @@
+"""One trainer for all stages of all sizes: a stage is a recipe (data), never code."""

@@ -1,0 +1,55 @@
+"""The packs of a stage whose samples are drawn on the fly: pack k is a pure function of (recipe, k)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pixelword.data.packing import Packer, seeded_pack
+from pixelword.data.schema import Pack
+from pixelword.tasks import nano
+
+if TYPE_CHECKING:
+    from pixelword.processing.conversation import Encoded
+    from pixelword.processing.processor import NeoOVProcessor
+    from pixelword.training.recipe import Recipe
+
+_HELD_OUT = 7_919  # seed of validation, the same in all stages, so that their numbers compare
+
+
+class DrawnPacks:
+    """`packs(k)` draws training pack k; `held_out(kind, i, level)` a pack of one kind from the held-out split."""
+
+    def __init__(self, recipe: Recipe, processor: NeoOVProcessor) -> None:
+        self.recipe, self.processor = recipe, processor
+        tokenizer = processor.tokenizer
+        self.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+
+    def level(self, k: int) -> float:
+        return self.recipe.data.level_at(k / self.recipe.steps)
+
+    def __call__(self, k: int) -> Pack:
+        data = self.recipe.data
+        level = self.level(k)
+
+        def draw(rng: np.random.Generator) -> Encoded:
+            # a conversation longer than a row is drawn anew, with one question; packing refuses what is still too long
+            for turns in (data.turns, 1):
+                sample = nano.draw_mixture(rng, data.mixture, level=level, split="train", turns=turns)
+                encoded = self.processor.encode(sample.messages)
+                if len(encoded) <= data.length:
+                    break
+            return encoded
+
+        return seeded_pack(draw, self._packer(), (self.recipe.seed, k))
+
+    def held_out(self, kind: str, number: int, level: float) -> Pack:
+        def draw(rng: np.random.Generator) -> Encoded:
+            return self.processor.encode(nano.draw(kind, rng, level=level, split="test").messages)
+
+        return seeded_pack(draw, self._packer(), (_HELD_OUT, list(nano.KINDS).index(kind), number))
+
+    def _packer(self) -> Packer:
+        data = self.recipe.data
+        return Packer(data.rows, data.length, self.pad_token_id, self.recipe.loss_weight)

@@ -1,0 +1,58 @@
+"""Start or go on with a stage: recipe, folder of the run, checkpoint to resume, trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import yaml
+from rich.console import Console
+from transformers.utils import logging as transformers_logging
+
+from pixelword.errors import CheckpointError
+from pixelword.training import state
+from pixelword.training.recipe import Recipe, load_recipe
+from pixelword.training.trainer import Outcome, Trainer
+
+
+def launch(
+    path: Path,
+    *,
+    overrides: Sequence[str] = (),
+    out: Path | None = None,
+    resume: str = "no",
+    console: Console | None = None,
+) -> Outcome:
+    """Run the stage of the recipe at `path`. `resume`: "auto", "no" or a checkpoint folder.
+
+    Raises RecipeError, CheckpointError (also when `out` already holds a run that is not to be resumed).
+    """
+    recipe = load_recipe(path, overrides)
+    if out is not None:
+        recipe = recipe.model_copy(update={"out": out})
+    console = console or Console()
+    transformers_logging.disable_progress_bar()  # the run has its own; weights of this size load in a moment
+    trainer = Trainer(recipe, resume=_checkpoint(recipe.out, resume), console=console)
+    _record(recipe)
+    return trainer.run()
+
+
+def _checkpoint(out: Path, resume: str) -> Path | None:
+    """The checkpoint to go on from, None for a start."""
+    found = state.checkpoints(out)
+    if resume == "auto":
+        return found[-1] if found else None
+    if resume == "no":
+        if found:
+            raise CheckpointError(f"{out}: a run is here already ({found[-1].name}); --resume auto, or another --out")
+        return None
+    if not Path(resume).is_dir():
+        raise CheckpointError(f"--resume {resume}: no such folder; 'auto', 'no' or a checkpoint folder")
+    return Path(resume)
+
+
+def _record(recipe: Recipe) -> None:
+    """Write what runs, overrides included, beside its checkpoints."""
+    recipe.out.mkdir(parents=True, exist_ok=True)
+    values = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
+    (recipe.out / "recipe.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")

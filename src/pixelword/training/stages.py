@@ -1,0 +1,69 @@
+"""What a stage trains, chosen by module. A name is never searched for a substring (`_h` is also in `lm_head`).
+
+Roles: `patch_embedding` (pixels to visual tokens), `pre_buffer` (the first `extra_num_layers` layers, whole),
+`hw_projections` (in every layer the H/W query and key projections and their norms) and `language` (the rest: the
+embeddings, the language model's own layers, the final norm and the head). The paper's first stage trains the first three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from torch import nn
+
+if TYPE_CHECKING:
+    from pixelword.model import NeoOVForConditionalGeneration
+
+ROLES = ("patch_embedding", "pre_buffer", "hw_projections", "language")
+
+
+def decoder_layers(model: NeoOVForConditionalGeneration) -> nn.ModuleList:
+    """The one stack: pre-buffer first, then the language model's layers."""
+    return model.language_model.model.layers
+
+
+def role_parameters(model: NeoOVForConditionalGeneration) -> dict[str, list[nn.Parameter]]:
+    """Parameters of every role. The pre-buffer's own H/W projections are in both roles; `language` is what no other has."""
+    layers = decoder_layers(model)
+    pre_buffer = layers[: model.config.llm_config.extra_num_layers]
+    attentions = [layer.self_attn for layer in layers]
+    roles: dict[str, list[nn.Parameter]] = {
+        "patch_embedding": list(model.vision_model.parameters()),
+        "pre_buffer": [p for layer in pre_buffer for p in layer.parameters()],
+        "hw_projections": [
+            p
+            for attention in attentions
+            for module in (
+                attention.q_proj_hw,
+                attention.k_proj_hw,
+                attention.q_norm_h,
+                attention.q_norm_w,
+                attention.k_norm_h,
+                attention.k_norm_w,
+            )
+            for p in module.parameters()
+        ],
+    }
+    taken = {id(p) for group in roles.values() for p in group}
+    roles["language"] = [p for p in model.parameters() if id(p) not in taken]
+    return roles
+
+
+def role_of(model: NeoOVForConditionalGeneration) -> dict[int, str]:
+    """id(parameter) -> its one role for learning rates: the first in `ROLES` that holds it."""
+    owner: dict[int, str] = {}
+    for role, parameters in role_parameters(model).items():
+        for parameter in parameters:
+            owner.setdefault(id(parameter), role)
+    return owner
+
+
+def set_trainable(model: NeoOVForConditionalGeneration, trainable: Sequence[str]) -> list[nn.Parameter]:
+    """Freeze everything but the roles in `trainable` ("all" for every role); returns what is trained, each once."""
+    roles = role_parameters(model)
+    chosen = set(ROLES) if "all" in trainable else set(trainable)
+    train = {id(p) for role in chosen for p in roles[role]}
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in train)
+    return [p for p in model.parameters() if p.requires_grad]
