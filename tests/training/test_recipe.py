@@ -64,7 +64,7 @@ def test_stages_follow_each_other() -> None:
         (("  config: {}", "  {}"), r"stage.yaml:4: model: give either model.config"),
         (("[0.5, 1.0]", "[0.5, 7.0]"), r"stage.yaml:8: data.level"),
         (("tokenizer: nano\n", ""), r"needs a tokenizer"),
-        (("rows: 2\n", ""), r"stage.yaml:6: missing field 'data.rows'"),
+        (("  rows: 2\n", ""), r"stage.yaml:6: missing field 'data.rows'"),
         (("steps: 10", "steps: 10\nsteps: 12"), r"stage.yaml:15: steps is given twice"),
         (("steps: 10", "trainable: [pre_bufer]\nsteps: 10"), r"stage.yaml:14: trainable: .*did you mean 'pre_buffer'"),
         (("steps: 10", "steps: [10"), r"stage.yaml:\d+: not YAML"),

@@ -1,0 +1,77 @@
+"""Drawn packs: a function of their number, and the packed loss equals the documents one by one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from pixelword.training.trainer import Trainer
+from pixelword.training.validation import exact_answers
+
+
+@pytest.fixture
+def trainer(tiny):
+    return Trainer(tiny("data.mixture={colour: 1, pair: 1, motion: 1, text: 1}", "data.level=1"))
+
+
+def test_a_pack_is_a_function_of_its_number(trainer, tiny) -> None:
+    again = Trainer(tiny("data.mixture={colour: 1, pair: 1, motion: 1, text: 1}", "data.level=1"))
+    for name, value in trainer.drawn(4).inputs().items():
+        assert torch.equal(value, again.drawn(4).inputs()[name]), name
+    assert not torch.equal(trainer.drawn(4).input_ids, trainer.drawn(5).input_ids)
+
+
+def documents(pack):
+    """(row slice, first picture, pictures) of every document."""
+    types, ends = pack.mm_token_type_ids.flatten(), pack.cu_seqlens.tolist()
+    tokens = (pack.image_grid_hw.prod(-1) // 4).tolist()
+    picture = 0
+    for start, stop in zip(ends, ends[1:], strict=False):
+        left, first = int((types[start:stop] > 0).sum()), picture
+        while left > 0:
+            left -= tokens[picture]
+            picture += 1
+        yield slice(start, stop), first, picture
+
+
+def test_packed_loss_and_gradients_equal_the_documents_alone(trainer) -> None:
+    pack, model = trainer.drawn(0), trainer.model
+    assert pack.image_grid_hw.shape[0] > 2
+    model(**pack.inputs(), skip_logits=True).loss.backward()
+    packed = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
+    model.zero_grad()
+    patches = torch.cat([torch.zeros(1, dtype=torch.int64), pack.image_grid_hw.prod(-1).cumsum(0)])
+    total = 0.0
+    for place, first, last in documents(pack):
+        weight = pack.loss_weight.flatten()[place]
+        if weight.sum() == 0:
+            continue
+        alone = {
+            "input_ids": pack.input_ids.flatten()[place][None],
+            "labels": pack.labels.flatten()[place][None],
+            "loss_weight": weight[None],
+            "mm_token_type_ids": pack.mm_token_type_ids.flatten()[place][None],
+        }
+        if last > first:
+            alone["pixel_values"] = pack.pixel_values[patches[first] : patches[last]]
+            alone["image_grid_hw"] = pack.image_grid_hw[first:last]
+        share = model(**alone, skip_logits=True).loss * weight.sum() / pack.loss_weight.sum()
+        share.backward()
+        total += share.item()
+    assert total == pytest.approx(model(**pack.inputs(), skip_logits=True).loss.item(), rel=1e-5)
+    for name, p in model.named_parameters():
+        if p.grad is not None:
+            torch.testing.assert_close(p.grad, packed[name], rtol=1e-3, atol=1e-6, msg=name)
+
+
+def test_exact_answers_count_whole_answers(trainer) -> None:
+    pack = trainer.drawn.held_out("colour", 0, 1.0)
+    right = torch.zeros(*pack.labels.shape, trainer.model.config.llm_config.vocab_size)
+    target = pack.labels.clamp(min=0).roll(-1, 1)
+    right.scatter_(-1, target[..., None], 1.0)
+    asked = exact_answers(right, pack)[1]
+    assert exact_answers(right, pack) == (asked, asked) and asked >= 4
+    first = int((pack.labels[0] >= 0).nonzero()[0])
+    right[0, first - 1] = 0.0
+    right[0, first - 1, 0] = 1.0
+    assert exact_answers(right, pack) == (asked - 1, asked)

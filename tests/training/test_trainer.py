@@ -1,0 +1,196 @@
+"""The loop: it learns, it resumes bitwise, it survives signals, kills and bad numbers, and its result loads."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModelForImageTextToText
+
+from pixelword.errors import CheckpointError, PixelwordError
+from pixelword.training import launch, state
+from pixelword.training.recipe import Recipe
+from pixelword.training.trainer import BAD_STEPS, Outcome, Trainer
+
+
+def metrics(recipe: Recipe, event: str = "train") -> list[dict]:
+    lines = [json.loads(line) for line in (recipe.out / "metrics.jsonl").read_text().splitlines()]
+    return [line for line in lines if line["event"] == event]
+
+
+def losses(recipe: Recipe) -> dict[int, float]:
+    return {line["step"]: line["loss"] for line in metrics(recipe)}
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return load_file(folder / "model.safetensors")
+
+
+def stop_after(trainer: Trainer, step: int, number: int) -> Outcome:
+    """Run, and get signal `number` while `step` is under way."""
+    whole = trainer._step
+
+    def step_and_signal(pack, at, log):
+        if at == step:
+            os.kill(os.getpid(), number)
+        return whole(pack, at, log)
+
+    trainer._step = step_and_signal  # type: ignore[method-assign]
+    return trainer.run()
+
+
+def test_loss_falls(tiny) -> None:
+    recipe = tiny("steps=40", "data.level=0", "schedule.decay=0.2")
+    Trainer(recipe).run()
+    found = losses(recipe)
+    assert found[40] < 0.7 * found[1]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_and_resumed_is_bitwise_the_whole_run(tiny, number) -> None:
+    whole, pieces = tiny(out="whole"), tiny(out="pieces")
+    Trainer(whole).run()
+    outcome = stop_after(Trainer(pieces), 1, number)
+    assert outcome.signal == number and outcome.progress.step == 2
+    assert not (pieces.out / "final").exists()
+    Trainer(pieces, resume=state.checkpoints(pieces.out)[-1]).run()
+    assert losses(pieces) == losses(whole)
+    ours, theirs = weights(pieces.out / "final"), weights(whole.out / "final")
+    assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+def test_resume_drops_metrics_of_steps_that_are_done_again(tiny) -> None:
+    recipe = tiny()
+    Trainer(recipe).run()
+    before = losses(recipe)
+    Trainer(recipe, resume=recipe.out / "checkpoints" / "step-00000003").run()
+    assert [line["step"] for line in metrics(recipe)] == [1, 2, 3, 4, 5, 6]
+    assert losses(recipe) == before
+
+
+def test_workers_draw_the_same_packs(tiny) -> None:
+    inside, beside = tiny("steps=2", out="inside"), tiny("steps=2", "data.workers=1", out="beside")
+    for recipe in (inside, beside):
+        Trainer(recipe).run()
+    assert losses(inside) == losses(beside)
+
+
+def test_the_clock_ends_a_stage(tiny) -> None:
+    recipe = tiny("steps=100000", "max_minutes=0.02")
+    outcome = Trainer(recipe).run()
+    assert outcome.signal is None and outcome.progress.step < 100000
+    assert metrics(recipe)[-1]["lr"] < 3e-3
+    assert (recipe.out / "final" / "model.safetensors").is_file()
+
+
+def test_validation_reports_every_kind(tiny) -> None:
+    recipe = tiny("steps=2", "validation={every: 2, packs: 1}", "data.mixture.text=0")
+    Trainer(recipe).run()
+    (line,) = metrics(recipe, "validation")
+    assert set(line["exact"]) == set(line["losses"]) == {"colour", "count"}
+    assert line["loss"] == pytest.approx(sum(line["losses"].values()) / 2, abs=1e-3)
+
+
+def test_a_step_without_a_finite_loss_is_skipped_and_training_goes_on(tiny) -> None:
+    recipe = tiny()
+    trainer = Trainer(recipe)
+    make = trainer.drawn.__call__
+
+    def with_one_bad(k: int):
+        pack = make(k)
+        return _poisoned(pack) if k == 2 else pack
+
+    trainer.drawn = _Packs(trainer.drawn, with_one_bad)  # type: ignore[assignment]
+    trainer.run()
+    (line,) = metrics(recipe, "skipped")
+    assert line["step"] == 2
+    assert all(torch.isfinite(tensor).all() for tensor in weights(recipe.out / "final").values())
+
+
+def test_bad_steps_in_a_row_end_training_and_keep_the_checkpoint(tiny) -> None:
+    recipe = tiny("steps=20")
+    trainer = Trainer(recipe)
+    make = trainer.drawn.__call__
+    trainer.drawn = _Packs(trainer.drawn, lambda k: _poisoned(make(k)) if k >= 3 else make(k))  # type: ignore[assignment]
+    with pytest.raises(PixelwordError, match=f"{BAD_STEPS} steps in a row"):
+        trainer.run()
+    assert [path.name for path in state.checkpoints(recipe.out)] == ["step-00000003"]
+
+
+class _Packs:
+    """The stage's packs, some of them changed."""
+
+    def __init__(self, drawn, make) -> None:
+        self.level, self.held_out, self.make = drawn.level, drawn.held_out, make
+
+    def __call__(self, k: int):
+        return self.make(k)
+
+
+def _poisoned(pack):
+    from dataclasses import replace
+
+    return replace(pack, loss_weight=pack.loss_weight * float("nan"))
+
+
+def test_export_loads_in_plain_transformers_and_in_the_next_stage(tiny) -> None:
+    first = tiny("steps=2", "export=bf16", out="first")
+    Trainer(first).run()
+    model = AutoModelForImageTextToText.from_pretrained(first.out / "final", dtype="auto")
+    assert model.dtype == torch.bfloat16
+    after = tiny("steps=2", "model={from: " + str(first.out / "final") + "}", "tokenizer=null", out="second")
+    assert Trainer(after).run().progress.step == 2
+
+
+def test_a_kill_while_saving_leaves_the_checkpoint_before(tiny, tmp_path) -> None:
+    recipe = tiny()
+    Trainer(recipe).run()
+    torn = recipe.out / "checkpoints" / ".step-00000009.partial"
+    torn.mkdir()
+    (torn / "model.safetensors").write_bytes(b"half")
+    assert [path.name for path in state.checkpoints(recipe.out)] == ["step-00000003", "step-00000006"]
+
+
+def test_a_full_disk_is_one_line_and_nothing_half_written(tmp_path) -> None:
+    def fill(folder: Path) -> None:
+        (folder / "a").write_text("begun")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(CheckpointError, match="No space left"):
+        state.write_folder(tmp_path / "final", fill)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_only_the_last_checkpoints_are_kept(tiny) -> None:
+    recipe = tiny("checkpoint={every: 1, keep: 2}")
+    Trainer(recipe).run()
+    assert [path.name for path in state.checkpoints(recipe.out)] == ["step-00000005", "step-00000006"]
+
+
+def test_a_state_that_is_broken_or_of_another_recipe_is_one_line(tiny) -> None:
+    recipe = tiny("steps=3")
+    Trainer(recipe).run()
+    checkpoint = state.checkpoints(recipe.out)[-1]
+    with pytest.raises(CheckpointError, match="of another recipe"):
+        Trainer(tiny("trainable=[hw_projections]"), resume=checkpoint)
+    (checkpoint / state.STATE_FILE).write_bytes(b"torn")
+    with pytest.raises(CheckpointError, match="cannot read the training state"):
+        Trainer(recipe, resume=checkpoint)
+
+
+def test_a_run_is_not_overwritten_by_accident(tiny, tmp_path) -> None:
+    recipe = tiny("steps=1", "checkpoint.every=1")
+    Trainer(recipe).run()
+    with pytest.raises(CheckpointError, match="a run is here already"):
+        launch.launch(tmp_path / "tiny.yaml", out=recipe.out)
+    assert launch.launch(tmp_path / "tiny.yaml", out=recipe.out, overrides=["steps=2"], resume="auto").progress.step == 2
+
+
+def test_a_missing_stage_before_is_one_line(tiny) -> None:
+    with pytest.raises(CheckpointError, match="run the stage before"):
+        Trainer(tiny("model={from: nowhere/final}"))
