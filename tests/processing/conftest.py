@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from fractions import Fraction
 from pathlib import Path
@@ -101,8 +102,6 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
             stream.codec_context.time_base = stream.time_base = Fraction(1, 1000)
             if key_frame_every:
                 stream.gop_size = key_frame_every
-            if rotation:
-                stream.set_display_rotation(rotation)
             for index, time in enumerate(times):
                 pixels = np.full((size[1], size[0], 3), grey_at(index), np.uint8)
                 pixels[: size[1] // 4, : size[0] // 4] = (255, 0, 0)
@@ -110,9 +109,22 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
                 frame.pts, frame.time_base = time, Fraction(1, 1000)
                 container.mux(stream.encode(frame))
             container.mux(stream.encode(None))
+        if rotation:
+            path.write_bytes(_rotated(path.read_bytes(), rotation))
         return path
 
     return write
+
+
+def _rotated(mp4: bytes, degrees: int) -> bytes:
+    """The file as a camera writes it that was turned: the track header asks for a clockwise turn by so many degrees."""
+    a, b, c, d = {90: (0, 1, -1, 0), 180: (-1, 0, 0, -1), 270: (0, -1, 1, 0)}[degrees]
+    upright, turned = (
+        struct.pack(">9i", *(value * 65_536 for value in (e, f, 0, g, h, 0, 0, 0)), 1 << 30)
+        for e, f, g, h in ((1, 0, 0, 1), (a, b, c, d))
+    )
+    at = mp4.index(upright, mp4.index(b"tkhd"))
+    return mp4[:at] + turned + mp4[at + len(turned) :]
 
 
 @pytest.fixture

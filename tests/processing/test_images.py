@@ -177,12 +177,12 @@ def _png_header(width: int, height: int) -> bytes:
     return data[:8] + (13).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big") + data[33:]
 
 
-@pytest.mark.parametrize("size", [(20_000, 10_000), (13_000, 13_000)])
+@pytest.mark.parametrize("size", [(20_000, 10_000), (9_000, 9_000)])
 def test_huge_picture_is_refused_by_its_header(size: tuple[int, int], tmp_path: Path) -> None:
     path = tmp_path / "huge.png"
     path.write_bytes(_png_header(*size))
     with pytest.raises(MediaError, match=r"huge\.png.*shrink") as caught:
-        load_image(path, limits=Limits(max_image_pixels=150_000_000))
+        load_image(path, limits=Limits(max_image_pixels=80_000_000))
     assert "\n" not in str(caught.value)
 
 

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from transformers import AutoImageProcessor, AutoProcessor
+from transformers import AutoProcessor
+from transformers.models.auto.image_processing_auto import AutoImageProcessor  # its home: see pixelword.processing
 
 from pixelword.errors import CheckpointError, InputError, MediaError
 from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor, Video
