@@ -8,8 +8,6 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from pixelword.model.growth import grow
 
 SEEDS = range(6)
-#: Both distances are noise around the same mean; ours may not be above it by more than this.
-MARGIN = 1.1
 
 
 def distance(model: torch.nn.Module, ids: torch.Tensor) -> float:
@@ -41,4 +39,4 @@ def test_as_near_to_float32_as_qwen3() -> None:
         ids = torch.randint(0, 512, (2, 96))
         theirs.append(distance(language, ids))
         ours.append(distance(native, ids))
-    assert sum(ours) <= MARGIN * sum(theirs), (ours, theirs)
+    assert sum(ours) <= sum(theirs), (ours, theirs)

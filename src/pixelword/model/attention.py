@@ -72,7 +72,7 @@ def _attend_few(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float
     k0, k1 = (single.k0, single.k1) if single else (0, k.shape[2])
     k, v = k[:, :, k0:k1], v[:, :, k0:k1]
     rows = q.view(batch, kv_heads, -1, length, q.shape[-1]).flatten(2, 3) * scale
-    scores = (rows @ k.transpose(-1, -2)).float()
+    scores = (rows @ k.transpose(-1, -2)).to(torch.promote_types(q.dtype, torch.float32))
     if single is None or single.kind != "full":
         key = torch.arange(k0, k1, device=q.device)
         seen = (key >= visible.lo[:, None, :, None]) & (key <= visible.hi[:, None, :, None])
