@@ -1,4 +1,4 @@
-"""A stage small enough to train in a test: two layers, a few short rows, every optimizer and schedule of the real ones."""
+"""A stage small enough to train in a test: three layers, two rows, and everything the real ones have."""
 
 from __future__ import annotations
 

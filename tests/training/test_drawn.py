@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 import torch
 
@@ -26,7 +28,7 @@ def documents(pack):
     types, ends = pack.mm_token_type_ids.flatten(), pack.cu_seqlens.tolist()
     tokens = (pack.image_grid_hw.prod(-1) // 4).tolist()
     picture = 0
-    for start, stop in zip(ends, ends[1:], strict=False):
+    for start, stop in pairwise(ends):
         left, first = int((types[start:stop] > 0).sum()), picture
         while left > 0:
             left -= tokens[picture]

@@ -55,7 +55,7 @@ def test_stages_follow_each_other() -> None:
 @pytest.mark.parametrize(
     ("change", "expected"),
     [
-        (("  lr: 1e-3", "  lr: 1e-3\n  weight_decya: 0"), r"stage.yaml:13: unknown field 'optimizer.weight_decya'; did you mean 'weight_decay'"),
+        (("  lr: 1e-3", "  lr: 1e-3\n  epps: 0"), r"stage.yaml:13: unknown field 'optimizer.epps'; did you mean 'eps'"),
         (("steps: 10", "stpes: 10"), r"stage.yaml.*'steps'|stage.yaml:14: unknown field 'stpes'"),
         (("steps: 10", "steps: many"), r"stage.yaml:14: steps: .*integer"),
         (("steps: 10", "steps: 0"), r"stage.yaml:14: steps: .*greater than 0"),

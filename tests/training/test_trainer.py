@@ -188,7 +188,9 @@ def test_a_run_is_not_overwritten_by_accident(tiny, tmp_path) -> None:
     Trainer(recipe).run()
     with pytest.raises(CheckpointError, match="a run is here already"):
         launch.launch(tmp_path / "tiny.yaml", out=recipe.out)
-    assert launch.launch(tmp_path / "tiny.yaml", out=recipe.out, overrides=["steps=2"], resume="auto").progress.step == 2
+    assert (
+        launch.launch(tmp_path / "tiny.yaml", out=recipe.out, overrides=["steps=2"], resume="auto").progress.step == 2
+    )
 
 
 def test_a_missing_stage_before_is_one_line(tiny) -> None:

@@ -40,7 +40,7 @@ def packs(make: Callable[[int], Pack], start: int, end: int, *, workers: int = 1
         PackDataset(make),
         sampler=range(start, end),
         batch_size=None,  # a pack is a batch already
-        collate_fn=_one,
+        collate_fn=_one,  # type: ignore[arg-type]  # without batches it gets one item, not a list
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,
         worker_init_fn=_start_worker if workers else None,

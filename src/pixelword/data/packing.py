@@ -1,8 +1,8 @@
 """Encoded samples -> one `Pack` of fixed shape: first-fit into rows, every document with its own boundary.
 
 A packed batch is (rows, length) whatever is in it, so the layers compile once. `cu_seqlens` marks the documents in the
-flattened stream of rows * length tokens; a document never crosses a row, and the padding at a row's end is a document by
-itself, with no label. Nothing else is needed to describe visibility (the interval of every query follows from it).
+flattened stream of rows * length tokens; a document never crosses a row, and the padding at a row's end is a document
+of its own, without labels. Nothing else describes visibility: the interval of every query follows.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ MISSES = 3  # a pack is full when this many samples in a row find no place
 
 
 def token_weight(answer_tokens: int, scheme: LossWeight) -> float:
-    """Weight of one answer token in a sample of `answer_tokens`: 1, 1/sqrt(n) or 1/n (NEO's training code: "square")."""
+    """Weight of one answer token in a sample of `answer_tokens`: 1, 1/sqrt(n) (as NEO trains) or 1/n."""
     if scheme == "token" or answer_tokens == 0:
         return 1.0
     return 1.0 / math.sqrt(answer_tokens) if scheme == "square" else 1.0 / answer_tokens
@@ -44,7 +44,7 @@ class Packer:
         self._used = [0] * rows
 
     def add(self, encoded: Encoded) -> bool:
-        """Place a document in the first row that has room; False when none has. Raises InputError when no row ever could."""
+        """Place a document in the first row with room; False when none has. InputError when no row ever could."""
         size = encoded.input_ids.numel()
         if size > self.length:
             raise InputError(

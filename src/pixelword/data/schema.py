@@ -27,11 +27,11 @@ class Sample:
 class Pack:
     """Several samples in one batch of fixed shape (rows, length); what a training step takes.
 
-    input_ids, labels, mm_token_type_ids: (rows, length) int64; labels are -100 where there is no loss, the types 0 text,
-        1 picture, 2 video frame.
+    input_ids, labels, mm_token_type_ids: (rows, length) int64; labels are -100 where there is no loss,
+        the types 0 text, 1 picture, 2 video frame.
     loss_weight: (rows, length) float32, 0 where there is no loss.
-    pixel_values: (patches, 768) float32 and image_grid_hw: (pictures, 2) int64, in 16-pixel patches, in order of appearance.
-    cu_seqlens: (documents + 1,) int32, boundaries in the flattened stream; every row's padding is a document of its own.
+    pixel_values: (patches, 768) float32, and image_grid_hw: (pictures, 2) int64 in 16-pixel patches, in order.
+    cu_seqlens: (documents + 1,) int32, boundaries in the flattened stream; a row's padding is a document of its own.
     tokens: tokens without padding.
     """
 

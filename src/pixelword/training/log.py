@@ -16,7 +16,7 @@ _LINE_EVERY = 15.0  # seconds between lines where there is no terminal
 
 
 class RunLog:
-    """Use as a context manager. `step` numbers in the file stay increasing: a resumed run drops the lines past its start."""
+    """A context manager. Steps in the file never go back: a resumed run drops the lines past its start."""
 
     def __init__(self, path: Path, console: Console, name: str, steps: int, start: int) -> None:
         self.path, self.console = path, console

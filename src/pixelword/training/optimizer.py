@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 def schedule_factor(schedule: ScheduleRecipe, step: int, progress: float) -> float:
     """Factor on the peak learning rate at `step` (0-based), `progress` in [0, 1] of the stage.
 
-    Warm-up is linear over `warmup` steps. cosine: down to `floor` at the end. wsd: flat, then linear to `floor` over the
-    last `decay` of the stage. constant: flat.
+    Warm-up is linear over `warmup` steps. cosine: down to `floor` at the end. wsd: flat, then linear to `floor` over
+    the last `decay` of the stage. constant: flat.
     """
     progress = min(max(progress, 0.0), 1.0)
     warm = min(1.0, (step + 1) / schedule.warmup) if schedule.warmup else 1.0
@@ -46,14 +46,15 @@ def parameter_groups(
     """
     roles = role_of(model)
     # in the layers every tensor of two axes is a projection; embeddings, head and patch embedding are outside them
-    hidden = {id(p) for p in decoder_layers(model).parameters() if p.ndim == 2}
+    hidden = {id(p) for layer in decoder_layers(model) for p in layer.parameters() if p.ndim == 2}
     sorted_out: dict[tuple[bool, str, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:
             muon = recipe.name == "muon" and id(parameter) in hidden
             key = (muon, roles[id(parameter)], parameter.ndim >= 2)
             sorted_out.setdefault(key, []).append(parameter)
-    adamw_groups, muon_groups = [], []
+    adamw_groups: list[dict[str, Any]] = []
+    muon_groups: list[dict[str, Any]] = []
     for (muon, role, matrix), parameters in sorted_out.items():
         peak = (recipe.muon_lr if muon else recipe.lr) * recipe.groups.get(role, 1.0)
         group = {

@@ -38,7 +38,7 @@ class ModelRecipe(_Part):
 
 
 class DataRecipe(_Part):
-    """What is drawn. `level` is easy (0) to hard (1): one number, or [fraction of the steps, level] points joined by lines."""
+    """What is drawn. `level`, easy (0) to hard (1): a number, or [fraction of the steps, level] points, joined."""
 
     mixture: dict[str, Annotated[float, Field(ge=0)]]
     level: Fraction | list[tuple[Fraction, Fraction]] = 1.0
@@ -115,7 +115,10 @@ class CheckpointRecipe(_Part):
 
 
 class Recipe(_Part):
-    """One stage. `max_minutes` ends it by the clock: the learning rate then follows whichever is further, steps or time."""
+    """One stage. `max_minutes` ends it by the clock: its rate and end follow whichever is further, steps or time.
+
+    Data follows the steps alone, so that pack k is the same on a slow machine.
+    """
 
     stage: str
     out: Path
@@ -179,7 +182,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
         raise RecipeError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of fields (stage, model, data, ...)")
-    lines = {location: line for location, line in _lines(root, path)}
+    lines = dict(_lines(root, path))
     for override in overrides:
         _override(values, override)
     try:

@@ -2,29 +2,37 @@
 
 Roles: `patch_embedding` (pixels to visual tokens), `pre_buffer` (the first `extra_num_layers` layers, whole),
 `hw_projections` (in every layer the H/W query and key projections and their norms) and `language` (the rest: the
-embeddings, the language model's own layers, the final norm and the head). The paper's first stage trains the first three.
+embeddings, the language model's own layers, the final norm, the head). The paper's first stage trains the first three.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from torch import nn
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
+    from pixelword.model.attention import NeoOVAttention
+    from pixelword.model.decoder import NeoOVDecoderLayer
 
 ROLES = ("patch_embedding", "pre_buffer", "hw_projections", "language")
 
 
-def decoder_layers(model: NeoOVForConditionalGeneration) -> nn.ModuleList:
+def decoder_layers(model: NeoOVForConditionalGeneration) -> list[NeoOVDecoderLayer]:
     """The one stack: pre-buffer first, then the language model's layers."""
-    return model.language_model.model.layers
+    return cast("list[NeoOVDecoderLayer]", list(model.language_model.model.layers))
+
+
+def _hw_modules(attention: NeoOVAttention) -> tuple[nn.Module, ...]:
+    """The H/W projections of queries and keys, and their norms."""
+    norms = (getattr(attention, name) for name in ("q_norm_h", "q_norm_w", "k_norm_h", "k_norm_w"))
+    return (attention.q_proj_hw, attention.k_proj_hw, *norms)
 
 
 def role_parameters(model: NeoOVForConditionalGeneration) -> dict[str, list[nn.Parameter]]:
-    """Parameters of every role. The pre-buffer's own H/W projections are in both roles; `language` is what no other has."""
+    """Parameters of every role. The pre-buffer's H/W projections are in both roles; `language` is what no other has."""
     layers = decoder_layers(model)
     pre_buffer = layers[: model.config.llm_config.extra_num_layers]
     attentions = [layer.self_attn for layer in layers]
@@ -32,17 +40,7 @@ def role_parameters(model: NeoOVForConditionalGeneration) -> dict[str, list[nn.P
         "patch_embedding": list(model.vision_model.parameters()),
         "pre_buffer": [p for layer in pre_buffer for p in layer.parameters()],
         "hw_projections": [
-            p
-            for attention in attentions
-            for module in (
-                attention.q_proj_hw,
-                attention.k_proj_hw,
-                attention.q_norm_h,
-                attention.q_norm_w,
-                attention.k_norm_h,
-                attention.k_norm_w,
-            )
-            for p in module.parameters()
+            p for attention in attentions for module in _hw_modules(attention) for p in module.parameters()
         ],
     }
     taken = {id(p) for group in roles.values() for p in group}

@@ -43,7 +43,7 @@ def checkpoints(out: Path) -> list[Path]:
 
 
 def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
-    """Let `fill` write a folder beside `target`, then rename: a crash leaves the old folder or the new, never half of one.
+    """Let `fill` write a folder beside `target`, then rename: a crash leaves the old or the new one, never half of it.
 
     Raises CheckpointError when the disk does not take it (full, not writable).
     """
