@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from typing import Any
 
 from transformers import AutoTokenizer
@@ -11,6 +12,7 @@ from transformers.utils import cached_file
 
 from pixelword.errors import CheckpointError
 
+HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder", "proxies")
 IMAGE_SETTINGS = ("min_pixels", "max_pixels", "patch_size", "merge_size", "image_mean", "image_std")
 PROCESSOR_SETTINGS = ("video_fps", "video_max_frames", "frame_max_pixels")
@@ -22,7 +24,7 @@ def load(name: str | os.PathLike[str], **kwargs: Any) -> tuple[Any, dict[str, An
     `kwargs` may hold hub options and any setting, which then wins over the checkpoint's. Raises `CheckpointError`.
     """
     hub = {key: kwargs[key] for key in HUB_OPTIONS if kwargs.get(key) is not None}
-    if os.path.sep in str(name) and not os.path.isdir(name):
+    if not os.path.isdir(name) and not HUB_NAME.fullmatch(str(name)):
         raise CheckpointError(f"{name}: no such folder; give a checkpoint's folder")
     settings = _settings(name, hub)
     settings["image_processor"].update({key: kwargs[key] for key in IMAGE_SETTINGS if key in kwargs})
@@ -62,7 +64,7 @@ def _from_model_config(config: dict[str, Any]) -> dict[str, Any]:
 def _json(name: str | os.PathLike[str], file: str, hub: dict[str, Any]) -> dict[str, Any] | None:
     try:
         path = cached_file(str(name), file, _raise_exceptions_for_missing_entries=False, **hub)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise CheckpointError(f"{name}: cannot be opened ({error}); give a checkpoint's folder") from error
     if path is None:
         return None
