@@ -229,7 +229,7 @@ def unpatchify(
     return np.clip(np.rint(pixels * 255), 0, 255).astype(np.uint8)
 
 
-class NeoOVImagesKwargs(ImagesKwargs, total=False):
+class NeoOVImagesKwargs(ImagesKwargs):
     min_pixels: int
     max_pixels: int
     patch_size: int
@@ -242,7 +242,7 @@ class NeoOVImageProcessor(PilBackend):
     `merge_size` patches a side become one visual token, so resized sides are multiples of patch_size * merge_size.
     """
 
-    model_input_names = ["pixel_values", "image_grid_hw"]  # noqa: RUF012 (as transformers declares it)
+    model_input_names = ["pixel_values", "image_grid_hw"]
     valid_kwargs = NeoOVImagesKwargs
     min_pixels = 65_536
     max_pixels = 4_194_304

@@ -69,7 +69,7 @@ class NeoOVProcessor(ProcessorMixin):
         self.image_token_id = self.video_token_id = self.encoder.control[IMG_CONTEXT]
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> NeoOVProcessor:  # type: ignore[override]
+    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> NeoOVProcessor:
         """From a folder (or hub name) that `save_pretrained` wrote, or a released checkpoint's config and tokenizer.
 
         Never runs code from the checkpoint, whatever `trust_remote_code` says. Raises `CheckpointError`.
@@ -209,7 +209,7 @@ class NeoOVProcessor(ProcessorMixin):
 
     # transformers' names for it
 
-    def apply_chat_template(  # type: ignore[override]
+    def apply_chat_template(
         self,
         conversation: Sequence[Any],
         chat_template: str | None = None,
