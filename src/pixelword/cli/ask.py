@@ -15,7 +15,7 @@ from pixelword.errors import InputError
 
 def ask(
     words: Annotated[
-        list[str], typer.Argument(metavar="[PICTURE]... QUESTION", help="The pictures, and last the question.")
+        list[str], typer.Argument(metavar="PICTURE|QUESTION", help="The pictures, and last the question.")
     ],
     video: options.Videos = None,
     model: options.Model = "nano",
