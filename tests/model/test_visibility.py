@@ -1,4 +1,4 @@
-"""The interval says exactly who sees whom, and every kernel attends by it: on random layouts, against the definition."""
+"""The interval says exactly who sees whom and every kernel attends by it: on random layouts, against the definition."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float
     if q.shape[2] * (q.shape[1] // k.shape[1]) <= FEW:
         return _attend_few(q, k, v, visible, scale)
     width = v.shape[-1]
-    # The CPU's flash kernel wants V as wide as K: padding it is 2 to 10 times faster than the path it falls to otherwise.
+    # The CPU's flash kernel wants V as wide as K: padding it is 2 to 10 times faster than what it falls to otherwise.
     v = F.pad(v, (0, k.shape[-1] - width))
     rows: list[Tensor] = []
     parts: list[Tensor] = []

@@ -102,11 +102,15 @@ class NeoOVTextConfig(PreTrainedConfig):
     ) -> None:
         scaled = rope_scaling or rope_parameters or {}
         if scaled.get("rope_type", scaled.get("type", "default")) != "default":
-            raise ValueError(f"llm_config.rope_scaling = {scaled} is not supported: only unscaled Native-RoPE is defined")
+            raise ValueError(
+                f"llm_config.rope_scaling = {scaled} is not supported: only unscaled Native-RoPE is defined"
+            )
         if attention_bias:
             raise ValueError("llm_config.attention_bias = true is not supported: a NEO layer has no biases")
         if hidden_act != "silu":
-            raise ValueError(f"llm_config.hidden_act = {hidden_act!r} is not supported: a NEO layer uses SwiGLU ('silu')")
+            raise ValueError(
+                f"llm_config.hidden_act = {hidden_act!r} is not supported: a NEO layer uses SwiGLU ('silu')"
+            )
         self.vocab_size = vocab_size
         self.hidden_size = hidden_size
         self.intermediate_size = intermediate_size
@@ -152,10 +156,9 @@ class NeoOVConfig(PreTrainedConfig):
         template: str = "neo1_0",
         **kwargs: Any,
     ) -> None:
-        self.vision_config = (
-            vision_config if isinstance(vision_config, NeoOVVisionConfig) else NeoOVVisionConfig(**(vision_config or {}))
-        )
-        self.llm_config = llm_config if isinstance(llm_config, NeoOVTextConfig) else NeoOVTextConfig(**(llm_config or {}))
+        vision, text = vision_config or {}, llm_config or {}
+        self.vision_config = vision if isinstance(vision, NeoOVVisionConfig) else NeoOVVisionConfig(**vision)
+        self.llm_config = text if isinstance(text, NeoOVTextConfig) else NeoOVTextConfig(**text)
         # One truth for a number that released configs repeat: the width of the language part.
         self.vision_config.llm_hidden_size = self.llm_config.hidden_size
         self.img_context_token_id = img_context_token_id
@@ -193,7 +196,7 @@ def _size(hidden: int, ff: int, layers: int, extra: int, heads: int, kv: int, **
     }
 
 
-#: Keyword arguments of `NeoOVConfig` for each known size ("2b" and "9b": NEO-ov's; "0.6b": the same recipe on Qwen3-0.6B).
+#: Keyword arguments of `NeoOVConfig` for each known size: "2b" and "9b" are NEO-ov's, "0.6b" the same on Qwen3-0.6B.
 SIZES: dict[str, dict[str, Any]] = {
     "0.6b": _size(1024, 3072, 40, 12, 16, 8, head_dim=128, tie_word_embeddings=True),
     "2b": _size(2048, 6144, 40, 12, 16, 8, head_dim=128, tie_word_embeddings=True),

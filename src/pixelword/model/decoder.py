@@ -1,4 +1,4 @@
-"""The one stack of decoder layers: the pre-buffer is its first `extra_num_layers`, the language model's are the rest."""
+"""The one stack of decoder layers: the pre-buffer is its first `extra_num_layers`, the rest is the language model's."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The flex-attention kernel: its block mask follows from lo and hi by arithmetic, without looking at any (query, key) pair."""
+"""The flex-attention kernel: its block mask follows from lo and hi by arithmetic; no (query, key) pair is looked at."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def block_mask(visible: Interval, keys: int, side: int = SIDE) -> BlockMask:
     """The exact `BlockMask` of an interval: partial and full key blocks of every query block.
 
     A key block is needed by a query block when it meets [min lo, max hi], and full when it lies in [max lo, min hi]:
-    exact for monotone lo and hi, and never too small for others. Compare `create_block_mask`, which evaluates every pair.
+    exact for monotone lo and hi, and never too small for others. `create_block_mask` would evaluate every pair.
 
     Args:
         visible: lo and hi, (B, L).

@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.nn import functional as F
 from transformers import GenerationMixin
 from transformers.cache_utils import Cache
 
@@ -28,22 +29,30 @@ class NeoOVGenerationMixin(GenerationMixin):
         mask = model_kwargs.get("attention_mask")
         if ids.ndim == 3:
             ids = ids[..., 0].long()  # inputs_embeds: only the shape is read, visual places come from the types
-        if mask is not None and mask.shape[1] > ids.shape[1] or mask is None and _length(model_kwargs):
+        longer = _length(model_kwargs) > 0 if mask is None else mask.shape[1] > ids.shape[1]
+        if longer:
             # Only the new tokens were given: go on from the cache.
             cache = model_kwargs["past_key_values"]
-            fresh, _ = self.get_rope_index(ids, model_kwargs.get("image_grid_hw"))  # type: ignore[attr-defined]
+            fresh, _ = self.get_rope_index(ids, model_kwargs.get("image_grid_hw"))
             return fresh + cache.get_seq_length() + getattr(cache, "rope_delta", 0)
         grid, types = model_kwargs.get("image_grid_hw"), model_kwargs.get("mm_token_type_ids")
-        return self.get_rope_index(ids, grid, mask, types)[0]  # type: ignore[attr-defined]
+        return self.get_rope_index(ids, grid, mask, types)[0]
 
     def prepare_inputs_for_generation(
-        self, input_ids: Tensor, *args: Any, is_first_iteration: bool | None = False, **kwargs: Any
+        self,
+        input_ids: Tensor,
+        inputs_embeds: Tensor | None = None,  # by name: `generate` takes embeddings only where it finds this one
+        is_first_iteration: bool | None = False,
+        **kwargs: Any,
     ) -> dict[str, Any]:
         """Pictures go in once, with the tokens that stand for them."""
         if not is_first_iteration and kwargs.get("use_cache", True):
             kwargs.update(dict.fromkeys(_PICTURES))
+        types = kwargs.get("mm_token_type_ids")
+        if types is not None and types.shape[1] < input_ids.shape[1]:  # assisted decoding's candidates, which are text
+            kwargs["mm_token_type_ids"] = F.pad(types, (0, input_ids.shape[1] - types.shape[1]))
         inputs = super().prepare_inputs_for_generation(
-            input_ids, *args, is_first_iteration=is_first_iteration, **kwargs
+            input_ids, inputs_embeds=inputs_embeds, is_first_iteration=is_first_iteration, **kwargs
         )
         if inputs.get("pixel_values") is None:
             return {key: value for key, value in inputs.items() if key not in _PICTURES}
@@ -52,17 +61,19 @@ class NeoOVGenerationMixin(GenerationMixin):
     def _only_new_pictures(self, inputs: dict[str, Any]) -> dict[str, Any]:
         """Leave out the pictures whose tokens a cached prefix already holds."""
         grid, ids = inputs["image_grid_hw"], inputs.get("input_ids")
-        visual = self.visual_mask(ids, inputs.get("mm_token_type_ids"))  # type: ignore[attr-defined]
+        visual = self.visual_mask(ids, inputs.get("mm_token_type_ids"))
         if visual is None or visual.shape[0] != 1:
             return inputs
         patches = grid.prod(-1)
-        wanted = int(visual.sum()) * self._patches_per_token  # type: ignore[attr-defined]
+        wanted = int(visual.sum()) * self._patches_per_token
         if wanted == int(patches.sum()):
             return inputs
         behind = patches.flip(0).cumsum(0)
         kept = int((behind <= wanted).sum())
         if wanted and (kept == 0 or int(behind[kept - 1]) != wanted):
-            raise ValueError("a cached prefix ends inside a picture of this prompt; let it end before or after the picture")
+            raise ValueError(
+                "a cached prefix ends inside a picture of this prompt; let it end before or after the picture"
+            )
         inputs["image_grid_hw"] = grid[len(grid) - kept :] if kept else None
         inputs["pixel_values"] = inputs["pixel_values"][len(inputs["pixel_values"]) - wanted :] if kept else None
         return inputs
@@ -80,8 +91,8 @@ class NeoOVGenerationMixin(GenerationMixin):
             held = {name: model_kwargs.pop(name, None) for name in (*_PICTURES, "position_ids")}
             shaped = input_ids if input_ids is not None else model_kwargs.get("input_ids")
             if held["pixel_values"] is not None:
-                visual = self.visual_mask(shaped, model_kwargs.get("mm_token_type_ids"))  # type: ignore[attr-defined]
-                held.update(_repeat_pictures(held, visual.sum(1) * self._patches_per_token, expand_size))  # type: ignore[attr-defined]
+                visual = self.visual_mask(shaped, model_kwargs.get("mm_token_type_ids"))
+                held.update(_repeat_pictures(held, visual.sum(1) * self._patches_per_token, expand_size))
             if held["position_ids"] is not None:
                 held["position_ids"] = held["position_ids"].repeat_interleave(expand_size, -2)
         input_ids, model_kwargs = super()._expand_inputs_for_generation(
@@ -90,7 +101,9 @@ class NeoOVGenerationMixin(GenerationMixin):
         model_kwargs.update({name: value for name, value in held.items() if value is not None})
         return input_ids, model_kwargs
 
-    def _update_model_kwargs_for_generation(self, outputs: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any) -> dict:
+    def _update_model_kwargs_for_generation(
+        self, outputs: Any, model_kwargs: dict[str, Any], *args: Any, **kwargs: Any
+    ) -> dict:
         """A generated token is text: its three rows are equal, also right after a visual token."""
         model_kwargs = super()._update_model_kwargs_for_generation(outputs, model_kwargs, *args, **kwargs)
         positions = model_kwargs.get("position_ids")
@@ -106,7 +119,7 @@ class NeoOVGenerationMixin(GenerationMixin):
         A chunk never ends inside an image: it grows to the image's end. The result equals one forward over the whole.
 
         Args:
-            inputs: what the processor made: input_ids (1, L), pixel_values, image_grid_hw, …; an attention_mask of ones.
+            inputs: what the processor made: input_ids (1, L), pixel_values, image_grid_hw, …; no padding.
             past_key_values: an empty cache, filled on return.
             chunk_size: tokens.
 
@@ -116,19 +129,25 @@ class NeoOVGenerationMixin(GenerationMixin):
         ids, grid, pixels = (inputs.get(name) for name in ("input_ids", "image_grid_hw", "pixel_values"))
         if ids is None or ids.shape[0] != 1 or chunk_size < 1:
             raise ValueError("prefill needs input_ids of one row and a chunk_size of at least 1")
+        if (grid is None) != (pixels is None) or past_key_values.get_seq_length():
+            raise ValueError("prefill needs both of pixel_values and image_grid_hw, or neither, and an empty cache")
         types = inputs.get("mm_token_type_ids")
-        positions, _ = self.get_rope_index(ids, grid, None, types)  # type: ignore[attr-defined]
+        positions, _ = self.get_rope_index(ids, grid, None, types)
         t = positions[0, 0]
-        visual = self.visual_mask(ids, types)[0]  # type: ignore[attr-defined]
+        visual = self.visual_mask(ids, types)[0]
         a, patch, image, output = 0, 0, 0, None
         while a < ids.shape[1]:
             b = min(a + chunk_size, ids.shape[1])
             while b < ids.shape[1] and t[b] == t[b - 1]:
                 b += 1
             part: dict[str, Any] = {"input_ids": ids[:, a:b], "position_ids": positions[:, :, a:b]}
-            if grid is not None and (patches := int(visual[a:b].sum()) * self._patches_per_token):  # type: ignore[attr-defined]
+            if (
+                grid is not None
+                and pixels is not None
+                and (patches := int(visual[a:b].sum()) * self._patches_per_token)
+            ):
                 count = int((grid[image:].prod(-1).cumsum(0) <= patches).sum())
-                part |= {"image_grid_hw": grid[image : image + count], "pixel_values": pixels[patch : patch + patches]}  # type: ignore[index]
+                part |= {"image_grid_hw": grid[image : image + count], "pixel_values": pixels[patch : patch + patches]}
                 part["mm_token_type_ids"] = types[:, a:b] if types is not None else None
                 image, patch = image + count, patch + patches
             output = self(**part, past_key_values=past_key_values, use_cache=True, logits_to_keep=1)

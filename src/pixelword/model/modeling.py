@@ -75,7 +75,7 @@ class NeoOVPreTrainedModel(PreTrainedModel):
     def set_attn_implementation(self, attn_implementation: str | dict[str, str], *args: Any, **kwargs: Any) -> None:
         """Choose the attention kernel: "eager" (the reference), "sdpa" or "flex_attention".
 
-        The parts' configurations get it too, here: their modules are no `PreTrainedModel`s, which transformers would warn of.
+        The parts' configurations get it here: their modules are no `PreTrainedModel`s, and transformers would warn.
 
         Raises:
             ValueError: there is no such kernel.
@@ -106,7 +106,7 @@ class NeoOVModel(NeoOVPreTrainedModel):
         return self.language_model.model.embed_tokens
 
     def set_input_embeddings(self, value: nn.Module) -> None:
-        self.language_model.model.embed_tokens = value
+        self.language_model.model.embed_tokens = value  # type: ignore[assignment]
 
     def get_decoder(self) -> NeoOVDecoder:
         return self.language_model.model
@@ -127,7 +127,16 @@ class NeoOVModel(NeoOVPreTrainedModel):
             raise ValueError(f"image_grid_hw {image_grid_hw.tolist()} must be multiples of {merge} patches")
         if patches != len(pixel_values):
             raise ValueError(
-                f"pixel_values has {len(pixel_values)} patches but image_grid_hw {image_grid_hw.tolist()} describes {patches}"
+                f"pixel_values has {len(pixel_values)} patches but image_grid_hw {image_grid_hw.tolist()} describes "
+                f"{patches}"
+            )
+
+    def _check_visual(self, visual: Tensor, image_grid_hw: Tensor) -> None:
+        found, expected = int(visual.sum()), int(image_grid_hw.prod(-1).sum()) // self._patches_per_token
+        if found != expected:
+            raise ValueError(
+                f"the sequences hold {found} visual tokens but image_grid_hw {image_grid_hw.tolist()} describes "
+                f"{expected}; was the prompt cut, or prepared with other pixel limits?"
             )
 
     def visual_mask(self, input_ids: Tensor | None, mm_token_type_ids: Tensor | None) -> Tensor | None:
@@ -156,18 +165,13 @@ class NeoOVModel(NeoOVPreTrainedModel):
         shaped = input_ids if input_ids is not None else mm_token_type_ids
         if shaped is None:
             raise ValueError("get_rope_index needs input_ids or mm_token_type_ids")
-        visual = self.visual_mask(input_ids, mm_token_type_ids)
-        token_hw = None
+        visual, token_hw = self.visual_mask(input_ids, mm_token_type_ids), None
         if image_grid_hw is None:
             visual = torch.zeros_like(shaped, dtype=torch.bool)
         else:
+            assert visual is not None
+            self._check_visual(visual, image_grid_hw)
             token_hw = image_grid_hw.to(shaped.device) // self.config.vision_config.merge_size
-            found, expected = int(visual.sum()), int(token_hw.prod(-1).sum())  # type: ignore[union-attr]
-            if found != expected:
-                raise ValueError(
-                    f"the sequences hold {found} visual tokens but image_grid_hw {image_grid_hw.tolist()} describes "
-                    f"{expected}; was the prompt cut, or prepared with other pixel limits?"
-                )
         positions = rope_index(visual, token_hw, attention_mask, cu_seqlens)
         return positions, positions[0].amax(1, keepdim=True) + 1 - shaped.shape[1]
 
@@ -208,16 +212,19 @@ class NeoOVModel(NeoOVPreTrainedModel):
             raise ValueError("give exactly one of input_ids and inputs_embeds")
         embeds = self.get_input_embeddings()(input_ids) if inputs_embeds is None else inputs_embeds
         if pixel_values is None:
+            if image_grid_hw is not None and inputs_embeds is None:
+                raise ValueError("image_grid_hw needs pixel_values: the patches of the images that it describes")
             return embeds
         if image_grid_hw is None:
-            raise ValueError("pixel_values need image_grid_hw (images, 2): the patches along height and width of each image")
+            raise ValueError(
+                "pixel_values need image_grid_hw (images, 2): the patches along height and width of each image"
+            )
         visual = self.visual_mask(input_ids, types)
         if visual is None:
             raise ValueError("pixel_values with inputs_embeds need mm_token_type_ids: which places are visual tokens")
         self._check_images(pixel_values, image_grid_hw)
+        self._check_visual(visual, image_grid_hw)
         features = self.vision_model.embeddings(pixel_values, image_grid_hw).to(embeds.dtype)
-        if int(visual.sum()) != len(features):
-            raise ValueError(f"the sequences hold {int(visual.sum())} visual tokens but the images make {len(features)}")
         return embeds.masked_scatter(visual.to(embeds.device).unsqueeze(-1), features.to(embeds.device))
 
     def forward(
@@ -259,12 +266,22 @@ class NeoOVModel(NeoOVPreTrainedModel):
         if cu_seqlens is not None and past_key_values is not None:
             raise ValueError("cu_seqlens (packed documents) and a cache exclude each other: pass use_cache=False")
         positions = self._positions(
-            position_ids, embeds, input_ids, image_grid_hw, attention_mask, mm_token_type_ids, cu_seqlens, past_key_values, past
+            position_ids,
+            embeds,
+            input_ids,
+            image_grid_hw,
+            attention_mask,
+            mm_token_type_ids,
+            cu_seqlens,
+            past_key_values,
+            past,
         )
         visible = interval(positions, attention_mask, cu_seqlens, past)
-        hidden, states = self.language_model.model(embeds, positions, visible, past_key_values, bool(output_hidden_states))
+        hidden, states = self.language_model.model(
+            embeds, positions, visible, past_key_values, bool(output_hidden_states)
+        )
         if past_key_values is not None:
-            past_key_values.rope_delta = positions[0, :, -1:] + 1 - past - embeds.shape[1]  # type: ignore[attr-defined]
+            past_key_values.rope_delta = positions[0, :, -1:] + 1 - past - embeds.shape[1]
         return NeoOVModelOutput(hidden, past_key_values if use_cache else None, states)
 
 
@@ -280,7 +297,7 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
         return self.language_model.lm_head
 
     def set_output_embeddings(self, value: nn.Module) -> None:
-        self.language_model.lm_head = value
+        self.language_model.lm_head = value  # type: ignore[assignment]
 
     def forward(  # type: ignore[override]
         self,
@@ -332,8 +349,12 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
         head = self.language_model.lm_head
         if labels is not None:
             if labels.shape != hidden.shape[:2]:
-                raise ValueError(f"labels have shape {tuple(labels.shape)}; the sequences are {tuple(hidden.shape[:2])}")
-            loss = next_token_loss(hidden, head.weight, labels.to(hidden.device), loss_weight, cu_seqlens, num_items_in_batch)
+                raise ValueError(
+                    f"labels have shape {tuple(labels.shape)}; the sequences are {tuple(hidden.shape[:2])}"
+                )
+            loss = next_token_loss(
+                hidden, head.weight, labels.to(hidden.device), loss_weight, cu_seqlens, num_items_in_batch
+            )
         if not (self.training and labels is not None if skip_logits is None else skip_logits):
             keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
             logits = head(hidden[:, keep])

@@ -1,4 +1,4 @@
-"""Pixels to visual tokens: two convolutions with kernel = stride, so two matrix products, with a 2-D rotation between."""
+"""Pixels to visual tokens: two convolutions with kernel = stride, so two matrix products, and a 2-D rotation."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from .configuration import NeoOVVisionConfig
 class PatchProjection(nn.Conv2d):
     """A convolution whose kernel equals its stride, applied to patches that are already cut out and flattened.
 
-    Its parameters are a `Conv2d`'s, (out, in, k, k) and (out,), as released; input (patches, in * k * k) in channel-first
-    order, output (patches, out).
+    Its parameters are a `Conv2d`'s, (out, in, k, k) and (out,), as released; input (patches, in * k * k), channel-
+    first, output (patches, out).
     """
 
     def __init__(self, in_channels: int, out_channels: int, kernel_size: int) -> None:

@@ -1,4 +1,4 @@
-"""Native-RoPE: every token's (t, h, w) index and the cosine and sine tables, made once per forward (NEO, section 3.2)."""
+"""Native-RoPE: every token's (t, h, w) index and cosine and sine tables, made once per forward (NEO, section 3.2)."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def rotary_tables(
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn pairs (x[i], x[i + D/2]) of the last axis D by D/2 angles: Qwen3's `rotate_half`, for all three parts at once.
+    """Turn pairs (x[i], x[i + D/2]) of the last axis D by D/2 angles: Qwen3's `rotate_half`, all three parts at once.
 
     The parts are laid out [t1 h1 w1 | t2 h2 w2] (first and second halves), which leaves every dot product as it was.
     """

@@ -7,6 +7,7 @@ are all these two integer vectors. Nothing else describes visibility anywhere.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Literal
 
 import torch
@@ -14,7 +15,7 @@ from torch import Tensor
 
 from .rotary import document_start
 
-#: Queries that a masked block holds at most, so that its mask is (queries, keys) of bounded height: memory stays linear.
+#: Queries that a masked block holds at most, so that its mask (queries, keys) has a bounded height: memory is linear.
 BLOCK = 256
 #: Shortest run of equal intervals (an image) that is worth a block, and so a kernel call, of its own.
 RUN = 48
@@ -106,7 +107,7 @@ def interval(
     if cu_seqlens is None:
         lo, hi = torch.zeros_like(index), hi + past
     own = index + (past if cu_seqlens is None else 0)
-    if real is not None:
+    if real is not None and lead is not None:
         lo = torch.where(real, torch.maximum(lo, lead), own)
         hi = torch.where(real, hi, own)
     return Interval(lo.contiguous(), hi.contiguous(), _blocks(lo, hi) if t.device.type == "cpu" else ())
@@ -120,8 +121,9 @@ def _padding(
         return None, None
     if attention_mask.ndim != 2 or attention_mask.shape[0] != batch or attention_mask.shape[1] < length:
         raise ValueError(
-            f"attention_mask has shape {tuple(attention_mask.shape)}; expected ({batch}, {length}), or ({batch}, cached + "
-            f"{length}) with a cache. Other masks are not an interval: use cu_seqlens for packed documents"
+            f"attention_mask has shape {tuple(attention_mask.shape)}; expected ({batch}, {length}), or "
+            f"({batch}, cached + {length}) with a cache. Other masks are not an interval: use cu_seqlens for packed "
+            "documents"
         )
     seen = attention_mask.to(device) != 0
     if length > 1 and bool(((seen[:, 1:] != seen[:, :-1]).sum(1) > 1 + (~seen[:, 0]).long()).any()):
@@ -159,7 +161,7 @@ def _row_blocks(lo: Tensor, hi: Tensor, rows: slice) -> list[Block]:
     blocks: list[Block] = []
     pending = 0  # queries before this one have their block
     low, high = lo.tolist(), hi.tolist()
-    for a, b in zip(edges[:-1], edges[1:], strict=True):
+    for a, b in pairwise(edges):
         if b - a >= RUN or (a == 0 and b == length):
             blocks += _between(low, high, pending, a, rows)
             blocks.append(Block(rows, a, b, low[a], high[a] + 1, "full"))
