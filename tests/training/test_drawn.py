@@ -23,6 +23,16 @@ def test_a_pack_is_a_function_of_its_number(trainer, tiny) -> None:
     assert not torch.equal(trainer.drawn(4).input_ids, trainer.drawn(5).input_ids)
 
 
+def test_easier_samples_mix_small_pictures_into_a_hard_pack(tiny) -> None:
+    """Level 1 draws pictures of 64 to 128 pixels, level 0 only of 64: more easy samples, fewer patches a picture."""
+    means = []
+    for easier in (0, 1):
+        drawn = Trainer(tiny("data.mixture={colour: 1}", "data.level=1", f"data.easier={easier}")).drawn
+        grids = torch.cat([drawn(number).image_grid_hw for number in range(12)])
+        means.append(grids.prod(-1).float().mean())
+    assert means[1] < 0.9 * means[0]
+
+
 def documents(pack):
     """(row slice, first picture, pictures) of every document."""
     types, ends = pack.mm_token_type_ids.flatten(), pack.cu_seqlens.tolist()

@@ -64,6 +64,17 @@ def test_stopped_and_resumed_is_bitwise_the_whole_run(tiny, number) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 
 
+def test_resume_takes_the_rates_of_the_recipe_at_hand(tiny) -> None:
+    """A rate changed between two runs counts; only the moments come from the checkpoint."""
+    recipe = tiny("optimizer.lr=1e-3", "optimizer.muon_lr=1e-3")
+    Trainer(recipe).run()
+    slower = tiny("optimizer.lr=1e-4", "optimizer.muon_lr=2e-4")
+    resumed = Trainer(slower, resume=recipe.out / "checkpoints" / "step-00000003")
+    peaks = {name: {g["peak_lr"] for g in part.param_groups} for name, part in resumed.optimizer.parts.items()}
+    assert peaks["adamw"] == {1e-4} and peaks.get("muon", {2e-4}) == {2e-4}
+    assert all(part.state for part in resumed.optimizer.parts.values())
+
+
 def test_resume_drops_metrics_of_steps_that_are_done_again(tiny) -> None:
     recipe = tiny()
     Trainer(recipe).run()

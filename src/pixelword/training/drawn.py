@@ -34,9 +34,10 @@ class DrawnPacks:
         level = self.level(k)
 
         def draw(rng: np.random.Generator) -> Encoded:
+            own = level * rng.random() if rng.random() < data.easier else level
             # a conversation longer than a row is drawn anew, with one question; packing refuses what is still too long
             for turns in (data.turns, 1):
-                sample = nano.draw_mixture(rng, data.mixture, level=level, split="train", turns=turns)
+                sample = nano.draw_mixture(rng, data.mixture, level=own, split="train", turns=turns)
                 encoded = self.processor.encode(sample.messages)
                 if len(encoded) <= data.length:
                     break

@@ -97,6 +97,12 @@ class Optimizer:
         return {name: part.state_dict() for name, part in self.parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Raises KeyError / ValueError when the state belongs to another set of parameters."""
+        """Take up the moments of a saved state; rates and other settings stay this recipe's.
+
+        Raises KeyError / ValueError when the state belongs to another set of parameters.
+        """
         for name, part in self.parts.items():
+            settings = [{key: value for key, value in group.items() if key != "params"} for group in part.param_groups]
             part.load_state_dict(state[name])
+            for group, own in zip(part.param_groups, settings, strict=True):
+                group.update(own)

@@ -42,6 +42,7 @@ class DataRecipe(_Part):
 
     mixture: dict[str, Annotated[float, Field(ge=0)]]
     level: Fraction | list[tuple[Fraction, Fraction]] = 1.0
+    easier: Fraction = 0.0  # share of samples drawn at a level anywhere below `level`, so that easy ones never end
     turns: PositiveInt = 1  # at most this many questions about one picture
     rows: PositiveInt
     length: PositiveInt
