@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,13 +67,11 @@ def grow(
 
 def _save_whole(folder: Path, model: NeoOVForConditionalGeneration, tokenizer: PreTrainedTokenizerBase) -> None:
     """Model and processor into the folder, which appears only once it is whole."""
+    from pixelword.model.checkpoint import new_folder
     from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
 
     vision = model.config.vision_config
     images = NeoOVImageProcessor(min_pixels=vision.min_pixels, max_pixels=vision.max_pixels)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as unfinished:
-        whole = Path(unfinished) / "whole"
+    with new_folder(folder) as whole:
         model.save_pretrained(whole)
         NeoOVProcessor(images, tokenizer).save_pretrained(whole)
-        whole.replace(folder)
