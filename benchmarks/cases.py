@@ -1,0 +1,85 @@
+"""What is measured: the prompts, and the shape that all candidates share. Imports nothing heavy."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Text stack of every candidate, as far as its configuration allows."""
+
+    hidden_size: int = 1024
+    intermediate_size: int = 3072
+    num_hidden_layers: int = 12
+    extra_num_layers: int = 4
+    num_attention_heads: int = 16
+    num_key_value_heads: int = 8
+    head_dim: int = 128
+    vocab_size: int = 32768
+    vision_depth: int = 24  # of the modular peer's encoder
+    vision_hidden_size: int = 1024
+
+
+FULL = Shape()
+QUICK = Shape(64, 128, 3, 1, 4, 2, 32, 512, 3, 64)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A batch of equal prompts: half the words, the pictures (each between two marks), the other half.
+
+    side: visual tokens along each side of a picture, which is square.
+    video: the pictures are one clip's frames.
+    """
+
+    name: str
+    title: str
+    batch: int
+    pictures: int
+    side: int
+    video: bool = False
+    words: int = 32
+
+    @property
+    def tokens_per_picture(self) -> int:
+        return self.side**2
+
+    @property
+    def length(self) -> int:
+        """Tokens of one row."""
+        return self.words + self.pictures * (self.tokens_per_picture + 2)
+
+
+CASES = {
+    case.name: case
+    for case in (
+        Case("picture-1024", "one picture of 1,024 tokens", 1, 1, 32),
+        Case("picture-4096", "one picture of 4,096 tokens", 1, 1, 64),
+        Case("pictures-8", "eight pictures of 256 tokens", 1, 8, 16),
+        Case("video-32", "a video of 32 frames of 144 tokens", 1, 32, 12, video=True),
+        Case("batch-8", "a batch of 8, each one picture of 256 tokens", 8, 1, 16),
+    )
+}
+#: The same prompts in miniature: they try the paths, not the speed.
+QUICK_CASES = {
+    name: replace(case, title=f"{case.title} (in miniature)", side=4, batch=min(case.batch, 2))
+    for name, case in CASES.items()
+}
+
+#: name -> what stands in the table.
+CANDIDATES = {
+    "ours": "Pixelword (sdpa)",
+    "dense": "dense-mask eager forward, as the released code",
+    "qwen3vl": "transformers Qwen3-VL (24-layer encoder, sdpa)",
+    "qwen3vl-pairs": "the same, two frames to a token as it does by itself",
+    "gemma4": "transformers Gemma 4 Unified (no encoder, sdpa)",
+    "text": "transformers Qwen3, text only, same weight bytes (sdpa)",
+}
+
+
+def impossible(candidate: str, case: Case) -> str | None:
+    """Why a candidate is not measured on a case, in the table's words; None where it is."""
+    if candidate == "qwen3vl-pairs" and not case.video:
+        return "merges frames of videos only; on pictures it is the row above"
+    return None
