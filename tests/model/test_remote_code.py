@@ -12,6 +12,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelFor
 
 import pixelword
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel
+from pixelword.processing.images import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 
 
@@ -46,7 +47,16 @@ def test_auto_classes_take_ours(trap: Path, trust: bool | None) -> None:
     assert type(AutoModel.from_pretrained(trap, **options)) is NeoOVModel
     assert type(AutoModelForImageTextToText.from_pretrained(trap, **options)) is NeoOVForConditionalGeneration
     assert type(AutoProcessor.from_pretrained(trap, **options)) is NeoOVProcessor
-    AutoImageProcessor.from_pretrained(trap, **options)
+    assert not (trap.parent / "sprung").exists()
+
+
+@pytest.mark.parametrize("trust", [None, False, True])
+def test_the_auto_image_processor_takes_ours(trap: Path, trust: bool | None) -> None:
+    try:
+        found = AutoImageProcessor.from_pretrained(trap, **({} if trust is None else {"trust_remote_code": trust}))
+    except ImportError as error:  # transformers 5.16's needs torchvision
+        pytest.skip(str(error).strip().splitlines()[0])
+    assert type(found) is NeoOVImageProcessor
     assert not (trap.parent / "sprung").exists()
 
 

@@ -54,6 +54,9 @@ class NeoOVGenerationMixin(GenerationMixin):
         inputs = super().prepare_inputs_for_generation(
             input_ids, inputs_embeds=inputs_embeds, is_first_iteration=is_first_iteration, **kwargs
         )
+        if inputs.get("mm_token_type_ids") is not None:  # transformers 5.16 leaves them as long as the prompt
+            new = inputs["input_ids"] if inputs.get("input_ids") is not None else inputs["inputs_embeds"]
+            inputs["mm_token_type_ids"] = inputs["mm_token_type_ids"][:, -new.shape[1] :]
         if inputs.get("pixel_values") is None:
             return {key: value for key, value in inputs.items() if key not in _PICTURES}
         return self._only_new_pictures(inputs)
