@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask
 
-from pixelword.model import visibility
+from pixelword.model import attention, visibility
 from pixelword.model.attention import attend, attend_reference
 from pixelword.model.flex import block_mask
 from pixelword.model.rotary import rope_index
@@ -155,6 +155,24 @@ def test_sdpa_is_the_reference_behind_a_cache(layout: Layout, where: float) -> N
     _, visible, _ = chunk(layout, where)
     assert_equal_to_the_reference(visible, layout.document.shape[1])
     assert_equal_to_the_reference(visible, layout.document.shape[1] + 7)  # a static cache's free places
+
+
+@QUIET
+@given(st.one_of(PACKED, SINGLE), st.floats(0, 0.999), st.sampled_from([(256, 48), (8, 3)]))
+def test_plain_products_are_the_reference(layout: Layout, where: float, sizes: tuple[int, int]) -> None:
+    """The path of CPUs without tiles, in float64 and in short pieces; it has no backward pass."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(visibility, "BLOCK", sizes[0])
+        patch.setattr(visibility, "RUN", sizes[1])
+        patch.setattr(attention, "TALL", 5)
+        patch.setattr(attention, "_products_are_faster", lambda *_: True)
+        visible = interval(layout.positions, layout.attention_mask, layout.cu_seqlens)
+        behind = None if layout.cu_seqlens is not None else chunk(layout, where)[1]
+        for one in filter(None, (visible, behind)):
+            q, k, v = tensors(one.lo.shape[0], one.lo.shape[1], layout.document.shape[1] + 3, 0)
+            with torch.no_grad():
+                found, expected = attend(q, k, v, one, 0.3), attend_reference(q, k, v, one, 0.3)
+            torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
 
 
 @QUIET

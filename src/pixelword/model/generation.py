@@ -7,8 +7,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional as F
-from transformers import GenerationMixin
+from transformers import DynamicCache, GenerationMixin
 from transformers.cache_utils import Cache
+
+from .cache import GrowingCache
 
 _PICTURES = ("pixel_values", "image_grid_hw")
 
@@ -20,6 +22,14 @@ class NeoOVGenerationMixin(GenerationMixin):
     def create_masks_for_generate(attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
         """Keep the (B, L) mask for static caches too: the interval needs no more, and no 4-D causal mask is right."""
         return attention_mask
+
+    def _prepare_cache_for_generation(self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any) -> None:
+        """Where transformers makes a plain dynamic cache, make the one that writes in place."""
+        given = model_kwargs.get("past_key_values")
+        super()._prepare_cache_for_generation(generation_config, model_kwargs, *args)
+        made = model_kwargs.get("past_key_values")
+        if given is None and made is not None and type(made) is DynamicCache and not made.offloading:
+            model_kwargs["past_key_values"] = GrowingCache(self.config)
 
     def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> Tensor:
         """(3, B, L) indices of the whole prompt; later tokens go on from the last t."""

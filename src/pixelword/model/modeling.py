@@ -7,11 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import DynamicCache, PreTrainedModel
+from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 from transformers.utils import ModelOutput
 
 from .attention import KERNELS
+from .cache import GrowingCache
 from .configuration import NeoOVConfig, NeoOVTextConfig
 from .decoder import NeoOVDecoder
 from .generation import NeoOVGenerationMixin
@@ -259,7 +260,7 @@ class NeoOVModel(NeoOVPreTrainedModel):
         if use_cache is None:
             use_cache = self.config.llm_config.use_cache and not self.training and cu_seqlens is None
         if use_cache and past_key_values is None:
-            past_key_values = DynamicCache(config=self.config)
+            past_key_values = GrowingCache(self.config)
         past = past_key_values.get_seq_length() if past_key_values is not None else 0
         if isinstance(past, Tensor):
             past = past.clone()  # a static cache counts on in this very tensor
