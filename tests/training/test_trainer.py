@@ -161,20 +161,10 @@ def test_export_loads_in_plain_transformers_and_in_the_next_stage(tiny) -> None:
 def test_a_kill_while_saving_leaves_the_checkpoint_before(tiny, tmp_path) -> None:
     recipe = tiny()
     Trainer(recipe).run()
-    torn = recipe.out / "checkpoints" / ".step-00000009.partial"
+    torn = recipe.out / "checkpoints" / ".step-00000009.x1y2"
     torn.mkdir()
     (torn / "model.safetensors").write_bytes(b"half")
     assert [path.name for path in state.checkpoints(recipe.out)] == ["step-00000003", "step-00000006"]
-
-
-def test_a_full_disk_is_one_line_and_nothing_half_written(tmp_path) -> None:
-    def fill(folder: Path) -> None:
-        (folder / "a").write_text("begun")
-        raise OSError(28, "No space left on device")
-
-    with pytest.raises(CheckpointError, match="No space left"):
-        state.write_folder(tmp_path / "final", fill)
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_only_the_last_checkpoints_are_kept(tiny) -> None:

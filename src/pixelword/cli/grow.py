@@ -46,7 +46,7 @@ def grow(
     """
     with options.progress(f"growing from {language_model} …"):
         with options.quiet_imports():
-            from pixelword.model.checkpoint import check_new_folder
+            from pixelword.model.folders import check_new_folder
             from pixelword.model.growth import grow as grow_model
         check_new_folder(out)
         model, tokenizer = grow_model(
@@ -67,11 +67,11 @@ def grow(
 
 def _save_whole(folder: Path, model: NeoOVForConditionalGeneration, tokenizer: PreTrainedTokenizerBase) -> None:
     """Model and processor into the folder, which appears only once it is whole."""
-    from pixelword.model.checkpoint import new_folder
+    from pixelword.model.folders import whole_folder
     from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
 
     vision = model.config.vision_config
     images = NeoOVImageProcessor(min_pixels=vision.min_pixels, max_pixels=vision.max_pixels)
-    with new_folder(folder) as whole:
+    with whole_folder(folder) as whole:
         model.save_pretrained(whole)
         NeoOVProcessor(images, tokenizer).save_pretrained(whole)

@@ -10,9 +10,7 @@ from __future__ import annotations
 import difflib
 import json
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +22,7 @@ from pixelword.errors import CheckpointError, InputError
 
 from .configuration import NeoOVConfig
 from .facts import meta_model
+from .folders import whole_folder
 from .modeling import NeoOVForConditionalGeneration
 from .tensor_files import Entry, read_entries, same_bytes
 
@@ -197,7 +196,7 @@ def convert(source: str | Path, destination: str | Path, dtype: str | torch.dtyp
         CheckpointError: the source is not whole, or the destination is not empty.
     """
     kind = torch_dtype(dtype)
-    with new_folder(Path(destination)) as whole:
+    with whole_folder(Path(destination)) as whole:
         folder = resolve(source)
         config, entries = _verified(folder)
         if kind is not None:
@@ -207,34 +206,6 @@ def convert(source: str | Path, destination: str | Path, dtype: str | torch.dtyp
         left_out = {_HEAD} if config.tie_word_embeddings else set()
         _write_tensors(whole, {name: entry for name, entry in entries.items() if name not in left_out}, kind)
         config.save_pretrained(whole)
-
-
-@contextmanager
-def new_folder(folder: Path) -> Iterator[Path]:
-    """A folder to write into, which gets its name only once it is whole; after an error nothing is left of it.
-
-    Raises:
-        CheckpointError: something would be overwritten.
-    """
-    check_new_folder(folder)
-    made = [parent for parent in folder.parents if not parent.exists()]
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as unfinished:
-            whole = Path(unfinished) / "whole"
-            whole.mkdir()
-            yield whole
-            whole.replace(folder)
-    except BaseException:
-        for parent in made:
-            parent.rmdir()
-        raise
-
-
-def check_new_folder(folder: Path) -> None:
-    """Raises CheckpointError where something would be overwritten."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise CheckpointError(f"{folder} exists already and is not an empty folder: name a new one")
 
 
 def _write_tensors(whole: Path, entries: dict[str, Entry], dtype: torch.dtype | None) -> None:

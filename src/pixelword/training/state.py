@@ -8,10 +8,8 @@ out/final/                      the transformers folder the next stage, `ask` an
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pixelword.errors import CheckpointError
+from pixelword.model.folders import whole_folder
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
@@ -42,39 +41,12 @@ def checkpoints(out: Path) -> list[Path]:
     return [path for _, path in sorted(found)]
 
 
-def write_folder(target: Path, fill: Callable[[Path], None]) -> None:
-    """Let `fill` write a folder beside `target`, then rename: a crash leaves the old or the new one, never half of it.
-
-    Raises CheckpointError when the disk does not take it (full, not writable).
-    """
-    partial = target.with_name(f".{target.name}.partial")
-    replaced = target.with_name(f".{target.name}.replaced")
-    try:
-        for leftover in (partial, replaced):  # of a process that was killed here
-            shutil.rmtree(leftover, ignore_errors=True)
-        partial.mkdir(parents=True)
-        fill(partial)
-        for file in partial.iterdir():
-            file.chmod(0o644)  # safetensors writes files that only their owner can read
-            with file.open("rb") as handle:
-                os.fsync(handle.fileno())
-        if target.exists():
-            target.rename(replaced)
-        partial.rename(target)
-        shutil.rmtree(replaced, ignore_errors=True)
-    except OSError as error:
-        shutil.rmtree(partial, ignore_errors=True)
-        raise CheckpointError(f"{target}: cannot write it: {error}; free some space or choose another --out") from error
-
-
 def export(model: NeoOVForConditionalGeneration, processor: NeoOVProcessor, target: Path) -> None:
     """Write `target` as a transformers folder with the model's present dtype."""
 
-    def fill(folder: Path) -> None:
+    with whole_folder(target, replace=True) as folder:
         model.save_pretrained(folder)
         processor.save_pretrained(folder)
-
-    write_folder(target, fill)
 
 
 def save_checkpoint(
@@ -88,19 +60,17 @@ def save_checkpoint(
     """Write the checkpoint of `progress` and delete all but the last `keep`."""
     target = out / "checkpoints" / f"step-{progress.step:08d}"
 
-    def fill(folder: Path) -> None:
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
+    if not target.exists():  # the state of a step is a function of the step: written once
         state = {
             "step": progress.step,
             "elapsed": progress.elapsed,
             "optimizer": optimizer,
             "torch_rng": torch.get_rng_state(),
         }
-        torch.save(state, folder / STATE_FILE)
-
-    if not target.exists():  # the state of a step is a function of the step: written once
-        write_folder(target, fill)
+        with whole_folder(target) as folder:
+            model.save_pretrained(folder)
+            processor.save_pretrained(folder)
+            torch.save(state, folder / STATE_FILE)
     for old in checkpoints(out)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
