@@ -30,8 +30,8 @@ class Card:
 
 CARDS = (
     Card("what is on the left?", ("left_right.png",)),
-    Card("how many squares are there?", ("three_squares.png",)),
-    Card("which picture shows a blue star?", ("green_triangle.png", "blue_star.png")),
+    Card("where is the star?", ("blue_star.png",)),
+    Card("which picture has more objects?", ("left_right.png", "three_squares.png")),
     Card("which way does it move?", (), ("moving_right.mp4",)),
     Card("what is the opposite of hot?"),
 )

@@ -47,6 +47,15 @@ def test_share_right_counts_exact_answers(samples: list) -> None:
     assert drawn.share_right(pupil, samples, "wrong") == 0.0
 
 
+def test_counting_and_counting_some_are_two_kinds() -> None:
+    for kind, words in (("count", ("objects", "shapes", "things")), ("count_of", ())):
+        samples = drawn.held_out(kind, 20, 1.0, 0)
+        assert len(samples) == 20 and {sample.kind for sample in samples} == {kind}
+        assert all(any(word in _words([s.messages[-2]])[0] for word in words) for s in samples if words)
+    with pytest.raises(InputError, match="hardly asked at level 0"):
+        drawn.held_out("count_of", 20, 0.0, 0)
+
+
 def test_every_kind_is_scored_by_a_real_model(tiny_model_dir) -> None:
     session = pixelword.load(str(tiny_model_dir))
     scores = list(evaluate(session, kinds=("colour", "pair", "motion", "text"), questions=2))

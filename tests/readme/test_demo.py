@@ -17,7 +17,7 @@ ANSWERS = {
     "what colour is the circle?": "red",
     "how many squares are there?": "3",
     "what is on the left?": "a yellow star",
-    "which picture shows a blue star?": "the second",
+    "which picture has more objects?": "the second",
     "which way does it move?": "right",
     "what is 2 plus 3?": "5",
     "what is the opposite of hot?": "cold",

@@ -44,7 +44,7 @@ def meant(scene: Scene, words: str) -> list[Thing]:
 
 def true_answer(scene: Scene, turn: Turn) -> str:
     question = turn.question.lower()
-    if turn.kind == "count":
+    if turn.kind in ("count", "count_of"):
         return str(len(meant(scene, question)))
     if turn.kind == "what":
         place = _PLACE.search(question)

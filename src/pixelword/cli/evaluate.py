@@ -34,11 +34,11 @@ def evaluate(
     from rich.table import Table
 
     from pixelword.evaluation import evaluate as scores
-    from pixelword.tasks.nano import KINDS
+    from pixelword.tasks.nano import ASKED
 
     table = Table("kind", "questions", "chance", "with its picture", "without", "with a wrong one")
     with options.progress(f"asking {model} …"):
-        for score in scores(session, kinds=kind or KINDS, questions=questions, level=level, seed=seed):
+        for score in scores(session, kinds=kind or ASKED, questions=questions, level=level, seed=seed):
             if as_json:
                 print(json.dumps(dataclasses.asdict(score)), flush=True)
             shares = (

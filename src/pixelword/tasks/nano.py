@@ -20,6 +20,9 @@ from pixelword.tasks.text import ask_text
 KINDS: tuple[str, ...] = (
     "colour", "shape", "count", "where", "what", "yesno", "describe", "digits", "letters", "pair", "motion", "text",
 )  # fmt: skip
+#: What one question can be. "count" draws both "how many things?" and, of other pictures, "how many red circles?",
+#: which is another skill: `Sample.kind` says which it was.
+ASKED: tuple[str, ...] = (*KINDS[:3], "count_of", *KINDS[3:])
 SYSTEM_SHARE = 0.02
 SYSTEMS = ("You are nano.", "Reason step by step.", "Answer the question.", "You are a helpful assistant.")
 _LARGE_SHARE = 0.25
@@ -79,6 +82,7 @@ _ANSWERS: dict[str, tuple[str, ...]] = {
     "colour": tuple(COLOURS),
     "shape": SHAPES,
     "count": ("1", "2", "3", "4", "5"),
+    "count_of": ("1", "2", "3", "4", "5"),
     "where": CELLS,
     "what": tuple(f"{'an' if colour[0] == 'o' else 'a'} {colour} {shape}" for colour, shape in PAIRS),
     "yesno": ("yes", "no"),

@@ -170,7 +170,8 @@ def ask_count_of(rng: Random, scene: Scene, colour: str, shape: str) -> Turn:
     noun = plural(shape) if shape else rng.choice(("objects", "objects", "shapes"))
     question = phrase(rng, COUNT_WORDINGS, them=f"{colour} {noun}".strip())
     fact = frozenset({("count", colour, shape)})
-    return Turn("count", question, str(count(scene, colour, shape)), fact, fact)
+    kind = "count_of" if colour or shape else "count"
+    return Turn(kind, question, str(count(scene, colour, shape)), fact, fact)
 
 
 _SIDES = {"left": (0, 3, 6), "right": (2, 5, 8), "top": (0, 1, 2), "bottom": (6, 7, 8)}
