@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from pixelword.training.recipe import Recipe, load_recipe
+from pixelword.training.recipe import Recipe
+from pixelword.training.recipe_file import load_recipe
 
 TINY = """\
 stage: tiny

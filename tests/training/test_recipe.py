@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from pixelword.errors import RecipeError
-from pixelword.training.recipe import load_recipe
+from pixelword.training.recipe_file import load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -61,10 +61,10 @@ def test_stages_follow_each_other() -> None:
         (("steps: 10", "steps: 0"), r"stage.yaml:14: steps: .*greater than 0"),
         (("kind: cosine", "kind: cosin"), r"stage.yaml:13: schedule.kind: .*'cosine'"),
         (("colour: 1", "color: 1"), r"stage.yaml:7: data.mixture: unknown kind 'color'; did you mean 'colour'"),
-        (("  config: {}", "  {}"), r"stage.yaml:4: model: give either model.config"),
+        (("  config: {}", "  {}"), r"stage.yaml:4: model: give model.from"),
         (("[0.5, 1.0]", "[0.5, 7.0]"), r"stage.yaml:8: data.level"),
         (("tokenizer: nano\n", ""), r"needs a tokenizer"),
-        (("  rows: 2\n", ""), r"stage.yaml:6: missing field 'data.rows'"),
+        (("  length: 64\n", ""), r"stage.yaml:6: missing field 'data.length'"),
         (("steps: 10", "steps: 10\nsteps: 12"), r"stage.yaml:15: steps is given twice"),
         (("steps: 10", "trainable: [pre_bufer]\nsteps: 10"), r"stage.yaml:14: trainable: .*did you mean 'pre_buffer'"),
         (("steps: 10", "steps: [10"), r"stage.yaml:\d+: not YAML"),

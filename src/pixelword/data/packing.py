@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -40,10 +40,10 @@ class Packer:
     def __init__(self, rows: int, length: int, pad_token_id: int, loss_weight: LossWeight = "square") -> None:
         self.rows, self.length = rows, length
         self.pad_token_id, self.loss_weight = pad_token_id, loss_weight
-        self._contents: list[list[Encoded]] = [[] for _ in range(rows)]
+        self._contents: list[list[tuple[str, Encoded]]] = [[] for _ in range(rows)]
         self._used = [0] * rows
 
-    def add(self, encoded: Encoded) -> bool:
+    def add(self, encoded: Encoded, name: str = "") -> bool:
         """Place a document in the first row with room; False when none has. InputError when no row ever could."""
         size = encoded.input_ids.numel()
         if size > self.length:
@@ -52,7 +52,7 @@ class Packer:
             )
         for row, used in enumerate(self._used):
             if used + size <= self.length:
-                self._contents[row].append(encoded)
+                self._contents[row].append((name, encoded))
                 self._used[row] = used + size
                 return True
         return False
@@ -67,7 +67,7 @@ class Packer:
         boundaries = [0]
         for row, documents in enumerate(self._contents):
             start = 0
-            for encoded in documents:
+            for _, encoded in documents:
                 place = slice(start, start + encoded.input_ids.numel())
                 input_ids[row, place] = encoded.input_ids
                 labels[row, place] = encoded.labels
@@ -78,17 +78,32 @@ class Packer:
                 boundaries.append(row * self.length + start)
             if start < self.length:  # the padding sees itself only
                 boundaries.append((row + 1) * self.length)
-        documents = [encoded for row in self._contents for encoded in row]
+        placed = [document for row in self._contents for document in row]
+        laid_out = [encoded for _, encoded in placed]
         return Pack(
             input_ids=input_ids,
             labels=labels,
             loss_weight=weights,
             mm_token_type_ids=types,
-            pixel_values=_join([e.pixel_values for e in documents], torch.zeros(0, 768)),
-            image_grid_hw=_join([e.image_grid_hw for e in documents], torch.zeros(0, 2, dtype=torch.int64)),
+            pixel_values=_join([e.pixel_values for e in laid_out], torch.zeros(0, 768)),
+            image_grid_hw=_join([e.image_grid_hw for e in laid_out], torch.zeros(0, 2, dtype=torch.int64)),
             cu_seqlens=torch.tensor(boundaries, dtype=torch.int32),
             tokens=sum(self._used),
+            pairs=sum(visible_pairs(len(e), _pictures(e)) for e in laid_out),
+            names=tuple(name for name, _ in placed if name),
         )
+
+
+def visible_pairs(tokens: int, pictures: Iterable[int]) -> int:
+    """Visible (query, key) pairs of a document: causal, and every picture of n visual tokens sees itself whole."""
+    return tokens * (tokens + 1) // 2 + sum(n * (n - 1) // 2 for n in pictures)
+
+
+def _pictures(encoded: Encoded) -> list[int]:
+    """Visual tokens of each picture and frame."""
+    seen = int((encoded.mm_token_type_ids != 0).sum())
+    patches = encoded.image_grid_hw.prod(-1)
+    return (patches * seen // max(int(patches.sum()), 1)).tolist()
 
 
 def _join(parts: Sequence[torch.Tensor], empty: torch.Tensor) -> torch.Tensor:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Protocol
 
-if TYPE_CHECKING:
-    from torch import Tensor
+import torch
+from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,14 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class Fault:
+    """A sample that could not be read while a pack was made: its name (source and place) and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Pack:
     """Several samples in one batch of fixed shape (rows, length); what a training step takes.
 
@@ -32,7 +41,9 @@ class Pack:
     loss_weight: (rows, length) float32, 0 where there is no loss.
     pixel_values: (patches, 768) float32, and image_grid_hw: (pictures, 2) int64 in 16-pixel patches, in order.
     cu_seqlens: (documents + 1,) int32, boundaries in the flattened stream; a row's padding is a document of its own.
-    tokens: tokens without padding.
+    tokens: tokens without padding; pairs: visible (query, key) pairs without padding, what attention costs.
+    names: where each document comes from, in order (padding has none), to be told of a bad step.
+    faults: planned samples that could not be read; their places are padding.
     """
 
     input_ids: Tensor
@@ -43,6 +54,22 @@ class Pack:
     image_grid_hw: Tensor
     cu_seqlens: Tensor
     tokens: int
+    pairs: int = 0
+    names: tuple[str, ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+    @property
+    def weight(self) -> float:
+        """Sum of the loss weights: this pack's share of a step's normaliser."""
+        return float(self.loss_weight.sum(dtype=torch.float64))
+
+    def to(self, device: torch.device) -> Pack:
+        """The same pack with its tensors on `device`."""
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        moved: dict[str, Any] = {
+            name: v.to(device, non_blocking=True) for name, v in values.items() if isinstance(v, Tensor)
+        }
+        return replace(self, **moved)
 
     def inputs(self) -> dict[str, Tensor]:
         """The model's keyword arguments."""
@@ -56,3 +83,19 @@ class Pack:
         if self.image_grid_hw.shape[0] == 0:
             return text
         return {**text, "pixel_values": self.pixel_values, "image_grid_hw": self.image_grid_hw}
+
+
+class PackSource(Protocol):
+    """The packs of a stage by number, whether drawn or read from files.
+
+    Packs `step * packs_per_step` .. `(step + 1) * packs_per_step - 1` are those of one step, over all ranks together:
+    what a step learns from does not depend on how many ranks share it.
+    """
+
+    packs_per_step: int
+
+    def __call__(self, number: int) -> Pack:
+        """Pack `number`; a pure function of it (and of what lies on the disk), so that any worker may make it."""
+
+    def costs(self, step: int) -> Sequence[int] | None:
+        """Visible pairs of each of the step's packs, to balance ranks by; None when all cost alike."""

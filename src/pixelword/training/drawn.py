@@ -23,15 +23,24 @@ class DrawnPacks:
 
     def __init__(self, recipe: Recipe, processor: NeoOVProcessor) -> None:
         self.recipe, self.processor = recipe, processor
+        self.packs_per_step = recipe.data.packs
         tokenizer = processor.tokenizer
         self.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
     def level(self, k: int) -> float:
-        return self.recipe.data.level_at(k / self.recipe.steps)
+        """Level of pack k, and so of its step."""
+        return self.recipe.data.level_at(k // self.packs_per_step / self.recipe.steps)
+
+    def length(self, k: int) -> int:
+        """Length of pack k's rows."""
+        return self.recipe.data.length_at(k // self.packs_per_step / self.recipe.steps)
+
+    def costs(self, step: int) -> None:
+        """Drawn packs cost alike."""
 
     def __call__(self, k: int) -> Pack:
         data = self.recipe.data
-        level = self.level(k)
+        level, length = self.level(k), self.length(k)
 
         def draw(rng: np.random.Generator) -> Encoded:
             own = level * rng.random() if rng.random() < data.easier else level
@@ -39,18 +48,18 @@ class DrawnPacks:
             for turns in (data.turns, 1):
                 sample = nano.draw_mixture(rng, data.mixture, level=own, split="train", turns=turns)
                 encoded = self.processor.encode(sample.messages)
-                if len(encoded) <= data.length:
+                if len(encoded) <= length:
                     break
             return encoded
 
-        return seeded_pack(draw, self._packer(), (self.recipe.seed, k))
+        return seeded_pack(draw, self._packer(length), (self.recipe.seed, k))
 
     def held_out(self, kind: str, number: int, level: float) -> Pack:
         def draw(rng: np.random.Generator) -> Encoded:
             return self.processor.encode(nano.draw(kind, rng, level=level, split="test").messages)
 
-        return seeded_pack(draw, self._packer(), (_HELD_OUT, list(nano.KINDS).index(kind), number))
+        seed = (_HELD_OUT, list(nano.KINDS).index(kind), number)
+        return seeded_pack(draw, self._packer(self.recipe.data.longest), seed)
 
-    def _packer(self) -> Packer:
-        data = self.recipe.data
-        return Packer(data.rows, data.length, self.pad_token_id, self.recipe.loss_weight)
+    def _packer(self, length: int) -> Packer:
+        return Packer(self.recipe.data.rows, length, self.pad_token_id, self.recipe.loss_weight)

@@ -11,7 +11,8 @@ from transformers.utils import logging as transformers_logging
 
 from pixelword.errors import CheckpointError
 from pixelword.training import state
-from pixelword.training.recipe import Recipe, load_recipe
+from pixelword.training.recipe import Recipe
+from pixelword.training.recipe_file import load_recipe
 from pixelword.training.trainer import Outcome, Trainer
 
 

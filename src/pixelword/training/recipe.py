@@ -6,14 +6,12 @@ Every fault is one `RecipeError` with file, line, field and, for an unknown key,
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationError, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
-from pixelword.errors import RecipeError
 from pixelword.training.stages import ROLES
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -25,47 +23,118 @@ class _Part(BaseModel):
 
 
 class ModelRecipe(_Part):
-    """Where the network comes from: a configuration (random weights) or a checkpoint folder (a stage before)."""
+    """Where the network comes from: `from` a checkpoint folder (a stage before, a released or a grown model), or random
+    weights of a `config` or of a known `size`. Beside `from`, `size` says what the checkpoint must be, so that a dry
+    run needs no weights.
+    """
 
-    config: dict[str, Any] | None = None
     from_: Path | None = Field(default=None, alias="from")
+    config: dict[str, Any] | None = None
+    size: Literal["nano", "mini", "0.6b", "2b", "9b"] | None = None
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelRecipe:
-        if (self.config is None) == (self.from_ is None):
-            raise ValueError("give either model.config (start from nothing) or model.from (a checkpoint folder)")
+        if self.config is not None and (self.from_ is not None or self.size is not None):
+            raise ValueError("model.config stands alone: leave model.from and model.size out, or leave it out")
+        if self.config is None and self.from_ is None and self.size is None:
+            raise ValueError("give model.from (a checkpoint folder), or model.config or model.size (random weights)")
         return self
 
 
-class DataRecipe(_Part):
-    """What is drawn. `level`, easy (0) to hard (1): a number, or [fraction of the steps, level] points, joined."""
+class SourceRecipe(_Part):
+    """One source of samples in files. See `docs/data.md` for the formats.
 
-    mixture: dict[str, Annotated[float, Field(ge=0)]]
+    path: a JSON or JSONL file, Parquet files or WebDataset tars; globs and {000..127} ranges name several.
+    root: what relative media paths join; the folder of the source when absent.
+    repeat: how often one pass over the data takes each of its samples (0.5: every other one).
+    limit: take the first so many samples only.
+    """
+
+    path: str
+    root: Path | None = None
+    format: Literal["auto", "json", "jsonl", "webdataset", "parquet"] = "auto"
+    repeat: Positive = 1.0
+    limit: PositiveInt | None = None
+
+
+class DataRecipe(_Part):
+    """What a stage reads: samples in files (`sources`) or, without any, nano's drawn tasks.
+
+    mixture: weight of every source (of every kind of drawn task); `name%50` takes half of a source's samples. Without
+        it every source has the weight of its samples, repeats counted.
+    level, easier, turns: drawn tasks only. `level`, easy (0) to hard (1): a number, or [fraction of the steps, level]
+        points, joined.
+    rows, length: shape of a pack in tokens. `length` may be [fraction of the steps, length] points, each in force until
+        the next (the progressive context of mid-training).
+    packs: packs in one step, over all ranks and micro-batches: the global batch.
+    max_patches, max_pairs: further budgets of a pack: 16-pixel patches, and visible (query, key) pairs.
+    min_pixels, max_pixels, fps, max_frames: how media are read; the processor's own settings when absent.
+    holdout: share of a source's samples that training never sees and validation takes.
+    timeout: seconds that reading one sample may take. max_bad: share of bad samples past which training stops.
+    index: folder of the sources' indexes; `~/.cache/pixelword/index` when absent.
+    """
+
+    sources: dict[str, SourceRecipe] = {}
+    mixture: dict[str, Annotated[float, Field(ge=0)]] = {}
     level: Fraction | list[tuple[Fraction, Fraction]] = 1.0
     easier: Fraction = 0.0  # share of samples drawn at a level anywhere below `level`, so that easy ones never end
     turns: PositiveInt = 1  # at most this many questions about one picture
-    rows: PositiveInt
-    length: PositiveInt
+    rows: PositiveInt = 1
+    length: PositiveInt | list[tuple[Fraction, PositiveInt]]
+    packs: PositiveInt = 1
+    max_patches: PositiveInt | None = None
+    max_pairs: PositiveInt | None = None
+    min_pixels: PositiveInt | None = None
+    max_pixels: PositiveInt | None = None
+    fps: Positive | None = None
+    max_frames: PositiveInt | None = None
+    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     workers: Annotated[int, Field(ge=0)] = 1
+    timeout: Positive = 60.0
+    max_bad: Fraction = 0.01
+    index: Path | None = None
 
     @field_validator("mixture")
     @classmethod
-    def _known_kinds(cls, mixture: dict[str, float]) -> dict[str, float]:
+    def _known_names(cls, mixture: dict[str, float], info: ValidationInfo) -> dict[str, float]:
         from pixelword.tasks import nano
 
-        for kind in mixture:
-            if kind not in nano.KINDS:
-                raise ValueError(f"unknown kind {kind!r}{_nearest(kind, nano.KINDS)}")
-        if sum(mixture.values()) <= 0:
+        sources = info.data.get("sources", {})
+        known = tuple(sources) or nano.KINDS
+        for name in mixture:
+            plain, percent, share = name.partition("%")
+            if plain not in known:
+                raise ValueError(f"unknown {'source' if sources else 'kind'} {plain!r}{nearest(plain, known)}")
+            if percent and not (sources and share.isdecimal() and 0 < int(share) <= 100):
+                raise ValueError(f"{name!r}: write a share of a source as {plain}%50, 1 to 100")
+        if mixture and sum(mixture.values()) <= 0:
             raise ValueError("every weight is zero")
         return mixture
 
-    @field_validator("level")
+    @model_validator(mode="after")
+    def _reads_something(self) -> DataRecipe:
+        if not self.mixture and not self.sources:
+            raise ValueError("give sources (files), or a mixture of drawn tasks")
+        return self
+
+    @field_validator("level", "length")
     @classmethod
-    def _ordered(cls, level: float | list[tuple[float, float]]) -> float | list[tuple[float, float]]:
-        if isinstance(level, list) and (not level or [x for x, _ in level] != sorted(x for x, _ in level)):
+    def _ordered(cls, points: Any) -> Any:
+        if isinstance(points, list) and (not points or [x for x, _ in points] != sorted(x for x, _ in points)):
             raise ValueError("points must be given in order of their fraction")
-        return level
+        return points
+
+    def length_at(self, fraction: float) -> int:
+        """Length of a row at a fraction of the stage's steps: that of the last point reached."""
+        if not isinstance(self.length, list):
+            return self.length
+        reached = [length for point, length in self.length if point <= fraction]
+        return reached[-1] if reached else self.length[0][1]
+
+    @property
+    def longest(self) -> int:
+        """The longest row of the stage."""
+        return max(length for _, length in self.length) if isinstance(self.length, list) else self.length
 
     def level_at(self, fraction: float) -> float:
         """Level at a fraction of the stage's steps; flat before the first point and after the last."""
@@ -89,6 +158,7 @@ class OptimizerRecipe(_Part):
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     clip: Positive = 1.0
     groups: dict[str, Positive] = {}  # role -> factor on the rate
+    ema: Annotated[float, Field(gt=0, lt=1)] | None = None  # decay of an averaged copy of what is trained
 
     @field_validator("groups")
     @classmethod
@@ -105,14 +175,48 @@ class ScheduleRecipe(_Part):
 
 
 class ValidationRecipe(_Part):
+    """Held-out loss, and the share of exact answers. Files: `data.holdout`, or `sources` of their own."""
+
     every: PositiveInt
-    packs: PositiveInt = 1  # held-out packs of every kind, the same ones each time
+    packs: PositiveInt = 1  # held-out packs (of every kind, for drawn tasks), the same ones each time
     level: Fraction = 1.0
+    sources: dict[str, SourceRecipe] = {}
+    generate: Annotated[int, Field(ge=0)] = 0  # held-out questions answered freely, as `ask` would
 
 
 class CheckpointRecipe(_Part):
+    """`keep` newest ones stay, and for good every one at a multiple of `milestones` steps."""
+
     every: PositiveInt
     keep: PositiveInt = 2
+    milestones: PositiveInt | None = None
+    background: bool = True  # write while training goes on
+
+
+class ParallelRecipe(_Part):
+    """FSDP2 over `shard` ranks (0: over all), copied over the others (HSDP). One rank alone shards nothing."""
+
+    shard: Annotated[int, Field(ge=0)] = 0
+    reshard_after_forward: bool = True  # False keeps a layer's gathered weights for its backward pass
+
+
+class SpikeRecipe(_Part):
+    """A step with a loss `above` deviations over the last `window` ones is skipped; `patience` in a row end the run."""
+
+    above: Positive = 10.0
+    window: Annotated[int, Field(ge=8)] = 128
+    patience: PositiveInt = 3
+
+
+class LoraRecipe(_Part):
+    """Low-rank adapters (PEFT) on the layers' projections; the roles in `trainable` are trained whole beside them."""
+
+    rank: PositiveInt = 16
+    alpha: Positive = 32.0
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    targets: list[str] = [
+        "q_proj", "q_proj_hw", "k_proj", "k_proj_hw", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
+    ]  # fmt: skip
 
 
 class Recipe(_Part):
@@ -132,10 +236,15 @@ class Recipe(_Part):
     schedule: ScheduleRecipe
     steps: PositiveInt
     max_minutes: Positive | None = None
-    attention: Literal["eager", "sdpa"] = "sdpa"  # eager is faster for short rows on a CPU in bf16, compiled
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    attention: Literal["eager", "sdpa", "flex_attention"] = "sdpa"  # eager: fast for short rows on a CPU, compiled
     precision: Literal["bf16", "fp32"] = "bf16"
     export: Literal["bf16", "fp32"] = "bf16"
     compile: bool = False
+    activation_checkpointing: Literal["none", "selective", "full"] = "none"
+    parallel: ParallelRecipe = ParallelRecipe()
+    lora: LoraRecipe | None = None
+    spike: SpikeRecipe | None = SpikeRecipe()
     threads: PositiveInt | None = None  # CPU threads of the training process; torch's default when absent
     checkpoint: CheckpointRecipe
     validation: ValidationRecipe | None = None
@@ -144,122 +253,30 @@ class Recipe(_Part):
 
     @model_validator(mode="after")
     def _has_tokenizer(self) -> Recipe:
-        if self.model.config is not None and self.tokenizer is None:
-            raise ValueError("a start from model.config needs a tokenizer; a stage after another has that one's")
+        if self.model.from_ is None and self.tokenizer is None:
+            raise ValueError("a start from random weights needs a tokenizer; a stage after another has that one's")
         return self
 
     @field_validator("trainable")
     @classmethod
     def _known_trainable(cls, trainable: list[str]) -> list[str]:
         _check_roles(trainable, (*ROLES, "all"))
-        if not trainable:
-            raise ValueError("nothing would be trained")
         return trainable
+
+    @model_validator(mode="after")
+    def _trains_something(self) -> Recipe:
+        if not self.trainable and self.lora is None:
+            raise ValueError("trainable: nothing would be trained; name roles, or give lora")
+        return self
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint for a mistyped name: the closest known one, else all of them."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
 
 def _check_roles(names: Sequence[str] | dict[str, float], known: Sequence[str]) -> None:
     for name in names:
         if name not in known:
-            raise ValueError(f"unknown part {name!r}{_nearest(name, known)}")
-
-
-def _nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
-
-
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe; `overrides` are "a.b=value" strings, the value in YAML. Raises RecipeError."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
-    try:
-        root = yaml.compose(text, Loader=yaml.SafeLoader)
-        values = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise RecipeError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
-    if not isinstance(values, dict):
-        raise RecipeError(f"{path}: a recipe is a mapping of fields (stage, model, data, ...)")
-    lines = dict(_lines(root, path))
-    for override in overrides:
-        _override(values, override)
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        raise RecipeError(_explain(error, path, lines, overrides)) from error
-
-
-def _lines(
-    node: yaml.Node | None, path: Path, above: tuple[str | int, ...] = ()
-) -> Iterator[tuple[tuple[str | int, ...], int]]:
-    """(location, line) of every key and item below `node`. Raises RecipeError for a key given twice."""
-    if isinstance(node, yaml.MappingNode):
-        seen: set[str] = set()
-        for key, value in node.value:
-            line = key.start_mark.line + 1
-            if key.value in seen:
-                raise RecipeError(f"{path}:{line}: {'.'.join(map(str, (*above, key.value)))} is given twice")
-            seen.add(key.value)
-            yield (*above, key.value), line
-            yield from _lines(value, path, (*above, key.value))
-    elif isinstance(node, yaml.SequenceNode):
-        for position, item in enumerate(node.value):
-            yield (*above, position), item.start_mark.line + 1
-            yield from _lines(item, path, (*above, position))
-
-
-def _override(values: dict[str, Any], override: str) -> None:
-    """Put one "a.b=value" into `values`. Raises RecipeError when it is not of that form."""
-    field, equals, text = override.partition("=")
-    if not equals or not field.strip():
-        raise RecipeError(f"--set {override}: write it as field=value, for example --set optimizer.lr=2e-4")
-    *parents, last = field.strip().split(".")
-    place = values
-    for parent in parents:
-        place = place.setdefault(parent, {})
-        if not isinstance(place, dict):
-            raise RecipeError(f"--set {override}: {parent} has no fields")
-    try:
-        place[last] = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise RecipeError(f"--set {override}: the value is not YAML") from error
-
-
-def _explain(
-    error: ValidationError, path: Path, lines: dict[tuple[str | int, ...], int], overrides: Sequence[str]
-) -> str:
-    """The first fault as one line: where (file:line, or the override), which field, what is wrong."""
-    fault = error.errors()[0]
-    # pydantic adds the tried union member to the location; only what the file can hold is kept
-    location = tuple(part for part in fault["loc"])
-    known = location
-    while known and known not in lines:
-        known = known[:-1]
-    field = ".".join(map(str, known if fault["type"] not in ("missing", "extra_forbidden") else location))
-    where = f"{path}:{lines[known]}" if known else str(path)
-    if any(override.partition("=")[0].strip() == field for override in overrides):
-        where = f"--set {field}"
-    more = error.error_count() - 1
-    rest = f" (and {more} more)" if more else ""
-    if fault["type"] == "extra_forbidden":
-        return f"{where}: unknown field {field!r}{_nearest(str(location[-1]), _fields(location[:-1]))}{rest}"
-    if fault["type"] == "missing":
-        return f"{where}: missing field {field!r}{rest}"
-    return f"{where}: {field}: {fault['msg'].removeprefix('Value error, ')}{rest}"
-
-
-def _fields(location: Sequence[str | int]) -> list[str]:
-    """Names of the fields that the part of a recipe at `location` has."""
-    part: Any = Recipe
-    for name in location:
-        fields = part.model_fields if isinstance(part, type) and issubclass(part, BaseModel) else {}
-        annotation = fields[name].annotation if name in fields else None
-        part = next((a for a in (annotation, *getattr(annotation, "__args__", ())) if _is_part(a)), None)
-    return [field.alias or name for name, field in part.model_fields.items()] if _is_part(part) else []
-
-
-def _is_part(annotation: Any) -> bool:
-    return isinstance(annotation, type) and issubclass(annotation, BaseModel)
+            raise ValueError(f"unknown part {name!r}{nearest(name, known)}")
