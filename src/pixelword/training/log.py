@@ -1,64 +1,121 @@
-"""What a run tells: `metrics.jsonl` always, and a live line in a terminal or plain lines in a log."""
+"""What a run tells: `metrics.jsonl` always, TensorBoard on request, and a live view or plain lines for people."""
 
 from __future__ import annotations
 
 import json
 import os
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.live import Live
+
+from pixelword.errors import PixelwordError
+from pixelword.training.live import RunView
+
+if TYPE_CHECKING:
+    from torch.utils.tensorboard import SummaryWriter
 
 _LINE_EVERY = 15.0  # seconds between lines where there is no terminal
 
 
 class RunLog:
-    """A context manager. Steps in the file never go back: a resumed run drops the lines past its start."""
+    """A context manager. Steps in the file never go back: a resumed run drops the lines past its start.
 
-    def __init__(self, path: Path, console: Console, name: str, steps: int, start: int) -> None:
-        self.path, self.console = path, console
+    Args:
+        path: of metrics.jsonl.
+        console: where people read.
+        name, steps, start: of the stage, its steps, and the step to begin after.
+        speaks: False on every rank but the first: nothing is written or printed there.
+        tensorboard: also write scalars for TensorBoard into `tensorboard/` beside `path`.
+
+    Raises:
+        PixelwordError: TensorBoard is wanted and not installed.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        console: Console,
+        name: str,
+        steps: int,
+        start: int,
+        *,
+        speaks: bool = True,
+        tensorboard: bool = False,
+    ) -> None:
+        self.path, self.console, self.speaks = path, console, speaks
+        self.view = RunView(name, steps, start)
+        self._last_line = 0.0
+        self._board: SummaryWriter | None = None
+        if not speaks:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         _drop_after(path, start)
+        if tensorboard:
+            self._board = _open_board(path.parent / "tensorboard", start)
         self._file = path.open("a", encoding="utf-8")
-        self._progress = Progress(
-            TextColumn("[bold]{task.description}"),
-            BarColumn(),
-            TextColumn("{task.completed}/{task.total} {task.fields[line]}"),
-            TimeElapsedColumn(),
-            TimeRemainingColumn(),
-            console=console,
-            disable=not console.is_terminal,
-        )
-        self._task: TaskID = self._progress.add_task(name, total=steps, completed=start, line="")
-        self._name, self._steps, self._last_line = name, steps, 0.0
+        self._live = Live(self.view, console=console, refresh_per_second=2, auto_refresh=console.is_terminal)
 
     def __enter__(self) -> RunLog:
-        self._progress.start()
+        if self.speaks and self.console.is_terminal:
+            self._live.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._progress.stop()
+        if not self.speaks:
+            return
+        self._live.stop()
         self._file.close()
+        if self._board is not None:
+            self._board.close()
+
+    def report(self, step: int, values: Mapping[str, float]) -> None:
+        """A window of training steps, up to `step`: into the file, and before people's eyes."""
+        self.write("train", step, **values)
+        self.view.update(step, values)
+        if self.speaks and not self.console.is_terminal and time.monotonic() - self._last_line > _LINE_EVERY:
+            self._last_line = time.monotonic()
+            self.say(self.view.line())
 
     def write(self, event: str, step: int, **values: Any) -> None:
         """One line of metrics.jsonl, on disk when this returns (a killed run keeps what it reported)."""
+        if not self.speaks:
+            return
         self._file.write(json.dumps({"event": event, "step": step, "time": round(time.time(), 3), **values}) + "\n")
         self._file.flush()
-
-    def show(self, step: int, line: str) -> None:
-        """The state of the run: the live line in a terminal, else a plain line now and then."""
-        self._progress.update(self._task, completed=step, line=line)
-        if not self.console.is_terminal and time.monotonic() - self._last_line > _LINE_EVERY:
-            self._last_line = time.monotonic()
-            self.say(f"{self._name} {step}/{self._steps} {line}")
+        if self._board is not None:
+            for name, value in _scalars(event, values):
+                self._board.add_scalar(name, value, step)
 
     def say(self, line: str) -> None:
-        self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+        """A line for people, above the live view where there is one."""
+        if self.speaks:
+            self.console.print(line, highlight=False, markup=False, soft_wrap=True)
+
+
+def _scalars(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, float]]:
+    """Every number in `values`, those of nested ones too, as (name/with/slashes, number)."""
+    found: list[tuple[str, float]] = []
+    for name, value in values.items():
+        if isinstance(value, Mapping):
+            found += _scalars(f"{prefix}/{name}", value)
+        elif isinstance(value, int | float):
+            found.append((f"{prefix}/{name}", float(value)))
+    return found
+
+
+def _open_board(folder: Path, start: int) -> SummaryWriter:
+    try:
+        from torch.utils.tensorboard import SummaryWriter
+    except ImportError as error:
+        raise PixelwordError('--tensorboard needs the package: pip install "pixelword[train]"') from error
+    return SummaryWriter(str(folder), purge_step=start + 1)  # what a killed run wrote past its checkpoint is hidden
 
 
 def _drop_after(path: Path, step: int) -> None:

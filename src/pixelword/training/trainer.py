@@ -25,6 +25,7 @@ from pixelword.training.log import RunLog
 from pixelword.training.optimizer import Optimizer, schedule_factor
 from pixelword.training.stages import set_trainable
 from pixelword.training.state import Progress
+from pixelword.training.throughput import Counts, Window, time_left
 from pixelword.training.validation import Validation
 
 if TYPE_CHECKING:
@@ -118,12 +119,15 @@ class Trainer:
             metrics = self._step(pack, step, log)
             self.progress = Progress(step + 1, time.monotonic() - clock)
             if metrics:
-                window.add(pack, metrics, waited)
+                window.add(Counts.of([pack]), **metrics, waited=waited)
             if self.progress.step % recipe.log_every == 0 and window.steps:
-                report = window.report(self.progress.elapsed, self.drawn.level(step))
-                log.write("train", self.progress.step, **report)
-                log.show(self.progress.step, _line(report))
-                window = Window()
+                report = window.report()
+                left = time_left(
+                    self.progress.step, recipe.steps, report["step_s"], self.progress.elapsed, recipe.max_minutes
+                )
+                report |= {"level": round(self.drawn.level(step), 4)}
+                report |= {"elapsed": round(self.progress.elapsed, 2), "left": round(left, 1)}
+                log.report(self.progress.step, report)
             if validation and self.progress.step % validation.recipe.every == 0:
                 self._validate(validation, log)
             if self.progress.step % recipe.checkpoint.every == 0:
@@ -203,45 +207,3 @@ class Trainer:
         finally:
             for each, handler in before.items():
                 signal.signal(each, handler)
-
-
-class Window:
-    """Sums over the steps between two reports."""
-
-    def __init__(self) -> None:
-        self.steps, self.tokens, self.slots, self.pictures = 0, 0, 0, 0
-        self.loss, self.norm, self.lr, self.waited = 0.0, 0.0, 0.0, 0.0
-        self.started = time.monotonic()
-
-    def add(self, pack: Pack, metrics: dict[str, float], waited: float) -> None:
-        self.steps += 1
-        self.tokens += pack.tokens
-        self.slots += pack.input_ids.numel()
-        self.pictures += pack.image_grid_hw.shape[0]
-        self.loss += metrics["loss"]
-        self.norm = max(self.norm, metrics["grad_norm"])
-        self.lr = metrics["lr"]
-        self.waited += waited
-
-    def report(self, elapsed: float, level: float) -> dict[str, float]:
-        """Means over the window (the largest gradient norm); rates count real tokens, not padding."""
-        seconds = time.monotonic() - self.started
-        return {
-            "loss": round(self.loss / self.steps, 5),
-            "lr": self.lr,
-            "grad_norm": round(self.norm, 4),
-            "tokens_per_s": round(self.tokens / seconds, 1),
-            "pictures_per_s": round(self.pictures / seconds, 1),
-            "step_s": round(seconds / self.steps, 4),
-            "data_wait": round(self.waited / seconds, 4),
-            "padding": round(1 - self.tokens / self.slots, 4),
-            "level": round(level, 4),
-            "elapsed": round(elapsed, 2),
-        }
-
-
-def _line(report: dict[str, float]) -> str:
-    return (
-        f"loss {report['loss']:.3f}  lr {report['lr']:.1e}  {report['tokens_per_s']:.0f} tokens/s  "
-        f"{report['pictures_per_s']:.0f} pictures/s  wait {report['data_wait']:.0%}  level {report['level']:.2f}"
-    )
