@@ -31,13 +31,7 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
             whole = Path(unfinished) / "whole"
             whole.mkdir()
             yield whole
-            for file in whole.iterdir():
-                file.chmod(0o644)  # safetensors writes files that only their owner can read
-                with file.open("rb") as handle:
-                    os.fsync(handle.fileno())
-            if replace and folder.exists():
-                folder.replace(Path(unfinished) / "replaced")
-            whole.replace(folder)
+            publish(whole, folder)
     except BaseException as error:
         for parent in made:
             with suppress(OSError):  # somebody else's by now
@@ -45,6 +39,24 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
         if isinstance(error, OSError):
             raise CheckpointError(f"{folder}: cannot write it: {error}; free some space or name another") from error
         raise
+
+
+def publish(whole: Path, folder: Path) -> None:
+    """Give `whole`, which is ready and on the same disk, the name `folder`, in place of what may be there.
+
+    Everything is on the disk when this returns. Raises OSError.
+    """
+    for file in whole.rglob("*"):
+        if file.is_file():
+            file.chmod(0o644)  # safetensors writes files that only their owner can read
+            with file.open("rb") as handle:
+                os.fsync(handle.fileno())
+    if folder.exists():
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as aside:
+            folder.replace(Path(aside) / "replaced")
+            whole.replace(folder)
+    else:
+        whole.replace(folder)
 
 
 def check_new_folder(folder: Path) -> None:

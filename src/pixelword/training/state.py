@@ -1,30 +1,39 @@
-"""A run's folder: checkpoints that are whole or absent, and the export at the end.
+"""What a run is between two steps, under names that do not depend on ranks, wrappers or the order of parameters.
 
 out/recipe.yaml                 what ran, overrides included
 out/metrics.jsonl               one line an event
-out/checkpoints/step-00000500/  a transformers folder in float32, plus training_state.pt
+out/checkpoints/step-00000500/  a distributed checkpoint, see `checkpoints.py`
 out/final/                      the transformers folder the next stage, `ask` and anybody else loads
 """
 
 from __future__ import annotations
 
-import re
+import hashlib
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from pixelword.errors import CheckpointError
+from pixelword.model.facts import meta_model
 from pixelword.model.folders import whole_folder
+from pixelword.training.checkpoints import checkpoints
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
     from pixelword.processing.processor import NeoOVProcessor
+    from pixelword.training.checkpoints import Checkpoints, Saved
 
-STATE_FILE = "training_state.pt"
-_NAME = re.compile(r"step-(\d+)")
+# wrappers put these into a parameter's name
+_WRAPPERS = ("_checkpoint_wrapped_module.", "_orig_mod.")
+_OLD_STATE_FILE = "training_state.pt"
+_CHUNKS, _CHUNK = 64, 1 << 16  # of a file of weights, spread over it, that its fingerprint reads
 
 
 @dataclass(frozen=True)
@@ -35,18 +44,148 @@ class Progress:
     elapsed: float = 0.0
 
 
-def checkpoints(out: Path) -> list[Path]:
-    """Whole checkpoints of a run, oldest first."""
-    found = [(int(m[1]), p) for p in (out / "checkpoints").glob("step-*") if (m := _NAME.fullmatch(p.name))]
-    return [path for _, path in sorted(found)]
+@dataclass(frozen=True)
+class TrainingState:
+    """The tensors that the next step depends on.
+
+    parts: the optimizers by name. Their moments are saved; rates and other settings are the recipe's at hand.
+    averages: the moving average of the trained parameters, by the parameters' names.
+    frozen: whether frozen parameters are saved too. A run that began from a checkpoint reads them there again: early
+        stages freeze most of a large model, and its checkpoints would be several times as large.
+    """
+
+    model: nn.Module
+    parts: Mapping[str, torch.optim.Optimizer]
+    averages: Mapping[str, Tensor] | None = None
+    frozen: bool = False
+
+    def tensors(self) -> dict[str, Tensor]:
+        """The live tensors by name; random generators, which every rank has for itself, as they are now."""
+        found: dict[str, Tensor] = {f"model.{name}": p.detach() for name, p in self._parameters().items()}
+        for part, name, parameter in self._optimized():
+            for key, value in self.parts[part].state.get(parameter, {}).items():
+                found[f"optimizer.{part}.{name}.{key}"] = value
+        found.update({f"ema.{name}": tensor for name, tensor in (self.averages or {}).items()})
+        return {**found, **_generators()}
+
+    def load(self, checkpoints: Checkpoints, saved: Saved) -> None:
+        """Take up a checkpoint in place. Raises CheckpointError: it is of another recipe, or damaged."""
+        into: dict[str, Tensor] = {f"model.{name}": p for name, p in self._parameters().items()}
+        moments = self._moments(saved)
+        into.update({name: tensor for name, (_, _, _, tensor) in moments.items()})
+        averages = self.averages or {}
+        kept = any(name.startswith("ema.") for name in saved.tensors)
+        if kept:
+            into.update({f"ema.{name}": tensor for name, tensor in averages.items()})
+        generators = {name: tensor for name, tensor in _generators().items() if name in saved.tensors}
+        strange = [n for n in saved.tensors if n.startswith(("model.", "optimizer.")) and n not in into]
+        if strange:
+            raise CheckpointError(
+                f"{saved.folder} is of another recipe: it has {strange[0]} ({len(strange)} tensors that this one does "
+                "not train); resume with the recipe it was made by, or start anew in another --out"
+            )
+        checkpoints.load(saved, {**into, **generators})
+        for part, parameter, key, tensor in moments.values():
+            self.parts[part].state[parameter][key] = tensor
+        with torch.no_grad():
+            for name, average in averages.items():
+                if not kept:  # averaging begins with this run
+                    average.copy_(into[f"model.{name}"])
+        for name, state in generators.items():
+            torch.cuda.set_rng_state(state) if name.startswith("rng.cuda.") else torch.set_rng_state(state)
+
+    def _parameters(self) -> dict[str, nn.Parameter]:
+        """The parameters to be saved by name; a tied one has one name."""
+        return {_plain(n): p for n, p in self.model.named_parameters() if p.requires_grad or self.frozen}
+
+    def _optimized(self) -> list[tuple[str, str, nn.Parameter]]:
+        """(optimizer, parameter's name, parameter) of everything trained."""
+        names = {id(p): name for name, p in self._parameters().items()}
+        groups = [(part, group) for part, optimizer in self.parts.items() for group in optimizer.param_groups]
+        return [(part, names[id(p)], p) for part, group in groups for p in group["params"]]
+
+    def _moments(self, saved: Saved) -> dict[str, tuple[str, nn.Parameter, str, Tensor]]:
+        """Room for every moment of `saved`: name -> (optimizer, parameter, key, tensor). A parameter that had no
+        gradient yet has none, here as there."""
+        found = {}
+        for part, name, parameter in self._optimized():
+            prefix = f"optimizer.{part}.{name}."
+            for key in ("step", "exp_avg", "exp_avg_sq", "momentum_buffer"):
+                if prefix + key in saved.tensors:
+                    shape, dtype = saved.tensors[prefix + key]
+                    if shape == parameter.shape:
+                        tensor = torch.zeros_like(parameter, dtype=dtype, requires_grad=False)
+                    else:  # the count of steps
+                        tensor = torch.zeros(shape, dtype=dtype, device=parameter.device)
+                    found[prefix + key] = (part, parameter, key, tensor)
+        return found
 
 
-def export(model: NeoOVForConditionalGeneration, processor: NeoOVProcessor, target: Path) -> None:
-    """Write `target` as a transformers folder with the model's present dtype."""
+def _plain(name: str) -> str:
+    for wrapper in _WRAPPERS:
+        name = name.replace(wrapper, "")
+    return name
 
-    with whole_folder(target, replace=True) as folder:
-        model.save_pretrained(folder)
-        processor.save_pretrained(folder)
+
+def _generators() -> dict[str, Tensor]:
+    """Copies of the states of this rank's random generators."""
+    rank = dist.get_rank() if dist.is_initialized() else 0
+    found = {f"rng.cpu.{rank}": torch.get_rng_state()}
+    return {**found, f"rng.cuda.{rank}": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else found
+
+
+def fingerprint(folder: Path) -> str:
+    """A hash of a checkpoint's weights by pieces spread over its files; the same wherever the folder lies.
+
+    Weights that were trained anew differ everywhere, so pieces tell them apart, and large models are not read whole.
+    """
+    digest = hashlib.sha256()
+    for path in sorted(folder.glob("*.safetensors")):
+        size = path.stat().st_size
+        digest.update(f"{path.name}:{size}".encode())
+        with path.open("rb") as file:
+            for piece in range(_CHUNKS):
+                file.seek(piece * max(size - _CHUNK, 0) // (_CHUNKS - 1))
+                digest.update(file.read(_CHUNK))
+    return digest.hexdigest()
+
+
+def export(
+    model: NeoOVForConditionalGeneration,
+    processor: NeoOVProcessor,
+    target: Path,
+    checkpoints: Checkpoints | None = None,
+    *,
+    dtype: torch.dtype = torch.float32,
+    averages: Mapping[str, Tensor] | None = None,
+) -> None:
+    """Write `target` as a transformers folder from parameters that may be sharded. Every rank calls it.
+
+    Args:
+        dtype: of the written weights; the model keeps its own.
+        averages: written in place of the parameters they are of, by name.
+
+    Raises:
+        CheckpointError: the disk does not take it; on every rank.
+    """
+    first = not dist.is_initialized() or dist.get_rank() == 0
+    whole: dict[str, Tensor] = {}
+    for name, parameter in model.named_parameters():  # a tied head is left out, as in the released layout
+        tensor = (averages or {}).get(_plain(name), parameter).detach()
+        tensor = tensor.to(dtype)  # before it is gathered: half the bytes travel
+        tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
+        if first:
+            whole[_plain(name)] = tensor.cpu()
+
+    def write() -> None:
+        with whole_folder(target, replace=True) as folder:
+            meta_model(model.config).to(dtype).save_pretrained(folder, state_dict=whole)
+            processor.save_pretrained(folder)
+
+    checkpoints.on_first_rank(write) if checkpoints else write()
+
+
+# -- until the trainer stands on `Checkpoints` and `TrainingState`: the functions it used before them --
 
 
 def save_checkpoint(
@@ -70,7 +209,7 @@ def save_checkpoint(
         with whole_folder(target) as folder:
             model.save_pretrained(folder)
             processor.save_pretrained(folder)
-            torch.save(state, folder / STATE_FILE)
+            torch.save(state, folder / _OLD_STATE_FILE)
     for old in checkpoints(out)[:-keep]:
         shutil.rmtree(old, ignore_errors=True)
     return target
@@ -78,7 +217,7 @@ def save_checkpoint(
 
 def load_state(checkpoint: Path) -> dict[str, Any]:
     """The training state beside a checkpoint's weights. Raises CheckpointError when it is absent or unreadable."""
-    path = checkpoint / STATE_FILE
+    path = checkpoint / _OLD_STATE_FILE
     if not path.is_file():
         raise CheckpointError(f"{path}: there is no training state here to resume from")
     try:
