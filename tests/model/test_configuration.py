@@ -101,3 +101,10 @@ def test_facts() -> None:
     assert kv_bytes_per_token(config) == 245_760
     assert kv_bytes_per_token(NeoOVConfig(**SIZES["9b"])) == 258_048
     assert visual_tokens(config, 704, 1280) == 22 * 40
+
+
+def test_mini_is_its_language_model_and_what_grows_on_it() -> None:
+    parts = count_parameters(NeoOVConfig(**SIZES["mini"]))
+    assert parts["patch embedding"] == pytest.approx(1.6e6, rel=0.03)
+    assert parts["pre-buffer"] == pytest.approx(23.9e6, rel=0.005)
+    assert sum(parts.values()) == pytest.approx(134.5e6 + 38.7e6, rel=0.002)

@@ -196,8 +196,25 @@ def _size(hidden: int, ff: int, layers: int, extra: int, heads: int, kv: int, **
     }
 
 
-#: Keyword arguments of `NeoOVConfig` for each known size: "2b" and "9b" are NEO-ov's, "0.6b" the same on Qwen3-0.6B.
+#: Keyword arguments of `NeoOVConfig` for each known size: "2b" and "9b" are NEO-ov's, "0.6b" the same on Qwen3-0.6B,
+#: "mini" is SmolLM2-135M under six layers of pre-buffer, its visual tokens in the first spare ids of that vocabulary.
 SIZES: dict[str, dict[str, Any]] = {
+    "mini": {
+        **_size(
+            *(576, 1536, 36, 6, 9, 3),
+            head_dim=64,
+            vision_hidden_size=512,
+            vocab_size=49152,
+            rope_theta=1e5,
+            rms_norm_eps=1e-5,
+            qk_norm=False,
+            max_position_embeddings=8192,
+            tie_word_embeddings=True,
+        ),
+        "img_context_token_id": 3,
+        "img_start_token_id": 4,
+        "img_end_token_id": 5,
+    },
     "0.6b": _size(1024, 3072, 40, 12, 16, 8, head_dim=128, tie_word_embeddings=True),
     "2b": _size(2048, 6144, 40, 12, 16, 8, head_dim=128, tie_word_embeddings=True),
     "9b": _size(4096, 12288, 42, 6, 32, 8, head_dim=128, tie_word_embeddings=False),
