@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from pixelword.training.muon import Muon
 from pixelword.training.stages import decoder_layers, role_of
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ class Optimizer:
         if adamw_groups:
             self.parts["adamw"] = torch.optim.AdamW(adamw_groups, betas=recipe.betas, eps=recipe.eps, fused=True)
         if muon_groups:
-            self.parts["muon"] = torch.optim.Muon(muon_groups, adjust_lr_fn="match_rms_adamw")
+            self.parts["muon"] = Muon(muon_groups)
 
     def set_factor(self, factor: float) -> float:
         """Set every group's rate to its peak times `factor`; returns the first group's rate (for the log)."""
