@@ -26,32 +26,6 @@ if TYPE_CHECKING:
     from pixelword.model.decoder import NeoOVDecoderLayer
     from pixelword.training.recipe import LoraRecipe
 
-#: bf16 FLOP/s, dense, of one device, from the vendors' data sheets; the longest name that a device's name contains.
-PEAK = {
-    "A100": 312e12,
-    "A800": 312e12,
-    "H100": 989e12,
-    "H100 PCIe": 756e12,
-    "H100 NVL": 835e12,
-    "H800": 989e12,
-    "H200": 989e12,
-    "GH200": 989e12,
-    "H20": 148e12,
-    "B200": 2250e12,
-    "B300": 2250e12,
-    "L4": 121e12,
-    "L40S": 362e12,
-    "RTX 4090": 165e12,
-    "RTX 5090": 210e12,
-    "MI300X": 1307e12,
-}
-
-
-def peak_flops(device: str) -> float | None:
-    """Peak bf16 FLOP/s of a device by its name ("NVIDIA H200"), None for one that is not known."""
-    found = [name for name in PEAK if name.lower() in device.lower()]
-    return PEAK[max(found, key=len)] if found else None
-
 
 @dataclass(frozen=True)
 class Rates:
