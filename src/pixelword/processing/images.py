@@ -70,6 +70,30 @@ def smart_resize(
     return high, wide
 
 
+def smart_resize_all(
+    sizes: np.ndarray, *, min_pixels: np.ndarray | int, max_pixels: np.ndarray | int, factor: int = 32
+) -> np.ndarray:
+    """`smart_resize` of many (height, width) at once: (n, 2) int -> (n, 2) int64, equal to it number by number.
+
+    min_pixels, max_pixels: one number, or one for each. Sizes must have been checked: nothing is raised here.
+    """
+    sides = np.asarray(sizes, np.int64)
+    least, most = (np.broadcast_to(np.asarray(bound, np.int64), len(sides)) for bound in (min_pixels, max_pixels))
+    area = sides.prod(-1)
+    resized = np.maximum(factor, np.rint(sides / factor).astype(np.int64) * factor)
+    large, small = resized.prod(-1) > most, resized.prod(-1) < least
+    if large.any():
+        shrink = np.sqrt(area[large] / most[large])[:, None]
+        shrunk = np.maximum(factor, np.floor(sides[large] / shrink / factor).astype(np.int64) * factor)
+        longest = np.maximum(factor, most[large] // factor // factor * factor)[:, None]
+        resized[large] = np.where((shrunk.prod(-1) > most[large])[:, None], np.minimum(shrunk, longest), shrunk)
+    grows = small & ~large
+    if grows.any():
+        grow = np.sqrt(least[grows] / area[grows])[:, None]
+        resized[grows] = np.ceil(sides[grows] * grow / factor).astype(np.int64) * factor
+    return resized
+
+
 def shared_max_pixels(count: int, *, min_pixels: int, max_pixels: int) -> int:
     """Pixels for each of `count` pictures of a sample: max(2 * max_pixels / count, min_pixels), at most max_pixels."""
     return min(max_pixels, max(2 * max_pixels // max(count, 1), min_pixels))
