@@ -1,0 +1,235 @@
+"""A page to look at: samples and packs exactly as the model sees them.
+
+One HTML file without any network: pictures rebuilt from the patches, every token with its label and loss weight, the
+documents of each row, and the attention mask drawn from the interval. What it shows is taken from the `Pack`'s own
+tensors and from the functions the model calls, so that a fault of the data shows on the page, too.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pixelword.data.documents import Document, documents
+from pixelword.data.packing import Packer, visible_pairs
+from pixelword.data.schema import Fault, Pack, Sample
+from pixelword.errors import InputError, PixelwordError
+from pixelword.model.rotary import rope_index
+from pixelword.model.visibility import interval
+from pixelword.processing.images import unpatchify
+
+if TYPE_CHECKING:
+    from pixelword.data.packing import LossWeight
+    from pixelword.processing.processor import NeoOVProcessor
+
+_DIGITS = 5  # of a loss weight, enough to tell 1/sqrt(n) of two answers apart
+
+
+@dataclass(frozen=True)
+class Sheet:
+    """One thing to look at: a pack, or a sample alone in a row as long as itself (None where it cannot be read).
+
+    group: "pack", or the source of a sample. said: the conversation as it was written, (role, words) a turn.
+    """
+
+    title: str
+    group: str
+    pack: Pack | None
+    said: tuple[tuple[str, str], ...] = ()
+    faults: tuple[Fault, ...] = ()
+
+
+def pack_sheet(pack: Pack, number: int) -> Sheet:
+    """The sheet of pack `number`."""
+    return Sheet(f"pack {number}", "pack", pack, faults=pack.faults)
+
+
+def sample_sheet(
+    sample: Sample,
+    name: str,
+    group: str,
+    processor: NeoOVProcessor,
+    *,
+    loss_weight: LossWeight = "square",
+    **media: Any,
+) -> Sheet:
+    """The sheet of one sample, encoded as for training; what cannot be encoded is shown with its reason.
+
+    media: the fields of `MediaOptions`.
+    """
+    said = tuple((str(message.get("role", "?")), _as_written(message.get("content"))) for message in sample.messages)
+    try:
+        encoded = processor.encode(sample.messages, **media)
+    except PixelwordError as error:
+        return Sheet(name, group, None, said, (Fault(name, str(error)),))
+    packer = Packer(1, len(encoded), pad_id(processor), loss_weight)
+    packer.add(encoded, name)
+    return Sheet(name, group, packer.pack(), said)
+
+
+def pad_id(processor: NeoOVProcessor) -> int:
+    """The token that fills the rows of a pack."""
+    tokenizer = processor.tokenizer
+    return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
+
+
+def _as_written(content: Any) -> str:
+    """A turn as its file or task wrote it: words, and [image: …] where a medium stands."""
+    if isinstance(content, str):
+        return content
+    parts = content if isinstance(content, Sequence) else [content]
+    return "".join(_part_as_written(part) for part in parts)
+
+
+def _part_as_written(part: Any) -> str:
+    if not isinstance(part, Mapping):
+        return f"[{part!r}]"
+    if part.get("type") == "text":
+        return str(part.get("text"))
+    kind = str(part.get("type"))
+    source = part.get(kind)
+    if isinstance(source, Image.Image):
+        return f"[{kind}: {source.width}×{source.height} pixels]\n"
+    return f"[{kind}: {source if isinstance(source, (str, Path)) else type(source).__name__}]\n"
+
+
+def page(title: str, facts: Mapping[str, str], sheets: Iterable[Sheet], processor: NeoOVProcessor) -> str:
+    """The whole page as HTML. `facts`: what it is made of, by name. Raises InputError when there are no sheets."""
+    from jinja2 import Environment, FileSystemLoader
+
+    described = [describe(sheet, processor) for sheet in sheets]
+    if not described:
+        raise InputError("there is nothing to look at: ask for at least one pack or sample")
+    ids = {token for sheet in described for row in sheet["rows"] for token in row["ids"]}
+    data = {
+        "sheets": described,
+        "pieces": {token: _piece(processor.tokenizer, token) for token in sorted(ids)},
+        "control": sorted(ids.intersection(processor.encoder.added.values())),
+    }
+    here = Path(__file__).parent
+    template = Environment(loader=FileSystemLoader(here), autoescape=True).get_template("view.html.jinja")
+    style, script = ((here / name).read_text(encoding="utf-8") for name in ("view.css", "view.js"))
+    return template.render(title=title, facts=facts, data=data, style=style, script=script)
+
+
+def write_page(
+    path: Path, title: str, facts: Mapping[str, str], sheets: Iterable[Sheet], processor: NeoOVProcessor
+) -> int:
+    """Write the page, whole or not at all; returns its bytes. Raises InputError when it cannot be written."""
+    html = page(title, facts, sheets, processor).encode()
+    unfinished = path.with_name(f".{path.name}.unfinished")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(html)
+        unfinished.replace(path)
+    except OSError as error:
+        unfinished.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot write the page: {error}; name another with --out") from error
+    return len(html)
+
+
+def _piece(tokenizer: Any, token: int) -> str:
+    """What a token says; the tokenizer's own name of it where it is only some bytes of a character."""
+    text = tokenizer.decode([token])
+    return str(tokenizer.convert_ids_to_tokens(token)) if "\ufffd" in text else str(text)
+
+
+def describe(sheet: Sheet, processor: NeoOVProcessor) -> dict[str, Any]:
+    """A sheet as the page's script reads it: plain lists and numbers, one entry of `rows` a row of the pack."""
+    pack = sheet.pack
+    told: dict[str, Any] = {
+        "title": sheet.title,
+        "group": sheet.group,
+        "said": [list(turn) for turn in sheet.said],
+        "faults": [[fault.name, fault.reason] for fault in sheet.faults],
+        "rows": [],
+    }
+    if pack is None:
+        return told
+    merge = processor.image_processor.merge_size
+    visual = pack.mm_token_type_ids != 0
+    positions = rope_index(visual, pack.image_grid_hw // merge, None, pack.cu_seqlens)
+    visible = interval(positions, cu_seqlens=pack.cu_seqlens)
+    t, h, w = positions[0], positions[1] - positions[0], positions[2] - positions[0]
+    columns = {
+        "ids": pack.input_ids, "types": pack.mm_token_type_ids, "labels": pack.labels,
+        "t": t, "h": h, "w": w, "lo": visible.lo, "hi": visible.hi,
+    }  # fmt: skip
+    found = list(documents(pack, pad_token_id=pad_id(processor), merge_size=merge))
+    for row in range(pack.input_ids.shape[0]):
+        own = [document for document in found if document.row == row]
+        told["rows"].append(
+            {
+                **{name: column[row].tolist() for name, column in columns.items()},
+                "weights": [round(weight, _DIGITS) for weight in pack.loss_weight[row].tolist()],
+                "documents": [_document(document, pack, processor) for document in own],
+            }
+        )
+    rows, length = pack.input_ids.shape
+    told["facts"] = {
+        "rows": rows, "length": length, "tokens": pack.tokens, "documents": sum(not one.padding for one in found),
+        "pictures": pack.image_grid_hw.shape[0], "patches": pack.pixel_values.shape[0],
+        "learnt": int((pack.loss_weight > 0).sum()), "weight": round(pack.weight, 3), "pairs": pack.pairs,
+        "padding": 1 - pack.tokens / (rows * length),
+    }  # fmt: skip
+    return told
+
+
+def _document(document: Document, pack: Pack, processor: NeoOVProcessor) -> dict[str, Any]:
+    """A document's place, its name and its pictures."""
+    place = slice(document.start, document.stop)
+    merge = processor.image_processor.merge_size
+    grids = [pack.image_grid_hw[number].tolist() for number in document.pictures]
+    tokens = [rows * columns // merge**2 for rows, columns in grids]
+    weights = pack.loss_weight[document.row, place]
+    types = pack.mm_token_type_ids[document.row, place]
+    return {
+        "start": document.start,
+        "stop": document.stop,
+        "name": document.name,
+        "padding": document.padding,
+        "weight": round(float(weights.sum()), 3),
+        "learnt": int((weights > 0).sum()),
+        "pairs": 0 if document.padding else visible_pairs(len(document), tokens),
+        "pictures": _pictures(document, pack, processor, torch.nonzero(types).flatten().tolist(), tokens),
+    }
+
+
+def _pictures(
+    document: Document, pack: Pack, processor: NeoOVProcessor, places: Sequence[int], tokens: Sequence[int]
+) -> list[dict[str, Any]]:
+    """Each picture: where its tokens begin in the row, its grid in visual tokens, and its pixels rebuilt as a PNG."""
+    images = processor.image_processor
+    ends = pack.image_grid_hw.prod(-1).cumsum(0).tolist()
+    told, seen = [], 0
+    for number, size in zip(document.pictures, tokens, strict=True):
+        rows, columns = pack.image_grid_hw[number].tolist()
+        patches = pack.pixel_values[ends[number] - rows * columns : ends[number]].numpy()
+        pixels = unpatchify(patches, (rows, columns), images.patch_size, mean=images.image_mean, std=images.image_std)
+        told.append(
+            {
+                "start": document.start + places[seen],
+                "rows": rows // images.merge_size,
+                "columns": columns // images.merge_size,
+                "merge": images.merge_size,
+                "patch": images.patch_size,
+                "src": _data_url(pixels),
+            }
+        )
+        seen += size
+    return told
+
+
+def _data_url(pixels: np.ndarray) -> str:
+    """(H, W, 3) uint8 -> a PNG inside an address."""
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")
