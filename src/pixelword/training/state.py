@@ -107,17 +107,17 @@ class TrainingState:
     def _moments(self, saved: Saved) -> dict[str, tuple[str, nn.Parameter, str, Tensor]]:
         """Room for every moment of `saved`: name -> (optimizer, parameter, key, tensor). A parameter that had no
         gradient yet has none, here as there."""
+        owners = {f"optimizer.{part}.{name}": (part, parameter) for part, name, parameter in self._optimized()}
         found = {}
-        for part, name, parameter in self._optimized():
-            prefix = f"optimizer.{part}.{name}."
-            for key in ("step", "exp_avg", "exp_avg_sq", "momentum_buffer"):
-                if prefix + key in saved.tensors:
-                    shape, dtype = saved.tensors[prefix + key]
-                    if shape == parameter.shape:
-                        tensor = torch.zeros_like(parameter, dtype=dtype, requires_grad=False)
-                    else:  # the count of steps
-                        tensor = torch.zeros(shape, dtype=dtype, device=parameter.device)
-                    found[prefix + key] = (part, parameter, key, tensor)
+        for name, (shape, dtype) in saved.tensors.items():
+            owner, _, key = name.rpartition(".")
+            if owner in owners:
+                part, parameter = owners[owner]
+                if shape == parameter.shape:
+                    tensor = torch.zeros_like(parameter, dtype=dtype, requires_grad=False)
+                else:  # the count of steps
+                    tensor = torch.zeros(shape, dtype=dtype, device=parameter.device)
+                found[name] = (part, parameter, key, tensor)
         return found
 
 
