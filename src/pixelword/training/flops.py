@@ -111,7 +111,7 @@ class _Count:
         size = 2.0 * rows * weight.numel()
         self.forward += size
         self.backward += size * (flows + weight.requires_grad)
-        if name not in self.targets:
+        if name not in self.targets or weight.requires_grad:  # what is trained whole gets no adapter
             return flows or weight.requires_grad
         down, up = 2.0 * rows * self.rank * weight.shape[1], 2.0 * rows * self.rank * weight.shape[0]
         self.forward += down + up

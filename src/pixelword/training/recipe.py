@@ -267,6 +267,11 @@ class Recipe(_Part):
     def _trains_something(self) -> Recipe:
         if not self.trainable and self.lora is None:
             raise ValueError("trainable: nothing would be trained; name roles, or give lora")
+        if self.lora is not None and {"all", "language"} & set(self.trainable):
+            raise ValueError(
+                "lora puts adapters on the language model, so it is not trained whole: name other roles in trainable, "
+                "or none (trainable: [])"
+            )
         return self
 
 
