@@ -5,13 +5,26 @@ Every fault is one `RecipeError` with file, line, field and, for an unknown key,
 
 from __future__ import annotations
 
+import copy
 import difflib
+import inspect
+import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_type_hints
 
-from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    PositiveInt,
+    ValidationInfo,
+    create_model,
+    field_validator,
+    model_validator,
+)
 
+from pixelword.model.configuration import SIZES, NeoOVConfig, NeoOVTextConfig, NeoOVVisionConfig
 from pixelword.training.stages import ROLES
 
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -22,15 +35,40 @@ class _Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
+def _arguments(kind: type, **parts: Any) -> type[_Part]:
+    """The arguments of a configuration's class as fields, so that a mistyped key is found as in any other part."""
+    hints = get_type_hints(kind.__init__)  # type: ignore[misc]
+    plain = {name: hints[name] | None for name in inspect.signature(kind).parameters if name != "kwargs"}
+    special: dict[str, Any] = {"pad_token_id": int | None, "bos_token_id": int | None, "tie_word_embeddings": bool}
+    special |= {"eos_token_id": int | list[int] | None}
+    fields = {**(special if kind is not NeoOVVisionConfig else {}), **plain, **parts}
+    made: dict[str, Any] = {name: (type_, None) for name, type_ in fields.items()}
+    return create_model(f"{kind.__name__}Recipe", __base__=_Part, **made)
+
+
+_VisionArguments = _arguments(NeoOVVisionConfig)
+_TextArguments = _arguments(NeoOVTextConfig)
+_Arguments = _arguments(NeoOVConfig, vision_config=_VisionArguments, llm_config=_TextArguments)
+
+
 class ModelRecipe(_Part):
     """Where the network comes from: `from` a checkpoint folder (a stage before, a released or a grown model), or random
-    weights of a `config` or of a known `size`. Beside `from`, `size` says what the checkpoint must be, so that a dry
-    run needs no weights.
+    weights of a `config` (as in a `config.json`) or of a known `size`. Beside `from`, `size` says what the checkpoint
+    must be, so that a dry run needs no weights.
     """
 
     from_: Path | None = Field(default=None, alias="from")
-    config: dict[str, Any] | None = None
+    config: _Arguments | None = None  # type: ignore[valid-type]
     size: Literal["nano", "mini", "0.6b", "2b", "9b"] | None = None
+
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """Keyword arguments of `NeoOVConfig` that `config` or `size` name; those of the embedded weights for "nano"."""
+        if self.config is not None:
+            return self.config.model_dump(exclude_unset=True)
+        if self.size in SIZES:
+            return copy.deepcopy(SIZES[self.size])
+        return _embedded_config() if self.size else {}
 
     @model_validator(mode="after")
     def _one_source(self) -> ModelRecipe:
@@ -57,6 +95,20 @@ class SourceRecipe(_Part):
     limit: PositiveInt | None = None
 
 
+class ExpectRecipe(_Part):
+    """What a sample is like on average, for a dry run without the data. Training does not look at it.
+
+    tokens: of a sample, visual ones among them. visual, answer: shares of the tokens that are visual, that have a loss.
+    pictures: in a sample, frames counted. fill: share of a pack's places that are not padding.
+    """
+
+    tokens: Positive = 512
+    visual: Fraction = 0.7
+    answer: Fraction = 0.2
+    pictures: Annotated[float, Field(ge=0)] = 1.0
+    fill: Fraction = 0.97
+
+
 class DataRecipe(_Part):
     """What a stage reads: samples in files (`sources`) or, without any, nano's drawn tasks.
 
@@ -72,6 +124,7 @@ class DataRecipe(_Part):
     holdout: share of a source's samples that training never sees and validation takes.
     timeout: seconds that reading one sample may take. max_bad: share of bad samples past which training stops.
     index: folder of the sources' indexes; `~/.cache/pixelword/index` when absent.
+    expect: what samples are like, for a dry run without the data.
     """
 
     sources: dict[str, SourceRecipe] = {}
@@ -93,6 +146,7 @@ class DataRecipe(_Part):
     timeout: Positive = 60.0
     max_bad: Fraction = 0.01
     index: Path | None = None
+    expect: ExpectRecipe = ExpectRecipe()
 
     @field_validator("mixture")
     @classmethod
@@ -273,6 +327,12 @@ class Recipe(_Part):
                 "or none (trainable: [])"
             )
         return self
+
+
+def _embedded_config() -> dict[str, Any]:
+    """The configuration of the embedded `nano`, as `NeoOVConfig` takes it."""
+    text = (Path(__file__).parents[1] / "weights" / "nano" / "config.json").read_text(encoding="utf-8")
+    return json.loads(text)
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
