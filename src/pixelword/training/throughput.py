@@ -1,12 +1,13 @@
 """How fast a run goes and how well it uses its machine: sums between two reports, over all ranks.
 
 Rates count real tokens, never padding. Model FLOPs utilisation (MFU) counts what the step needs: no weight gradients of
-frozen parameters, attention over the visible pairs alone (`model.facts.training_flops`), nothing that checkpointing
+frozen parameters, attention over the visible pairs alone (`flops.training_flops`), nothing that checkpointing
 computes twice.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -16,23 +17,33 @@ from typing import TYPE_CHECKING
 import torch
 
 from pixelword.data.packing import IGNORED
+from pixelword.training.flops import rates
 
 if TYPE_CHECKING:
     from pixelword.data.schema import Pack
+    from pixelword.model import NeoOVConfig
+    from pixelword.training.recipe import Recipe
 
-#: Peak dense bf16 FLOP/s by a part of the device's name, from the vendors' data sheets; the first that fits counts.
+#: bf16 FLOP/s, dense, of one device, from the vendors' data sheets; the longest name that a device's name contains.
 PEAKS = {
-    "B200": 2250e12,
-    "H200": 989e12,
-    "H100 NVL": 835e12,
-    "H100 PCIe": 756e12,
-    "H100": 989e12,
     "A100": 312e12,
-    "L40S": 362e12,
-    "L40": 181e12,
+    "A800": 312e12,
+    "H100": 989e12,
+    "H100 PCIe": 756e12,
+    "H100 NVL": 835e12,
+    "H800": 989e12,
+    "H200": 989e12,
+    "GH200": 989e12,
+    "H20": 148e12,
+    "B200": 2250e12,
+    "B300": 2250e12,
     "L4": 121e12,
-    "RTX 4090": 165e12,
+    "L40": 181e12,
+    "L40S": 362e12,
     "RTX A6000": 155e12,
+    "RTX 4090": 165e12,
+    "RTX 5090": 210e12,
+    "MI300X": 1307e12,
 }
 
 Gather = Callable[[torch.Tensor], torch.Tensor]
@@ -90,6 +101,16 @@ class Window:
     ) -> None:
         self._flops, self._peak, self._gather = flops, peak, gather
         self.clear()
+
+    @classmethod
+    def of_run(cls, recipe: Recipe, config: NeoOVConfig, device: torch.device, gather: Gather = alone) -> Window:
+        """The window of a run, with its MFU: by what the recipe trains of this network, and the device's peak."""
+        trained = rates(config, recipe.trainable, recipe.lora)
+        return cls(
+            lambda counts: trained.flops(counts.tokens, counts.pairs, counts.supervised, counts.patches),
+            peak_flops(device, recipe.precision),
+            gather,
+        )
 
     def clear(self) -> None:
         """Start anew, now."""
@@ -153,17 +174,21 @@ def memory_gb() -> float:
     return peak / 1e9 if sys.platform == "darwin" else peak * 1024 / 1e9
 
 
-def peak_flops(device: torch.device, precision: str = "bf16") -> float:
-    """FLOP/s of a device at best: a GPU's from its data sheet, else what a large product reaches here and now.
+def known_peak(name: str) -> float | None:
+    """Peak bf16 FLOP/s of a device by its name ("NVIDIA H200"), None for one that is not known."""
+    found = [part for part in PEAKS if part.lower() in name.lower()]
+    return PEAKS[max(found, key=len)] if found else None
 
-    The measurement takes about a second on a CPU; it is the best of several, since others may be at work too.
+
+@functools.cache
+def peak_flops(device: torch.device, precision: str) -> float:
+    """FLOP/s of a device at best: a GPU's bf16 from its data sheet, else what a large product reaches here and now.
+
+    The measurement takes about a second on a CPU, and is made once a process. It is the best of several products, since
+    others may be at work too: then it is low, and MFU high.
     """
-    if device.type == "cuda" and precision == "bf16":
-        name = torch.cuda.get_device_name(device)
-        for part, peak in PEAKS.items():
-            if part in name:
-                return peak
-    return measured_flops(device, torch.bfloat16 if precision == "bf16" else torch.float32)
+    known = known_peak(torch.cuda.get_device_name(device)) if device.type == "cuda" and precision == "bf16" else None
+    return known or measured_flops(device, torch.bfloat16 if precision == "bf16" else torch.float32)
 
 
 def measured_flops(device: torch.device, dtype: torch.dtype, repeats: int = 4) -> float:
