@@ -1,0 +1,225 @@
+"""What a stage's data looks like in numbers: tokens, pictures, answers and padding, source by source.
+
+A source in files is measured by its index alone, so nothing is decoded; drawn tasks are drawn and counted.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pixelword.data.index import VIDEO, Index
+from pixelword.data.packing import IGNORED
+from pixelword.processing.options import MediaOptions
+
+if TYPE_CHECKING:
+    from pixelword.processing.conversation import Encoded
+    from pixelword.processing.processor import NeoOVProcessor
+
+BINS = 12  # of a histogram: what a screen shows without scrolling
+_WIDE = 16  # the greatest over the least value, from which on bins grow by a factor rather than a step
+
+
+@dataclass(frozen=True)
+class Measures:
+    """n samples of a source with m pictures and frames, as the model reads them.
+
+    tokens, answers (n,) int64: all tokens of a sample, and those with a loss; pictures (n,): pictures and frames in it.
+    sizes (m, 2) int64: height and width in pixels that each is resized to; given (m, 2): those it comes with, or None
+        where nobody knows them (drawn pictures are made to measure).
+    videos: how many samples hold one. faults: how many samples cannot be used; they are not among the n.
+    """
+
+    tokens: np.ndarray
+    answers: np.ndarray
+    pictures: np.ndarray
+    sizes: np.ndarray
+    given: np.ndarray | None = None
+    videos: int = 0
+    faults: int = 0
+
+
+def measure_index(index: Index, processor: NeoOVProcessor, media: MediaOptions | None = None) -> Measures:
+    """Measures of the usable samples of a source, from its index."""
+    usable = index.take(np.flatnonzero(index.usable))
+    owner = np.repeat(np.arange(len(usable)), np.diff(usable.offsets))
+    counts = usable.counts.astype(np.int64)
+    return Measures(
+        tokens=usable.lengths(processor, media).tokens,
+        answers=usable.answer_tokens.astype(np.int64),
+        pictures=np.bincount(owner, weights=counts, minlength=len(usable)).astype(np.int64),
+        sizes=np.repeat(usable.grids(processor, media), counts, axis=0),
+        given=np.repeat(usable.sizes.astype(np.int64), counts, axis=0),
+        videos=int(np.unique(owner[usable.kinds == VIDEO]).size),
+        faults=len(index.faults),
+    )
+
+
+def measure_encoded(samples: Iterable[Encoded], patch_size: int) -> Measures:
+    """Measures of samples that are encoded already."""
+    listed = list(samples)
+    grids = [sample.image_grid_hw.numpy() for sample in listed]
+    return Measures(
+        tokens=np.array([len(sample) for sample in listed], dtype=np.int64),
+        answers=np.array([int((sample.labels != IGNORED).sum()) for sample in listed], dtype=np.int64),
+        pictures=np.array([len(grid) for grid in grids], dtype=np.int64),
+        sizes=np.concatenate([np.zeros((0, 2), np.int64), *grids]) * patch_size,
+        videos=sum(bool((sample.mm_token_type_ids == 2).any()) for sample in listed),
+    )
+
+
+@dataclass(frozen=True)
+class Spread:
+    """How values lie: their sum and mean, and the values that 0, 10, 50, 90 and 100 % of them do not pass."""
+
+    count: int
+    total: int
+    mean: float
+    least: float
+    low: float
+    median: float
+    high: float
+    most: float
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Spread:
+        """Of no values at all, every number is 0."""
+        if values.size == 0:
+            return cls(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+        places = (float(value) for value in np.percentile(values, (0, 10, 50, 90, 100)))
+        return cls(int(values.size), int(values.sum()), float(values.mean()), *places)
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """counts[i] values lie from edges[i] up to, but for the last bin not with, edges[i + 1]."""
+
+    edges: tuple[int, ...]
+    counts: tuple[int, ...]
+
+
+def edges_for(values: np.ndarray, bins: int = BINS) -> tuple[int, ...]:
+    """Whole-numbered edges of at most `bins` bins over the values: equal steps, or equal factors for a wide range."""
+    if values.size == 0:
+        return (0, 1)
+    least, most = int(values.min()), int(values.max()) + 1
+    if least > 0 and most > _WIDE * least:
+        edges = np.geomspace(least, most, bins + 1)
+    else:
+        edges = np.linspace(least, most, bins + 1)
+    return tuple(np.unique(np.rint(edges).astype(np.int64)).tolist())
+
+
+def histogram(values: np.ndarray, edges: Sequence[int]) -> Histogram:
+    counts, _ = np.histogram(values, np.asarray(edges))
+    return Histogram(tuple(edges), tuple(counts.tolist()))
+
+
+@dataclass(frozen=True)
+class SourceReport:
+    """One source. weight: its share of the samples that a stage takes (0 to 1).
+
+    words_only, videos: samples without any picture, and with a video. visual_share: of all its tokens, the visual ones.
+    kept: resized over given area, the mean over pictures; None where the given size is not known.
+    sizes: the commonest (width, height) that pictures are resized to, and how many pictures have it.
+    """
+
+    name: str
+    weight: float
+    samples: int
+    faults: int
+    words_only: int
+    videos: int
+    tokens: Spread
+    answers: Spread
+    pictures: Spread
+    width: Spread
+    height: Spread
+    visual_share: float
+    kept: float | None
+    sizes: tuple[tuple[int, int, int], ...]
+    lengths: Histogram
+
+
+@dataclass(frozen=True)
+class PacksReport:
+    """What some packs are filled with. documents, tokens, pairs: of a pack; room: tokens that all of them could hold.
+
+    padding: share of that room that no document takes. uneven: the greatest over the mean pairs of a pack, so what a
+    step waits for when every rank takes one pack.
+    """
+
+    packs: int
+    room: int
+    documents: Spread
+    tokens: Spread
+    pairs: Spread
+    padding: float
+    uneven: float
+    faults: int = 0
+
+
+def packs_report(
+    tokens: Sequence[int], documents: Sequence[int], pairs: Sequence[int], room: int, faults: int = 0
+) -> PacksReport:
+    """From each pack's tokens, documents and visible pairs, and the tokens that they all could hold."""
+    costs = np.asarray(pairs, np.int64)
+    return PacksReport(
+        packs=len(tokens),
+        room=room,
+        documents=Spread.of(np.asarray(documents, np.int64)),
+        tokens=Spread.of(np.asarray(tokens, np.int64)),
+        pairs=Spread.of(costs),
+        padding=1 - sum(tokens) / max(room, 1),
+        uneven=float(costs.max() / max(costs.mean(), 1)) if costs.size else 1.0,
+        faults=faults,
+    )
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything `pixelword data stats` tells; the histograms of the sources share their edges."""
+
+    sources: tuple[SourceReport, ...]
+    packs: PacksReport | None
+
+
+def report(
+    measured: Mapping[str, Measures], weights: Mapping[str, float], side: int, packs: PacksReport | None = None
+) -> Report:
+    """The report on these sources. weights: of each source, on any scale; side: pixels along a visual token."""
+    lengths = np.concatenate([np.zeros(0, np.int64), *(one.tokens for one in measured.values())])
+    edges = edges_for(lengths)
+    total = sum(weights.get(name, 0.0) for name in measured) or 1.0
+    return Report(
+        tuple(_source(name, one, weights.get(name, 0.0) / total, side, edges) for name, one in measured.items()), packs
+    )
+
+
+def _source(name: str, one: Measures, weight: float, side: int, edges: Sequence[int]) -> SourceReport:
+    areas = one.sizes.prod(-1)
+    common = Counter((int(width), int(height)) for height, width in one.sizes.tolist()).most_common(5)
+    kept = None
+    if one.given is not None and len(areas):
+        kept = float((areas / np.maximum(one.given.prod(-1), 1)).mean())
+    return SourceReport(
+        name=name,
+        weight=weight,
+        samples=len(one.tokens),
+        faults=one.faults,
+        words_only=int((one.pictures == 0).sum()),
+        videos=one.videos,
+        tokens=Spread.of(one.tokens),
+        answers=Spread.of(one.answers),
+        pictures=Spread.of(one.pictures),
+        width=Spread.of(one.sizes[:, 1]),
+        height=Spread.of(one.sizes[:, 0]),
+        visual_share=float(areas.sum() / side**2 / max(int(one.tokens.sum()), 1)),
+        kept=kept,
+        sizes=tuple((width, height, count) for (width, height), count in common),
+        lengths=histogram(one.tokens, edges),
+    )
