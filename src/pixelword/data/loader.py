@@ -1,25 +1,29 @@
-"""Packs of a range of steps, drawn ahead of the training loop by worker processes, in order."""
+"""Packs by number, made ahead of the training loop by worker processes, handed out in order."""
 
 from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import torch
 from torch.utils.data import DataLoader, Dataset
 
 from pixelword.data.schema import Pack
+from pixelword.errors import PixelwordError
 
 
-class PackDataset(Dataset[Pack]):
+class PackDataset(Dataset["Pack | PixelwordError"]):
     """Pack number k of a stage. `make(k)` must be a pure function of k: workers share nothing."""
 
     def __init__(self, make: Callable[[int], Pack]) -> None:
         self.make = make
 
-    def __getitem__(self, step: int) -> Pack:
-        return self.make(step)
+    def __getitem__(self, number: int) -> Pack | PixelwordError:
+        try:
+            return self.make(number)
+        except PixelwordError as error:  # one line for the user; torch would wrap it in a worker's traceback
+            return error
 
 
 def _one(pack: Pack) -> Pack:
@@ -34,16 +38,52 @@ def _start_worker(worker: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
-def packs(make: Callable[[int], Pack], start: int, end: int, *, workers: int = 1, prefetch: int = 4) -> Iterator[Pack]:
-    """Packs `start` .. `end` - 1 in order; the same packs for every number of workers (0 draws in this process)."""
-    loader: DataLoader[Pack] = DataLoader(
+def packs(
+    make: Callable[[int], Pack], numbers: Iterable[int], *, workers: int = 1, prefetch: int = 4, timeout: float = 0.0
+) -> Iterator[Pack]:
+    """Packs of these numbers, in their order; the same packs for every number of workers (0: in this process).
+
+    numbers: may be a generator: it is asked for a number when a worker is free. prefetch: packs ahead for each worker.
+    timeout: seconds to wait for one pack, 0 for ever. Raises PixelwordError when a worker dies or the wait is over.
+    """
+    loader: DataLoader[Pack | PixelwordError] = DataLoader(
         PackDataset(make),
-        sampler=range(start, end),
+        sampler=numbers,
         batch_size=None,  # a pack is a batch already
         collate_fn=_one,  # type: ignore[arg-type]  # without batches it gets one item, not a list
         num_workers=workers,
         prefetch_factor=prefetch if workers else None,
         worker_init_fn=_start_worker if workers else None,
         multiprocessing_context="fork" if workers else None,
+        timeout=timeout if workers else 0,
     )
-    return iter(loader)
+    return _checked(iter(loader), workers, timeout)
+
+
+def _checked(made: Iterator[Pack | PixelwordError], workers: int, timeout: float) -> Iterator[Pack]:
+    """The packs, with every fault on the way as one line."""
+    while True:
+        try:
+            pack = next(made, None)
+        except RuntimeError as error:  # torch has no narrower class for a dead or silent worker
+            if "DataLoader" not in str(error) or "in DataLoader worker process" in str(error):
+                raise
+            raise PixelwordError(_explained(str(error), workers, timeout)) from error
+        if pack is None:
+            return
+        if isinstance(pack, PixelwordError):
+            raise pack
+        yield pack
+
+
+def _explained(message: str, workers: int, timeout: float) -> str:
+    """What torch says of a dead or silent worker, with what to do."""
+    if "timed out" in message:
+        return (
+            f"no pack came from {workers} data workers in {timeout:g} s: the storage of the data does not answer, or "
+            "one sample takes that long; check the storage, or raise data.timeout"
+        )
+    return (
+        f"a data worker died ({message.splitlines()[0]}): most often memory ran out; lower data.workers or "
+        "data.max_pixels, and go on with --resume auto"
+    )

@@ -1,37 +1,35 @@
-"""The loop of every stage: draw a pack, take a step, report, validate, save; stop and resume anywhere."""
+"""The loop of every stage: take a step's packs, update, report, validate, save; stop and resume anywhere."""
 
 from __future__ import annotations
 
-import math
+import itertools
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from rich.console import Console
-from torch import nn
 
 from pixelword.data.loader import packs
-from pixelword.data.schema import Pack
-from pixelword.errors import CheckpointError, PixelwordError
+from pixelword.data.schema import Pack, PackSource
+from pixelword.errors import CheckpointError
 from pixelword.training import building, state
+from pixelword.training.checkpoints import Checkpoints
 from pixelword.training.drawn import DrawnPacks
+from pixelword.training.engine import Engine, Step
 from pixelword.training.log import RunLog
-from pixelword.training.optimizer import Optimizer, schedule_factor
+from pixelword.training.parallel import World
+from pixelword.training.signals import StopSignals
 from pixelword.training.stages import set_trainable
 from pixelword.training.state import Progress
-from pixelword.training.throughput import Counts, Window, time_left
+from pixelword.training.throughput import Window, time_left
 from pixelword.training.validation import Validation
 
 if TYPE_CHECKING:
     from pixelword.training.recipe import Recipe
-
-BAD_STEPS = 3  # steps in a row without a finite loss and gradient after which training ends
 
 
 @dataclass(frozen=True)
@@ -46,35 +44,51 @@ class Outcome:
 class Trainer:
     """One stage, from its recipe to `out/final`. Raises CheckpointError / PixelwordError with what to do."""
 
-    def __init__(self, recipe: Recipe, *, resume: Path | None = None, console: Console | None = None) -> None:
-        self.recipe, self.console = recipe, console or Console()
+    def __init__(
+        self,
+        recipe: Recipe,
+        *,
+        resume: Path | None = None,
+        console: Console | None = None,
+        world: World | None = None,
+        trust: bool = False,
+    ) -> None:
+        """`resume`: a checkpoint folder to go on from; that of another run only with `trust`: reading it can run code."""
+        self.recipe, self.console, self.world = recipe, console or Console(), world or World()
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
         self.processor = building.build_processor(recipe)
-        self.model = building.build_model(recipe, self.processor, resume)
-        self.trained: list[nn.Parameter] = set_trainable(self.model, recipe.trainable)
-        self.optimizer = Optimizer(self.model, recipe.optimizer)
+        self.model = building.build_model(recipe, self.processor)
+        self.trained = set_trainable(self.model, recipe.trainable)
+        self.engine = Engine(self.model, recipe, self.world)
         self.progress = Progress()
+        self.checkpoints = Checkpoints(recipe.out, recipe.checkpoint)
+        self.state = state.TrainingState(self.model, self.engine.optimizer.parts, frozen=recipe.model.from_ is None)
+        self.base = self._base()
         if resume is not None:
-            self._restore(resume)
+            self._restore(resume, trust)
         if recipe.compile:
             building.compile_layers(self.model)
-        self.drawn = DrawnPacks(recipe, self.processor)
-        self._stop: int | None = None
-        self._bad = 0
+        self.source: PackSource = DrawnPacks(recipe, self.processor)
+        self.signals = StopSignals()
 
-    def _restore(self, checkpoint: Path) -> None:
-        saved = state.load_state(checkpoint)
-        try:
-            self.optimizer.load_state_dict(saved["optimizer"])
-        except (KeyError, ValueError) as error:
+    def _restore(self, folder: Path, trust: bool) -> None:
+        saved = self.checkpoints.read(folder, trust=trust)
+        if saved.facts["base"] != self.base:
             raise CheckpointError(
-                f"{checkpoint}: its optimizer state is of another recipe ({error}); "
-                "resume with the recipe it was made by, or start anew in another --out"
-            ) from error
-        torch.set_rng_state(saved["torch_rng"])
-        self.progress = Progress(saved["step"], saved["elapsed"])
+                f"{folder} was trained from other weights than are now in model.from ({self.recipe.model.from_}): "
+                "name those it began with, or start anew in another --out"
+            )
+        self.state.load(self.checkpoints, saved)
+        self.progress = Progress(saved.facts["step"], saved.facts["elapsed"])
+        self.engine.spikes.load_state_dict(saved.facts["spikes"])
+        self.checkpoints.abandon_after(self.progress.step)
+
+    def _base(self) -> str | None:
+        """Fingerprint of the weights that the run began with."""
+        folder = self.recipe.model.from_
+        return None if folder is None else self.checkpoints.on_first_rank(lambda: state.fingerprint(folder))
 
     def fraction(self, progress: Progress) -> float:
         """How far the stage is, in [0, 1]: by steps, or by the clock when `max_minutes` is further."""
@@ -84,87 +98,105 @@ class Trainer:
 
     def run(self) -> Outcome:
         """Train to the end of the stage, or until SIGINT / SIGTERM, which saves first."""
-        recipe = self.recipe
-        name = f"{recipe.stage}"
-        start = self.progress.step
-        with (
-            RunLog(recipe.out / "metrics.jsonl", self.console, name, recipe.steps, start) as log,
-            self._signals(),
-        ):
+        recipe, start = self.recipe, self.progress.step
+        log = RunLog(
+            recipe.out / "metrics.jsonl", self.console, recipe.stage, recipe.steps, start, speaks=self.world.rank == 0
+        )
+        with log, self.signals:
             self._announce(log)
-            stream = packs(self.drawn, start, recipe.steps, workers=recipe.data.workers)
-            self._loop(stream, log)
-            del stream  # ends the workers
-            if self._stop is not None:
-                log.say(f"stopped by {signal.Signals(self._stop).name} after step {self.progress.step}; "
+            stopped = self._loop(self._stream(), log)  # its workers end with it
+            if stopped is not None:
+                log.say(f"stopped by {signal.Signals(stopped).name} after step {self.progress.step}; "
                         f"saved, go on with --resume auto")  # fmt: skip
-                return Outcome(self.progress, self._save(), self._stop)
+                return Outcome(self.progress, self._save(wait=True), stopped)
             final = self._finish()
             log.say(
                 f"{recipe.stage} done: {self.progress.step} steps, {self.progress.elapsed / 60:.1f} minutes -> {final}"
             )
         return Outcome(self.progress, final)
 
-    def _loop(self, stream: Iterator[Pack], log: RunLog) -> None:
+    def _numbers(self, step: int) -> range:
+        """Numbers of this rank's packs of a step."""
+        each = self.source.packs_per_step // self.world.size
+        first = step * self.source.packs_per_step + self.world.rank * each
+        return range(first, first + each)
+
+    def _stream(self) -> Iterator[list[Pack]]:
+        """This rank's packs, step after step."""
+        numbers = [k for step in range(self.progress.step, self.recipe.steps) for k in self._numbers(step)]
+        stream = packs(self.source, numbers, workers=self.recipe.data.workers)
+        each = self.source.packs_per_step // self.world.size
+        while taken := list(itertools.islice(stream, each)):
+            yield taken
+
+    def _loop(self, stream: Iterator[list[Pack]], log: RunLog) -> int | None:
+        """Steps until the stage is done (None) or a signal stops it (its number)."""
         recipe = self.recipe
-        window = Window()
-        validation = Validation(recipe, self.drawn) if recipe.validation else None
+        window = Window(gather=self.world.stack)
+        validation = None
+        if recipe.validation and isinstance(self.source, DrawnPacks):
+            validation = Validation(recipe, self.source)
         clock = time.monotonic() - self.progress.elapsed
+        stopped: int | None = None
         self.model.train()
-        while self.fraction(self.progress) < 1.0 and self._stop is None:
+        while self.fraction(self.progress) < 1.0 and stopped is None:
             waited = time.monotonic()
-            pack = next(stream)
+            taken = next(stream)
             waited = time.monotonic() - waited
-            step = self.progress.step
-            metrics = self._step(pack, step, log)
-            self.progress = Progress(step + 1, time.monotonic() - clock)
-            if metrics:
-                window.add(Counts.of([pack]), **metrics, waited=waited)
+            number = self.progress.step
+            step = self.engine.step(taken, number, self.fraction(self.progress))
+            self.progress, stopped = self._agree(number + 1, time.monotonic() - clock)
+            if step.skipped is None:
+                window.add(step.counts, loss=step.loss, grad_norm=step.grad_norm, lr=step.lr, waited=waited)
+            else:
+                self._skip(step, taken, log)
             if self.progress.step % recipe.log_every == 0 and window.steps:
-                report = window.report()
-                left = time_left(
-                    self.progress.step, recipe.steps, report["step_s"], self.progress.elapsed, recipe.max_minutes
-                )
-                report |= {"level": round(self.drawn.level(step), 4)}
-                report |= {"elapsed": round(self.progress.elapsed, 2), "left": round(left, 1)}
-                log.report(self.progress.step, report)
+                self._report(window, log)
             if validation and self.progress.step % validation.recipe.every == 0:
-                self._validate(validation, log)
+                self._validate(validation, window, log)
             if self.progress.step % recipe.checkpoint.every == 0:
+                began = time.monotonic()
                 self._save()
-        if validation and self._stop is None and self.progress.step % validation.recipe.every:
-            self._validate(validation, log)
+                window.exclude(time.monotonic() - began)
+        if validation and stopped is None and self.progress.step % validation.recipe.every:
+            self._validate(validation, window, log)
+        return stopped
 
-    def _step(self, pack: Pack, step: int, log: RunLog) -> dict[str, float] | None:
-        """One update; None (and no update) when the loss or the gradient is not finite."""
-        factor = schedule_factor(self.recipe.schedule, step, self.fraction(self.progress))
-        rate = self.optimizer.set_factor(factor)
-        with building.precision(self.recipe.precision):
-            loss = self.model(**pack.inputs(), skip_logits=True).loss
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.trained, self.recipe.optimizer.clip)
-        metrics = {"loss": loss.item(), "grad_norm": norm.item(), "lr": rate}
-        finite = math.isfinite(metrics["loss"]) and math.isfinite(metrics["grad_norm"])
-        if finite:
-            self.optimizer.step()
-        self.optimizer.zero_grad()
-        self._bad = 0 if finite else self._bad + 1
-        if finite:
-            return metrics
-        log.write("skipped", step, pack=step, loss=str(metrics["loss"]), grad_norm=str(metrics["grad_norm"]))
-        log.say(f"step {step}: loss {metrics['loss']}, gradient norm {metrics['grad_norm']}: skipped")
-        if self._bad == BAD_STEPS:
-            raise PixelwordError(
-                f"{self.recipe.stage}: {BAD_STEPS} steps in a row up to step {step} had no finite loss; the last whole "
-                "checkpoint stands: resume from it with a lower optimizer.lr or a longer schedule.warmup"
-            )
-        return None
+    def _agree(self, step: int, elapsed: float) -> tuple[Progress, int | None]:
+        """Progress by the mean clock of the ranks, and the signal that any of them was sent."""
+        clock, *votes = self.world.sum(elapsed / self.world.size, *self.signals.votes())
+        return Progress(step, clock), StopSignals.elected(votes)
 
-    def _validate(self, validation: Validation, log: RunLog) -> None:
+    def _report(self, window: Window, log: RunLog) -> None:
+        recipe, progress = self.recipe, self.progress
+        report = window.report()
+        left = time_left(progress.step, recipe.steps, report["step_s"], progress.elapsed, recipe.max_minutes)
+        if isinstance(self.source, DrawnPacks):
+            report["level"] = round(recipe.data.level_at((progress.step - 1) / recipe.steps), 4)
+        log.report(progress.step, report | {"elapsed": round(progress.elapsed, 2), "left": round(left, 1)})
+
+    def _skip(self, step: Step, taken: list[Pack], log: RunLog) -> None:
+        """Tell which samples a skipped step had; raises PixelwordError when too many were skipped in a row."""
+        number = self.progress.step - 1
+        names = [name for rank in self.world.gather([n for pack in taken for n in pack.names]) for name in rank]
+        first = number * self.source.packs_per_step
+        log.write(
+            "skipped",
+            number,
+            reason=step.skipped,
+            packs=[*range(first, first + self.source.packs_per_step)],
+            samples=names,
+        )
+        log.say(f"step {number}: {step.skipped}: skipped")
+        self.engine.spikes.check_patience(self.recipe.stage, number)
+
+    def _validate(self, validation: Validation, window: Window, log: RunLog) -> None:
+        began = time.monotonic()
         scores = validation.run(self.model)
         log.write("validation", self.progress.step, **scores)
         per_kind = "  ".join(f"{kind} {value:.2f}" for kind, value in scores["exact"].items())
         log.say(f"step {self.progress.step}: held-out loss {scores['loss']:.3f}  {per_kind}")
+        window.exclude(time.monotonic() - began)
 
     def _announce(self, log: RunLog) -> None:
         trained = sum(p.numel() for p in self.trained)
@@ -172,38 +204,19 @@ class Trainer:
         start = f", from step {self.progress.step}" if self.progress.step else ""
         log.say(f"{self.recipe.stage}: {trained:,} of {total:,} parameters trained, {self.recipe.steps} steps{start}")
 
-    def _save(self) -> Path:
-        return state.save_checkpoint(
-            self.recipe.out,
-            self.model,
-            self.processor,
-            self.optimizer.state_dict(),
-            self.progress,
-            self.recipe.checkpoint.keep,
-        )
+    def _save(self, *, wait: bool = False) -> Path:
+        facts = {
+            "step": self.progress.step,
+            "elapsed": self.progress.elapsed,
+            "spikes": self.engine.spikes.state_dict(),
+            "base": self.base,
+        }
+        return self.checkpoints.save(self.state.tensors(), facts, self.progress.step, wait=wait)
 
     def _finish(self) -> Path:
         """Save the last state, then export the weights in the recipe's dtype."""
-        self._save()
+        self._save(wait=True)
         final = self.recipe.out / "final"
-        self.model.to(torch.bfloat16 if self.recipe.export == "bf16" else torch.float32)
-        state.export(self.model, self.processor, final)
+        dtype = torch.bfloat16 if self.recipe.export == "bf16" else torch.float32
+        state.export(self.model, self.processor, final, self.checkpoints, dtype=dtype)
         return final
-
-    @contextmanager
-    def _signals(self) -> Iterator[None]:
-        """SIGINT and SIGTERM ask for a stop after the step at hand; a second one ends at once."""
-        before: dict[int, Any] = {}
-
-        def ask(number: int, frame: FrameType | None) -> None:
-            self._stop = number
-            for each, handler in before.items():
-                signal.signal(each, handler)
-
-        for number in (signal.SIGINT, signal.SIGTERM):
-            before[number] = signal.signal(number, ask)
-        try:
-            yield
-        finally:
-            for each, handler in before.items():
-                signal.signal(each, handler)
