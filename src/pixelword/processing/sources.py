@@ -6,6 +6,7 @@ import base64
 import binascii
 import io
 import os
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -17,8 +18,65 @@ from pixelword.processing.limits import Limits
 SHORTEST_BASE64 = 64
 
 
+@dataclass(frozen=True)
+class FilePiece:
+    """A file that lies whole inside another one, such as a member of a tar. name: for messages."""
+
+    path: Path
+    offset: int
+    size: int
+    name: str
+
+    def open(self) -> BinaryIO:
+        """It as a file of its own, of which only what is asked for is read. Raises `MediaError`."""
+        try:
+            return io.BufferedReader(_Window(self.path.open("rb", buffering=0), self.offset, self.size))
+        except OSError as error:
+            raise MediaError(f"{self.name}: cannot be read ({error.strerror}); check the file") from error
+
+    def read(self) -> bytes:
+        """All of it. Raises `MediaError`."""
+        with self.open() as file:
+            data = file.read()
+        if len(data) < self.size:
+            raise MediaError(f"{self.name}: {self.path} ends within it; get that file again")
+        return data
+
+
+class _Window(io.RawIOBase):
+    """`size` bytes of an open file from `offset` on."""
+
+    def __init__(self, file: io.FileIO, offset: int, size: int) -> None:
+        super().__init__()
+        self.file, self.offset, self.size = file, offset, size
+        self.place = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self.place = offset + {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.size}[whence]
+        return self.place
+
+    def readinto(self, buffer: Any) -> int:
+        self.file.seek(self.offset + self.place)
+        data = self.file.read(max(min(len(buffer), self.size - self.place), 0))
+        buffer[: len(data)] = data
+        self.place += len(data)
+        return len(data)
+
+    def close(self) -> None:
+        self.file.close()
+        super().close()
+
+
 def describe(source: Any) -> str:
     """A short name for messages: the path, the URL, or what kind of bytes it is."""
+    if isinstance(source, FilePiece):
+        return source.name
     if isinstance(source, (bytes, bytearray, memoryview)):
         return f"{len(source)} bytes in memory"
     if isinstance(source, (str, os.PathLike)):
@@ -39,6 +97,14 @@ def read_bytes(source: Any, *, kind: str, limits: Limits, allow_urls: bool = Fal
     name = describe(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
         data = bytes(source)
+    elif isinstance(source, FilePiece):
+        if not allow_files:
+            raise MediaError(f"{name}: files are not opened here; send the {kind} itself as a data URL")
+        if source.size > limits.max_bytes:
+            raise MediaError(
+                f"{name}: {source.size:,} bytes are more than the limit of {limits.max_bytes:,}; shrink the {kind}"
+            )
+        data = source.read()
     elif is_url(source):
         if not allow_urls:
             raise MediaError(
@@ -65,6 +131,10 @@ def open_binary(
     source: Any, *, kind: str, limits: Limits, allow_urls: bool = False, allow_files: bool = True
 ) -> BinaryIO:
     """The same as a stream; a file is opened, not read, so it may be longer than `limits.max_bytes`."""
+    if isinstance(source, FilePiece) and allow_files:
+        if not source.size:
+            raise MediaError(f"{source.name}: the {kind} is empty; give a file that has something in it")
+        return source.open()
     is_path = isinstance(source, os.PathLike) or (
         isinstance(source, str)
         and not is_url(source)

@@ -1,0 +1,63 @@
+"""Where the samples of a file lie, so that any of them is read alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Places:
+    """n samples of one file, or of several one after another.
+
+    arrays: (n,) integers each; every format has names of its own for them, described in its module.
+    broken: why there is nothing to read at a place, by its number: a line that is no JSON, the end of a file cut off.
+    extra: what the arrays point into, such as the members of a tar.
+    """
+
+    arrays: Mapping[str, np.ndarray]
+    broken: Mapping[int, str]
+    extra: Mapping[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(next(iter(self.arrays.values())))
+
+
+@dataclass(frozen=True)
+class Row:
+    """What is written at a place: values by name, and (tars) the files beside them, by their name in the archive."""
+
+    values: Mapping[str, Any]
+    files: Mapping[str, Any]
+
+
+class Format(Protocol):
+    """One way of keeping samples in files. pointers: names of the arrays that are numbers in `Places.extra`."""
+
+    pointers: tuple[str, ...]
+
+    def scan(self, file: Path) -> Places:
+        """Where the samples of a file are. Raises OSError; what else is wrong is told of in `Places.broken`."""
+
+    def row(self, file: Path, places: Places, i: int) -> Row:
+        """What place i holds. Raises InputError (what is wrong, not where)."""
+
+    def where(self, name: str, places: Places, i: int) -> str:
+        """Place i for people; `name` is the file's."""
+
+
+def joined(places: Sequence[Places], pointers: Sequence[str]) -> Places:
+    """Places of several files one after another; `file`, the number of the file, is one more array."""
+    arrays = {name: np.concatenate([one.arrays[name] for one in places]) for name in places[0].arrays}
+    arrays["file"] = np.repeat(np.arange(len(places), dtype=np.int32), [len(one) for one in places])
+    first = np.cumsum([0, *map(len, places)]).tolist()
+    broken = {first[k] + i: reason for k, one in enumerate(places) for i, reason in one.broken.items()}
+    extra = {name: np.concatenate([one.extra[name] for one in places]) for name in places[0].extra}
+    for pointer in pointers:
+        before = np.cumsum([0, *(len(next(iter(one.extra.values()))) for one in places)])[:-1]
+        arrays[pointer] = arrays[pointer] + before[arrays["file"]]
+    return Places(arrays, broken, extra)

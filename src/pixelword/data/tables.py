@@ -1,0 +1,90 @@
+"""Arrays kept on the disk beside what they were made from, whole or absent, and made anew when that has changed."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pixelword.errors import PixelwordError, RecipeError
+from pixelword.model.folders import whole_folder
+
+DEFAULT_FOLDER = Path("~/.cache/pixelword/index")
+
+_HEADER = "header.json"
+_VERSION = 1  # of the files' layout and of what is put into them: raise it when either changes
+
+
+@dataclass(frozen=True)
+class Table:
+    """arrays: equal names give equal meanings to whoever made them; notes: what is no number (in JSON)."""
+
+    arrays: Mapping[str, np.ndarray]
+    notes: Mapping[str, Any]
+
+
+def state_of(files: Iterable[Path]) -> list[list[Any]]:
+    """[path, bytes, time of the last change] of every file: what changes when one of them does."""
+    stats = ((file, file.stat()) for file in files)
+    return [[str(file.resolve()), stat.st_size, stat.st_mtime_ns] for file, stat in stats]
+
+
+def kept(
+    folder: Path | None, name: str, key: Mapping[str, Any], files: Sequence[Path], make: Callable[[], Table]
+) -> Table:
+    """The table that `make` made of `files` once, memory-mapped; made and saved now when there is none that is current.
+
+    folder: where tables are kept; `DEFAULT_FOLDER` when None. name: what a person finds it by.
+    key: what else it depends on (in JSON); tables of other keys stay beside it.
+    Processes that want the same one wait for the first. Raises RecipeError when the folder cannot be written.
+    """
+    digest = hashlib.sha256(json.dumps([key, [str(file.resolve()) for file in files]]).encode()).hexdigest()[:16]
+    place = (folder or DEFAULT_FOLDER).expanduser() / f"{name}-{digest}"
+    header = {"version": _VERSION, "key": dict(key), "files": state_of(files)}
+    found = _load(place, header)
+    if found is not None:
+        return found
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        lock = place.with_name(f".{place.name}.lock").open("w")
+    except OSError as error:
+        raise RecipeError(f"{place.parent}: cannot keep an index there: {error}; name another as data.index") from error
+    with lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = _load(place, header)  # somebody else's, made while we waited
+        if found is None:
+            _save(place, header, make())
+            found = _load(place, header)
+    if found is None:
+        raise RecipeError(f"{place}: the index cannot be read back; delete that folder")
+    return found
+
+
+def _save(place: Path, header: Mapping[str, Any], table: Table) -> None:
+    with whole_folder(place, replace=True) as folder:
+        for name, array in table.arrays.items():
+            np.save(folder / f"{name}.npy", array)
+        text = json.dumps({**header, "arrays": list(table.arrays), "notes": table.notes}, ensure_ascii=False)
+        (folder / _HEADER).write_text(text, encoding="utf-8")
+
+
+def _load(place: Path, header: Mapping[str, Any]) -> Table | None:
+    """The table at `place` if it is one of this header."""
+    try:
+        found = json.loads((place / _HEADER).read_text(encoding="utf-8"))
+        if {name: found.get(name) for name in header} != json.loads(json.dumps(header)):
+            return None
+        arrays = {name: np.load(place / f"{name}.npy", mmap_mode="r") for name in found["arrays"]}
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        if isinstance(error, PixelwordError):
+            raise
+        return None  # damaged: what was made once can be made again
+    return Table(arrays, found["notes"])
