@@ -39,7 +39,7 @@ class RunView:
         head = Table.grid(padding=(0, 2), expand=False)
         row: list[Text | ProgressBar] = [
             Text(self.name, style="bold"),
-            ProgressBar(total=self.steps, completed=self.step, width=max(10, min(40, options.max_width - 56))),
+            ProgressBar(total=self.steps, completed=self.step, width=max(10, min(40, options.max_width - 52 - len(self.name)))),
             Text(f"{self.step:,}/{self.steps:,}"),
         ]
         if self._values:
