@@ -18,6 +18,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
@@ -108,6 +109,20 @@ class Checkpoints:
         if self._pending is not None:
             (folder, future), self._pending = self._pending, None
             self._guarded(folder, future.result)
+
+    def __enter__(self) -> Checkpoints:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Waits as `wait` does; after another error, whose word goes first, nothing unfinished is left all the same."""
+        if error is None:
+            self.wait()
+        elif self._pending is not None:
+            self._pending[1].exception()  # ends here, too, on a rank whose others go on
+            if self._group is None or dist.get_rank() == 0:
+                self._remove_unfinished()
 
     @property
     def failed(self) -> bool:
