@@ -18,16 +18,16 @@ def trainer(tiny):
 
 def test_a_pack_is_a_function_of_its_number(trainer, tiny) -> None:
     again = Trainer(tiny("data.mixture={colour: 1, pair: 1, motion: 1, text: 1}", "data.level=1"))
-    for name, value in trainer.drawn(4).inputs().items():
-        assert torch.equal(value, again.drawn(4).inputs()[name]), name
-    assert not torch.equal(trainer.drawn(4).input_ids, trainer.drawn(5).input_ids)
+    for name, value in trainer.source(4).inputs().items():
+        assert torch.equal(value, again.source(4).inputs()[name]), name
+    assert not torch.equal(trainer.source(4).input_ids, trainer.source(5).input_ids)
 
 
 def test_easier_samples_mix_small_pictures_into_a_hard_pack(tiny) -> None:
     """Level 1 draws pictures of 64 to 128 pixels, level 0 only of 64: more easy samples, fewer patches a picture."""
     means = []
     for easier in (0, 1):
-        drawn = Trainer(tiny("data.mixture={colour: 1}", "data.level=1", f"data.easier={easier}")).drawn
+        drawn = Trainer(tiny("data.mixture={colour: 1}", "data.level=1", f"data.easier={easier}")).source
         drawn.processor.image_processor.max_pixels = 128 * 128  # as large as they are drawn
         grids = torch.cat([drawn(number).image_grid_hw for number in range(12)])
         means.append(grids.prod(-1).float().mean())
@@ -48,7 +48,7 @@ def documents(pack):
 
 
 def test_packed_loss_and_gradients_equal_the_documents_alone(trainer) -> None:
-    pack, model = trainer.drawn(0), trainer.model
+    pack, model = trainer.source(0), trainer.model
     assert pack.image_grid_hw.shape[0] > 2
     model(**pack.inputs(), skip_logits=True).loss.backward()
     packed = {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
@@ -78,7 +78,7 @@ def test_packed_loss_and_gradients_equal_the_documents_alone(trainer) -> None:
 
 
 def test_exact_answers_count_whole_answers(trainer) -> None:
-    pack = trainer.drawn.held_out("colour", 0, 1.0)
+    pack = trainer.source.held_out("colour", 0, 1.0)
     right = torch.zeros(*pack.labels.shape, trainer.model.config.llm_config.vocab_size)
     target = pack.labels.clamp(min=0).roll(-1, 1)
     right.scatter_(-1, target[..., None], 1.0)

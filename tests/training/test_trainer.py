@@ -13,9 +13,10 @@ from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
 from pixelword.errors import CheckpointError, PixelwordError
-from pixelword.training import launch, state
+from pixelword.training import launch
+from pixelword.training.checkpoints import STATE_FILE, checkpoints
 from pixelword.training.recipe import Recipe
-from pixelword.training.trainer import BAD_STEPS, Outcome, Trainer
+from pixelword.training.trainer import Outcome, Trainer
 
 
 def metrics(recipe: Recipe, event: str = "train") -> list[dict]:
@@ -33,14 +34,14 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
 
 def stop_after(trainer: Trainer, step: int, number: int) -> Outcome:
     """Run, and get signal `number` while `step` is under way."""
-    whole = trainer._step
+    whole = trainer.engine.step
 
-    def step_and_signal(pack, at, log):
+    def step_and_signal(packs, at, fraction):
         if at == step:
             os.kill(os.getpid(), number)
-        return whole(pack, at, log)
+        return whole(packs, at, fraction)
 
-    trainer._step = step_and_signal  # type: ignore[method-assign]
+    trainer.engine.step = step_and_signal  # type: ignore[method-assign]
     return trainer.run()
 
 
@@ -58,7 +59,7 @@ def test_stopped_and_resumed_is_bitwise_the_whole_run(tiny, number) -> None:
     outcome = stop_after(Trainer(pieces), 1, number)
     assert outcome.signal == number and outcome.progress.step == 2
     assert not (pieces.out / "final").exists()
-    Trainer(pieces, resume=state.checkpoints(pieces.out)[-1]).run()
+    Trainer(pieces, resume=checkpoints(pieces.out)[-1]).run()
     assert losses(pieces) == losses(whole)
     ours, theirs = weights(pieces.out / "final"), weights(whole.out / "final")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
@@ -70,9 +71,9 @@ def test_resume_takes_the_rates_of_the_recipe_at_hand(tiny) -> None:
     Trainer(recipe).run()
     slower = tiny("optimizer.lr=1e-4", "optimizer.muon_lr=2e-4")
     resumed = Trainer(slower, resume=recipe.out / "checkpoints" / "step-00000003")
-    peaks = {name: {g["peak_lr"] for g in part.param_groups} for name, part in resumed.optimizer.parts.items()}
+    peaks = {name: {g["peak_lr"] for g in part.param_groups} for name, part in resumed.engine.optimizer.parts.items()}
     assert peaks["adamw"] == {1e-4} and peaks.get("muon", {2e-4}) == {2e-4}
-    assert all(part.state for part in resumed.optimizer.parts.values())
+    assert all(part.state for part in resumed.engine.optimizer.parts.values())
 
 
 def test_resume_drops_metrics_of_steps_that_are_done_again(tiny) -> None:
@@ -110,13 +111,13 @@ def test_validation_reports_every_kind(tiny) -> None:
 def test_a_step_without_a_finite_loss_is_skipped_and_training_goes_on(tiny) -> None:
     recipe = tiny()
     trainer = Trainer(recipe)
-    make = trainer.drawn.__call__
+    make = trainer.source.__call__
 
     def with_one_bad(k: int):
         pack = make(k)
         return _poisoned(pack) if k == 2 else pack
 
-    trainer.drawn = _Packs(trainer.drawn, with_one_bad)  # type: ignore[assignment]
+    trainer.source = _Packs(trainer.source, with_one_bad)  # type: ignore[assignment]
     trainer.run()
     (line,) = metrics(recipe, "skipped")
     assert line["step"] == 2
@@ -126,18 +127,18 @@ def test_a_step_without_a_finite_loss_is_skipped_and_training_goes_on(tiny) -> N
 def test_bad_steps_in_a_row_end_training_and_keep_the_checkpoint(tiny) -> None:
     recipe = tiny("steps=20")
     trainer = Trainer(recipe)
-    make = trainer.drawn.__call__
-    trainer.drawn = _Packs(trainer.drawn, lambda k: _poisoned(make(k)) if k >= 3 else make(k))  # type: ignore[assignment]
-    with pytest.raises(PixelwordError, match=f"{BAD_STEPS} steps in a row"):
+    make = trainer.source.__call__
+    trainer.source = _Packs(trainer.source, lambda k: _poisoned(make(k)) if k >= 3 else make(k))  # type: ignore[assignment]
+    with pytest.raises(PixelwordError, match="3 steps in a row"):
         trainer.run()
-    assert [path.name for path in state.checkpoints(recipe.out)] == ["step-00000003"]
+    assert [path.name for path in checkpoints(recipe.out)] == ["step-00000003"]
 
 
 class _Packs:
     """The stage's packs, some of them changed."""
 
-    def __init__(self, drawn, make) -> None:
-        self.level, self.held_out, self.make = drawn.level, drawn.held_out, make
+    def __init__(self, source, make) -> None:
+        self.packs_per_step, self.make = source.packs_per_step, make
 
     def __call__(self, k: int):
         return self.make(k)
@@ -164,23 +165,23 @@ def test_a_kill_while_saving_leaves_the_checkpoint_before(tiny, tmp_path) -> Non
     torn = recipe.out / "checkpoints" / ".step-00000009.x1y2"
     torn.mkdir()
     (torn / "model.safetensors").write_bytes(b"half")
-    assert [path.name for path in state.checkpoints(recipe.out)] == ["step-00000003", "step-00000006"]
+    assert [path.name for path in checkpoints(recipe.out)] == ["step-00000003", "step-00000006"]
 
 
 def test_only_the_last_checkpoints_are_kept(tiny) -> None:
     recipe = tiny("checkpoint={every: 1, keep: 2}")
     Trainer(recipe).run()
-    assert [path.name for path in state.checkpoints(recipe.out)] == ["step-00000005", "step-00000006"]
+    assert [path.name for path in checkpoints(recipe.out)] == ["step-00000005", "step-00000006"]
 
 
 def test_a_state_that_is_broken_or_of_another_recipe_is_one_line(tiny) -> None:
     recipe = tiny("steps=3")
     Trainer(recipe).run()
-    checkpoint = state.checkpoints(recipe.out)[-1]
+    checkpoint = checkpoints(recipe.out)[-1]
     with pytest.raises(CheckpointError, match="of another recipe"):
         Trainer(tiny("trainable=[hw_projections]"), resume=checkpoint)
-    (checkpoint / state.STATE_FILE).write_bytes(b"torn")
-    with pytest.raises(CheckpointError, match="cannot read the training state"):
+    (checkpoint / STATE_FILE).write_bytes(b"torn")
+    with pytest.raises(CheckpointError, match="no whole checkpoint"):
         Trainer(recipe, resume=checkpoint)
 
 

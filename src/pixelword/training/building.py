@@ -36,19 +36,18 @@ def build_processor(recipe: Recipe) -> NeoOVProcessor:
         raise RecipeError(
             f"tokenizer: {name!r} is neither a folder with a tokenizer.json nor the name of embedded weights"
         )
-    vision = (recipe.model.config or {}).get("vision_config", {})
+    vision = recipe.model.arguments.get("vision_config", {})
     limits = {key: vision[key] for key in ("min_pixels", "max_pixels") if key in vision}
     return NeoOVProcessor(NeoOVImageProcessor(**limits), AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
 
 
-def build_model(recipe: Recipe, processor: NeoOVProcessor, resume: Path | None = None) -> NeoOVForConditionalGeneration:
-    """The network in float32: from the checkpoint to resume, else from the stage before, else with random weights."""
-    folder = resume or recipe.model.from_
-    if folder is not None:
+def build_model(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVForConditionalGeneration:
+    """The network in float32: from the stage before, or with random weights."""
+    if recipe.model.from_ is not None:
         return NeoOVForConditionalGeneration.from_pretrained(
-            _existing(folder), dtype=torch.float32, attn_implementation=recipe.attention
+            _existing(recipe.model.from_), dtype=torch.float32, attn_implementation=recipe.attention
         )
-    config = NeoOVConfig(**with_vocabulary(recipe.model.config or {}, processor), attn_implementation=recipe.attention)
+    config = NeoOVConfig(**with_vocabulary(recipe.model.arguments, processor), attn_implementation=recipe.attention)
     return NeoOVForConditionalGeneration(config).float()
 
 
@@ -79,6 +78,6 @@ def compile_layers(model: NeoOVForConditionalGeneration) -> None:
         layer.compile(dynamic=False)
 
 
-def precision(name: str) -> AbstractContextManager[Any]:
+def precision(name: str, device: str = "cpu") -> AbstractContextManager[Any]:
     """bf16 arithmetic on float32 weights, or plain float32."""
-    return torch.autocast("cpu", torch.bfloat16) if name == "bf16" else nullcontext()
+    return torch.autocast(device, torch.bfloat16) if name == "bf16" else nullcontext()

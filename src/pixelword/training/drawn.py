@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pixelword.data.packing import Packer, seeded_pack
-from pixelword.data.schema import Pack
+from pixelword.data.schema import Pack, Sample
 from pixelword.tasks import nano
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ _HELD_OUT = 7_919  # seed of validation, the same in all stages, so that their n
 
 
 class DrawnPacks:
-    """`packs(k)` draws training pack k; `held_out(kind, i, level)` a pack of one kind from the held-out split."""
+    """`packs(number)` draws a training pack; `held_out(kind, i, level)` a pack of one kind from the held-out split."""
 
     def __init__(self, recipe: Recipe, processor: NeoOVProcessor) -> None:
         self.recipe, self.processor = recipe, processor
@@ -38,9 +38,9 @@ class DrawnPacks:
     def costs(self, step: int) -> None:
         """Drawn packs cost alike."""
 
-    def __call__(self, k: int) -> Pack:
+    def __call__(self, number: int) -> Pack:
         data = self.recipe.data
-        level, length = self.level(k), self.length(k)
+        level, length = self.level(number), self.length(number)
 
         def draw(rng: np.random.Generator) -> Encoded:
             own = level * rng.random() if rng.random() < data.easier else level
@@ -52,14 +52,21 @@ class DrawnPacks:
                     break
             return encoded
 
-        return seeded_pack(draw, self._packer(length), (self.recipe.seed, k))
+        return seeded_pack(draw, self._packer(length), (self.recipe.seed, number))
+
+    def question(self, kind: str, number: int, level: float) -> Sample:
+        """A held-out question of one kind: the first one of its held-out pack `number`."""
+        return nano.draw(kind, np.random.default_rng(self._seed(kind, number)), level=level, split="test")
 
     def held_out(self, kind: str, number: int, level: float) -> Pack:
         def draw(rng: np.random.Generator) -> Encoded:
             return self.processor.encode(nano.draw(kind, rng, level=level, split="test").messages)
 
-        seed = (_HELD_OUT, list(nano.KINDS).index(kind), number)
-        return seeded_pack(draw, self._packer(self.recipe.data.longest), seed)
+        return seeded_pack(draw, self._packer(self.recipe.data.longest), self._seed(kind, number))
+
+    @staticmethod
+    def _seed(kind: str, number: int) -> list[int]:
+        return [_HELD_OUT, list(nano.KINDS).index(kind), number]
 
     def _packer(self, length: int) -> Packer:
         return Packer(self.recipe.data.rows, length, self.pad_token_id, self.recipe.loss_weight)

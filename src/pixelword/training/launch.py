@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import yaml
@@ -10,7 +12,8 @@ from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
 from pixelword.errors import CheckpointError
-from pixelword.training import state
+from pixelword.training.checkpoints import checkpoints
+from pixelword.training.parallel import world
 from pixelword.training.recipe import Recipe
 from pixelword.training.recipe_file import load_recipe
 from pixelword.training.trainer import Outcome, Trainer
@@ -22,9 +25,11 @@ def launch(
     overrides: Sequence[str] = (),
     out: Path | None = None,
     resume: str = "no",
+    trust: bool = False,
     console: Console | None = None,
 ) -> Outcome:
-    """Run the stage of the recipe at `path`. `resume`: "auto", "no" or a checkpoint folder.
+    """Run the stage of the recipe at `path`. `resume`: "auto", "no" or a checkpoint folder; that of another
+    run only with `trust`.
 
     Raises RecipeError, CheckpointError (also when `out` already holds a run that is not to be resumed).
     """
@@ -33,14 +38,30 @@ def launch(
         recipe = recipe.model_copy(update={"out": out})
     console = console or Console()
     transformers_logging.disable_progress_bar()  # the run has its own; weights of this size load in a moment
-    trainer = Trainer(recipe, resume=_checkpoint(recipe.out, resume), console=console)
-    _record(recipe)
-    return trainer.run()
+    checkpoint = _checkpoint(recipe.out, resume)
+    with world(recipe) as ranks, _full_disk(recipe.out):
+        trainer = Trainer(recipe, resume=checkpoint, console=console, world=ranks, trust=trust)
+        if ranks.rank == 0:
+            _record(recipe)
+        return trainer.run()
+
+
+@contextmanager
+def _full_disk(out: Path) -> Iterator[None]:
+    """A disk that takes no more, whoever wrote (metrics, checkpoints say so themselves), as the user's to mend."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise CheckpointError(
+            f"{out}: {error}; the last whole checkpoint stands: free some space, then go on with --resume auto"
+        ) from error
 
 
 def _checkpoint(out: Path, resume: str) -> Path | None:
     """The checkpoint to go on from, None for a start."""
-    found = state.checkpoints(out)
+    found = checkpoints(out)
     if resume == "auto":
         return found[-1] if found else None
     if resume == "no":

@@ -26,7 +26,7 @@ from pixelword.training.signals import StopSignals
 from pixelword.training.stages import set_trainable
 from pixelword.training.state import Progress
 from pixelword.training.throughput import Window, time_left
-from pixelword.training.validation import Validation
+from pixelword.training.validation import Validation, drawn_held_out, lines
 
 if TYPE_CHECKING:
     from pixelword.training.recipe import Recipe
@@ -53,7 +53,7 @@ class Trainer:
         world: World | None = None,
         trust: bool = False,
     ) -> None:
-        """`resume`: a checkpoint folder to go on from; that of another run only with `trust`: reading it can run code."""
+        """`resume`: a checkpoint to go on from; another run's only with `trust`: reading one can run code."""
         self.recipe, self.console, self.world = recipe, console or Console(), world or World()
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
@@ -102,7 +102,7 @@ class Trainer:
         log = RunLog(
             recipe.out / "metrics.jsonl", self.console, recipe.stage, recipe.steps, start, speaks=self.world.rank == 0
         )
-        with log, self.signals:
+        with log, self.signals, self.checkpoints:
             self._announce(log)
             stopped = self._loop(self._stream(), log)  # its workers end with it
             if stopped is not None:
@@ -132,10 +132,11 @@ class Trainer:
     def _loop(self, stream: Iterator[list[Pack]], log: RunLog) -> int | None:
         """Steps until the stage is done (None) or a signal stops it (its number)."""
         recipe = self.recipe
-        window = Window(gather=self.world.stack)
+        window = Window.of_run(recipe, self.model.config, self.world.device, self.world.stack)
         validation = None
         if recipe.validation and isinstance(self.source, DrawnPacks):
-            validation = Validation(recipe, self.source)
+            held_out = drawn_held_out(recipe, self.source)
+            validation = Validation(recipe, held_out, self.processor, self.world)
         clock = time.monotonic() - self.progress.elapsed
         stopped: int | None = None
         self.model.train()
@@ -164,7 +165,10 @@ class Trainer:
 
     def _agree(self, step: int, elapsed: float) -> tuple[Progress, int | None]:
         """Progress by the mean clock of the ranks, and the signal that any of them was sent."""
-        clock, *votes = self.world.sum(elapsed / self.world.size, *self.signals.votes())
+        failed = float(self.checkpoints.failed)
+        clock, failures, *votes = self.world.sum(elapsed / self.world.size, failed, *self.signals.votes())
+        if failures:
+            self.checkpoints.wait()  # raises what it failed for, on every rank
         return Progress(step, clock), StopSignals.elected(votes)
 
     def _report(self, window: Window, log: RunLog) -> None:
@@ -194,8 +198,7 @@ class Trainer:
         began = time.monotonic()
         scores = validation.run(self.model)
         log.write("validation", self.progress.step, **scores)
-        per_kind = "  ".join(f"{kind} {value:.2f}" for kind, value in scores["exact"].items())
-        log.say(f"step {self.progress.step}: held-out loss {scores['loss']:.3f}  {per_kind}")
+        log.say(f"step {self.progress.step}: " + "\n".join(lines(scores)))
         window.exclude(time.monotonic() - began)
 
     def _announce(self, log: RunLog) -> None:

@@ -1,0 +1,44 @@
+"""SIGINT and SIGTERM as a wish to stop after the step at hand."""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType, TracebackType
+from typing import Any
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+
+
+class StopSignals:
+    """A context manager; `asked` is the signal that came, if any. A second one ends the process at once."""
+
+    def __init__(self) -> None:
+        self.asked: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> StopSignals:
+        for number in STOPS:
+            self._before[number] = signal.signal(number, self._ask)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._restore()
+
+    def votes(self) -> list[float]:
+        """One number a signal, to be summed over the ranks."""
+        return [float(self.asked == number) for number in STOPS]
+
+    @staticmethod
+    def elected(votes: list[float]) -> int | None:
+        """The signal that any rank was sent, by the summed votes."""
+        return next((int(number) for number, vote in zip(STOPS, votes, strict=True) if vote), None)
+
+    def _ask(self, number: int, frame: FrameType | None) -> None:
+        self.asked = number
+        self._restore()
+
+    def _restore(self) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
