@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
+import multiprocessing
 import os
 import signal
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from multiprocessing.process import BaseProcess
 
 import torch
 from torch.utils.data import DataLoader, Dataset
@@ -57,10 +61,23 @@ def packs(
         multiprocessing_context="fork" if workers else None,
         timeout=timeout if workers else 0,
     )
-    return _checked(iter(loader), workers, timeout)
+    before = set(multiprocessing.active_children())
+    made = iter(loader)
+    end = partial(_end, set(multiprocessing.active_children()) - before)
+    atexit.register(end)
+    return _checked(made, end, partial(_explained, workers=workers, timeout=timeout))
 
 
-def _checked(made: Iterator[Pack | PixelwordError], workers: int, timeout: float) -> Iterator[Pack]:
+def _end(workers: Iterable[BaseProcess]) -> None:
+    """Kill what still works when this process ends in disorder: it would wait for them, and they ignore SIGTERM."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises at every worker that is killed
+    for worker in workers:
+        worker.kill()
+
+
+def _checked(
+    made: Iterator[Pack | PixelwordError], end: Callable[[], None], explained: Callable[[str], str]
+) -> Iterator[Pack]:
     """The packs, with every fault on the way as one line."""
     while True:
         try:
@@ -68,15 +85,17 @@ def _checked(made: Iterator[Pack | PixelwordError], workers: int, timeout: float
         except RuntimeError as error:  # torch has no narrower class for a dead or silent worker
             if "DataLoader" not in str(error) or "in DataLoader worker process" in str(error):
                 raise
-            raise PixelwordError(_explained(str(error), workers, timeout)) from error
+            end()
+            raise PixelwordError(explained(str(error))) from error
         if pack is None:
+            atexit.unregister(end)
             return
         if isinstance(pack, PixelwordError):
             raise pack
         yield pack
 
 
-def _explained(message: str, workers: int, timeout: float) -> str:
+def _explained(message: str, *, workers: int, timeout: float) -> str:
     """What torch says of a dead or silent worker, with what to do."""
     if "timed out" in message:
         return (
