@@ -11,27 +11,15 @@ on with `--resume FILE`. `--quick` runs miniatures: it tries the paths and says 
 from __future__ import annotations
 
 import argparse
-import datetime
 import itertools
-import json
-import os
-import platform
-import re
-import shlex
-import subprocess
-import sys
 from dataclasses import asdict
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import running
 from cases import CANDIDATES, CASES, FULL, QUICK, QUICK_CASES, impossible
-from report import render, write
-
-HERE = Path(__file__).resolve().parent
-RESULTS = HERE / "results"
-#: Marks the one line of a child's output that is its sample.
-MARK = "SAMPLE "
+from report import render
+from running import RESULTS
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -40,7 +28,9 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         parser.add_argument(option, nargs="+", choices=known, default=known, metavar="NAME", help=", ".join(known))
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--new-tokens", type=int, default=32, help="tokens to decode after the first")
-    parser.add_argument("--threads", type=int, default=cores(), help="by default all cores that this process may use")
+    parser.add_argument(
+        "--threads", type=int, default=running.cores(), help="by default all cores that this process may use"
+    )
     parser.add_argument("--timeout", type=float, default=1800, help="seconds that one sample may take")
     parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the samples and the page")
     parser.add_argument("--hardware", default=None, help="name in the file's name; by default from the processor")
@@ -54,35 +44,11 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
-    return found[1].strip() if found else platform.processor() or platform.machine()
-
-
 def describe(args: argparse.Namespace) -> dict[str, Any]:
     """What the page must say about this run; the first line of the samples' file."""
     shape = QUICK if args.quick else FULL
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    except (ValueError, OSError):  # not every system tells
-        memory = float("nan")
-    cpu = cpu_name()
-    slug = re.sub(r"[^a-z0-9]+", "-", f"{cpu} {os.cpu_count()} cores".lower()).strip("-")
-    return {
-        "hardware": args.hardware or slug,
-        "command": shlex.join(["python", "benchmarks/bench_inference.py", *sys.argv[1:]]),
-        "date": datetime.date.today().isoformat(),
-        "cpu": cpu,
-        "cores": os.cpu_count(),
-        "memory_gb": round(memory),
+    return running.describe(args.hardware) | {
         "threads": args.threads,
-        "python": platform.python_version(),
-        **{name: version(name) for name in ("torch", "transformers", "pixelword")},
         "new_tokens": args.new_tokens,
         "quick": args.quick,
         "shape": ", ".join(f"{key} {value}" for key, value in asdict(shape).items()),
@@ -90,22 +56,9 @@ def describe(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def run_child(args: argparse.Namespace, candidate: str, case: str) -> dict[str, Any]:
-    """One sample in a fresh process; `{"failed": why}` where it did not end well."""
     options = ["--child", candidate, case, "--new-tokens", str(args.new_tokens), "--threads", str(args.threads)]
-    command = [sys.executable, str(HERE / "bench_inference.py"), *options, *(["--quick"] if args.quick else [])]
-    environment = os.environ | {"OMP_NUM_THREADS": str(args.threads)}
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=args.timeout, env=environment)
-    except subprocess.TimeoutExpired:
-        return {"failed": f"longer than {args.timeout:g} s"}
-    for line in done.stdout.splitlines():
-        if line.startswith(MARK):
-            return json.loads(line[len(MARK) :])
-    if done.returncode < 0:
-        return {"failed": f"ended by signal {-done.returncode} (9: out of memory, most likely)"}
-    print(done.stderr, file=sys.stderr)
-    last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-    return {"failed": last.replace("|", "/")[:200]}
+    quick = ["--quick"] if args.quick else []
+    return running.in_child("bench_inference.py", [*options, *quick], args.threads, args.timeout)
 
 
 def child(args: argparse.Namespace) -> None:
@@ -113,8 +66,7 @@ def child(args: argparse.Namespace) -> None:
     from measure import sample
 
     torch.set_num_threads(args.threads)
-    result = sample(*args.child, quick=args.quick, new_tokens=args.new_tokens)
-    print(MARK + json.dumps(result))
+    running.answer(sample(*args.child, quick=args.quick, new_tokens=args.new_tokens))
 
 
 def jobs(args: argparse.Namespace) -> list[tuple[int, str, str]]:
@@ -129,17 +81,12 @@ def jobs(args: argparse.Namespace) -> list[tuple[int, str, str]]:
     return order
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
-    if not lines or "command" not in lines[0]:
-        raise SystemExit(f"{path} is not a samples' file: its first line does not describe a run")
-    return lines[0], lines[1:]
-
-
 def page(path: Path, meta: dict[str, Any], samples: list[dict[str, Any]]) -> None:
     measured = {s["case"] for s in samples}
     cases = QUICK_CASES if meta["quick"] else CASES
-    write(path, render(meta, samples, [case for name, case in cases.items() if name in measured]))
+    running.write_page(
+        path, render(meta, samples, [case for name, case in cases.items() if name in measured]), "bench_inference.py"
+    )
 
 
 def main() -> None:
@@ -147,11 +94,11 @@ def main() -> None:
     if args.child:
         return child(args)
     if args.render:
-        page(args.render.with_suffix(".md"), *read(args.render))
+        page(args.render.with_suffix(".md"), *running.read(args.render))
         return
     if args.resume:
         path = args.resume
-        meta, samples = read(path)
+        meta, samples = running.read(path)
         samples = [s for s in samples if "failed" not in s]
         args.quick, args.new_tokens, args.threads = meta["quick"], meta["new_tokens"], meta["threads"]
     else:
@@ -168,9 +115,7 @@ def main() -> None:
 
 def measure(args: argparse.Namespace, meta: dict[str, Any], samples: list[dict[str, Any]], path: Path | None) -> None:
     """Add what is missing to `samples`, and each to the file at `path` as soon as it is known."""
-    if path:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("".join(json.dumps(line) + "\n" for line in (meta, *samples)))
+    running.begin(path, meta, samples)
     known = {(s["round"], s["case"], s["candidate"]) for s in samples}
     order = [job for job in jobs(args) if job not in known]
     for number, (turn, case, candidate) in enumerate(order, 1):
@@ -178,9 +123,7 @@ def measure(args: argparse.Namespace, meta: dict[str, Any], samples: list[dict[s
         result = {"round": turn, "case": case, "candidate": candidate} | run_child(args, candidate, case)
         samples.append(result)
         print(result.get("failed") or f"{result['first_token_s']:.2f} s, {result['decode_tokens_s']:.1f} tokens/s")
-        if path:
-            with path.open("a") as out:
-                out.write(json.dumps(result) + "\n")
+        running.keep(path, result)
 
 
 if __name__ == "__main__":
