@@ -12,7 +12,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import torch
@@ -117,15 +117,19 @@ def load_image(
         return _finish(_from_array(source), "the picture", limits)
     name = describe(source)
     data = read_bytes(source, kind="picture", limits=limits, allow_urls=allow_urls, allow_files=allow_files)
+    return _finish(open_picture(io.BytesIO(data), name), name, limits)
+
+
+def open_picture(file: BinaryIO, name: str) -> Image.Image:
+    """The picture in a file, of which only the header is read yet. Raises `MediaError`."""
     try:
-        image = Image.open(io.BytesIO(data), formats=_formats())
+        return Image.open(file, formats=_formats())
     except Image.DecompressionBombError as error:
         raise MediaError(f"{name}: {error}; shrink the picture") from error
     except DECODE_ERRORS as error:
         raise MediaError(
             f"{name}: not a picture that can be read; give a PNG, JPEG, WebP, GIF, TIFF or BMP file"
         ) from error
-    return _finish(image, name, limits)
 
 
 @lru_cache(maxsize=1)
@@ -137,7 +141,16 @@ def _formats() -> tuple[str, ...]:
 
 def _finish(image: Image.Image, name: str, limits: Limits) -> Image.Image:
     """Check the header's size, decode, turn upright, and bring any mode to RGB or RGBA."""
-    width, height = image.size
+    check_size(*image.size, name, limits)
+    try:
+        image.load()
+        return _to_rgb_or_rgba(ImageOps.exif_transpose(image))
+    except DECODE_ERRORS as error:
+        raise MediaError(f"{name}: the picture is damaged or cut off ({error}); give a whole file") from error
+
+
+def check_size(width: int, height: int, name: str, limits: Limits) -> None:
+    """Raises `MediaError` for pictures without pixels, with too many, or too long ones."""
     if width < 1 or height < 1:
         raise MediaError(f"{name}: {width}x{height} pixels have no area; give a picture with at least one pixel a side")
     if width * height > limits.max_image_pixels:
@@ -148,11 +161,6 @@ def _finish(image: Image.Image, name: str, limits: Limits) -> Image.Image:
         raise MediaError(
             f"{name}: {width}x{height} pixels are longer than {limits.max_aspect_ratio:g}:1; crop it or cut it up"
         )
-    try:
-        image.load()
-        return _to_rgb_or_rgba(ImageOps.exif_transpose(image))
-    except DECODE_ERRORS as error:
-        raise MediaError(f"{name}: the picture is damaged or cut off ({error}); give a whole file") from error
 
 
 def _to_rgb_or_rgba(image: Image.Image) -> Image.Image:

@@ -133,7 +133,7 @@ class NeoOVProcessor(ProcessorMixin):
                 kinds += [TEXT, *[kind] * (len(new) - 2), TEXT]
                 labels += [IGNORED] * len(new)
             else:
-                new, learn = self._words(segment)
+                new, learn = self.words(segment)
                 kinds += [TEXT] * len(new)
                 labels += new if learn else [IGNORED] * len(new)
             ids += new
@@ -146,7 +146,7 @@ class NeoOVProcessor(ProcessorMixin):
             image_grid_hw=torch.tensor(grids, dtype=torch.int64).reshape(-1, 2),
         )
 
-    def _words(self, segment: Segment) -> tuple[list[int], bool]:
+    def words(self, segment: Segment) -> tuple[list[int], bool]:
         """The ids of words or of a control token, and whether they are labels."""
         if isinstance(segment, Control):
             return [self.encoder.added[segment.token]], segment.learn
@@ -164,28 +164,37 @@ class NeoOVProcessor(ProcessorMixin):
         source = clip.source
         if isinstance(source, Video):
             return source
-        wanted = {key: getattr(options, key) for key in ("fps", "max_frames", "num_frames")}
-        wanted.update(clip.options)
         if isinstance(source, (list, tuple)):
-            return self._frames(source, wanted["fps"], options)
+            frames = self.listed_frames(source, options)
+            return frames_to_video([self._load(one, options) for one in frames], self.given_rate(clip, options))
         return load_video(
             source,
-            fps=wanted["fps"] or self.video_fps,
-            max_frames=wanted["max_frames"] or self.video_max_frames,
-            num_frames=wanted["num_frames"],
+            **self.sampling(clip, options),
             max_pixels=min(high, self.frame_max_pixels),
             limits=options.limits,
             allow_urls=options.allow_urls,
             allow_files=options.allow_files,
         )
 
-    def _frames(self, sources: Sequence[Any], fps: float | None, options: MediaOptions) -> Video:
-        """A video given as pictures; without an fps their times are unknown."""
+    def sampling(self, clip: Clip, options: MediaOptions) -> dict[str, Any]:
+        """fps, max_frames and num_frames of a clip: its own, else the call's, else the processor's."""
+        fps, most = self.given_rate(clip, options), clip.options.get("max_frames", options.max_frames)
+        number = clip.options.get("num_frames", options.num_frames)
+        return {"fps": fps or self.video_fps, "max_frames": most or self.video_max_frames, "num_frames": number}
+
+    @staticmethod
+    def given_rate(clip: Clip, options: MediaOptions) -> float | None:
+        """Frames a second as the clip or the call says; without it, the times of listed frames are unknown."""
+        return clip.options.get("fps", options.fps)
+
+    @staticmethod
+    def listed_frames(sources: Sequence[Any], options: MediaOptions) -> Sequence[Any]:
+        """The frames of a video that is given as pictures. Raises `InputError` when there are too many."""
         if len(sources) > options.limits.max_frames:
             raise InputError(
                 f"a video of {len(sources)} frames is over the limit of {options.limits.max_frames}; give fewer"
             )
-        return frames_to_video([self._load(one, options) for one in sources], fps)
+        return sources
 
     def _padded(self, samples: Sequence[Encoded], length: int, with_labels: bool) -> dict[str, torch.Tensor]:
         size = (len(samples), length)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
@@ -56,6 +57,30 @@ class Video:
             )
 
 
+@dataclass(frozen=True)
+class VideoOutline:
+    """A video without its pictures: height and width of its upright frames, before shrinking; the rest as in `Video`.
+
+    frames: how many are shown.
+    """
+
+    height: int
+    width: int
+    timestamps: tuple[float, ...]
+    duration: float
+
+    @property
+    def frames(self) -> int:
+        return len(self.timestamps)
+
+
+@dataclass(frozen=True, order=True)
+class _Stay:
+    """How long a frame stays on the screen, in units of its stream; what `_Reader` needs of one it does not decode."""
+
+    duration: int
+
+
 def frames_to_video(frames: Sequence[Image.Image], fps: float | None = None) -> Video:
     """A video of decoded frames; without `fps` their times are unknown."""
     if fps is None:
@@ -106,12 +131,38 @@ def load_video(
     frames gives fewer. Frames above `max_pixels` are shrunk as pictures are. Of a damaged file the readable part is
     kept, and `duration` is that part's. Raises `InputError` for the numbers, `MediaError` for the file.
     """
-    limits = limits or Limits()
     if isinstance(source, Video):
         return source
-    for name, number in (("fps", fps), ("max_frames", max_frames), ("num_frames", num_frames)):
-        if number is not None and not number > 0:
-            raise InputError(f"{name} is {number}; give a number above 0")
+    sampling = _Sampling(fps, max_frames, num_frames)
+    with _opened(source, limits or Limits(), allow_urls=allow_urls, allow_files=allow_files) as reader:
+        return reader.read(sampling.targets(reader), max_pixels)
+
+
+def video_outline(
+    source: Any,
+    *,
+    fps: float = 1.0,
+    max_frames: int = 128,
+    num_frames: int | None = None,
+    limits: Limits | None = None,
+    allow_urls: bool = False,
+    allow_files: bool = True,
+) -> VideoOutline:
+    """What `load_video` would give of a file, without its pictures: only the first frame is decoded.
+
+    Frames that cannot be decoded are counted all the same. Raises as `load_video`.
+    """
+    sampling = _Sampling(fps, max_frames, num_frames)
+    limits = limits or Limits()
+    with _opened(source, limits, allow_urls=allow_urls, allow_files=allow_files) as reader:
+        height, width = reader.frame_size()
+    with _opened(source, limits, allow_urls=allow_urls, allow_files=allow_files) as reader:
+        timestamps, duration = reader.times(sampling.targets(reader))
+    return VideoOutline(height, width, timestamps, duration)
+
+
+@contextmanager
+def _opened(source: Any, limits: Limits, *, allow_urls: bool, allow_files: bool) -> Iterator[_Reader]:
     name = describe(source)
     with open_binary(source, kind="video", limits=limits, allow_urls=allow_urls, allow_files=allow_files) as file:
         try:
@@ -121,12 +172,26 @@ def load_video(
                 f"{name}: not a video that can be read, or cut off before its index; give an MP4, MKV or WebM"
             ) from error
         with container:
-            reader = _Reader(container, name, limits)
-            cap = min(max_frames, limits.max_frames)
-            targets = _targets(
-                reader.duration, fps, cap, None if num_frames is None else min(num_frames, limits.max_frames)
-            )
-            return reader.read(targets, max_pixels)
+            yield _Reader(container, name, limits)
+
+
+@dataclass(frozen=True)
+class _Sampling:
+    """Which moments of a video to look at; see `load_video`."""
+
+    fps: float
+    max_frames: int
+    num_frames: int | None
+
+    def __post_init__(self) -> None:
+        for name, number in vars(self).items():
+            if number is not None and not number > 0:
+                raise InputError(f"{name} is {number}; give a number above 0")
+
+    def targets(self, reader: _Reader) -> list[Fraction]:
+        most = reader.limits.max_frames
+        number = None if self.num_frames is None else min(self.num_frames, most)
+        return _targets(reader.duration, self.fps, min(self.max_frames, most), number)
 
 
 def _targets(duration: Fraction, fps: float, max_frames: int, num_frames: int | None) -> list[Fraction]:
@@ -144,7 +209,7 @@ class _Reader:
     """Decodes the frames of one open container that are on screen at given moments, seeking where that is cheaper."""
 
     def __init__(self, container: Any, name: str, limits: Limits) -> None:
-        self.container, self.name = container, name
+        self.container, self.name, self.limits = container, name, limits
         # Cover art of an audio file is a video stream of one picture.
         streams = [one for one in container.streams.video if not one.disposition & av.stream.Disposition.attached_pic]
         if not streams:
@@ -183,12 +248,33 @@ class _Reader:
 
     def read(self, targets: Sequence[Fraction], max_pixels: int) -> Video:
         """The frames on screen at `targets` (ascending seconds), each once."""
-        images: list[Image.Image] = []
-        times: list[Fraction] = []
-        frames = self._frames()
+        shown = self._shown(targets, self._frames())
+        frames = [(float(time), self._image(frame, max_pixels)) for time, frame in shown]
+        return Video(tuple(image for _, image in frames), tuple(time for time, _ in frames), float(self.shown_duration))
+
+    def frame_size(self) -> tuple[int, int]:
+        """Height and width of the first frame, upright."""
+        _, frame = next(self._frames(), (None, None))
+        if frame is None:
+            raise MediaError(f"{self.name}: not one frame can be decoded; the file is damaged or has no frames")
+        width, height = Image.new("1", (frame.width, frame.height)).rotate(frame.rotation, expand=True).size
+        return height, width
+
+    def times(self, targets: Sequence[Fraction]) -> tuple[tuple[float, ...], float]:
+        """Seconds of the frames that `read` shows, and the duration, from the packets alone."""
+        packets = sorted((time, _Stay(packet.duration or 0)) for time, packet in self._packet_times())
+        self.seek_gap = self.duration + 1  # all times are known
+        shown = tuple(float(time) for time, _ in self._shown(targets, iter(packets)))
+        return shown, float(self.shown_duration)
+
+    def _shown(
+        self, targets: Sequence[Fraction], frames: Iterator[tuple[Fraction, Any]]
+    ) -> Iterator[tuple[Fraction, Any]]:
+        """(seconds, frame) of those on screen at `targets`, each once; sets `shown_duration` at the end."""
         held: tuple[Fraction, Any] | None = None  # the newest frame at or before the moment
         ahead = next(frames, None)
         is_cut = False
+        last: Fraction | None = None
         for target in targets:
             if ahead is not None and target - ahead[0] > self.seek_gap:
                 frames, ahead = self._sought(target, ahead[0])
@@ -197,16 +283,15 @@ class _Reader:
             is_cut = held is None or (ahead is None and target >= self._end(held) + EPSILON)
             if held is None or is_cut:
                 break  # nothing more can be read
-            if not times or held[0] > times[-1]:
-                times.append(held[0])
-                images.append(self._image(held[1], max_pixels))
-        if not images:
+            if last is None or held[0] > last:
+                last = held[0]
+                yield held
+        if last is None:
             raise MediaError(f"{self.name}: not one frame can be decoded; the file is damaged or has no frames")
-        duration = self.duration
+        self.shown_duration = self.duration
         if is_cut:  # the header promised more than there is
             step = targets[1] - targets[0] if len(targets) > 1 else self.frame_time
-            duration = min(duration, times[-1] + step)
-        return Video(tuple(images), tuple(float(time) for time in times), float(duration))
+            self.shown_duration = min(self.duration, last + step)
 
     def _end(self, held: tuple[Fraction, Any]) -> Fraction:
         """The moment until which a last frame is on screen."""
@@ -254,6 +339,15 @@ class _Reader:
             for frame in decoded:
                 last = (frame.pts - self.start) * self.base if frame.pts is not None else last + self.frame_time
                 yield max(last, Fraction(0)), frame
+
+    def _packet_times(self) -> Iterator[tuple[Fraction, Any]]:
+        """(seconds since the start, packet) of those that hold a frame to be shown, in the file's order."""
+        last = -self.frame_time
+        for packet in self._packets():
+            if not packet.size or packet.is_discard:
+                continue
+            last = (packet.pts - self.start) * self.base if packet.pts is not None else last + self.frame_time
+            yield max(last, Fraction(0)), packet
 
     def _image(self, frame: Any, max_pixels: int) -> Image.Image:
         image = frame.to_image()
