@@ -1,11 +1,17 @@
-"""`pixelword train RECIPE`: run one stage."""
+"""`pixelword train RECIPE`: run one stage, or say what it would cost."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from pixelword.cli import options
+from pixelword.errors import InputError
+
+MFU = 0.4  # what a dry run takes for granted; runs say what they reach
 
 
 def train(
@@ -18,13 +24,60 @@ def train(
         str,
         typer.Option(help="'auto': go on from the newest checkpoint in --out, if any; 'no'; or a checkpoint folder."),
     ] = "no",
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write OUT/tensorboard.")] = False,
+    profile: Annotated[
+        bool, typer.Option("--profile", help="Write a trace and the memory of a few steps into OUT/profile.")
+    ] = False,
+    trust_checkpoint: Annotated[
+        bool,
+        typer.Option("--trust-checkpoint", help="Let --resume read another run's folder, which can run code."),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print parameters, memory, FLOPs and time; no data, no weights needed.")
+    ] = False,
+    gpus: Annotated[int | None, typer.Option(min=1, help="Dry run: so many GPUs; up to a node's 8 by default.")] = None,
+    gpu: Annotated[
+        str | None, typer.Option(metavar="KIND", help="Dry run: A100, H100, H200, B200 or CPU (this machine's).")
+    ] = None,
+    mfu: Annotated[
+        float | None, typer.Option(min=0.01, max=1.0, help=f"Dry run: share of the peak that is reached; {MFU}.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Dry run: print one JSON object.")] = False,
 ) -> None:
     """Train one stage; metrics go to OUT/metrics.jsonl, the result to OUT/final.
 
     Example: pixelword train recipes/nano/sft.yaml --set steps=200 --resume auto
+
+    Example: pixelword train recipes/2b/pretrain.yaml --dry-run --gpus 128 --gpu H100
+
+    Example: torchrun --nproc-per-node 8 -m pixelword train recipes/2b/sft.yaml --resume auto
     """
+    if dry_run:
+        _print_cost(recipe, set_ or [], {"kind": gpu, "gpus": gpus}, mfu or MFU, as_json)
+        return
+    if gpus is not None or gpu is not None or mfu is not None or as_json:
+        raise InputError("--gpus, --gpu, --mfu and --json belong to --dry-run; torchrun starts a run on several GPUs")
     from pixelword.training.launch import launch
 
-    outcome = launch(recipe, overrides=set_ or [], out=out, resume=resume)
+    outcome = launch(
+        recipe,
+        overrides=set_ or [],
+        out=out,
+        resume=resume,
+        trust=trust_checkpoint,
+        tensorboard=tensorboard,
+        profile=profile,
+    )
     if outcome.signal is not None:
         raise typer.Exit(128 + outcome.signal)  # what a shell reports for a process stopped by a signal
+
+
+def _print_cost(recipe: Path, overrides: Sequence[str], machine: dict[str, Any], mfu: float, as_json: bool) -> None:
+    with options.progress(f"reading {recipe} …"), options.quiet_imports():
+        from pixelword.cli.dry_run import print_json, print_tables
+        from pixelword.training.estimate import estimate, machine_for
+        from pixelword.training.recipe_file import load_recipe
+
+        checked = load_recipe(recipe, overrides)
+        cost = estimate(checked, machine_for(checked, **machine), mfu)
+    (print_json if as_json else print_tables)(cost)

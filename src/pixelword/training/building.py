@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor
+from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 from transformers import AutoTokenizer
 
 import pixelword
 from pixelword.errors import CheckpointError, RecipeError
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
+from pixelword.model.checkpoint import read_config
 from pixelword.processing.images import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START
@@ -20,7 +25,22 @@ from pixelword.training.stages import decoder_layers
 if TYPE_CHECKING:
     from pixelword.training.recipe import Recipe
 
+# what selective checkpointing keeps; flex attention is one operator where the layer is compiled
+_COSTLY = {
+    torch.ops.aten.mm.default,
+    torch.ops.aten.addmm.default,
+    torch.ops.aten._scaled_dot_product_flash_attention.default,
+    torch.ops.aten._scaled_dot_product_flash_attention_for_cpu.default,
+    torch.ops.aten._scaled_dot_product_efficient_attention.default,
+    torch.ops.aten._scaled_dot_product_cudnn_attention.default,
+    torch.ops.higher_order.flex_attention,
+}
 _CONTROL = {"img_context_token_id": IMG_CONTEXT, "img_start_token_id": IMG_START, "img_end_token_id": IMG_END}
+#: What a size says of the layers; vocabularies differ by the tokenizer that a model was grown with.
+_SHAPE = (
+    "hidden_size", "intermediate_size", "num_hidden_layers", "extra_num_layers", "num_attention_heads",
+    "num_key_value_heads", "head_dim", "qk_norm", "tie_word_embeddings",
+)  # fmt: skip
 
 
 def build_processor(recipe: Recipe) -> NeoOVProcessor:
@@ -44,11 +64,43 @@ def build_processor(recipe: Recipe) -> NeoOVProcessor:
 def build_model(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVForConditionalGeneration:
     """The network in float32: from the stage before, or with random weights."""
     if recipe.model.from_ is not None:
+        folder = _existing(recipe.model.from_)
+        stage_config(recipe)  # a checkpoint of another size is refused before it is loaded
         return NeoOVForConditionalGeneration.from_pretrained(
-            _existing(recipe.model.from_), dtype=torch.float32, attn_implementation=recipe.attention
+            folder, dtype=torch.float32, attn_implementation=recipe.attention
         )
     config = NeoOVConfig(**with_vocabulary(recipe.model.arguments, processor), attn_implementation=recipe.attention)
     return NeoOVForConditionalGeneration(config).float()
+
+
+def stage_config(recipe: Recipe) -> NeoOVConfig:
+    """The configuration of the network that a stage trains: the checkpoint's where it is there, else the recipe's.
+
+    Raises RecipeError when neither says it, or when the checkpoint is of another size than the recipe names.
+    """
+    model = recipe.model
+    if model.from_ is not None and (model.from_ / "config.json").is_file():
+        config = read_config(model.from_)
+        if model.size is not None:
+            _check_size(config, model.size, NeoOVConfig(**model.arguments))
+        return config
+    if model.from_ is not None and model.size is None:
+        raise RecipeError(f"model.from: {model.from_} is not there yet; for a dry run without it, name model.size too")
+    if model.config is not None:
+        return NeoOVConfig(**with_vocabulary(model.arguments, build_processor(recipe)))
+    return NeoOVConfig(**model.arguments)
+
+
+def _check_size(found: NeoOVConfig, size: str, expected: NeoOVConfig) -> None:
+    """Raise RecipeError, naming the first difference, when a checkpoint is not of the size that a recipe names."""
+    pairs = [(key, getattr(found.llm_config, key), getattr(expected.llm_config, key)) for key in _SHAPE]
+    pairs.append(("vision_config.hidden_size", found.vision_config.hidden_size, expected.vision_config.hidden_size))
+    for key, has, wants in pairs:
+        if has != wants:
+            raise RecipeError(
+                f"model.size: the checkpoint in model.from is no {size!r}: its {key} is {has}, not {wants}; "
+                "name its own size, or leave model.size out"
+            )
 
 
 def _existing(folder: Path) -> Path:
@@ -70,12 +122,38 @@ def with_vocabulary(config: dict[str, Any], processor: NeoOVProcessor) -> dict[s
     return {**ids, **config, "llm_config": text}
 
 
+def checkpoint_activations(model: NeoOVForConditionalGeneration, kind: str) -> None:
+    """Compute again in the backward pass what a layer's forward pass does not keep.
+
+    full: a layer keeps its input. selective: also what its matrix products and its attention gave, so that only cheap
+    operations run twice.
+    """
+    if kind == "none":
+        return
+    selective = {"context_fn": partial(create_selective_checkpoint_contexts, _keep_costly)}
+    for layer in decoder_layers(model):
+        layer.forward = _checkpointed(layer.forward, selective if kind == "selective" else {})  # type: ignore[method-assign]
+
+
+def _checkpointed(forward: Callable[..., Tensor], options: dict[str, Any]) -> Callable[..., Tensor]:
+    def run(*inputs: Any) -> Tensor:
+        return checkpoint(forward, *inputs, use_reentrant=False, **options)
+
+    return run
+
+
+def _keep_costly(context: Any, operator: Any, *inputs: Any, **options: Any) -> CheckpointPolicy:
+    costly = operator in _COSTLY
+    return CheckpointPolicy.MUST_SAVE if costly else CheckpointPolicy.PREFER_RECOMPUTE
+
+
 def compile_layers(model: NeoOVForConditionalGeneration) -> None:
     """Compile every layer by itself for the one shape a stage has; the first steps take a minute."""
     # two graphs a layer (training, validation) would pass the default limit of 8 and fall back to eager in silence
     torch._dynamo.config.recompile_limit = 4 * len(decoder_layers(model))
     for layer in decoder_layers(model):
-        layer.compile(dynamic=False)
+        # the method, not the module: what FSDP hangs on a module's call stays outside of the graph
+        layer.forward = torch.compile(layer.forward, dynamic=False)  # type: ignore[method-assign]
 
 
 def precision(name: str, device: str = "cpu") -> AbstractContextManager[Any]:

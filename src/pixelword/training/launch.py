@@ -26,10 +26,12 @@ def launch(
     out: Path | None = None,
     resume: str = "no",
     trust: bool = False,
+    tensorboard: bool = False,
+    profile: bool = False,
     console: Console | None = None,
 ) -> Outcome:
     """Run the stage of the recipe at `path`. `resume`: "auto", "no" or a checkpoint folder; that of another
-    run only with `trust`.
+    run only with `trust`. `tensorboard`, `profile`: write these beside the metrics too.
 
     Raises RecipeError, CheckpointError (also when `out` already holds a run that is not to be resumed).
     """
@@ -40,7 +42,15 @@ def launch(
     transformers_logging.disable_progress_bar()  # the run has its own; weights of this size load in a moment
     checkpoint = _checkpoint(recipe.out, resume)
     with world(recipe) as ranks, _full_disk(recipe.out):
-        trainer = Trainer(recipe, resume=checkpoint, console=console, world=ranks, trust=trust)
+        trainer = Trainer(
+            recipe,
+            resume=checkpoint,
+            console=console,
+            world=ranks,
+            trust=trust,
+            tensorboard=tensorboard,
+            profile=profile,
+        )
         if ranks.rank == 0:
             _record(recipe)
         return trainer.run()

@@ -6,6 +6,7 @@ import itertools
 import signal
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +23,7 @@ from pixelword.training.drawn import DrawnPacks
 from pixelword.training.engine import Engine, Step
 from pixelword.training.log import RunLog
 from pixelword.training.parallel import World
+from pixelword.training.profile import StepProfiler
 from pixelword.training.signals import StopSignals
 from pixelword.training.stages import set_trainable
 from pixelword.training.state import Progress
@@ -52,8 +54,13 @@ class Trainer:
         console: Console | None = None,
         world: World | None = None,
         trust: bool = False,
+        tensorboard: bool = False,
+        profile: bool = False,
     ) -> None:
-        """`resume`: a checkpoint to go on from; another run's only with `trust`: reading one can run code."""
+        """`resume`: a checkpoint to go on from; another run's only with `trust`: reading one can run code.
+
+        `tensorboard`, `profile`: write these beside the metrics too.
+        """
         self.recipe, self.console, self.world = recipe, console or Console(), world or World()
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
@@ -72,6 +79,8 @@ class Trainer:
             building.compile_layers(self.model)
         self.source: PackSource = DrawnPacks(recipe, self.processor)
         self.signals = StopSignals()
+        self.tensorboard = tensorboard
+        self.profiler = StepProfiler(recipe.out / "profile", self.world.device, self.world.rank) if profile else None
 
     def _restore(self, folder: Path, trust: bool) -> None:
         saved = self.checkpoints.read(folder, trust=trust)
@@ -100,9 +109,11 @@ class Trainer:
         """Train to the end of the stage, or until SIGINT / SIGTERM, which saves first."""
         recipe, start = self.recipe, self.progress.step
         log = RunLog(
-            recipe.out / "metrics.jsonl", self.console, recipe.stage, recipe.steps, start, speaks=self.world.rank == 0
+            *(recipe.out / "metrics.jsonl", self.console, recipe.stage, recipe.steps, start),
+            speaks=self.world.rank == 0,
+            tensorboard=self.tensorboard,
         )
-        with log, self.signals, self.checkpoints:
+        with log, self.signals, self.checkpoints, self.profiler or nullcontext():
             self._announce(log)
             stopped = self._loop(self._stream(), log)  # its workers end with it
             if stopped is not None:
@@ -146,6 +157,8 @@ class Trainer:
             waited = time.monotonic() - waited
             number = self.progress.step
             step = self.engine.step(taken, number, self.fraction(self.progress))
+            if self.profiler is not None:
+                self.profiler.step()
             self.progress, stopped = self._agree(number + 1, time.monotonic() - clock)
             if step.skipped is None:
                 window.add(step.counts, loss=step.loss, grad_norm=step.grad_norm, lr=step.lr, waited=waited)
