@@ -37,9 +37,10 @@ class RunView:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         head = Table.grid(padding=(0, 2), expand=False)
+        width = max(10, min(40, options.max_width - 52 - len(self.name)))
         row: list[Text | ProgressBar] = [
             Text(self.name, style="bold"),
-            ProgressBar(total=self.steps, completed=self.step, width=max(10, min(40, options.max_width - 52 - len(self.name)))),
+            ProgressBar(total=self.steps, completed=self.step, width=width),
             Text(f"{self.step:,}/{self.steps:,}"),
         ]
         if self._values:

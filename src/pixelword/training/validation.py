@@ -1,61 +1,175 @@
-"""Held-out loss and exact answers per kind, with the answer's earlier tokens given (cheap: one forward a pack)."""
+"""What a model makes of samples it never trains on: loss, answers right to the letter, and a few answers in words.
+
+An answer counts as exact when every one of its tokens is the likeliest one after the right tokens before it: one
+forward pass tells that of a whole pack. The few free answers go the way that `pixelword ask` goes.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pixelword.data.packing import IGNORED
-from pixelword.data.schema import Pack
+from pixelword.data.schema import Pack, Sample
+from pixelword.inference.session import Sampling, Session
+from pixelword.model.loss import supervised_rows
+from pixelword.processing.options import MediaOptions
 from pixelword.training.building import precision
+from pixelword.training.parallel import World
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
+    from pixelword.processing.processor import NeoOVProcessor
     from pixelword.training.drawn import DrawnPacks
     from pixelword.training.recipe import Recipe
 
+_NEW_TOKENS = 64  # of a free answer
 
-def exact_answers(logits: torch.Tensor, pack: Pack) -> tuple[int, int]:
-    """(right, all) documents of `pack`: right when the argmax of `logits` (rows, length, vocabulary) is the label at
-    every answer token."""
-    flat = pack.labels.flatten()
-    predicted = logits.argmax(-1).flatten()
-    # the token at i is predicted from i - 1; a document's first token never has a label
-    positions = (flat != IGNORED).nonzero().squeeze(1)
-    wrong = (predicted[positions - 1] != flat[positions]).long()
-    documents = torch.searchsorted(pack.cu_seqlens.long(), positions, right=True) - 1
-    errors = torch.zeros(pack.cu_seqlens.numel() - 1, dtype=torch.int64).index_add_(0, documents, wrong)
+
+@dataclass(frozen=True)
+class HeldOut:
+    """packs: by kind of task or by source; questions: samples to be answered freely; media: how these are read."""
+
+    packs: Mapping[str, Sequence[Pack]]
+    questions: Sequence[Sample] = ()
+    media: MediaOptions | None = None
+
+
+@dataclass
+class _Score:
+    loss: float = 0.0  # summed over tokens by their weight
+    weight: float = 0.0
+    right: float = 0.0
+    asked: float = 0.0
+
+
+def exact_documents(logits: torch.Tensor, pack: Pack, columns: torch.Tensor) -> tuple[int, int]:
+    """(right, all) documents with an answer: right when at every answer token the likeliest one is the label.
+
+    logits (rows, n, vocabulary): of each row's places `columns` (n,), ascending, `answer_columns` of this pack.
+    """
+    length = pack.labels.shape[1]
+    rows = supervised_rows(pack.labels, pack.cu_seqlens)
+    row, place = (rows - 1) // length, torch.searchsorted(columns, (rows - 1) % length)
+    wrong = (logits.argmax(-1)[row, place] != pack.labels.flatten()[rows]).long()
+    documents = torch.searchsorted(pack.cu_seqlens.long(), rows, right=True) - 1
+    errors = torch.zeros(pack.cu_seqlens.numel() - 1, dtype=torch.int64, device=rows.device)
+    errors.index_add_(0, documents, wrong)
     asked = documents.unique()
     return int((errors[asked] == 0).sum()), asked.numel()
 
 
-class Validation:
-    """The same held-out packs at every call; one question a document."""
+def answer_columns(pack: Pack) -> torch.Tensor:
+    """(n,) int64 ascending: the places in a row that predict a label in some row. The head is run there alone."""
+    return ((supervised_rows(pack.labels, pack.cu_seqlens) - 1) % pack.labels.shape[1]).unique()
 
-    def __init__(self, recipe: Recipe, drawn: DrawnPacks) -> None:
+
+class Validation:
+    """The same held-out samples at every call. All ranks call `run` at the same step, and share the packs."""
+
+    def __init__(
+        self, recipe: Recipe, held_out: HeldOut, processor: NeoOVProcessor, world: World | None = None
+    ) -> None:
         assert recipe.validation is not None
         self.recipe = recipe.validation
-        self._precision = recipe.precision
-        self._packs = {
-            kind: [drawn.held_out(kind, number, self.recipe.level) for number in range(self.recipe.packs)]
-            for kind, weight in recipe.data.mixture.items()
-            if weight > 0
-        }
+        self._precision, self._world = recipe.precision, world or World()
+        self._held_out, self._processor = held_out, processor
+        packs = [(name, pack) for name, group in held_out.packs.items() for pack in group]
+        rounds = -(-len(packs) // self._world.size)
+        own = packs[self._world.rank :: self._world.size]
+        # with sharded weights a rank must not sit a pass out: it repeats a pack that counts nothing
+        self._own = own + [("", packs[0][1])] * (rounds - len(own))
 
     @torch.no_grad()
     def run(self, model: NeoOVForConditionalGeneration) -> dict[str, Any]:
-        """{"loss": mean over kinds, "losses": per kind, "exact": share of exact answers per kind}."""
+        """For metrics.jsonl: "loss", the mean of "losses" by kind or source; "exact", the share of exact answers of
+        each; with questions also "generated", the share answered right, and "answers", what was said."""
+        was_training = model.training
         model.eval()
-        losses, exact = {}, {}
-        for kind, packs in self._packs.items():
-            loss, right, asked = 0.0, 0, 0
-            for pack in packs:
-                with precision(self._precision):
-                    output = model(**pack.inputs())
-                loss += output.loss.item() / len(packs)
-                pack_right, pack_asked = exact_answers(output.logits, pack)
-                right, asked = right + pack_right, asked + pack_asked
-            losses[kind], exact[kind] = round(loss, 4), round(right / asked, 4)
-        model.train()
-        return {"loss": round(sum(losses.values()) / len(losses), 4), "losses": losses, "exact": exact}
+        try:
+            scores = self._scores(model)
+            losses = {name: round(score.loss / max(score.weight, 1e-12), 4) for name, score in scores.items()}
+            exact = {name: round(score.right / max(score.asked, 1), 4) for name, score in scores.items()}
+            told = {"loss": round(sum(losses.values()) / len(losses), 4), "losses": losses, "exact": exact}
+            return told | (self._answers(model) if self._held_out.questions else {})
+        finally:
+            model.train(was_training)
+
+    def _scores(self, model: NeoOVForConditionalGeneration) -> dict[str, _Score]:
+        scores = {name: _Score() for name in ("", *self._held_out.packs)}
+        for name, pack in self._own:
+            on_device = pack.to(self._world.device)
+            columns = answer_columns(on_device)
+            with self._arithmetic():
+                output = model(**on_device.inputs(), logits_to_keep=columns)
+            right, asked = exact_documents(output.logits, on_device, columns)
+            score = scores[name]
+            score.loss += output.loss.item() * pack.weight
+            score.weight += pack.weight
+            score.right += right
+            score.asked += asked
+        names = list(self._held_out.packs)
+        sums = self._world.sum(*(value for name in names for value in vars(scores[name]).values()))
+        return {name: _Score(*sums[4 * n : 4 * n + 4]) for n, name in enumerate(names)}
+
+    def _answers(self, model: NeoOVForConditionalGeneration) -> dict[str, Any]:
+        """Answers to the questions, by the path of `ask`; every rank gives the same."""
+        session = Session(model, self._processor, media=self._held_out.media)
+        answers = []
+        with _generating(model), self._arithmetic():
+            for sample in self._held_out.questions:
+                messages, expected = first_question(sample)
+                answer = session.answer(messages, Sampling(_NEW_TOKENS)).text
+                answers.append({"kind": sample.kind, "expected": expected, "answer": answer})
+        right = sum(one["answer"] == one["expected"] for one in answers)
+        return {"generated": round(right / len(answers), 4), "answers": answers}
+
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        return precision(self._precision, self._world.device.type)
+
+
+def lines(scores: Mapping[str, Any]) -> list[str]:
+    """What `Validation.run` found, for people."""
+    exact = "  ".join(f"{name} {value:.2f}" for name, value in scores["exact"].items())
+    told = [f"held-out loss {scores['loss']:.3f}  {exact}"]
+    if "answers" in scores:
+        told.append(f"  {scores['generated']:.0%} of {len(scores['answers'])} free answers right")
+        told += [f"  {one['kind']}: {one['answer']!r}, where {one['expected']!r} is right" for one in scores["answers"]]
+    return told
+
+
+def first_question(sample: Sample) -> tuple[list[dict[str, Any]], str]:
+    """The messages up to a sample's first answer, and that answer."""
+    turn = next(n for n, message in enumerate(sample.messages) if message["role"] == "assistant")
+    content = sample.messages[turn]["content"]
+    words = content if isinstance(content, str) else "".join(part["text"] for part in content)
+    return list(sample.messages[:turn]), words.strip()
+
+
+@contextmanager
+def _generating(model: NeoOVForConditionalGeneration) -> Iterator[None]:
+    """While answers are generated: layers compiled for one shape run as they are, and flex, which then would write
+    all scores out, gives way."""
+    kernel = model.config._attn_implementation
+    with torch.compiler.set_stance("force_eager"):
+        if kernel == "flex_attention":
+            model.set_attn_implementation("sdpa")
+        try:
+            yield
+        finally:
+            if kernel == "flex_attention":
+                model.set_attn_implementation(kernel)
+
+
+def drawn_held_out(recipe: Recipe, drawn: DrawnPacks) -> HeldOut:
+    """Packs of every kind that is trained, and questions of each in turn, from the held-out split of drawn tasks."""
+    assert recipe.validation is not None
+    wanted, level = recipe.validation, recipe.validation.level
+    kinds = [kind for kind, weight in recipe.data.mixture.items() if weight > 0]
+    return HeldOut(
+        packs={kind: [drawn.held_out(kind, number, level) for number in range(wanted.packs)] for kind in kinds},
+        questions=[drawn.question(kinds[n % len(kinds)], n, level) for n in range(wanted.generate)],
+    )
