@@ -25,6 +25,8 @@ from pixelword.errors import InputError, PixelwordError
 from pixelword.model.rotary import rope_index
 from pixelword.model.visibility import interval
 from pixelword.processing.images import unpatchify
+from pixelword.processing.sources import describe as source_name
+from pixelword.processing.videos import Video
 
 if TYPE_CHECKING:
     from pixelword.data.packing import LossWeight
@@ -98,7 +100,9 @@ def _part_as_written(part: Any) -> str:
     source = part.get(kind)
     if isinstance(source, Image.Image):
         return f"[{kind}: {source.width}×{source.height} pixels]\n"
-    return f"[{kind}: {source if isinstance(source, (str, Path)) else type(source).__name__}]\n"
+    if isinstance(source, Video):
+        return f"[{kind}: {len(source.frames)} frames]\n"
+    return f"[{kind}: {source_name(source)}]\n"
 
 
 def page(title: str, facts: Mapping[str, str], sheets: Iterable[Sheet], processor: NeoOVProcessor) -> str:
