@@ -74,7 +74,7 @@ class Order:
         if key not in self._passes:
             for old in [k for k in self._passes if k[0] == source][: 1 - _PASSES_KEPT]:
                 del self._passes[old]
-            rng = np.random.default_rng((self.seed, source, number))
+            rng = np.random.default_rng((self.seed, 1, source, number))
             kind = np.int32 if self.counts[source] < 2**31 else np.int64
             self._passes[key] = rng.permutation(np.arange(self.counts[source], dtype=kind))
         return self._passes[key]

@@ -1,0 +1,71 @@
+"""Samples that are too long for a row: their pictures are shrunk until they fit, by arithmetic on the index alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from pixelword.data.bins import Budget
+from pixelword.data.index import Index, Lengths
+from pixelword.processing.options import MediaOptions
+
+if TYPE_CHECKING:
+    from pixelword.processing.processor import NeoOVProcessor
+
+_CHUNK = 1 << 18  # samples whose costs are found at once
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """Costs of n samples of a source, pictures shrunk where that makes a sample fit a row.
+
+    max_pixels (n,) int32: of the pictures that were shrunk, 0 elsewhere; fits (n,) bool: which have a place at all.
+    """
+
+    lengths: Lengths
+    max_pixels: np.ndarray
+    fits: np.ndarray
+
+
+def fit(
+    index: Index, rows: np.ndarray, budget: Budget, processor: NeoOVProcessor, media: MediaOptions | None = None
+) -> Fitted:
+    """Samples `rows` of an index within a row's budget. No picture is shrunk below `min_pixels`."""
+    media = media or MediaOptions()
+    pieces = [
+        _fit(index.take(rows[start : start + _CHUNK]), budget, processor, media)
+        for start in range(0, max(len(rows), 1), _CHUNK)
+    ]
+    lengths = Lengths(
+        *(np.concatenate([getattr(p.lengths, name) for p in pieces]) for name in ("tokens", "patches", "pairs"))
+    )
+    return Fitted(
+        lengths, np.concatenate([p.max_pixels for p in pieces]), np.concatenate([piece.fits for piece in pieces])
+    )
+
+
+def _fit(index: Index, budget: Budget, processor: NeoOVProcessor, media: MediaOptions) -> Fitted:
+    lengths = index.lengths(processor, media)
+    fits = budget.holds(lengths)
+    max_pixels = np.zeros(len(index), np.int32)
+    long = np.flatnonzero(~fits)
+    if long.size == 0:
+        return Fitted(lengths, max_pixels, fits)
+    samples = index.take(long)
+    low, high = processor.image_processor.budget(media.min_pixels, media.max_pixels)
+    good = np.full(long.size, low, np.int64)  # as far as shrinking goes
+    bad = np.full(long.size, high, np.int64)
+    token = (processor.image_processor.patch_size * processor.image_processor.merge_size) ** 2
+    while (bad - good).max() > token:  # halving: `good` fits, `bad` does not
+        middle = (good + bad) // 2
+        holds = budget.holds(samples.lengths(processor, media, middle))
+        good, bad = np.where(holds, middle, good), np.where(holds, bad, middle)
+    shrunk = samples.lengths(processor, media, good)
+    can = budget.holds(shrunk)
+    for name in ("tokens", "patches", "pairs"):
+        getattr(lengths, name)[long] = getattr(shrunk, name)
+    max_pixels[long[can]] = good[can]
+    fits[long] = can
+    return Fitted(lengths, max_pixels, fits)
