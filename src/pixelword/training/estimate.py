@@ -16,10 +16,11 @@ import pixelword
 from pixelword.data.packing import visible_pairs
 from pixelword.errors import RecipeError
 from pixelword.model.facts import meta_model
-from pixelword.training.building import build_processor, stage_config
+from pixelword.training.building import build_processor
 from pixelword.training.flops import Rates, network_rates
 from pixelword.training.machines import CPU, Communication, Machine, communication, machine
 from pixelword.training.memory import FLOAT, Load, Memory, adapter_parameters, moments, step_memory
+from pixelword.training.sizes import stage_config
 from pixelword.training.stages import ROLES, role_of, set_trainable
 from pixelword.training.throughput import Counts
 

@@ -16,6 +16,7 @@ from pixelword.training.checkpoints import checkpoints
 from pixelword.training.parallel import world
 from pixelword.training.recipe import Recipe
 from pixelword.training.recipe_file import load_recipe
+from pixelword.training.sizes import checked_config
 from pixelword.training.trainer import Outcome, Trainer
 
 
@@ -38,6 +39,7 @@ def launch(
     recipe = load_recipe(path, overrides)
     if out is not None:
         recipe = recipe.model_copy(update={"out": out})
+    checked_config(recipe)  # a checkpoint of another size is refused before anything is loaded
     console = console or Console()
     transformers_logging.disable_progress_bar()  # the run has its own; weights of this size load in a moment
     checkpoint = _checkpoint(recipe.out, resume)
