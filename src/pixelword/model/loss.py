@@ -47,7 +47,7 @@ def next_token_loss(
     weight = torch.ones_like(rows, dtype=torch.float32) if loss_weight is None else loss_weight.flatten()[rows].float()
     size = max(CHUNK // head.shape[0], 1)
     total = hidden.sum().float() * 0
-    for a in range(0, len(rows), size):
+    for a in range(0, max(len(rows), 1), size):  # no rows still reach the head, whose gradient every rank must have
         part = (states[a : a + size], head, target[a : a + size], weight[a : a + size])
         single = len(rows) <= size
         total = total + (_chunk(*part) if single else checkpoint(_chunk, *part, use_reentrant=False))

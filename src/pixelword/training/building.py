@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 from transformers import AutoTokenizer
 
@@ -17,10 +17,13 @@ import pixelword
 from pixelword.errors import CheckpointError, RecipeError
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
 from pixelword.model.checkpoint import read_config
+from pixelword.model.facts import meta_model
 from pixelword.processing.images import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START
-from pixelword.training.stages import decoder_layers
+from pixelword.training.lora import add_adapters
+from pixelword.training.parallel import World, copy_over, shard, take_weights
+from pixelword.training.stages import decoder_layers, set_trainable
 
 if TYPE_CHECKING:
     from pixelword.training.recipe import Recipe
@@ -61,16 +64,60 @@ def build_processor(recipe: Recipe) -> NeoOVProcessor:
     return NeoOVProcessor(NeoOVImageProcessor(**limits), AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
 
 
+def build_network(
+    recipe: Recipe, processor: NeoOVProcessor, world: World
+) -> tuple[NeoOVForConditionalGeneration, nn.Module]:
+    """The network as the stage trains it, and what to call in its place: frozen, adapted, compiled, shared out.
+
+    Every rank calls this. Sharded, only the first one reads the weights (or draws them), into its CPU's memory.
+    """
+    if world.mesh is None:
+        model = build_model(recipe, processor).to(world.device)
+        _prepare(model, recipe)
+        return model, copy_over(model, world) if world.size > 1 else model
+    whole: dict[str, Tensor] = {}
+    if world.rank == 0:
+        source = build_model(recipe, processor)
+        _choose(source, recipe)
+        whole = source.state_dict()
+    model = meta_model(_network_config(recipe, processor)).float()
+    model.set_attn_implementation(recipe.attention)
+    with torch.device("meta"):
+        _prepare(model, recipe)
+    shard(model, recipe, world.mesh)
+    take_weights(model, whole, world.device)
+    return model, model
+
+
+def _prepare(model: NeoOVForConditionalGeneration, recipe: Recipe) -> None:
+    _choose(model, recipe)
+    checkpoint_activations(model, recipe.activation_checkpointing)
+    if recipe.compile:
+        compile_layers(model)
+
+
+def _choose(model: NeoOVForConditionalGeneration, recipe: Recipe) -> None:
+    """Mark what is trained; put adapters on the rest where the recipe wants them."""
+    set_trainable(model, recipe.trainable)
+    if recipe.lora is not None:
+        add_adapters(model, recipe.lora)
+
+
 def build_model(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVForConditionalGeneration:
     """The network in float32: from the stage before, or with random weights."""
+    config = _network_config(recipe, processor)  # a checkpoint of another size is refused before it is loaded
     if recipe.model.from_ is not None:
-        folder = _existing(recipe.model.from_)
-        stage_config(recipe)  # a checkpoint of another size is refused before it is loaded
         return NeoOVForConditionalGeneration.from_pretrained(
-            folder, dtype=torch.float32, attn_implementation=recipe.attention
+            recipe.model.from_, dtype=torch.float32, attn_implementation=recipe.attention
         )
-    config = NeoOVConfig(**with_vocabulary(recipe.model.arguments, processor), attn_implementation=recipe.attention)
     return NeoOVForConditionalGeneration(config).float()
+
+
+def _network_config(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVConfig:
+    if recipe.model.from_ is not None:
+        _existing(recipe.model.from_)
+        return stage_config(recipe)
+    return NeoOVConfig(**with_vocabulary(recipe.model.arguments, processor), attn_implementation=recipe.attention)
 
 
 def stage_config(recipe: Recipe) -> NeoOVConfig:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from pixelword.data.schema import Pack
 from pixelword.training.building import precision
+from pixelword.training.ema import Average
 from pixelword.training.optimizer import Optimizer, schedule_factor
+from pixelword.training.parallel import World, micro_batch
 from pixelword.training.spikes import Spikes
 from pixelword.training.throughput import Counts
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
-    from pixelword.training.parallel import World
     from pixelword.training.recipe import Recipe
+
+LEAST = 1e-12  # weight of a step in which nothing is supervised
 
 
 @dataclass(frozen=True)
@@ -38,12 +43,16 @@ class Step:
 
 
 class Engine:
-    """The network with what updates it. Every rank calls `step` with its own packs of the same step."""
+    """The network with what updates it. Every rank calls `step` with its own packs of the same step.
 
-    def __init__(self, model: NeoOVForConditionalGeneration, recipe: Recipe, world: World) -> None:
-        self.model, self.recipe, self.world = model, recipe, world
+    model: the network, whose parameters are trained. network: what to call in its place (`building.build_network`).
+    """
+
+    def __init__(self, model: NeoOVForConditionalGeneration, network: nn.Module, recipe: Recipe, world: World) -> None:
+        self.network, self.recipe, self.world = network, recipe, world
         self.trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = Optimizer(model, recipe.optimizer)
+        self.average = Average(model, recipe.optimizer.ema) if recipe.optimizer.ema is not None else None
         self.spikes = Spikes(recipe.spike)
 
     def step(self, packs: Sequence[Pack], number: int, fraction: float) -> Step:
@@ -53,22 +62,44 @@ class Engine:
         """
         rate = self.optimizer.set_factor(schedule_factor(self.recipe.schedule, number, fraction))
         (weight,) = self.world.sum(sum(pack.weight for pack in packs))
-        local = self._backward(packs, weight)
-        norm = nn.utils.clip_grad_norm_(self.trained, self.recipe.optimizer.clip).item()
-        (loss,) = self.world.sum(local.item())
+        (loss,) = self.world.sum(self._backward(packs, max(weight, LEAST)))
+        norm = self._clip()
         skipped = self.spikes.reason(loss, norm)
         if skipped is None:
             self.optimizer.step()
+            if self.average is not None:
+                self.average.update(number)
         self.optimizer.zero_grad()
         return Step(loss, norm, rate, Counts.of(packs), skipped)
 
-    def _backward(self, packs: Sequence[Pack], weight: float) -> Tensor:
-        """Gradients of this rank's share of sum(w * cross-entropy) / weight; returns the share."""
-        total = torch.zeros((), device=self.world.device)
-        for pack in packs:
-            inputs = pack.to(self.world.device).inputs()
-            with precision(self.recipe.precision, self.world.device.type):
-                loss = self.model(**inputs, num_items_in_batch=max(weight, 1e-12), skip_logits=True).loss
-            loss.backward()
+    def _backward(self, packs: Sequence[Pack], weight: float) -> float:
+        """Gradients of this rank's share of sum(w * cross-entropy) / weight over all ranks; returns the share."""
+        device, ranks = self.world.device, self.world.size
+        total = torch.zeros((), device=device)
+        for number, pack in enumerate(packs, 1):
+            with micro_batch(self.network, last=number == len(packs)), self._arithmetic():
+                # DDP and FSDP give the mean of the ranks' gradients; the sum is wanted
+                loss = self.network(
+                    **_inputs(pack.to(device)), num_items_in_batch=weight / ranks, skip_logits=True
+                ).loss
+                loss.backward()
             total += loss.detach()
-        return total
+        return total.item() / ranks
+
+    def _clip(self) -> float:
+        """Clip the gradients of all ranks together; returns their norm before."""
+        gradients = [p.grad for p in self.trained if p.grad is not None]
+        norm = nn.utils.get_total_norm(gradients)
+        norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
+        nn.utils.clip_grads_with_norm_(self.trained, self.recipe.optimizer.clip, norm)
+        return norm.item()
+
+    def _arithmetic(self) -> AbstractContextManager[Any]:
+        """Sharded weights are gathered in the right precision already."""
+        sharded = self.world.mesh is not None
+        return nullcontext() if sharded else precision(self.recipe.precision, self.world.device.type)
+
+
+def _inputs(pack: Pack) -> dict[str, Tensor]:
+    """The network's arguments, with pictures even if there are none: every parameter gets a gradient on every rank."""
+    return {**pack.inputs(), "pixel_values": pack.pixel_values, "image_grid_hw": pack.image_grid_hw}

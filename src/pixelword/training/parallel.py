@@ -1,19 +1,31 @@
-"""The ranks of a run: who they are, by torchrun's environment, and the few numbers that they agree on every step."""
+"""The ranks of a run: who they are, by torchrun's environment, what they agree on, and how they share the network.
+
+Sharded (FSDP2): every rank holds a part of each parameter, its gradient and its moments in float32; a layer's weights
+are gathered in the precision of the arithmetic when it is their turn, and gradients are summed in float32. Shards that
+are copied over groups of ranks are HSDP. Copied (DDP): every rank holds everything; small models, and Muon.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch import Tensor, nn
 from torch import distributed as dist
+from torch.distributed.checkpoint.state_dict import StateDictOptions, set_model_state_dict
+from torch.distributed.device_mesh import DeviceMesh, init_device_mesh
+from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
+from torch.nn.parallel import DistributedDataParallel
 
 from pixelword.errors import RecipeError
+from pixelword.training.stages import decoder_layers
 
 if TYPE_CHECKING:
+    from pixelword.model import NeoOVForConditionalGeneration
     from pixelword.training.recipe import Recipe
 
 
@@ -25,11 +37,13 @@ class World:
     """One process among `size` of them; alone when no launcher says otherwise.
 
     device: where this rank computes.
+    mesh: (shard,) or (copies, shard) ranks that the parameters are sharded over; None where each rank holds all.
     """
 
     rank: int = 0
     size: int = 1
     device: torch.device = _CPU
+    mesh: DeviceMesh | None = None
 
     def sum(self, *values: float) -> list[float]:
         """Each value summed over all ranks, the same numbers everywhere. In float64 on the CPU: no GPU waits for it."""
@@ -39,7 +53,7 @@ class World:
         dist.all_reduce(total)
         return total.tolist()
 
-    def stack(self, values: torch.Tensor) -> torch.Tensor:
+    def stack(self, values: Tensor) -> Tensor:
         """(n,) on the CPU of every rank -> (ranks, n), the same on all."""
         if self.size == 1:
             return values[None]
@@ -65,15 +79,62 @@ def world(recipe: Recipe) -> Iterator[World]:
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if recipe.data.packs % size:
         raise RecipeError(f"data.packs: {recipe.data.packs} packs a step cannot be shared evenly by {size} ranks")
+    shard = recipe.parallel.shard or size
+    if size % shard:
+        raise RecipeError(f"parallel.shard: {shard} does not divide {size} ranks")
+    if size > 1 and shard > 1 and recipe.optimizer.name == "muon":
+        raise RecipeError("optimizer.name: muon needs whole matrices; set parallel.shard=1, or optimizer.name=adamw")
     device = _device(recipe.device)
     if size == 1:
         yield World(device=device)
         return
     dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
     try:
-        yield World(rank, size, device)
+        shape, names = ((size,), ("shard",)) if shard == size else ((size // shard, shard), ("copy", "shard"))
+        mesh = init_device_mesh(device.type, shape, mesh_dim_names=names) if shard > 1 else None
+        yield World(rank, size, device, mesh)
     finally:
         dist.destroy_process_group()
+
+
+def shard(model: NeoOVForConditionalGeneration, recipe: Recipe, mesh: DeviceMesh) -> None:
+    """Shard a network in place: every layer by itself, and what is around them together.
+
+    Call it after layers are compiled and checkpointed, before the optimizer exists. On a network of the meta device,
+    `take_weights` then gives the shards their values.
+    """
+    # inputs are not cast: loss weights stay float32, and the network takes pixels in any precision
+    policy = MixedPrecisionPolicy(
+        param_dtype=torch.bfloat16 if recipe.precision == "bf16" else None,
+        reduce_dtype=torch.float32,
+        cast_forward_inputs=False,
+    )
+    for layer in decoder_layers(model):
+        fully_shard(layer, mesh=mesh, mp_policy=policy, reshard_after_forward=recipe.parallel.reshard_after_forward)
+    fully_shard(model, mesh=mesh, mp_policy=policy)
+
+
+def take_weights(model: nn.Module, whole: Mapping[str, Tensor], device: torch.device) -> None:
+    """Fill a sharded network on the meta device from whole tensors by name, which only the first rank needs to have."""
+    model.to_empty(device=device)
+    set_model_state_dict(model, dict(whole), options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True))
+
+
+def copy_over(model: nn.Module, world: World) -> nn.Module:
+    """What to call in place of a network that every rank holds whole; it begins with the first rank's weights."""
+    return DistributedDataParallel(model, device_ids=[world.device] if world.device.type == "cuda" else None)
+
+
+@contextmanager
+def micro_batch(network: nn.Module, *, last: bool) -> Iterator[None]:
+    """Around forward and backward of a micro-batch: copies of the weights exchange gradients after the last one only.
+
+    Shards are summed after each, so that no rank ever holds a whole gradient.
+    """
+    if isinstance(network, FSDPModule):
+        network.set_requires_all_reduce(last)
+    with network.no_sync() if isinstance(network, DistributedDataParallel) and not last else nullcontext():
+        yield
 
 
 def _device(name: str) -> torch.device:

@@ -25,7 +25,6 @@ from pixelword.training.log import RunLog
 from pixelword.training.parallel import World
 from pixelword.training.profile import StepProfiler
 from pixelword.training.signals import StopSignals
-from pixelword.training.stages import set_trainable
 from pixelword.training.state import Progress
 from pixelword.training.throughput import Window, time_left
 from pixelword.training.validation import Validation, drawn_held_out, lines
@@ -66,17 +65,21 @@ class Trainer:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
         self.processor = building.build_processor(recipe)
-        self.model = building.build_model(recipe, self.processor)
-        self.trained = set_trainable(self.model, recipe.trainable)
-        self.engine = Engine(self.model, recipe, self.world)
+        self.model, network = building.build_network(recipe, self.processor, self.world)
+        torch.manual_seed(recipe.seed + self.world.rank)  # from here on ranks draw for themselves (dropout)
+        self.engine = Engine(self.model, network, recipe, self.world)
         self.progress = Progress()
         self.checkpoints = Checkpoints(recipe.out, recipe.checkpoint)
-        self.state = state.TrainingState(self.model, self.engine.optimizer.parts, frozen=recipe.model.from_ is None)
+        average = self.engine.average
+        self.state = state.TrainingState(
+            self.model,
+            self.engine.optimizer.parts,
+            averages=average.tensors if average else None,
+            frozen=recipe.model.from_ is None,
+        )
         self.base = self._base()
         if resume is not None:
             self._restore(resume, trust)
-        if recipe.compile:
-            building.compile_layers(self.model)
         self.source: PackSource = DrawnPacks(recipe, self.processor)
         self.signals = StopSignals()
         self.tensorboard = tensorboard
@@ -209,13 +212,15 @@ class Trainer:
 
     def _validate(self, validation: Validation, window: Window, log: RunLog) -> None:
         began = time.monotonic()
-        scores = validation.run(self.model)
+        average = self.engine.average
+        with average.in_place() if average else nullcontext():
+            scores = validation.run(self.model)
         log.write("validation", self.progress.step, **scores)
         log.say(f"step {self.progress.step}: " + "\n".join(lines(scores)))
         window.exclude(time.monotonic() - began)
 
     def _announce(self, log: RunLog) -> None:
-        trained = sum(p.numel() for p in self.trained)
+        trained = sum(p.numel() for p in self.engine.trained)
         total = sum(p.numel() for p in self.model.parameters())
         start = f", from step {self.progress.step}" if self.progress.step else ""
         log.say(f"{self.recipe.stage}: {trained:,} of {total:,} parameters trained, {self.recipe.steps} steps{start}")
@@ -230,9 +235,9 @@ class Trainer:
         return self.checkpoints.save(self.state.tensors(), facts, self.progress.step, wait=wait)
 
     def _finish(self) -> Path:
-        """Save the last state, then export the weights in the recipe's dtype."""
+        """Save the last state, then export the weights (their average, where there is one) in the recipe's dtype."""
         self._save(wait=True)
         final = self.recipe.out / "final"
         dtype = torch.bfloat16 if self.recipe.export == "bf16" else torch.float32
-        state.export(self.model, self.processor, final, self.checkpoints, dtype=dtype)
+        state.export(self.model, self.processor, final, self.checkpoints, dtype=dtype, averages=self.state.averages)
         return final
