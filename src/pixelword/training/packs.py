@@ -1,0 +1,97 @@
+"""From a recipe to its packs: those it trains on, and those it is tried on."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from itertools import zip_longest
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pixelword.data.index import Index
+from pixelword.data.indexing import Progress, open_indexes
+from pixelword.data.plan import Part, Plan
+from pixelword.data.quarantine import Quarantine
+from pixelword.data.reading import FilePacks
+from pixelword.data.schema import PackSource
+from pixelword.data.sources import Source, media_options
+from pixelword.errors import RecipeError
+from pixelword.training.drawn import DrawnPacks
+from pixelword.training.validation import HeldOut
+
+if TYPE_CHECKING:
+    from pixelword.processing.processor import NeoOVProcessor
+    from pixelword.training.recipe import DataRecipe, Recipe
+
+SET_ASIDE, QUARANTINE = "set_aside.jsonl", "quarantine.jsonl"
+
+
+def open_packs(recipe: Recipe, processor: NeoOVProcessor, *, progress: Progress | None = None) -> PackSource:
+    """What a stage trains on: samples in files, or nano's drawn tasks. Indexes that are missing are made first.
+
+    Every rank may call this at once: one makes an index and the others wait for it. progress: told of that work.
+    Raises RecipeError, also when more samples than `data.max_bad` cannot be used.
+    """
+    if not recipe.data.sources:
+        return DrawnPacks(recipe, processor)
+    sources, indexes = open_indexes(recipe.data, processor, progress=progress)
+    _check_faults(recipe.data, sources, indexes)
+    plan = Plan(indexes, processor, recipe.data, seed=recipe.seed, steps=recipe.steps)
+    return FilePacks(plan, sources, processor, _quarantine(recipe), recipe.loss_weight)
+
+
+def open_held_out(recipe: Recipe, processor: NeoOVProcessor, *, progress: Progress | None = None) -> HeldOut:
+    """What a stage over files is tried on: `validation.sources`, or what `data.holdout` keeps from training.
+
+    Raises RecipeError when there is neither.
+    """
+    assert recipe.validation is not None
+    part: Part = "held_out"
+    data = recipe.data
+    if recipe.validation.sources:
+        data, part = data.model_copy(update={"sources": recipe.validation.sources, "mixture": {}}), "all"
+    elif not data.holdout:
+        raise RecipeError("validation: there is nothing to try on; give data.holdout or validation.sources")
+    sources, indexes = open_indexes(data, processor, progress=progress)
+    packs, questions = {}, []
+    for name in indexes if part == "all" else Plan(indexes, processor, data, part=part).sources:
+        one = {"sources": {name: data.sources[name]}, "mixture": {}, "length": data.longest, "packs": 1}
+        plan = Plan(indexes, processor, data.model_copy(update=one), part=part)
+        here = FilePacks(plan, sources, processor, _quarantine(recipe), recipe.loss_weight)
+        numbers = (number for number in range(recipe.validation.packs) if plan.passes(number) < 1)
+        packs[name] = [here(number) for number in numbers]
+        questions.append(here.samples(recipe.validation.generate))
+    in_turn = [sample for turn in zip_longest(*questions) for sample in turn if sample is not None]
+    return HeldOut(packs, in_turn[: recipe.validation.generate], media_options(data))
+
+
+def record_set_aside(packs: FilePacks, out: Path) -> str | None:
+    """Write what the plan leaves out to `out/set_aside.jsonl`; one line on it for the log, None when all take part."""
+    left_out = list(packs.set_aside())
+    path = out / SET_ASIDE
+    if not left_out:
+        path.unlink(missing_ok=True)
+        return None
+    lines = (json.dumps({"name": fault.name, "reason": fault.reason}, ensure_ascii=False) for fault in left_out)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f".{path.name}.partial")
+    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
+    os.replace(partial, path)
+    return f"{len(left_out):,} samples set aside, {left_out[0].name}: {left_out[0].reason}; all are in {path}"
+
+
+def _quarantine(recipe: Recipe) -> Quarantine:
+    return Quarantine(recipe.out / QUARANTINE, recipe.data.max_bad)
+
+
+def _check_faults(data: DataRecipe, sources: Mapping[str, Source], indexes: Mapping[str, Index]) -> None:
+    """RecipeError when a source has more unusable samples than `data.max_bad` allows."""
+    for name, index in indexes.items():
+        if len(index.faults) > data.max_bad * len(index):
+            first = min(index.faults)
+            raise RecipeError(
+                f"data.sources.{name}: {len(index.faults):,} of {len(index):,} samples cannot be used, more than "
+                f"data.max_bad ({data.max_bad:.2%}) allows; the first is {sources[name].where(first)}: "
+                f"{index.faults[first]}; `pixelword data check` names all of them"
+            )
