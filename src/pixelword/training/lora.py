@@ -9,7 +9,7 @@ PEFT's `modules_to_save`. `PeftModel.from_pretrained(base, folder)` is then the 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,26 +93,26 @@ def merged(tensors: Mapping[str, Tensor], recipe: LoraRecipe) -> dict[str, Tenso
     return plain
 
 
-def write_adapter(folder: Path, tensors: Mapping[str, Tensor], recipe: LoraRecipe, base: Path, whole: set[str]) -> None:
+def write_adapter(
+    folder: Path, tensors: Mapping[str, Tensor], recipe: LoraRecipe, base: Path | None, moved: Collection[str]
+) -> None:
     """Write the adapter as PEFT has it.
 
     Args:
         folder: is made.
         tensors: of the model with adapters, by name.
-        base: the checkpoint that the adapter belongs to, as it is named in adapter_config.json.
-        whole: names of the parameters that were trained whole.
+        base: the checkpoint that the adapter belongs to, as adapter_config.json shall name it.
+        moved: names of what was trained, adapters or not.
     """
     folder.mkdir()
-    targets = [name.removesuffix(_DOWN) for name in tensors if name.endswith(_DOWN)]
-    config = _config(recipe, targets)
-    config.base_model_name_or_path = str(base)
+    whole = [name for name in moved if not name.endswith((_DOWN, _UP))]
+    config = _config(recipe, [name.removesuffix(_DOWN) for name in moved if name.endswith(_DOWN)])
+    config.base_model_name_or_path = None if base is None else str(base)
     config.inference_mode = True
     config.modules_to_save = sorted({name.rpartition(".")[0] for name in whole}) or None
     config.save_pretrained(str(folder))
-    named = {name.replace(f".{ADAPTER}.", "."): t for name, t in tensors.items() if name.endswith((_DOWN, _UP))}
-    named |= {name: tensors[name] for name in whole}
     save_file(
-        {f"base_model.model.{name}": tensor.contiguous() for name, tensor in named.items()},
+        {f"base_model.model.{name.replace(f'.{ADAPTER}.', '.')}": tensors[name].contiguous() for name in moved},
         folder / "adapter_model.safetensors",
         metadata={"format": "pt"},
     )

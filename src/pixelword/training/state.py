@@ -3,17 +3,16 @@
 out/recipe.yaml                 what ran, overrides included
 out/metrics.jsonl               one line an event
 out/checkpoints/step-00000500/  a distributed checkpoint, see `checkpoints.py`
-out/final/                      the transformers folder the next stage, `ask` and anybody else loads
+out/final/                      the transformers folder the next stage, `ask` and anybody else loads; adapters beside
 """
 
 from __future__ import annotations
 
 import hashlib
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 import torch.distributed as dist
@@ -23,16 +22,16 @@ from torch.distributed.tensor import DTensor
 from pixelword.errors import CheckpointError
 from pixelword.model.facts import meta_model
 from pixelword.model.folders import whole_folder
-from pixelword.training.checkpoints import checkpoints
+from pixelword.training.lora import merged, write_adapter
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
     from pixelword.processing.processor import NeoOVProcessor
     from pixelword.training.checkpoints import Checkpoints, Saved
+    from pixelword.training.recipe import LoraRecipe
 
 # wrappers put these into a parameter's name
 _WRAPPERS = ("_checkpoint_wrapped_module.", "_orig_mod.")
-_OLD_STATE_FILE = "training_state.pt"
 _CHUNKS, _CHUNK = 64, 1 << 16  # of a file of weights, spread over it, that its fingerprint reads
 
 
@@ -65,18 +64,17 @@ class TrainingState:
         for part, name, parameter in self._optimized():
             for key, value in self.parts[part].state.get(parameter, {}).items():
                 found[f"optimizer.{part}.{name}.{key}"] = value
-        found.update({f"ema.{name}": tensor for name, tensor in (self.averages or {}).items()})
-        return {**found, **_generators()}
+        return {**found, **self._averages(), **_generators()}
 
     def load(self, checkpoints: Checkpoints, saved: Saved) -> None:
         """Take up a checkpoint in place. Raises CheckpointError: it is of another recipe, or damaged."""
         into: dict[str, Tensor] = {f"model.{name}": p for name, p in self._parameters().items()}
         moments = self._moments(saved)
         into.update({name: tensor for name, (_, _, _, tensor) in moments.items()})
-        averages = self.averages or {}
+        averages = self._averages()
         kept = any(name.startswith("ema.") for name in saved.tensors)
         if kept:
-            into.update({f"ema.{name}": tensor for name, tensor in averages.items()})
+            into.update(averages)
         generators = {name: tensor for name, tensor in _generators().items() if name in saved.tensors}
         strange = [n for n in saved.tensors if n.startswith(("model.", "optimizer.")) and n not in into]
         if strange:
@@ -90,13 +88,16 @@ class TrainingState:
         with torch.no_grad():
             for name, average in averages.items():
                 if not kept:  # averaging begins with this run
-                    average.copy_(into[f"model.{name}"])
+                    average.copy_(into[name.replace("ema.", "model.", 1)])
         for name, state in generators.items():
             torch.cuda.set_rng_state(state) if name.startswith("rng.cuda.") else torch.set_rng_state(state)
 
     def _parameters(self) -> dict[str, nn.Parameter]:
         """The parameters to be saved by name; a tied one has one name."""
         return {_plain(n): p for n, p in self.model.named_parameters() if p.requires_grad or self.frozen}
+
+    def _averages(self) -> dict[str, Tensor]:
+        return {f"ema.{_plain(name)}": tensor for name, tensor in (self.averages or {}).items()}
 
     def _optimized(self) -> list[tuple[str, str, nn.Parameter]]:
         """(optimizer, parameter's name, parameter) of everything trained."""
@@ -154,16 +155,20 @@ def export(
     model: NeoOVForConditionalGeneration,
     processor: NeoOVProcessor,
     target: Path,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: Checkpoints,
     *,
-    dtype: torch.dtype = torch.float32,
+    dtype: torch.dtype,
     averages: Mapping[str, Tensor] | None = None,
+    lora: LoraRecipe | None = None,
+    base: Path | None = None,
 ) -> None:
     """Write `target` as a transformers folder from parameters that may be sharded. Every rank calls it.
 
     Args:
         dtype: of the written weights; the model keeps its own.
         averages: written in place of the parameters they are of, by name.
+        lora: of the model's adapters: they are merged, and written by themselves into `adapter/`, for PEFT.
+        base: the checkpoint that the adapters are for.
 
     Raises:
         CheckpointError: the disk does not take it; on every rank.
@@ -172,58 +177,20 @@ def export(
     whole: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():  # a tied head is left out, as in the released layout
         tensor = (averages or {}).get(_plain(name), parameter).detach()
-        tensor = tensor.to(dtype)  # before it is gathered: half the bytes travel
+        if lora is None:  # adapters are merged before they are rounded
+            tensor = tensor.to(dtype)  # before it is gathered: half the bytes travel
         tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
         if first:
             whole[_plain(name)] = tensor.cpu()
 
+    moved = {_plain(name) for name, parameter in model.named_parameters() if parameter.requires_grad}
+
     def write() -> None:
+        tensors = whole if lora is None else {name: t.to(dtype) for name, t in merged(whole, lora).items()}
         with whole_folder(target, replace=True) as folder:
-            meta_model(model.config).to(dtype).save_pretrained(folder, state_dict=whole)
+            meta_model(model.config).to(dtype).save_pretrained(folder, state_dict=tensors)
             processor.save_pretrained(folder)
+            if lora is not None:
+                write_adapter(folder / "adapter", whole, lora, base, moved)
 
-    checkpoints.on_first_rank(write) if checkpoints else write()
-
-
-# -- until the trainer stands on `Checkpoints` and `TrainingState`: the functions it used before them --
-
-
-def save_checkpoint(
-    out: Path,
-    model: NeoOVForConditionalGeneration,
-    processor: NeoOVProcessor,
-    optimizer: dict[str, Any],
-    progress: Progress,
-    keep: int,
-) -> Path:
-    """Write the checkpoint of `progress` and delete all but the last `keep`."""
-    target = out / "checkpoints" / f"step-{progress.step:08d}"
-
-    if not target.exists():  # the state of a step is a function of the step: written once
-        state = {
-            "step": progress.step,
-            "elapsed": progress.elapsed,
-            "optimizer": optimizer,
-            "torch_rng": torch.get_rng_state(),
-        }
-        with whole_folder(target) as folder:
-            model.save_pretrained(folder)
-            processor.save_pretrained(folder)
-            torch.save(state, folder / _OLD_STATE_FILE)
-    for old in checkpoints(out)[:-keep]:
-        shutil.rmtree(old, ignore_errors=True)
-    return target
-
-
-def load_state(checkpoint: Path) -> dict[str, Any]:
-    """The training state beside a checkpoint's weights. Raises CheckpointError when it is absent or unreadable."""
-    path = checkpoint / _OLD_STATE_FILE
-    if not path.is_file():
-        raise CheckpointError(f"{path}: there is no training state here to resume from")
-    try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch names no narrower class for a broken archive
-        raise CheckpointError(f"{path}: cannot read the training state: {error}") from error
-    if not isinstance(state, dict) or not {"step", "elapsed", "optimizer", "torch_rng"} <= state.keys():
-        raise CheckpointError(f"{path}: this is not a training state")
-    return state
+    checkpoints.on_first_rank(write)
