@@ -36,19 +36,26 @@ def state_of(files: Iterable[Path]) -> list[list[Any]]:
 
 
 def kept(
-    folder: Path | None, name: str, key: Mapping[str, Any], files: Sequence[Path], make: Callable[[], Table]
+    folder: Path | None,
+    name: str,
+    key: Mapping[str, Any],
+    files: Sequence[Path],
+    make: Callable[[], Table],
+    *,
+    holds: Callable[[Table], bool] = lambda table: True,
 ) -> Table:
     """The table that `make` made of `files` once, memory-mapped; made and saved now when there is none that is current.
 
     folder: where tables are kept; `DEFAULT_FOLDER` when None. name: what a person finds it by.
     key: what else it depends on (in JSON); tables of other keys stay beside it.
+    holds: False for a table that is made anew though nothing of this has changed.
     Processes that want the same one wait for the first. Raises RecipeError when the folder cannot be written.
     """
     digest = hashlib.sha256(json.dumps([key, [str(file.resolve()) for file in files]]).encode()).hexdigest()[:16]
     place = (folder or DEFAULT_FOLDER).expanduser() / f"{name}-{digest}"
     header = {"version": _VERSION, "key": dict(key), "files": state_of(files)}
     found = _load(place, header)
-    if found is not None:
+    if found is not None and holds(found):
         return found
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -58,7 +65,7 @@ def kept(
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = _load(place, header)  # somebody else's, made while we waited
-        if found is None:
+        if found is None or not holds(found):
             _save(place, header, make())
             found = _load(place, header)
     if found is None:

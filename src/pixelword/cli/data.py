@@ -1,0 +1,172 @@
+"""`pixelword data index|check|stats|view`: what a model is trained on, before it is."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixelword.cli import data_look, options
+from pixelword.errors import RecipeError
+
+if TYPE_CHECKING:
+    from pixelword.data.index import Index
+    from pixelword.processing.options import MediaOptions
+    from pixelword.processing.processor import NeoOVProcessor
+    from pixelword.training.recipe import DataRecipe
+
+RECIPES = (".yaml", ".yml")
+
+app = typer.Typer(
+    name="data",
+    no_args_is_help=True,
+    help="Look at, check and index what a model is trained on.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command()(data_look.stats)
+app.command()(data_look.view)
+
+What = Annotated[
+    str,
+    typer.Argument(metavar="RECIPE|FILES", help="A stage's YAML file, or samples: train.jsonl, '{000..031}.tar'."),
+]
+Root = Annotated[
+    Path | None, typer.Option(help="FILES: what relative paths of pictures join; their folder when absent.")
+]
+Workers = Annotated[int | None, typer.Option(min=0, help="Processes that read; one a core when absent.")]
+
+
+@app.command()
+def index(
+    what: What,
+    set_: data_look.Set = None,
+    model: data_look.Processor = None,
+    root: Root = None,
+    workers: Workers = None,
+    anew: Annotated[bool, typer.Option("--anew", help="Also where nothing seems to have changed.")] = False,
+) -> None:
+    """Count every sample's tokens and read its pictures' sizes once, so that a run starts at once.
+
+    Example: pixelword data index train.jsonl
+    """
+    data, processor, media = _read(what, set_ or [], model, root)
+    from pixelword.data.indexing import build_index
+    from pixelword.data.progress import bar
+    from pixelword.data.sources import open_source
+
+    found: dict[str, Index] = {}
+    with bar("indexing") as shown:
+        for name, recipe in data.sources.items():
+            source = open_source(name, recipe, data.index)
+            found[name] = build_index(
+                source, processor, media, workers=_cores(workers), folder=data.index, progress=shown, anew=anew
+            )
+    _summarize(found)
+    if any(one.faults for one in found.values()):
+        print(f"not all can be used; this says why: pixelword data check {what}")
+
+
+@app.command()
+def check(
+    what: What,
+    set_: data_look.Set = None,
+    model: data_look.Processor = None,
+    root: Root = None,
+    workers: Workers = None,
+    decode: Annotated[
+        bool, typer.Option("--decode", help="Read pictures and videos to their end, not their headers alone.")
+    ] = False,
+) -> None:
+    """Name every sample that training could not use, by file and line; exit 1 when there is one.
+
+    Example: pixelword data check train.jsonl --decode
+    """
+    data, processor, media = _read(what, set_ or [], model, root)
+    from pixelword.data.checking import check as faults_of
+    from pixelword.data.progress import bar
+    from pixelword.data.sources import open_source
+
+    found: dict[str, Index] = {}
+    faults = 0
+    with bar("checking") as shown:
+        for name, recipe in data.sources.items():
+            try:
+                source = open_source(name, recipe, data.index)
+            except RecipeError as error:  # the other sources are looked at all the same
+                told = [str(error)]
+            else:
+                found[name], told = faults_of(
+                    source,
+                    processor,
+                    media,
+                    decode=decode,
+                    workers=_cores(workers),
+                    folder=data.index,
+                    progress=shown,
+                )
+            faults += len(told)
+            for fault in told:
+                print(fault, flush=True)
+    _summarize(found)
+    if faults:
+        print(f"{faults:,} {'fault' if faults == 1 else 'faults'}")
+        raise typer.Exit(1)
+    print("no faults")
+
+
+def _read(
+    what: str, overrides: list[str], model: str | None, root: Path | None
+) -> tuple[DataRecipe, NeoOVProcessor, MediaOptions]:
+    """The data of a recipe, or of files by themselves, and how it is read."""
+    with options.progress(f"opening {what} …"), options.quiet_imports():
+        from pixelword.data.sources import media_options
+        from pixelword.model.checkpoint import resolve
+        from pixelword.processing import NeoOVProcessor
+        from pixelword.training.building import build_processor
+        from pixelword.training.recipe import DataRecipe, SourceRecipe
+        from pixelword.training.recipe_file import load_recipe
+
+        if not what.endswith(RECIPES):
+            if overrides:
+                raise RecipeError(f"--set changes a recipe, and {what} is none; leave it out, or name a YAML file")
+            source = SourceRecipe(path=what, root=root)
+            data = DataRecipe(sources={Path(what).name.partition(".")[0] or "data": source}, length=1)
+            return data, NeoOVProcessor.from_pretrained(resolve(model or "nano")), media_options(data)
+        recipe = load_recipe(Path(what), overrides)
+        if not recipe.data.sources:
+            raise RecipeError(f"{what}: its tasks are drawn as they are needed; there are no files to read")
+        processor = build_processor(recipe) if model is None else NeoOVProcessor.from_pretrained(resolve(model))
+        return recipe.data, processor, media_options(recipe.data)
+
+
+def _cores(workers: int | None) -> int:
+    return (os.cpu_count() or 1) if workers is None else workers
+
+
+def _summarize(found: dict[str, Index]) -> None:
+    """A row a source; nothing for sources that could not be opened."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from pixelword.data.index import VIDEO
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
+    table.add_column("source")
+    for name in ("samples", "faults", "text tokens", "learnt", "pictures", "videos"):
+        table.add_column(name, justify="right")
+    for name, one in found.items():
+        videos = int((one.kinds == VIDEO).sum())
+        numbers = (
+            len(one),
+            len(one.faults),
+            int(one.text_tokens.sum(dtype="int64")),
+            int(one.answer_tokens.sum(dtype="int64")),
+            len(one.kinds) - videos,
+            videos,
+        )
+        table.add_row(name, *(f"{number:,}" for number in numbers))
+    if found:
+        Console(highlight=False).print(table)

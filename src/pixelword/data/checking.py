@@ -1,0 +1,57 @@
+"""Every fault of a source, by file and line, before a run meets it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from pixelword.data.index import Index
+from pixelword.data.indexing import Progress, build_index, each
+from pixelword.data.sources import Source
+from pixelword.errors import PixelwordError
+from pixelword.processing.options import MediaOptions
+from pixelword.processing.processor import NeoOVProcessor
+
+
+def check(
+    source: Source,
+    processor: NeoOVProcessor,
+    media: MediaOptions,
+    *,
+    decode: bool = False,
+    workers: int = 1,
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> tuple[Index, list[str]]:
+    """The index of a source, made anew, and its faults, each with its place, in order.
+
+    decode: prepare every sample whole, as training would; else pictures and videos are read as far as their headers.
+    """
+    index = build_index(source, processor, media, workers=workers, folder=folder, progress=progress, anew=True)
+    if not decode:
+        return index, [index.faults[i] for i in sorted(index.faults)]
+    planned = index.lengths(processor, media).tokens
+    read = each(_decoded, source, processor, media, workers=workers, progress=progress)
+    return index, list(_faults(source, index, planned, read))
+
+
+def _decoded(source: Source, i: int, processor: NeoOVProcessor, media: MediaOptions) -> int | str:
+    """The tokens of sample i as training would read it, or what is wrong with it."""
+    options = {field.name: getattr(media, field.name) for field in fields(media)}
+    try:
+        return len(processor.encode(source.read(i).messages, **options))
+    except PixelwordError as error:
+        return str(error)
+
+
+def _faults(source: Source, index: Index, planned: np.ndarray, read: Iterator[int | str]) -> Iterator[str]:
+    for i, found in enumerate(read):
+        if i in index.faults:
+            yield index.faults[i]
+        elif isinstance(found, str):
+            yield f"{source.where(i)}: {found}"
+        elif found != planned[i]:
+            yield f"{source.where(i)}: {found} tokens, where its index says {planned[i]}: a video in it is damaged"
