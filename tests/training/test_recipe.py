@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from pixelword.errors import RecipeError
+from pixelword.training.recipe import ModelRecipe
 from pixelword.training.recipe_file import load_recipe
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -106,3 +107,10 @@ def test_faults_of_overrides_name_the_override(tmp_path: Path, override: str, ex
 def test_level_rises_along_its_points(tmp_path: Path) -> None:
     data = load_recipe(written(tmp_path, GOOD)).data
     assert [round(data.level_at(x), 3) for x in (0.0, 0.1, 0.3, 0.5, 1.0)] == [0.0, 0.0, 0.5, 1.0, 1.0]
+
+
+def test_a_packaged_model_is_named_and_stays_so_in_what_is_recorded() -> None:
+    model = ModelRecipe.model_validate({"from": "nano"})
+    assert model.from_ is not None and (model.from_ / "config.json").is_file()
+    assert model.model_dump(mode="json", by_alias=True, exclude_none=True) == {"from": "nano"}
+    assert ModelRecipe.model_validate({"from": "runs/nano"}).model_dump(mode="json")["from_"] == "runs/nano"

@@ -20,10 +20,12 @@ from pydantic import (
     PositiveInt,
     ValidationInfo,
     create_model,
+    field_serializer,
     field_validator,
     model_validator,
 )
 
+from pixelword.model.checkpoint import WEIGHTS, packaged
 from pixelword.model.configuration import SIZES, NeoOVConfig, NeoOVTextConfig, NeoOVVisionConfig
 from pixelword.training.stages import ROLES
 
@@ -52,14 +54,23 @@ _Arguments = _arguments(NeoOVConfig, vision_config=_VisionArguments, llm_config=
 
 
 class ModelRecipe(_Part):
-    """Where the network comes from: `from` a checkpoint folder (a stage before, a released or a grown model), or random
-    weights of a `config` (as in a `config.json`) or of a known `size`. Beside `from`, `size` says what the checkpoint
-    must be, so that a dry run needs no weights.
+    """Where the network comes from: `from` a checkpoint folder (a stage before, a released or a grown model) or a
+    packaged model's name, or random weights of a `config` (as in a `config.json`) or of a known `size`. Beside `from`,
+    `size` says what the checkpoint must be, so that a dry run needs no weights.
     """
 
     from_: Path | None = Field(default=None, alias="from")
     config: _Arguments | None = None  # type: ignore[valid-type]
     size: Literal["nano", "mini", "0.6b", "2b", "9b"] | None = None
+
+    @field_validator("from_")
+    @classmethod
+    def _packaged_by_name(cls, path: Path | None) -> Path | None:
+        return WEIGHTS / path if path is not None and str(path) in packaged() else path
+
+    @field_serializer("from_")
+    def _name_of_packaged(self, path: Path | None) -> str | None:
+        return None if path is None else path.name if path.parent == WEIGHTS else str(path)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -98,11 +109,13 @@ class SourceRecipe(_Part):
 class ExpectRecipe(_Part):
     """What a sample is like on average, for a dry run without the data. Training does not look at it.
 
-    tokens: of a sample, visual ones among them. visual, answer: shares of the tokens that are visual, that have a loss.
-    pictures: in a sample, frames counted. fill: share of a pack's places that are not padding.
+    tokens: of a sample, visual ones among them. spread: mean square of it over the squared mean, 1 where all are alike.
+    visual, answer: shares of the tokens that are visual, that have a loss. pictures: in a sample, frames counted.
+    fill: share of a pack's places that are not padding.
     """
 
     tokens: Positive = 512
+    spread: Annotated[float, Field(ge=1)] = 1.5
     visual: Fraction = 0.7
     answer: Fraction = 0.2
     pictures: Annotated[float, Field(ge=0)] = 1.0
