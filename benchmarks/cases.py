@@ -83,3 +83,19 @@ def impossible(candidate: str, case: Case) -> str | None:
     if candidate == "qwen3vl-pairs" and not case.video:
         return "merges frames of videos only; on pictures it is the row above"
     return None
+
+
+#: Text stack that trains on a CPU: 19 M parameters in layers of width 512, keys twice as wide as values as always.
+TRAINED = Shape(512, 1536, 6, 2, 8, 4, 64, 8192, vision_hidden_size=256)
+TRAINED_QUICK = Shape(64, 128, 3, 1, 4, 2, 16, 256, vision_hidden_size=64)
+LONGEST = 4096  # tokens of a document at most, and of a pack
+
+#: How documents are laid out to be trained: name -> what stands in the table.
+LAYOUTS = {
+    "packed": "packed, interval attention (Pixelword)",
+    "padded": "unpacked, 8 documents padded to the longest, our attention",
+    "grouped": "the same, documents of like length together",
+    "padded-dense": "unpacked, 8 documents padded, dense mask and eager attention",
+    "single": "one document at a time, our attention",
+    "dense": "packed, dense L × L float mask and eager attention, as upstream trains",
+}

@@ -11,6 +11,8 @@ from typing import Any
 
 import torch
 from cases import CASES, FULL, QUICK, QUICK_CASES, Case
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 from transformers.generation.streamers import BaseStreamer
 
 STATUS, CLEAR = Path("/proc/self/status"), Path("/proc/self/clear_refs")
@@ -30,6 +32,21 @@ class Clock(BaseStreamer):
 
     def end(self) -> None:
         pass
+
+
+class Largest(TorchDispatchMode):
+    """`elements` of the largest tensor that any operation returns while this is entered, backward passes included."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.elements = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = func(*args, **(kwargs or {}))
+        for leaf in tree_leaves(result):
+            if isinstance(leaf, torch.Tensor):
+                self.elements = max(self.elements, leaf.numel())
+        return result
 
 
 def competing(before: tuple[float, float, float] | None, after: tuple[float, float, float] | None) -> float | None:
@@ -52,7 +69,7 @@ def ticks() -> tuple[float, float, float] | None:
 
 def resident() -> int:
     """Resident bytes now; where /proc is missing, the peak so far."""
-    return _status("VmRSS") if STATUS.exists() else _peak()
+    return _status("VmRSS") if STATUS.exists() else peak()
 
 
 def restart_peak() -> None:
@@ -61,7 +78,7 @@ def restart_peak() -> None:
         CLEAR.write_text("5")
 
 
-def _peak() -> int:
+def peak() -> int:
     """Peak resident bytes. Linux' VmHWM: ru_maxrss also remembers the process that started this one."""
     return _status("VmHWM") if STATUS.exists() else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
@@ -105,14 +122,14 @@ def sample(candidate: str, case_name: str, *, quick: bool, new_tokens: int) -> d
     expected = (case.batch, inputs["input_ids"].shape[1] + new_tokens + 1)
     assert tokens.shape == expected, f"{tuple(tokens.shape)} tokens came back, not {expected}"
     first, last = clock.times[1], clock.times[-1]  # times[0] is the prompt
-    peak = _peak()
+    most = peak()
     return {
         "first_token_s": first - start,
         "decode_tokens_s": case.batch * new_tokens / (last - first),
         "first_token_processor_s": clock.processor[1] - used,
         "decode_processor_s": (clock.processor[-1] - clock.processor[1]) / new_tokens,
-        "peak_bytes": peak,
-        "peak_over_model_bytes": max(peak - baseline, 0),
+        "peak_bytes": most,
+        "peak_over_model_bytes": max(most - baseline, 0),
         "parameters": sum(p.numel() for p in weights),
         "weight_bytes": sum(p.numel() * p.element_size() for p in weights),
         "length": inputs["input_ids"].shape[1],
