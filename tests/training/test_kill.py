@@ -128,8 +128,9 @@ def test_killed_at_random_moments_is_bitwise_the_whole_run(tiny, whole) -> None:
         else:
             time.sleep(chance.random() * 0.05)
         run.send(signal.SIGKILL) if run.process.is_alive() else None
-        if run.end() == 0:
+        if (code := run.end()) == 0:
             break
+        assert code == -signal.SIGKILL, run.text
         kills += 1
         torn += any(name.startswith(".unfinished-") for name in run.checkpoints())
     assert kills >= 4 and torn >= 1
@@ -186,3 +187,12 @@ def test_a_full_disk_is_one_line_and_once_there_is_room_training_goes_on(tiny, w
         assert_same(run, whole(tiny()))
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+def test_two_runs_in_one_folder_are_one_too_many(tiny, whole) -> None:
+    run, other = Run(tiny()).start(), Run(tiny())
+    assert run.until(lambda: 1 in run.losses())
+    assert other.start().end() == 2
+    assert other.text.strip().endswith("another process is training here: wait for its end, or name another --out")
+    assert run.end() == 0
+    assert_same(run, whole(tiny()))

@@ -10,6 +10,8 @@ kill or a full disk at any moment leaves the checkpoints before it as they were.
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import re
 import shutil
@@ -19,7 +21,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 import torch.distributed as dist
@@ -68,6 +70,9 @@ class Checkpoints:
 
     Construct it once the process group is there (if there is to be one): it makes a group of its own, so that what is
     written in the background never meets the collectives of training.
+
+    Raises:
+        CheckpointError: another process is at work in `out`.
     """
 
     def __init__(self, out: Path, recipe: CheckpointRecipe) -> None:
@@ -75,7 +80,8 @@ class Checkpoints:
         self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
         self._pending: tuple[Path, Future[Metadata]] | None = None
         self._last: int | None = None  # step of the newest checkpoint this process wrote
-        self.on_first_rank(self._remove_unfinished)
+        self._lock: IO[str] | None = None  # held as long as this process lives
+        self.on_first_rank(self._take_over)
 
     def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], step: int, *, wait: bool = False) -> Path:
         """Write the checkpoint of `step` and delete those that are no longer kept.
@@ -221,8 +227,23 @@ class Checkpoints:
                 "go on with --resume auto"
             ) from error
 
+    def _take_over(self) -> None:
+        """From here on the run is this process's alone; what a killed one left unfinished goes."""
+        self.out.mkdir(parents=True, exist_ok=True)
+        self._lock = (self.out / ".lock").open("w")  # let go of by the kernel, however the process ends
+        try:
+            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise CheckpointError(
+                    f"{self.out}: another process is training here: wait for its end, or name another --out"
+                ) from error
+            # else the filesystem has no locks, and the run goes on without
+        self._remove_unfinished()
+
     def _remove_unfinished(self) -> None:
-        for path in (self.out / "checkpoints").glob(f"{_UNFINISHED}*"):
+        folder = self.out / "checkpoints"
+        for path in (*folder.glob(f"{_UNFINISHED}*"), *folder.glob(".step-*"), *self.out.glob(".final.*")):
             shutil.rmtree(path, ignore_errors=True)
 
 
