@@ -39,11 +39,6 @@ _COSTLY = {
     torch.ops.higher_order.flex_attention,
 }
 _CONTROL = {"img_context_token_id": IMG_CONTEXT, "img_start_token_id": IMG_START, "img_end_token_id": IMG_END}
-#: What a size says of the layers; vocabularies differ by the tokenizer that a model was grown with.
-_SHAPE = (
-    "hidden_size", "intermediate_size", "num_hidden_layers", "extra_num_layers", "num_attention_heads",
-    "num_key_value_heads", "head_dim", "qk_norm", "tie_word_embeddings",
-)  # fmt: skip
 
 
 def build_processor(recipe: Recipe) -> NeoOVProcessor:
@@ -105,7 +100,7 @@ def _choose(model: NeoOVForConditionalGeneration, recipe: Recipe) -> None:
 
 def build_model(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVForConditionalGeneration:
     """The network in float32: from the stage before, or with random weights."""
-    config = _network_config(recipe, processor)  # a checkpoint of another size is refused before it is loaded
+    config = _network_config(recipe, processor)
     if recipe.model.from_ is not None:
         return NeoOVForConditionalGeneration.from_pretrained(
             recipe.model.from_, dtype=torch.float32, attn_implementation=recipe.attention
@@ -115,39 +110,8 @@ def build_model(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVForConditiona
 
 def _network_config(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVConfig:
     if recipe.model.from_ is not None:
-        _existing(recipe.model.from_)
-        return stage_config(recipe)
+        return read_config(_existing(recipe.model.from_))
     return NeoOVConfig(**with_vocabulary(recipe.model.arguments, processor), attn_implementation=recipe.attention)
-
-
-def stage_config(recipe: Recipe) -> NeoOVConfig:
-    """The configuration of the network that a stage trains: the checkpoint's where it is there, else the recipe's.
-
-    Raises RecipeError when neither says it, or when the checkpoint is of another size than the recipe names.
-    """
-    model = recipe.model
-    if model.from_ is not None and (model.from_ / "config.json").is_file():
-        config = read_config(model.from_)
-        if model.size is not None:
-            _check_size(config, model.size, NeoOVConfig(**model.arguments))
-        return config
-    if model.from_ is not None and model.size is None:
-        raise RecipeError(f"model.from: {model.from_} is not there yet; for a dry run without it, name model.size too")
-    if model.config is not None:
-        return NeoOVConfig(**with_vocabulary(model.arguments, build_processor(recipe)))
-    return NeoOVConfig(**model.arguments)
-
-
-def _check_size(found: NeoOVConfig, size: str, expected: NeoOVConfig) -> None:
-    """Raise RecipeError, naming the first difference, when a checkpoint is not of the size that a recipe names."""
-    pairs = [(key, getattr(found.llm_config, key), getattr(expected.llm_config, key)) for key in _SHAPE]
-    pairs.append(("vision_config.hidden_size", found.vision_config.hidden_size, expected.vision_config.hidden_size))
-    for key, has, wants in pairs:
-        if has != wants:
-            raise RecipeError(
-                f"model.size: the checkpoint in model.from is no {size!r}: its {key} is {has}, not {wants}; "
-                "name its own size, or leave model.size out"
-            )
 
 
 def _existing(folder: Path) -> Path:
