@@ -7,6 +7,7 @@ a sample failed by chance (a disk that did not answer in time).
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -41,6 +42,8 @@ class Quarantine:
         new = [fault for fault in listed if fault.name not in self._known]
         if new:
             self.path.parent.mkdir(parents=True, exist_ok=True)
+            if self.path.exists():
+                os.truncate(self.path, self._read)  # a line that a kill cut short
             with self.path.open("a", encoding="utf-8") as file:
                 for fault in new:
                     line = {"name": fault.name, "reason": fault.reason, "step": step}
@@ -60,7 +63,7 @@ class Quarantine:
         with self.path.open("rb") as file:
             file.seek(self._read)
             text = file.read()
-        whole = text[: text.rfind(b"\n") + 1]  # a kill may have cut the last line short
+        whole = text[: text.rfind(b"\n") + 1]  # the last line may be on its way
         for line in whole.splitlines():
             known = json.loads(line)
             self._known.setdefault(known["name"], (known["step"], known["reason"]))
