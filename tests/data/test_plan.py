@@ -228,8 +228,10 @@ def test_budgets_of_a_pack_beyond_its_tokens(processor: NeoOVProcessor) -> None:
 def test_a_recipe_that_leaves_nothing_to_take(processor: NeoOVProcessor) -> None:
     with pytest.raises(RecipeError, match=r"data.sources.a: no sample is left to take"):
         Plan({"a": an_index(2, faults={0: "x", 1: "y"})}, processor, recipe("a"))
-    with pytest.raises(RecipeError, match="no sample fits a row of 8 tokens"):
+    with pytest.raises(RecipeError, match="20 are too long for rows of 8 tokens"):
         Plan({"a": an_index(20)}, processor, recipe("a", length=8))
+    with pytest.raises(RecipeError, match="no sample fits a row of 8 tokens"):
+        Plan({"a": an_index(20)}, processor, recipe("a", length=[(0, 8), (0.5, 128)]), steps=4)
 
 
 @settings(max_examples=40, deadline=None)

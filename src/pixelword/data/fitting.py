@@ -14,6 +14,7 @@ from pixelword.processing.options import MediaOptions
 if TYPE_CHECKING:
     from pixelword.processing.processor import NeoOVProcessor
 
+COSTS = ("tokens", "patches", "pairs")  # the fields of `Lengths`
 _CHUNK = 1 << 18  # samples whose costs are found at once
 
 
@@ -28,6 +29,15 @@ class Fitted:
     max_pixels: np.ndarray
     fits: np.ndarray
 
+    def take(self, which: np.ndarray) -> Fitted:
+        """Those of these samples (numbers or a mask)."""
+        return Fitted(of_lengths(self.lengths, which), self.max_pixels[which], self.fits[which])
+
+
+def of_lengths(lengths: Lengths, which: np.ndarray) -> Lengths:
+    """Costs of these samples (numbers or a mask)."""
+    return Lengths(*(getattr(lengths, name)[which] for name in COSTS))
+
 
 def fit(
     index: Index, rows: np.ndarray, budget: Budget, processor: NeoOVProcessor, media: MediaOptions | None = None
@@ -38,12 +48,9 @@ def fit(
         _fit(index.take(rows[start : start + _CHUNK]), budget, processor, media)
         for start in range(0, max(len(rows), 1), _CHUNK)
     ]
-    lengths = Lengths(
-        *(np.concatenate([getattr(p.lengths, name) for p in pieces]) for name in ("tokens", "patches", "pairs"))
-    )
-    return Fitted(
-        lengths, np.concatenate([p.max_pixels for p in pieces]), np.concatenate([piece.fits for piece in pieces])
-    )
+    lengths = Lengths(*(np.concatenate([getattr(piece.lengths, name) for piece in pieces]) for name in COSTS))
+    max_pixels = np.concatenate([piece.max_pixels for piece in pieces])
+    return Fitted(lengths, max_pixels, np.concatenate([piece.fits for piece in pieces]))
 
 
 def _fit(index: Index, budget: Budget, processor: NeoOVProcessor, media: MediaOptions) -> Fitted:
@@ -64,7 +71,7 @@ def _fit(index: Index, budget: Budget, processor: NeoOVProcessor, media: MediaOp
         good, bad = np.where(holds, middle, good), np.where(holds, bad, middle)
     shrunk = samples.lengths(processor, media, good)
     can = budget.holds(shrunk)
-    for name in ("tokens", "patches", "pairs"):
+    for name in COSTS:
         getattr(lengths, name)[long] = getattr(shrunk, name)
     max_pixels[long[can]] = good[can]
     fits[long] = can

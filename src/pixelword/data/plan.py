@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from pixelword.data.bins import Budget, best_fit
-from pixelword.data.fitting import Fitted, fit
+from pixelword.data.fitting import COSTS, Fitted, fit, of_lengths
 from pixelword.data.index import Index, Lengths
 from pixelword.data.order import Order, chosen
 from pixelword.data.sources import media_options
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 Part = Literal["train", "held_out", "all"]
 
-_COSTS = ("tokens", "patches", "pairs")
 WINDOW = 16_384  # samples packed together: enough for full packs, few enough to plan one in a blink
 _HELD_OUT = 7_919  # what is held out is the same in all stages, whatever their seeds
 _WINDOWS_KEPT = 2  # in memory: a step may cross from one into the next
@@ -107,37 +106,50 @@ class Plan:
         self.sources = tuple(shares)
         self._indexes = [indexes[name] for name in self.sources]
         self._processor, self._media = processor, media_options(data)
-        self._active = [
+        self._phases = _phases(data, steps)
+        self._longest = max(phase.length for phase in self._phases)
+        rows = [
             np.flatnonzero(_taken(index, data.holdout, share, part, seed))
             for index, (_, share) in zip(self._indexes, shares.values(), strict=True)
         ]
-        for name, active in zip(self.sources, self._active, strict=True):
-            if not active.size:
-                raise RecipeError(f"data.sources.{name}: no sample is left to take; see `pixelword data check`")
+        fitted = self._fit(rows, self._longest)
+        #: per source: the samples that are taken, and those that are too long for every row, with their costs
+        self._active = [row[here.fits] for row, here in zip(rows, fitted, strict=True)]
+        self._too_long = [(row[~here.fits], here.take(~here.fits)) for row, here in zip(rows, fitted, strict=True)]
+        self._check_active()
         counts = [len(active) for active in self._active]
         weights = [
-            len(active) * data.sources[name].repeat if weight is None else weight
-            for active, (name, (weight, _)) in zip(self._active, shares.items(), strict=True)
+            count * data.sources[name].repeat if weight is None else weight
+            for count, (name, (weight, _)) in zip(counts, shares.items(), strict=True)
         ]
         #: samples in one pass over the data, repeats counted
-        self.samples = sum(counts) if data.mixture else round(sum(weights))
+        self.samples = sum(counts) if data.mixture else max(round(sum(weights)), 1)
         self._order = Order(counts, weights, seed)
         self._seed = seed
         self._windows_per_pass = math.ceil(self.samples / WINDOW)
-        self._phases = _phases(data, steps)
         self._windows: list[_Window] = []
         self._ends: list[int] = []  # of each window: the pack after its last one
-        self._fitted = lru_cache(maxsize=None)(self._fit)
         self._contents = lru_cache(maxsize=_WINDOWS_KEPT)(self._fill)
+        self._fitted = {self._longest: [here.take(here.fits) for here in fitted]}
         for phase in self._phases:
-            if not any(fitted.fits.any() for fitted in self._fitted(phase.length)):
+            if phase.length not in self._fitted:
+                self._fitted[phase.length] = self._fit(self._active, phase.length)
+            if not any(here.fits.any() for here in self._fitted[phase.length]):
                 raise RecipeError(f"data.length: no sample fits a row of {phase.length} tokens; raise it")
+
+    def _check_active(self) -> None:
+        for name, active, (too_long, _) in zip(self.sources, self._active, self._too_long, strict=True):
+            if not active.size:
+                why = f"{too_long.size} are too long for rows of {self._longest} tokens; " if too_long.size else ""
+                raise RecipeError(
+                    f"data.sources.{name}: no sample is left to take; {why}`pixelword data check` names what is wrong"
+                )
 
     def pack(self, number: int) -> list[Planned]:
         """The samples of a pack, in the order in which a `Packer` fills its rows as planned."""
         window = self._window(number)
         contents = self._contents(window)
-        fitted = self._fitted(self._phases[self._windows[window].phase].length)
+        fitted = self._fitted[self._phases[self._windows[window].phase].length]
         planned = []
         for place in (place for row in contents.packs[number - self._first(window)] for place in row):
             source, position = int(contents.sources[place]), int(contents.positions[place])
@@ -176,18 +188,15 @@ class Plan:
 
     def set_aside(self) -> Iterator[SetAside]:
         """Every sample that takes no part: those that cannot be used, and those that do not fit the longest rows."""
-        longest = max(phase.length for phase in self._phases)
-        for name, index, active, fitted in zip(
-            self.sources, self._indexes, self._active, self._fitted(longest), strict=True
-        ):
+        budget = self._budget(self._longest)
+        for name, index, (too_long, fitted) in zip(self.sources, self._indexes, self._too_long, strict=True):
             for i, reason in sorted(index.faults.items()):
                 yield SetAside(name, i, reason)
             for i in np.flatnonzero(index.usable & (index.answer_tokens == 0)).tolist():
                 yield SetAside(name, i, "it has no answer to learn from")
-            for position in np.flatnonzero(~fitted.fits).tolist():
-                costs = self._budget(longest).told(fitted.lengths, position)
-                reason = f"too long even with its pictures at min_pixels: {costs}"
-                yield SetAside(name, int(active[position]), reason)
+            for place, i in enumerate(too_long.tolist()):
+                costs = budget.told(fitted.lengths, place)
+                yield SetAside(name, i, f"too long even with its pictures at min_pixels: {costs}")
 
     # From a number to its window
 
@@ -232,8 +241,8 @@ class Plan:
         taken = self._order.stretch(window * stretch, (window + 1) * stretch)
         sources, positions = (np.concatenate(both) for both in zip(left_over, taken, strict=True))
         length = self._phases[phase].length
-        lengths, fits = _gathered(self._fitted(length), sources, positions)
-        sources, positions, lengths = sources[fits], positions[fits], _of(lengths, fits)
+        lengths, fits = _gathered(self._fitted[length], sources, positions)
+        sources, positions, lengths = sources[fits], positions[fits], of_lengths(lengths, fits)
         rows = best_fit(lengths, self._budget(length))
         np.random.default_rng((self._seed, 2, window)).shuffle(rows)
         packs = [rows[start : start + self.data.rows] for start in range(0, len(rows), self.data.rows)]
@@ -245,12 +254,12 @@ class Plan:
         patches, pairs = (most and most // self.data.rows for most in (self.data.max_patches, self.data.max_pairs))
         return Budget(length, patches, pairs)
 
-    def _fit(self, length: int) -> list[Fitted]:
-        """What every sample costs in rows of this length."""
+    def _fit(self, rows: Sequence[np.ndarray], length: int) -> list[Fitted]:
+        """What these samples of each source cost in rows of this length."""
         budget = self._budget(length)
         return [
-            fit(index, active, budget, self._processor, self._media)
-            for index, active in zip(self._indexes, self._active, strict=True)
+            fit(index, own, budget, self._processor, self._media)
+            for index, own in zip(self._indexes, rows, strict=True)
         ]
 
 
@@ -320,15 +329,11 @@ def _phases(data: DataRecipe, steps: int) -> list[_Phase]:
 
 def _gathered(fitted: Sequence[Fitted], sources: np.ndarray, positions: np.ndarray) -> tuple[Lengths, np.ndarray]:
     """Costs of samples of several sources, and which of them have a place."""
-    costs = {name: np.empty(len(sources), np.int64) for name in _COSTS}
+    costs = {name: np.empty(len(sources), np.int64) for name in COSTS}
     fits = np.empty(len(sources), bool)
     for source, here in enumerate(fitted):
         own = sources == source
-        for name in _COSTS:
+        for name in COSTS:
             costs[name][own] = getattr(here.lengths, name)[positions[own]]
         fits[own] = here.fits[positions[own]]
     return Lengths(**costs), fits
-
-
-def _of(lengths: Lengths, which: np.ndarray) -> Lengths:
-    return Lengths(*(getattr(lengths, name)[which] for name in _COSTS))
