@@ -18,7 +18,7 @@ from pixelword.data.schema import PackSource
 from pixelword.data.sources import Source, media_options
 from pixelword.errors import RecipeError
 from pixelword.training.drawn import DrawnPacks
-from pixelword.training.validation import HeldOut
+from pixelword.training.validation import HeldOut, drawn_held_out
 
 if TYPE_CHECKING:
     from pixelword.processing.processor import NeoOVProcessor
@@ -42,11 +42,14 @@ def open_packs(recipe: Recipe, processor: NeoOVProcessor, *, progress: Progress 
 
 
 def open_held_out(recipe: Recipe, processor: NeoOVProcessor, *, progress: Progress | None = None) -> HeldOut:
-    """What a stage over files is tried on: `validation.sources`, or what `data.holdout` keeps from training.
+    """What a stage is tried on. Files: `validation.sources`, or what `data.holdout` keeps from training; drawn tasks:
+    their held-out split.
 
     Raises RecipeError when there is neither.
     """
     assert recipe.validation is not None
+    if not recipe.data.sources and not recipe.validation.sources:
+        return drawn_held_out(recipe, DrawnPacks(recipe, processor))
     part: Part = "held_out"
     data = recipe.data
     if recipe.validation.sources:

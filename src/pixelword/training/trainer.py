@@ -22,12 +22,13 @@ from pixelword.training.checkpoints import Checkpoints
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.engine import Engine, Step
 from pixelword.training.log import RunLog
-from pixelword.training.parallel import World
+from pixelword.training.packs import open_held_out, open_packs
+from pixelword.training.parallel import World, release
 from pixelword.training.profile import StepProfiler
 from pixelword.training.signals import StopSignals
 from pixelword.training.state import Progress
 from pixelword.training.throughput import Window, time_left
-from pixelword.training.validation import Validation, drawn_held_out, lines
+from pixelword.training.validation import Validation, lines
 
 if TYPE_CHECKING:
     from pixelword.training.recipe import Recipe
@@ -80,7 +81,7 @@ class Trainer:
         self.base = self._base()
         if resume is not None:
             self._restore(resume, trust)
-        self.source: PackSource = DrawnPacks(recipe, self.processor)
+        self.source: PackSource = open_packs(recipe, self.processor)
         self.signals = StopSignals()
         self.tensorboard = tensorboard
         self.profiler = StepProfiler(recipe.out / "profile", self.world.device, self.world.rank) if profile else None
@@ -148,8 +149,8 @@ class Trainer:
         recipe = self.recipe
         window = Window.of_run(recipe, self.model.config, self.world.device, self.world.stack)
         validation = None
-        if recipe.validation and isinstance(self.source, DrawnPacks):
-            held_out = drawn_held_out(recipe, self.source)
+        if recipe.validation:
+            held_out = open_held_out(recipe, self.processor)
             validation = Validation(recipe, held_out, self.processor, self.world)
         clock = time.monotonic() - self.progress.elapsed
         stopped: int | None = None
@@ -215,6 +216,7 @@ class Trainer:
         average = self.engine.average
         with average.in_place() if average else nullcontext():
             scores = validation.run(self.model)
+            release(self.model)
         log.write("validation", self.progress.step, **scores)
         log.say(f"step {self.progress.step}: " + "\n".join(lines(scores)))
         window.exclude(time.monotonic() - began)
@@ -239,5 +241,14 @@ class Trainer:
         self._save(wait=True)
         final = self.recipe.out / "final"
         dtype = torch.bfloat16 if self.recipe.export == "bf16" else torch.float32
-        state.export(self.model, self.processor, final, self.checkpoints, dtype=dtype, averages=self.state.averages)
+        state.export(
+            self.model,
+            self.processor,
+            final,
+            self.checkpoints,
+            dtype=dtype,
+            averages=self.state.averages,
+            lora=self.recipe.lora,
+            base=self.recipe.model.from_,
+        )
         return final
