@@ -120,6 +120,13 @@ def take_weights(model: nn.Module, whole: Mapping[str, Tensor], device: torch.de
     set_model_state_dict(model, dict(whole), options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True))
 
 
+def release(model: nn.Module) -> None:
+    """Let go of gathered weights: with no backward pass after a forward pass they would outlive a change of shards."""
+    for module in model.modules():
+        if isinstance(module, FSDPModule):
+            module.reshard()
+
+
 def copy_over(model: nn.Module, world: World) -> nn.Module:
     """What to call in place of a network that every rank holds whole; it begins with the first rank's weights."""
     return DistributedDataParallel(model, device_ids=[world.device] if world.device.type == "cuda" else None)
