@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from pixelword.errors import RecipeError
+from pixelword.model import SIZES, NeoOVConfig
 from pixelword.training.recipe import ModelRecipe
 from pixelword.training.recipe_file import load_recipe
+from pixelword.training.sizes import checked_config
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 
@@ -37,20 +40,44 @@ def written(folder: Path, text: str) -> Path:
     return path
 
 
-@pytest.mark.parametrize("path", sorted(RECIPES.glob("nano/*.yaml")), ids=lambda path: path.stem)
-def test_shipped_recipes_are_valid(path: Path) -> None:
-    recipe = load_recipe(path)
-    assert recipe.stage == path.stem
-    assert recipe.out == Path("runs/nano") / path.stem
+FAMILIES = sorted({path.parent.relative_to(RECIPES).as_posix() for path in RECIPES.rglob("sft.yaml")})
 
 
-def test_stages_follow_each_other() -> None:
-    stages = {
-        stage: load_recipe(RECIPES / "nano" / f"{stage}.yaml") for stage in ("scratch", "pretrain", "midtrain", "sft")
-    }
-    for before, after in zip(list(stages), list(stages)[1:], strict=False):
-        assert stages[after].model.from_ == stages[before].out / "final"
-    assert set(stages["pretrain"].trainable) == {"patch_embedding", "pre_buffer", "hw_projections"}
+def test_every_size_has_its_three_stages() -> None:
+    assert FAMILIES == ["0.6b", "2b", "2b/neo", "9b", "9b/neo", "mini", "nano"]
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_shipped_stages_follow_each_other(family: str) -> None:
+    names = ("scratch", "pretrain", "midtrain", "sft") if family == "nano" else ("pretrain", "midtrain", "sft")
+    stages = [load_recipe(RECIPES / family / f"{name}.yaml") for name in names]
+    for name, recipe in zip(names, stages, strict=True):
+        assert recipe.stage == name and recipe.out == Path("runs") / family / name
+        assert recipe.model.config is not None or recipe.model.size == family.split("/")[0]
+    for before, after in pairwise(stages):
+        assert after.model.from_ == before.out / "final"
+    assert set(stages[-3].trainable) == {"patch_embedding", "pre_buffer", "hw_projections"}
+
+
+@pytest.mark.parametrize(
+    ("name", "rate", "warmup", "floor", "steps"),
+    [("pretrain", 8e-4, 2000, 0.05, 190_000), ("midtrain", 4e-5, 200, 0.1, 50_000), ("sft", 5e-5, 200, 0.0, 6_000)],
+)
+def test_neo_has_its_papers_numbers(name: str, rate: float, warmup: int, floor: float, steps: int) -> None:
+    for size in ("2b", "9b"):
+        recipe = load_recipe(RECIPES / size / "neo" / f"{name}.yaml")
+        assert (recipe.optimizer.lr, recipe.schedule.warmup, recipe.schedule.floor) == (rate, warmup, floor)
+        assert (recipe.steps, recipe.optimizer.betas, recipe.data.longest) == (steps, (0.9, 0.999), 8192)
+
+
+@pytest.mark.parametrize(("name", "rate"), [("pretrain", 2e-4), ("midtrain", 5e-5), ("sft", 5e-5)])
+def test_neo_ov_has_its_papers_numbers(name: str, rate: float) -> None:
+    for size in ("0.6b", "2b", "9b"):
+        recipe = load_recipe(RECIPES / size / f"{name}.yaml")
+        assert recipe.optimizer.lr == rate
+        assert recipe.schedule.kind == "cosine" and recipe.schedule.warmup == pytest.approx(
+            recipe.steps / 100, rel=0.01
+        )
 
 
 @pytest.mark.parametrize(
@@ -69,6 +96,14 @@ def test_stages_follow_each_other() -> None:
         (("steps: 10", "steps: 10\nsteps: 12"), r"stage.yaml:15: steps is given twice"),
         (("steps: 10", "trainable: [pre_bufer]\nsteps: 10"), r"stage.yaml:14: trainable: .*did you mean 'pre_buffer'"),
         (("steps: 10", "steps: [10"), r"stage.yaml:\d+: not YAML"),
+        (("config: {}", "config: {llm_config: {hiden_size: 8}}"),
+         r"stage.yaml:5: unknown field 'model.config.llm_config.hiden_size'; did you mean 'hidden_size'"),
+        (("config: {}", "config:\n    vision_config:\n      max_pixel: 8"),
+         r"stage.yaml:7: unknown field 'model.config.vision_config.max_pixel'; did you mean 'max_pixels'"),
+        (("config: {}", "config: {llm_config: {num_hidden_layers: six}}"),
+         r"stage.yaml:5: model.config.llm_config.num_hidden_layers: .*integer"),
+        (("  config: {}", "  size: 3b"), r"stage.yaml:5: model.size: .*'0.6b', '2b'"),
+        (("  config: {}", "  config: {}\n  size: 2b"), r"stage.yaml:4: model: model.config stands alone"),
     ],
 )  # fmt: skip
 def test_faults_name_file_line_field_and_nearest(tmp_path: Path, change: tuple[str, str], expected: str) -> None:
@@ -114,3 +149,24 @@ def test_a_packaged_model_is_named_and_stays_so_in_what_is_recorded() -> None:
     assert model.from_ is not None and (model.from_ / "config.json").is_file()
     assert model.model_dump(mode="json", by_alias=True, exclude_none=True) == {"from": "nano"}
     assert ModelRecipe.model_validate({"from": "runs/nano"}).model_dump(mode="json")["from_"] == "runs/nano"
+
+
+def test_length_steps_up_at_its_points(tmp_path: Path) -> None:
+    data = load_recipe(written(tmp_path, GOOD), ["data.length=[[0, 16], [0.4, 32], [0.8, 64]]"]).data
+    assert [data.length_at(x) for x in (0.0, 0.39, 0.4, 0.79, 1.0)] == [16, 16, 32, 32, 64]
+    assert data.longest == 64
+
+
+def test_a_size_gives_the_networks_arguments(tmp_path: Path) -> None:
+    model = load_recipe(written(tmp_path, GOOD.replace("config: {}", "size: mini"))).model
+    assert model.arguments["llm_config"]["hidden_size"] == 576
+    nano = load_recipe(written(tmp_path, GOOD.replace("config: {}", "size: nano"))).model
+    assert NeoOVConfig(**nano.arguments).llm_config.extra_num_layers == 2
+
+
+def test_a_checkpoint_of_another_size_is_refused(tmp_path: Path) -> None:
+    NeoOVConfig(**SIZES["mini"]).save_pretrained(tmp_path / "mini")
+    text = GOOD.replace("config: {}", f"from: {tmp_path / 'mini'}")
+    assert checked_config(load_recipe(written(tmp_path, text), ["model.size=mini"])).llm_config.hidden_size == 576
+    with pytest.raises(RecipeError, match="is no '2b': its hidden_size is 576, not 2048"):
+        checked_config(load_recipe(written(tmp_path, text), ["model.size=2b"]))

@@ -204,13 +204,13 @@ def _expected(recipe: Recipe) -> Callable[[int], Work]:
 
 
 def _pairs(expect: ExpectRecipe, length: int) -> float:
-    """Visible pairs of the mean sample: all samples alike, which is less than of samples that differ."""
+    """Visible pairs of the mean sample; they grow with the square of its tokens, and so with their spread."""
     tokens = round(min(expect.tokens, length))
     if not expect.pictures:
-        return visible_pairs(tokens, [])
+        return expect.spread * visible_pairs(tokens, [])
     picture = round(tokens * expect.visual / expect.pictures)
     beyond_causal = visible_pairs(picture, [picture]) - visible_pairs(picture, [])
-    return visible_pairs(tokens, []) + expect.pictures * beyond_causal
+    return expect.spread * (visible_pairs(tokens, []) + expect.pictures * beyond_causal)
 
 
 def _drawn(recipe: Recipe) -> Callable[[int], Work]:
