@@ -13,7 +13,8 @@ from candidates import BUILDERS, CONTEXT, END, START, WORDS
 from cases import LONGEST, Shape
 from transformers import PreTrainedModel
 
-from pixelword.data.packing import IGNORED, Packer, visible_pairs
+from pixelword.data.packing import IGNORED, Packer, fill, visible_pairs
+from pixelword.data.schema import Pack
 from pixelword.processing.conversation import Encoded
 
 Inputs = dict[str, torch.Tensor]
@@ -27,7 +28,8 @@ def documents(count: int, shape: Shape, longest: int = LONGEST, seed: int = 0) -
 
     25 % text (about 300 tokens), 35 % one picture and a short answer, 25 % one picture and a long answer, 10 % two to
     four pictures, 5 % a clip of 8 to 32 frames. Pictures come at their own resolution: each side log-uniform, 8 to 48
-    visual tokens (256 to 1,536 pixels) alone, 8 to 24 in numbers, 8 to 10 for frames, which are all alike.
+    visual tokens (256 to 1,536 pixels) alone, 8 to 24 in numbers, 8 to 10 for frames, which are all alike. What is
+    longer than `longest` is drawn anew.
     """
     rng = torch.Generator().manual_seed(seed)
     scale = longest / LONGEST
@@ -57,8 +59,11 @@ def documents(count: int, shape: Shape, longest: int = LONGEST, seed: int = 0) -
         frames = [(side(8, 10), side(8, 10))] * round(uniform(8, 32))
         return document(frames, words(40), words(60), shape, rng)
 
-    drawn = [one() for _ in range(count)]
-    assert max(map(len, drawn)) <= longest, "a document is longer than a pack: LONGEST is too small for this mix"
+    drawn: list[Encoded] = []
+    while len(drawn) < count:
+        encoded = one()
+        if len(encoded) <= longest:
+            drawn.append(encoded)
     return drawn
 
 
@@ -85,6 +90,15 @@ def cost(drawn: Sequence[Encoded]) -> dict[str, int]:
         "pairs": sum(visible_pairs(len(encoded), tokens) for encoded, tokens in zip(drawn, pictures, strict=True)),
         "patches": sum(len(encoded.pixel_values) for encoded in drawn),
     }
+
+
+def stream(count: int, length: int, shape: Shape) -> list[Pack]:
+    """`count` packs of one row, filled with documents as they come, each at most a quarter as long as the row."""
+    longest = min(LONGEST, length // 4)
+    drawn = iter(documents(count * (10 + 12 * length // longest), shape, longest))
+    packs = [fill(drawn, Packer(1, length, PAD, "token")) for _ in range(count)]
+    assert next(drawn, None) is not None, "too few documents were drawn to fill the packs"
+    return packs
 
 
 def packed(drawn: Sequence[Encoded], longest: int) -> list[Inputs]:
