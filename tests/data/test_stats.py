@@ -100,7 +100,7 @@ def test_a_source_without_any_usable_sample_is_told_of() -> None:
 )
 def test_every_value_falls_into_one_bin(values: np.ndarray) -> None:
     edges = edges_for(values)
-    assert list(edges) == sorted(set(edges)) and len(edges) <= 13
+    assert list(edges) == sorted(set(edges)) and len(edges) <= 11
     assert sum(histogram(values, edges).counts) == values.size
 
 

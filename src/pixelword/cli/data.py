@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from pixelword.cli import data_look, options
+from pixelword.cli import data_look
 from pixelword.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from pixelword.processing.options import MediaOptions
     from pixelword.processing.processor import NeoOVProcessor
     from pixelword.training.recipe import DataRecipe
-
-RECIPES = (".yaml", ".yml")
 
 app = typer.Typer(
     name="data",
@@ -28,22 +26,15 @@ app = typer.Typer(
 app.command()(data_look.stats)
 app.command()(data_look.view)
 
-What = Annotated[
-    str,
-    typer.Argument(metavar="RECIPE|FILES", help="A stage's YAML file, or samples: train.jsonl, '{000..031}.tar'."),
-]
-Root = Annotated[
-    Path | None, typer.Option(help="FILES: what relative paths of pictures join; their folder when absent.")
-]
 Workers = Annotated[int | None, typer.Option(min=0, help="Processes that read; one a core when absent.")]
 
 
 @app.command()
 def index(
-    what: What,
+    what: data_look.What,
     set_: data_look.Set = None,
     model: data_look.Processor = None,
-    root: Root = None,
+    root: data_look.Root = None,
     workers: Workers = None,
     anew: Annotated[bool, typer.Option("--anew", help="Also where nothing seems to have changed.")] = False,
 ) -> None:
@@ -70,10 +61,10 @@ def index(
 
 @app.command()
 def check(
-    what: What,
+    what: data_look.What,
     set_: data_look.Set = None,
     model: data_look.Processor = None,
-    root: Root = None,
+    root: data_look.Root = None,
     workers: Workers = None,
     decode: Annotated[
         bool, typer.Option("--decode", help="Read pictures and videos to their end, not their headers alone.")
@@ -120,25 +111,12 @@ def _read(
     what: str, overrides: list[str], model: str | None, root: Path | None
 ) -> tuple[DataRecipe, NeoOVProcessor, MediaOptions]:
     """The data of a recipe, or of files by themselves, and how it is read."""
-    with options.progress(f"opening {what} …"), options.quiet_imports():
-        from pixelword.data.sources import media_options
-        from pixelword.model.checkpoint import resolve
-        from pixelword.processing import NeoOVProcessor
-        from pixelword.training.building import build_processor
-        from pixelword.training.recipe import DataRecipe, SourceRecipe
-        from pixelword.training.recipe_file import load_recipe
+    subject = data_look.read(what, overrides, model, root)
+    from pixelword.data.sources import media_options
 
-        if not what.endswith(RECIPES):
-            if overrides:
-                raise RecipeError(f"--set changes a recipe, and {what} is none; leave it out, or name a YAML file")
-            source = SourceRecipe(path=what, root=root)
-            data = DataRecipe(sources={Path(what).name.partition(".")[0] or "data": source}, length=1)
-            return data, NeoOVProcessor.from_pretrained(resolve(model or "nano")), media_options(data)
-        recipe = load_recipe(Path(what), overrides)
-        if not recipe.data.sources:
-            raise RecipeError(f"{what}: its tasks are drawn as they are needed; there are no files to read")
-        processor = build_processor(recipe) if model is None else NeoOVProcessor.from_pretrained(resolve(model))
-        return recipe.data, processor, media_options(recipe.data)
+    if not subject.data.sources:
+        raise RecipeError(f"{what}: its tasks are drawn as they are needed; there are no files to read")
+    return subject.data, subject.processor, media_options(subject.data)
 
 
 def _cores(workers: int | None) -> int:

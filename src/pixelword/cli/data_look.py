@@ -1,4 +1,4 @@
-"""`pixelword data stats RECIPE` and `pixelword data view RECIPE`: what a stage's data looks like."""
+"""`pixelword data stats` and `pixelword data view`: what samples and packs look like, in numbers and to the eye."""
 
 from __future__ import annotations
 
@@ -16,44 +16,59 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pixelword.data.stats import Histogram, PacksReport, Report, Spread
-    from pixelword.training.survey import DrawnSurvey
+    from pixelword.training.survey import Subject
 
-What = Annotated[Path, typer.Argument(metavar="RECIPE", help="A stage's YAML file.")]
+What = Annotated[
+    str,
+    typer.Argument(metavar="RECIPE|FILES", help="A stage's YAML file, or samples: train.jsonl, '{000..031}.tar'."),
+]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a field: --set data.length=4096 (repeatable).")]
 Processor = Annotated[
     str | None,
     typer.Option("--model", "-m", metavar="NAME|DIR", help="Read with its tokenizer and settings, not model.from's."),
 ]
-Step = Annotated[int, typer.Option(min=0, help="Look at what this step of the stage reads, and the steps after it.")]
+Root = Annotated[
+    Path | None, typer.Option(help="FILES: what relative paths of pictures join; their folder when absent.")
+]
+Step = Annotated[int, typer.Option(min=0, help="RECIPE: from this step of the stage on.")]
 
 
 def stats(
     what: What,
     set_: Set = None,
     model: Processor = None,
+    root: Root = None,
     step: Step = 0,
-    packs: Annotated[int, typer.Option(min=1, help="Packs to measure the padding of.")] = 8,
+    packs: Annotated[int, typer.Option(min=1, help="RECIPE: packs to measure the padding of.")] = 8,
     samples: Annotated[int, typer.Option(min=1, help="Samples of each kind of drawn tasks; files count whole.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Tokens, answers, pictures and their sizes, source by source, and the padding of the packs they make.
 
+    unused: samples that are faulty, or too long. learnt: tokens with a loss. visual: share of the tokens that are
+    pictures'. kept: share of the pictures' area that resizing leaves.
+
     Example: pixelword data stats recipes/nano/sft.yaml --model nano
     """
-    with options.progress(f"measuring {what} …"), options.quiet_imports():
-        found = _survey(what, set_ or [], model, step).report(samples, packs)
+    subject = read(what, set_ or [], model, root)
+    _index(subject)
+    from pixelword.training.survey import survey
+
+    with options.progress(f"measuring {what} …"):
+        found = survey(subject, step).report(samples, packs)
     if as_json:
         print(json.dumps(dataclasses.asdict(found)))
     else:
-        _print(str(what), found)
+        _print(what, found)
 
 
 def view(
     what: What,
     set_: Set = None,
     model: Processor = None,
+    root: Root = None,
     step: Step = 0,
-    packs: Annotated[int, typer.Option(min=0, help="How many packs to show.")] = 2,
+    packs: Annotated[int, typer.Option(min=0, help="RECIPE: how many packs to show.")] = 2,
     samples: Annotated[int, typer.Option(min=0, help="How many samples of each source to show.")] = 3,
     out: Annotated[Path, typer.Option(help="The page to write.")] = Path("view.html"),
 ) -> None:
@@ -62,29 +77,44 @@ def view(
     One HTML file that needs no network; a pack's pictures make it some megabytes large.
 
     Example: pixelword data view recipes/nano/sft.yaml --model nano --out view.html
-    """
-    with options.progress(f"reading {what} …"), options.quiet_imports():
-        from pixelword.data.view import write_page
 
-        survey = _survey(what, set_ or [], model, step)
-        recipe = survey.recipe
-        facts = {"stage": recipe.stage, "step": f"{step:,} of {recipe.steps:,}", "loss weight": recipe.loss_weight}
-        size = write_page(out, str(what), facts, survey.sheets(samples, packs), survey.processor)
+    Example: pixelword data view train.jsonl --samples 20
+    """
+    subject = read(what, set_ or [], model, root)
+    from pixelword.data.view import write_page
+    from pixelword.training.survey import survey
+
+    if packs:
+        _index(subject)
+    with options.progress(f"drawing {what} …"):
+        sheets = survey(subject, step).sheets(samples, packs)
+        size = write_page(out, what, _facts(subject, step), sheets, subject.processor)
     print(f"{out}: {size / 1e6:.1f} MB; open it in a browser")
 
 
-def _survey(path: Path, overrides: list[str], model: str | None, step: int) -> DrawnSurvey:
-    from pixelword.training.building import build_processor
-    from pixelword.training.recipe_file import load_recipe
-    from pixelword.training.survey import DrawnSurvey
+def read(what: str, overrides: list[str], model: str | None, root: Path | None) -> Subject:
+    """The recipe, or the files, that a verb of `data` is asked about."""
+    with options.progress(f"opening {what} …"), options.quiet_imports():
+        from pixelword.training.survey import open_subject
 
-    recipe = load_recipe(path, overrides)
-    if model is None:
-        return DrawnSurvey(recipe, build_processor(recipe), step)
-    from pixelword.model.checkpoint import resolve
-    from pixelword.processing import NeoOVProcessor
+        return open_subject(what, overrides, model=model, root=root)
 
-    return DrawnSurvey(recipe, NeoOVProcessor.from_pretrained(resolve(model)), step)
+
+def _index(subject: Subject) -> None:
+    """Makes the indexes that are missing, which may take its time."""
+    from pixelword.data.indexing import open_indexes
+    from pixelword.data.progress import bar
+
+    if subject.data.sources:
+        with bar("indexing") as shown:
+            open_indexes(subject.data, subject.processor, progress=shown)
+
+
+def _facts(subject: Subject, step: int) -> dict[str, str]:
+    recipe = subject.recipe
+    if recipe is None:
+        return {"files": ", ".join(source.path for source in subject.data.sources.values())}
+    return {"stage": recipe.stage, "step": f"{step:,} of {recipe.steps:,}", "loss weight": recipe.loss_weight}
 
 
 def _print(title: str, found: Report) -> None:
@@ -111,12 +141,11 @@ def _samples_table(found: Report) -> Table:
             "source": one.name,
             "share": f"{one.weight:.0%}",
             "samples": f"{one.samples:,}",
-            "faults": f"{one.faults:,}" if one.faults else "",
+            "unused": f"{one.faults + one.left_out:,}" if one.faults + one.left_out else "",
             "tokens": _spread(one.tokens),
-            "longest": f"{one.tokens.most:,.0f}",
-            "lengths": sparkline(one.lengths.counts),
+            "most": f"{one.tokens.most:,.0f}",
+            "lengths": sparkline(one.lengths.counts) if len(found.sources) > 1 else "",
             "learnt": _spread(one.answers),
-            "visual": f"{one.visual_share:.0%}",
         }
         for one in found.sources
     )
@@ -128,12 +157,11 @@ def _pictures_table(found: Report) -> Table:
             "source": one.name,
             "in one": f"{one.pictures.mean:.2f}",
             "videos": f"{one.videos:,}" if one.videos else "",
+            "visual": f"{one.visual_share:.0%}",
             "width": _spread(one.width),
             "height": _spread(one.height),
             "kept": "" if one.kept is None else f"{one.kept:.0%}",
-            "commonest": ", ".join(
-                f"{width}×{height} {count / one.pictures.total:.0%}" for width, height, count in one.sizes[:2]
-            ),
+            "commonest": "{}×{} {:.0%}".format(*one.sizes[0][:2], one.sizes[0][2] / one.pictures.total),
         }
         for one in found.sources
         if one.pictures.total
@@ -192,6 +220,6 @@ def _table(rows: Iterable[dict[str, str]]) -> Table:
 
 def _spread(values: Spread) -> str:
     """The median, and what 10 % lie below and above."""
-    if values.least == values.most:
+    if values.low == values.high:
         return f"{values.median:,.0f}"
     return f"{values.median:,.0f} ({values.low:,.0f}–{values.high:,.0f})"

@@ -125,6 +125,8 @@ class Plan:
         #: samples in one pass over the data, repeats counted
         self.samples = sum(counts) if data.mixture else max(round(sum(weights)), 1)
         self._order = Order(counts, weights, seed)
+        #: share of the samples that each source gives
+        self.shares = dict(zip(self.sources, self._order.rates, strict=True))
         self._seed = seed
         self._windows_per_pass = math.ceil(self.samples / WINDOW)
         self._windows: list[_Window] = []

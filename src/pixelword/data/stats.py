@@ -5,7 +5,6 @@ A source in files is measured by its index alone, so nothing is decoded; drawn t
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -20,7 +19,8 @@ if TYPE_CHECKING:
     from pixelword.processing.conversation import Encoded
     from pixelword.processing.processor import NeoOVProcessor
 
-BINS = 12  # of a histogram: what a screen shows without scrolling
+BINS = 10  # of a histogram: what a screen shows without scrolling
+_COMMONEST = 5  # sizes told of
 _WIDE = 16  # the greatest over the least value, from which on bins grow by a factor rather than a step
 
 
@@ -31,7 +31,8 @@ class Measures:
     tokens, answers (n,) int64: all tokens of a sample, and those with a loss; pictures (n,): pictures and frames in it.
     sizes (m, 2) int64: height and width in pixels that each is resized to; given (m, 2): those it comes with, or None
         where nobody knows them (drawn pictures are made to measure).
-    videos: how many samples hold one. faults: how many samples cannot be used; they are not among the n.
+    videos: how many samples hold one. Not among the n: faults, samples that cannot be used. Among them: left_out,
+    samples that the plan has no place for.
     """
 
     tokens: np.ndarray
@@ -41,6 +42,7 @@ class Measures:
     given: np.ndarray | None = None
     videos: int = 0
     faults: int = 0
+    left_out: int = 0
 
 
 def measure_index(index: Index, processor: NeoOVProcessor, media: MediaOptions | None = None) -> Measures:
@@ -121,7 +123,7 @@ def histogram(values: np.ndarray, edges: Sequence[int]) -> Histogram:
 
 @dataclass(frozen=True)
 class SourceReport:
-    """One source. weight: its share of the samples that a stage takes (0 to 1).
+    """One source. weight: its share of the samples that a stage takes (0 to 1). faults, left_out: as in `Measures`.
 
     words_only, videos: samples without any picture, and with a video. visual_share: of all its tokens, the visual ones.
     kept: resized over given area, the mean over pictures; None where the given size is not known.
@@ -132,6 +134,7 @@ class SourceReport:
     weight: float
     samples: int
     faults: int
+    left_out: int
     words_only: int
     videos: int
     tokens: Spread
@@ -202,7 +205,8 @@ def report(
 
 def _source(name: str, one: Measures, weight: float, side: int, edges: Sequence[int]) -> SourceReport:
     areas = one.sizes.prod(-1)
-    common = Counter((int(width), int(height)) for height, width in one.sizes.tolist()).most_common(5)
+    kinds, counts = np.unique(one.sizes, axis=0, return_counts=True)
+    commonest = np.argsort(-counts, kind="stable")[:_COMMONEST]
     kept = None
     if one.given is not None and len(areas):
         kept = float((areas / np.maximum(one.given.prod(-1), 1)).mean())
@@ -211,6 +215,7 @@ def _source(name: str, one: Measures, weight: float, side: int, edges: Sequence[
         weight=weight,
         samples=len(one.tokens),
         faults=one.faults,
+        left_out=one.left_out,
         words_only=int((one.pictures == 0).sum()),
         videos=one.videos,
         tokens=Spread.of(one.tokens),
@@ -220,6 +225,6 @@ def _source(name: str, one: Measures, weight: float, side: int, edges: Sequence[
         height=Spread.of(one.sizes[:, 0]),
         visual_share=float(areas.sum() / side**2 / max(int(one.tokens.sum()), 1)),
         kept=kept,
-        sizes=tuple((width, height, count) for (width, height), count in common),
+        sizes=tuple((int(kinds[k, 1]), int(kinds[k, 0]), int(counts[k])) for k in commonest),
         lengths=histogram(one.tokens, edges),
     )

@@ -1,56 +1,184 @@
-"""What a recipe's data looks like before anything is trained on it: its numbers, and pages to look at."""
+"""What a stage reads, before anything is trained on it: its numbers, and sheets to look at."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from pixelword.data.documents import documents
-from pixelword.data.schema import Sample
-from pixelword.data.stats import PacksReport, Report, measure_encoded, packs_report, report
+from pixelword.data.indexing import open_indexes
+from pixelword.data.reading import FilePacks
+from pixelword.data.schema import Fault, PackSource, Sample
+from pixelword.data.sources import Source, media_options, open_sources
+from pixelword.data.stats import (
+    Measures,
+    PacksReport,
+    Report,
+    measure_encoded,
+    measure_index,
+    packs_report,
+    report,
+)
 from pixelword.data.view import Sheet, pack_sheet, pad_id, sample_sheet
+from pixelword.errors import PixelwordError, RecipeError
 from pixelword.tasks import nano
+from pixelword.training.building import build_processor
 from pixelword.training.drawn import DrawnPacks
+from pixelword.training.packs import open_packs
+from pixelword.training.recipe import DataRecipe, Recipe, SourceRecipe
+from pixelword.training.recipe_file import load_recipe
 
 if TYPE_CHECKING:
     from pixelword.processing.processor import NeoOVProcessor
-    from pixelword.training.recipe import Recipe
 
-_SEED = 4_241  # of the samples that are drawn to look at, whatever the recipe's own
+RECIPES = (".yaml", ".yml")
+
+_SEED = 4_241  # of the drawn samples that are looked at, whatever the recipe's own
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at: the data of a recipe, or (recipe None) of files by themselves, and how it is read."""
+
+    data: DataRecipe
+    processor: NeoOVProcessor
+    recipe: Recipe | None
+
+
+def open_subject(
+    what: str, overrides: Sequence[str] = (), *, model: str | None = None, root: Path | None = None
+) -> Subject:
+    """A recipe's YAML file, or files of samples.
+
+    model: whose tokenizer and settings to read with, in place of the recipe's `model.from` (nano's, for files).
+    root: what relative paths of media in the files join. Raises RecipeError, CheckpointError.
+    """
+    from pixelword.model.checkpoint import resolve
+    from pixelword.processing.processor import NeoOVProcessor
+
+    if what.endswith(RECIPES):
+        recipe = load_recipe(Path(what), overrides)
+        processor = build_processor(recipe) if model is None else NeoOVProcessor.from_pretrained(resolve(model))
+        return Subject(recipe.data, processor, recipe)
+    if overrides:
+        raise RecipeError(f"--set changes a recipe, and {what} is none; leave it out, or name a YAML file")
+    name = Path(what).name.partition(".")[0] or "data"
+    data = DataRecipe(sources={name: SourceRecipe(path=what, root=root)}, length=1)
+    return Subject(data, NeoOVProcessor.from_pretrained(resolve(model or "nano")), None)
+
+
+class Survey(Protocol):
+    """How a subject is looked at."""
+
+    def report(self, samples: int, packs: int) -> Report:
+        """Its numbers: of `packs` packs, and of the whole files or of `samples` drawn samples of each kind."""
+
+    def sheets(self, samples: int, packs: int) -> Iterator[Sheet]:
+        """`packs` packs, then `samples` samples of each source or kind."""
+
+
+def survey(subject: Subject, step: int = 0) -> Survey:
+    """The survey of a subject, from step `step` of its stage on."""
+    if subject.data.sources:
+        return FileSurvey(subject, step)
+    assert subject.recipe is not None
+    return DrawnSurvey(subject.recipe, subject.processor, step)
+
+
+@dataclass(frozen=True)
+class FileSurvey:
+    """Of samples in files. Files without a recipe make no packs."""
+
+    subject: Subject
+    step: int = 0
+
+    def report(self, samples: int, packs: int) -> Report:
+        """See `Survey`."""
+        data, processor = self.subject.data, self.subject.processor
+        _, indexes = open_indexes(data, processor)
+        measured = {name: measure_index(index, processor, media_options(data)) for name, index in indexes.items()}
+        side = processor.image_processor.patch_size * processor.image_processor.merge_size
+        source = self._packs()
+        if source is None:
+            return report(measured, {name: len(one.tokens) for name, one in measured.items()}, side)
+        aside = Counter(one.source for one in source.plan.set_aside())
+        for name, one in measured.items():
+            measured[name] = replace(one, left_out=max(aside[name] - one.faults, 0))
+        return report(measured, source.plan.shares, side, self._planned(source, packs))
+
+    def sheets(self, samples: int, packs: int) -> Iterator[Sheet]:
+        """See `Survey`."""
+        source = self._packs() if packs else None
+        if source is not None:
+            yield from _pack_sheets(source, self.step, packs)
+        for name, files in open_sources(self.subject.data).items():
+            for i in np.unique(np.linspace(0, len(files) - 1, samples).astype(int)).tolist():
+                yield self._sheet(files, name, i)
+
+    def _packs(self) -> FilePacks | None:
+        """The packs of the stage; bad samples are there to be looked at, however many."""
+        recipe = self.subject.recipe
+        if recipe is None:
+            return None
+        data = recipe.data.model_copy(update={"max_bad": 1.0})
+        source = open_packs(recipe.model_copy(update={"data": data}), self.subject.processor)
+        assert isinstance(source, FilePacks)
+        return source
+
+    def _planned(self, source: FilePacks, count: int) -> PacksReport:
+        """From the plan alone: nothing is read."""
+        first = self.step * source.packs_per_step
+        numbers = range(first, first + count)
+        packs = [source.plan.pack(number) for number in numbers]
+        steps = {number // source.packs_per_step for number in numbers}
+        costs = {step: source.plan.costs(step) for step in steps}
+        return packs_report(
+            tokens=[sum(planned.tokens for planned in pack) for pack in packs],
+            documents=[len(pack) for pack in packs],
+            pairs=[costs[number // source.packs_per_step][number % source.packs_per_step] for number in numbers],
+            room=sum(source.plan.data.rows * source.plan.length(number) for number in numbers),
+        )
+
+    def _sheet(self, files: Source, name: str, i: int) -> Sheet:
+        """Sample i of a source, or why it cannot be read."""
+        where = files.where(i)
+        try:
+            sample = files.read(i)
+        except PixelwordError as error:
+            return Sheet(where, name, None, faults=(Fault(where, str(error).removeprefix(f"{where}: ")),))
+        media = vars(media_options(self.subject.data))
+        weight = self.subject.recipe.loss_weight if self.subject.recipe else "square"
+        return sample_sheet(sample, where, name, self.subject.processor, loss_weight=weight, **media)
 
 
 @dataclass(frozen=True)
 class DrawnSurvey:
-    """Of drawn tasks, as they are drawn from step `step` of the stage on."""
+    """Of drawn tasks, at the level that step `step` has."""
 
     recipe: Recipe
     processor: NeoOVProcessor
     step: int = 0
 
     def report(self, samples: int, packs: int) -> Report:
-        """From `samples` of each kind, and from `packs` packs."""
-        patch = self.processor.image_processor.patch_size
-        measured = {
-            kind: measure_encoded(
-                (self.processor.encode(self._sample(kind, number).messages) for number in range(samples)), patch
-            )
-            for kind in self.recipe.data.mixture
-        }
-        side = patch * self.processor.image_processor.merge_size
-        return report(measured, self.recipe.data.mixture, side, self._packs(packs))
+        """See `Survey`."""
+        images = self.processor.image_processor
+        mixture = self.recipe.data.mixture
+        measured = {kind: self._measured(kind, samples) for kind in mixture}
+        return report(measured, mixture, images.patch_size * images.merge_size, self._drawn(packs))
 
     def sheets(self, samples: int, packs: int) -> Iterator[Sheet]:
-        """`packs` packs, then `samples` samples of each kind."""
-        yield from pack_sheets(DrawnPacks(self.recipe, self.processor), self.step, packs)
+        """See `Survey`."""
+        yield from _pack_sheets(DrawnPacks(self.recipe, self.processor), self.step, packs)
+        weight = self.recipe.loss_weight
         for kind in self.recipe.data.mixture:
             for number in range(samples):
                 sample = self._sample(kind, number)
-                yield sample_sheet(
-                    sample, f"{kind} {number}", "drawn", self.processor, loss_weight=self.recipe.loss_weight
-                )
+                yield sample_sheet(sample, f"{kind} {number}", "drawn", self.processor, loss_weight=weight)
 
     def _sample(self, kind: str, number: int) -> Sample:
         data = self.recipe.data
@@ -59,21 +187,25 @@ class DrawnSurvey:
         own = level * rng.random() if rng.random() < data.easier else level
         return nano.draw(kind, rng, level=own, turns=data.turns)
 
-    def _packs(self, count: int) -> PacksReport | None:
+    def _measured(self, kind: str, samples: int) -> Measures:
+        encoded = (self.processor.encode(self._sample(kind, number).messages) for number in range(samples))
+        return measure_encoded(encoded, self.processor.image_processor.patch_size)
+
+    def _drawn(self, count: int) -> PacksReport:
         source = DrawnPacks(self.recipe, self.processor)
         first = self.step * source.packs_per_step
         drawn = [source(number) for number in range(first, first + count)]
-        options: Mapping[str, Any] = {
-            "pad_token_id": pad_id(self.processor),
-            "merge_size": self.processor.image_processor.merge_size,
-        }
-        held = [sum(not one.padding for one in documents(pack, **options)) for pack in drawn]
-        room = sum(pack.input_ids.numel() for pack in drawn)
-        return packs_report([pack.tokens for pack in drawn], held, [pack.pairs for pack in drawn], room)
+        merge, pad = self.processor.image_processor.merge_size, pad_id(self.processor)
+        found = [list(documents(pack, pad_token_id=pad, merge_size=merge)) for pack in drawn]
+        return packs_report(
+            tokens=[pack.tokens for pack in drawn],
+            documents=[sum(not one.padding for one in own) for own in found],
+            pairs=[pack.pairs for pack in drawn],
+            room=sum(pack.input_ids.numel() for pack in drawn),
+        )
 
 
-def pack_sheets(source: Any, step: int, count: int) -> Iterator[Sheet]:
-    """Sheets of `count` packs, from those of step `step` on."""
+def _pack_sheets(source: PackSource, step: int, count: int) -> Iterator[Sheet]:
     first = step * source.packs_per_step
     for number in range(first, first + count):
         yield pack_sheet(source(number), number)
