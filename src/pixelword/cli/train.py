@@ -57,7 +57,8 @@ def train(
         return
     if gpus is not None or gpu is not None or mfu is not None or as_json:
         raise InputError("--gpus, --gpu, --mfu and --json belong to --dry-run; torchrun starts a run on several GPUs")
-    from pixelword.training.launch import launch
+    with options.quiet_imports():
+        from pixelword.training.launch import launch
 
     outcome = launch(
         recipe,
