@@ -75,12 +75,13 @@ def _timed(kernel: Kernel, heads: Heads, seen: Row, args: argparse.Namespace) ->
     device = seen.starts.device
     inference = kernel.forward_only and device.type == "cpu"
     q, k, v, g = tensors(heads, args.length, device, torch.bfloat16)
+    if inference:
+        q, k, v = q.detach(), k.detach(), v.detach()
     attention = kernel.prepare(seen, heads)
     before = _memory(device, restart=True)
 
     def forward() -> torch.Tensor:
-        inputs = [x.detach() for x in (q, k, v)] if inference else (q, k, v)
-        return attention(*inputs, heads.narrow**-0.5)
+        return attention(q, k, v, heads.narrow**-0.5)
 
     forward_s = _time(forward, args, device)
     flops = 2.0 * heads.queries * seen.pairs * (heads.wide + heads.narrow)

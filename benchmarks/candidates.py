@@ -58,15 +58,19 @@ def pixels(rows: int, width: int, generator: torch.Generator) -> Tensor:
 # --- ours, and the released forward in our module tree -------------------------------------------------------------
 
 
-def build_ours(shape: Shape) -> PreTrainedModel:
-    config = NeoOVConfig(
+def config_ours(shape: Shape, **settings: Any) -> NeoOVConfig:
+    return NeoOVConfig(
         vision_config={"hidden_size": shape.vision_hidden_size},
         llm_config=_text(shape) | {"extra_num_layers": shape.extra_num_layers},
         img_start_token_id=START,
         img_context_token_id=CONTEXT,
         img_end_token_id=END,
+        **settings,
     )
-    return NeoOVForConditionalGeneration(config)
+
+
+def build_ours(shape: Shape) -> PreTrainedModel:
+    return NeoOVForConditionalGeneration(config_ours(shape))
 
 
 def inputs_ours(case: Case, shape: Shape, generator: torch.Generator) -> Inputs:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -98,4 +99,25 @@ LAYOUTS = {
     "padded-dense": "unpacked, 8 documents padded, dense mask and eager attention",
     "single": "one document at a time, our attention",
     "dense": "packed, dense L × L float mask and eager attention, as upstream trains",
+}
+
+#: Whole steps on a GPU: name -> arguments of `NeoOVConfig` that differ from the size "2b" (None: that size as it is).
+STEP_MODELS: dict[str, dict[str, Any] | None] = {
+    "0.2b": {
+        "hidden_size": 1024,
+        "intermediate_size": 3072,
+        "num_hidden_layers": 10,
+        "extra_num_layers": 3,
+        "vocab_size": 32768,
+        "tie_word_embeddings": True,
+    },
+    "2b": None,
+}
+#: What is switched on one after the other: name -> what stands in the table.
+STEPS = {
+    "eager": "eager layers, logits of every token",
+    "compile": "+ layers compiled",
+    "supervised": "+ logits of supervised tokens only",
+    "selective": "+ selective activation checkpointing",
+    "full": "full activation checkpointing instead",
 }

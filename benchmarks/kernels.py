@@ -18,6 +18,9 @@ from pixelword.model.flex import block_mask
 from pixelword.model.rotary import rope_index
 from pixelword.model.visibility import Interval, interval
 
+#: (q, k, v, scale) -> (1, heads, L, V's width)
+Attention = Callable[[Tensor, Tensor, Tensor, float], Tensor]
+
 
 @dataclass(frozen=True)
 class Heads:
@@ -70,7 +73,7 @@ class Kernel:
     """
 
     title: str
-    prepare: Callable[[Row, Heads], Callable[[Tensor, Tensor, Tensor, float], Tensor]]
+    prepare: Callable[[Row, Heads], Attention]
     exact: bool = True
     measure: str = "both"
     options: dict[str, Any] = field(default_factory=dict)
@@ -82,10 +85,10 @@ def _wide(v: Tensor, like: Tensor) -> Tensor:
 
 
 def _flex(options: dict[str, Any], padded: bool = False) -> Callable[..., Any]:
-    def prepare(row: Row, heads: Heads) -> Callable[..., Tensor]:
+    def prepare(row: Row, heads: Heads) -> Attention:
         torch.compiler.reset()  # other options would recompile the same function, up to a limit, then fall back
         on_gpu = row.visible.lo.device.type == "cuda"
-        attention: Callable[..., Any] = torch.compile(flex_attention, dynamic=False) if on_gpu else flex_attention
+        attention: Any = torch.compile(flex_attention, dynamic=False) if on_gpu else flex_attention
         mask = block_mask(row.visible, row.visible.lo.shape[1])
 
         def run(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
@@ -98,11 +101,11 @@ def _flex(options: dict[str, Any], padded: bool = False) -> Callable[..., Any]:
     return prepare
 
 
-def _blocks(row: Row, heads: Heads) -> Callable[..., Tensor]:
+def _blocks(row: Row, heads: Heads) -> Attention:
     return lambda q, k, v, scale: attend_sdpa(q, k, v, row.blocks, scale)
 
 
-def _dense(row: Row, heads: Heads) -> Callable[..., Tensor]:
+def _dense(row: Row, heads: Heads) -> Attention:
     mask = row.visible.dense(row.visible.lo.shape[1])
 
     def run(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
@@ -112,13 +115,15 @@ def _dense(row: Row, heads: Heads) -> Callable[..., Tensor]:
     return run
 
 
-def _varlen(row: Row, heads: Heads) -> Callable[..., Tensor]:
+def _varlen(row: Row, heads: Heads) -> Attention:
     from torch.nn.attention.varlen import varlen_attn  # torch 2.10 and later
 
     def run(q: Tensor, k: Tensor, v: Tensor, scale: float) -> Tensor:
-        flat = [x.squeeze(0).transpose(0, 1) for x in (q, k, _wide(v, k))]
-        ends = (row.starts, row.starts, row.longest, row.longest)
-        out = varlen_attn(*flat, *ends, scale=scale, window_size=(-1, 0), enable_gqa=True)
+        queries, keys, values = (x.squeeze(0).transpose(0, 1) for x in (q, k, _wide(v, k)))
+        ends, longest = row.starts, row.longest
+        out = varlen_attn(
+            queries, keys, values, ends, ends, longest, longest, scale=scale, window_size=(-1, 0), enable_gqa=True
+        )
         assert isinstance(out, Tensor)  # a tuple only where more than the output is asked for
         return out.transpose(0, 1).unsqueeze(0)[..., : v.shape[-1]]
 
@@ -186,7 +191,7 @@ def errors(kernel: Kernel, heads: Heads, seen: Row, dtype: torch.dtype) -> dict[
     scale = heads.narrow**-0.5
     q, k, v, g = tensors(heads, length, device, dtype)
     exact = [x.detach().double().requires_grad_() for x in (q, k, v)]
-    wanted = attend_reference(*exact, seen.visible, scale)
+    wanted = attend_reference(exact[0], exact[1], exact[2], seen.visible, scale)
     wanted.backward(g.double())
     attention = kernel.prepare(seen, heads)
     if kernel.forward_only and device.type == "cpu":
