@@ -21,7 +21,7 @@ from typing import Any
 
 import running
 import torch
-from kernels import WIDTHS, Heads, Kernel, Row, errors, kernels, row, tensors, together
+from attention_kernels import WIDTHS, Heads, Kernel, Row, errors, kernels, row, tensors, together
 
 SCRIPT = "bench_flex.py"
 #: An exact kernel's output and gradients may differ from float64 by this much, relative, in bf16 (2^-8 a rounding).

@@ -22,7 +22,7 @@ def _benchmarks_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     ["flex, its own tiles", "flex, V padded", "SDPA block by block, V padded", "SDPA, dense L × L mask, V padded"],
 )
 def test_kernels_are_the_reference(title: str) -> None:
-    from kernels import Heads, errors, kernels, row
+    from attention_kernels import Heads, errors, kernels, row
 
     (kernel,) = [kernel for kernel in kernels(sweep=False) if kernel.title == title]
     found = errors(kernel, Heads(4, 2, 32, 16), row(256, CPU), torch.float32)
@@ -31,7 +31,7 @@ def test_kernels_are_the_reference(title: str) -> None:
 
 
 def test_a_wrong_kernel_is_seen() -> None:
-    from kernels import Heads, Kernel, errors, row
+    from attention_kernels import Heads, Kernel, errors, row
     from torch.nn.functional import pad, scaled_dot_product_attention
 
     def causal(row: Any, heads: Any) -> Any:
@@ -43,7 +43,7 @@ def test_a_wrong_kernel_is_seen() -> None:
 
 
 def test_tiles_are_ones_that_flex_takes() -> None:
-    from kernels import tiles, together
+    from attention_kernels import tiles, together
 
     swept = list(tiles())
     assert len({kernel.title for kernel in swept}) == len(swept)
