@@ -81,11 +81,11 @@ def sample(layout: str, count: int, passes: int, *, quick: bool) -> dict[str, An
     counted = cost(drawn)
     model, batches = build(layout, shape), LAID_OUT[layout][1](drawn, longest)
     normalizer = float(counted["supervised"])
-    size = max(batches, key=lambda batch: batch["input_ids"].numel())
+    heaviest = max(batches, key=lambda batch: batch["input_ids"].numel())
     baseline = resident()
     restart_peak()
     with Largest() as watch:  # the warm-up, too
-        train(model, [size], normalizer)
+        train(model, [heaviest], normalizer)
     walls, used, others = [], [], []
     for _ in range(passes):
         model.zero_grad(set_to_none=True)
@@ -135,29 +135,26 @@ def render(meta: dict[str, Any], samples: list[dict[str, Any]]) -> str:
             lines.append(f"| {title} | failed: {reason} {'|' * 8}")
         if rows:
             lines.append(_row(title, rows, good))
-    first = good[0] if good else None
-    if first is None:
+    if not good:
         return "\n".join(lines)
-    ratio = median(ratios("padded", "processor_s", good)) if ratios("padded", "processor_s", good) else None
-    if ratio is not None:
-        verdict = "met" if ratio >= 2 else "**not met**"
-        lines += ["", f"Aim: packed at least 2 × as fast as padded: {ratio:.2f} by processor seconds, {verdict}."]
-    return "\n".join(
-        [
-            *lines,
+    if found := ratios("padded", "processor_s", good):
+        verdict = "met" if median(found) >= 2 else "**not met**"
+        lines += [
             "",
-            METHOD.format(
-                documents=meta["documents"],
-                passes=meta["passes"],
-                square=first["longest"] ** 2,
-                longest=first["longest"],
-                tokens=first["tokens"],
-                shortest=first["lengths"][0],
-                longest_document=first["lengths"][1],
-                shape=meta["shape"],
-            ),
+            f"Aim: packed at least 2 × as fast as padded: {median(found):.2f} by processor seconds, {verdict}.",
         ]
+    first = good[0]
+    method = METHOD.format(
+        documents=meta["documents"],
+        passes=meta["passes"],
+        square=first["longest"] ** 2,
+        longest=first["longest"],
+        tokens=first["tokens"],
+        shortest=first["lengths"][0],
+        longest_document=first["lengths"][1],
+        shape=meta["shape"],
     )
+    return "\n".join([*lines, "", method])
 
 
 def _row(title: str, rows: list[dict[str, Any]], samples: list[dict[str, Any]]) -> str:
