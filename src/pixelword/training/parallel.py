@@ -8,10 +8,10 @@ are copied over groups of ranks are HSDP. Copied (DDP): every rank holds everyth
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 _CPU = torch.device("cpu")
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,19 @@ class World:
         values: list[Any] = [None] * self.size
         dist.all_gather_object(values, value)
         return values
+
+    def on_first(self, do: Callable[[], T]) -> T:
+        """`do()` on rank 0, its result on all; its error is raised on all, so that none waits for another in vain."""
+        answer: tuple[T | None, Exception | None] = None, None
+        if self.rank == 0:
+            try:
+                answer = do(), None
+            except Exception as error:
+                answer = None, error
+        result, failure = self.gather(answer)[0]
+        if failure is not None:
+            raise failure
+        return cast(T, result)
 
 
 @contextmanager

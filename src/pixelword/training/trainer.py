@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import signal
 import time
-from collections.abc import Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,13 +12,13 @@ from typing import TYPE_CHECKING
 import torch
 from rich.console import Console
 
-from pixelword.data.loader import packs
 from pixelword.data.schema import Pack, PackSource
 from pixelword.errors import CheckpointError
 from pixelword.training import building, state
 from pixelword.training.checkpoints import Checkpoints
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.engine import Engine, Step
+from pixelword.training.feed import Feed
 from pixelword.training.log import RunLog
 from pixelword.training.packs import open_held_out, open_packs
 from pixelword.training.parallel import World, release
@@ -66,6 +64,7 @@ class Trainer:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
         self.processor = building.build_processor(recipe)
+        self.source: PackSource = open_packs(recipe, self.processor)  # its faults are told before weights are loaded
         self.model, network = building.build_network(recipe, self.processor, self.world)
         torch.manual_seed(recipe.seed + self.world.rank)  # from here on ranks draw for themselves (dropout)
         self.engine = Engine(self.model, network, recipe, self.world)
@@ -81,7 +80,6 @@ class Trainer:
         self.base = self._base()
         if resume is not None:
             self._restore(resume, trust)
-        self.source: PackSource = open_packs(recipe, self.processor)
         self.signals = StopSignals()
         self.tensorboard = tensorboard
         self.profiler = StepProfiler(recipe.out / "profile", self.world.device, self.world.rank) if profile else None
@@ -119,7 +117,9 @@ class Trainer:
         )
         with log, self.signals, self.checkpoints, self.profiler or nullcontext():
             self._announce(log)
-            stopped = self._loop(self._stream(), log)  # its workers end with it
+            feed = Feed(self.source, recipe, self.world)
+            feed.begin(log)
+            stopped = self._loop(feed, log)
             if stopped is not None:
                 log.say(f"stopped by {signal.Signals(stopped).name} after step {self.progress.step}; "
                         f"saved, go on with --resume auto")  # fmt: skip
@@ -130,21 +130,7 @@ class Trainer:
             )
         return Outcome(self.progress, final)
 
-    def _numbers(self, step: int) -> range:
-        """Numbers of this rank's packs of a step."""
-        each = self.source.packs_per_step // self.world.size
-        first = step * self.source.packs_per_step + self.world.rank * each
-        return range(first, first + each)
-
-    def _stream(self) -> Iterator[list[Pack]]:
-        """This rank's packs, step after step."""
-        numbers = [k for step in range(self.progress.step, self.recipe.steps) for k in self._numbers(step)]
-        stream = packs(self.source, numbers, workers=self.recipe.data.workers)
-        each = self.source.packs_per_step // self.world.size
-        while taken := list(itertools.islice(stream, each)):
-            yield taken
-
-    def _loop(self, stream: Iterator[list[Pack]], log: RunLog) -> int | None:
+    def _loop(self, feed: Feed, log: RunLog) -> int | None:
         """Steps until the stage is done (None) or a signal stops it (its number)."""
         recipe = self.recipe
         window = Window.of_run(recipe, self.model.config, self.world.device, self.world.stack)
@@ -152,6 +138,7 @@ class Trainer:
         if recipe.validation:
             held_out = open_held_out(recipe, self.processor)
             validation = Validation(recipe, held_out, self.processor, self.world)
+        stream = feed.steps(self.progress.step)  # its workers end with it
         clock = time.monotonic() - self.progress.elapsed
         stopped: int | None = None
         self.model.train()
@@ -163,7 +150,9 @@ class Trainer:
             step = self.engine.step(taken, number, self.fraction(self.progress))
             if self.profiler is not None:
                 self.profiler.step()
-            self.progress, stopped = self._agree(number + 1, time.monotonic() - clock)
+            self.progress, faults, stopped = self._agree(taken, number + 1, time.monotonic() - clock)
+            if faults:
+                feed.set_apart(taken, number, log)
             if step.skipped is None:
                 window.add(step.counts, loss=step.loss, grad_norm=step.grad_norm, lr=step.lr, waited=waited)
             else:
@@ -180,13 +169,13 @@ class Trainer:
             self._validate(validation, window, log)
         return stopped
 
-    def _agree(self, step: int, elapsed: float) -> tuple[Progress, int | None]:
-        """Progress by the mean clock of the ranks, and the signal that any of them was sent."""
-        failed = float(self.checkpoints.failed)
-        clock, failures, *votes = self.world.sum(elapsed / self.world.size, failed, *self.signals.votes())
+    def _agree(self, taken: list[Pack], step: int, elapsed: float) -> tuple[Progress, bool, int | None]:
+        """Over all ranks: progress by their mean clock, whether samples could not be read, the signal one was sent."""
+        own = (elapsed / self.world.size, self.checkpoints.failed, sum(len(pack.faults) for pack in taken))
+        clock, failures, faults, *votes = self.world.sum(*own, *self.signals.votes())
         if failures:
             self.checkpoints.wait()  # raises what it failed for, on every rank
-        return Progress(step, clock), StopSignals.elected(votes)
+        return Progress(step, clock), faults > 0, StopSignals.elected(votes)
 
     def _report(self, window: Window, log: RunLog) -> None:
         recipe, progress = self.recipe, self.progress
