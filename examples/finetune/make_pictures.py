@@ -91,7 +91,7 @@ def lightning(pen: Pen, x: float, y: float, size: float, rng: np.random.Generato
 
 
 DRAWN: dict[str, Callable[[Pen, float, float, float, np.random.Generator], None]] = {
-    "sunny": sun,
+    "clear": sun,
     "cloudy": cloud,
     "rainy": rain,
     "snowy": snow,
@@ -106,8 +106,8 @@ def jitter(colour: RGB, rng: np.random.Generator) -> RGB:
 
 def draw(weather: str, rng: np.random.Generator) -> Image.Image:
     pen = Pen(jitter([(95, 150, 215), (70, 110, 160), (120, 135, 150)][rng.integers(3)], rng))
-    size = rng.uniform(0.26, 0.32)
-    x, y = rng.uniform(0.42, 0.58, 2)
+    size = rng.uniform(0.3, 0.36)
+    x, y = rng.uniform(0.44, 0.56, 2)
     DRAWN[weather](pen, x, y, size, rng)
     return pen.done()
 
