@@ -179,7 +179,8 @@ function documentCard(row, one, spans, look) {
       line = [];
       // the line break behind it is shown in its foot, so that pictures and frames may stand side by side
       if (/^\n+$/.test(data.pieces[row.ids[i + 1]] ?? "") && i + 1 < one.stop) add(++i, foot);
-      if (picture.start === last) text.append("\n");
+      const isFollowed = picture.start !== last && (isFrame || control.has(row.ids[i + 1]));
+      if (!isFollowed) text.append("\n");
       continue;
     }
     const breaks = add(i, text);
@@ -210,7 +211,7 @@ function pictureView(row, picture, look) {
       shown.append(make("div", { class: "cell", style: Object.entries(place).map(([key, share]) => `${key}: ${100 * share}%`).join("; ") }));
     });
   const caption = `${columns * side}×${rows * side} pixels\n${columns * merge}×${rows * merge} patches\n${columns}×${rows} visual tokens`;
-  const width = Math.max(160, Math.min(640, columns * 64));
+  const width = Math.max(160, Math.min(640, columns * 64, (560 * columns) / rows)); // small ones enlarged
   return make("figure", { class: kind, style: `width: min(100%, ${width}px)` }, shown, make("figcaption", {}, caption));
 }
 
