@@ -60,6 +60,7 @@ def packs(
         worker_init_fn=_start_worker if workers else None,
         multiprocessing_context="fork" if workers else None,
         timeout=timeout if workers else 0,
+        generator=torch.Generator(),  # else it draws from the global one, and a resumed run's dropout differs
     )
     before = set(multiprocessing.active_children())
     made = iter(loader)
