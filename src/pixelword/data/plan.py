@@ -102,7 +102,7 @@ class Plan:
         part: Part = "train",
     ) -> None:
         self.data, self.steps, self.packs_per_step = data, steps, data.packs
-        shares = _shares(data)
+        shares = shares_of(data)
         self.sources = tuple(shares)
         self._indexes = [indexes[name] for name in self.sources]
         self._processor, self._media = processor, media_options(data)
@@ -285,7 +285,7 @@ def assign(costs: Sequence[int] | None, packs: int, ranks: int) -> list[list[int
     return shares
 
 
-def _shares(data: DataRecipe) -> dict[str, tuple[float | None, float]]:
+def shares_of(data: DataRecipe) -> dict[str, tuple[float | None, float]]:
     """Source -> (its weight, None for that of its samples; the share of its samples that is taken)."""
     if not data.mixture:
         return dict.fromkeys(data.sources, (None, 1.0))

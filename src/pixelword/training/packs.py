@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from pixelword.data.index import Index
 from pixelword.data.indexing import Progress, open_indexes
-from pixelword.data.plan import Part, Plan
+from pixelword.data.plan import Part, Plan, shares_of
 from pixelword.data.quarantine import Quarantine
 from pixelword.data.reading import FilePacks
 from pixelword.data.schema import PackSource
@@ -58,7 +58,7 @@ def open_held_out(recipe: Recipe, processor: NeoOVProcessor, *, progress: Progre
         raise RecipeError("validation: there is nothing to try on; give data.holdout or validation.sources")
     sources, indexes = open_indexes(data, processor, progress=progress)
     packs, questions = {}, []
-    for name in indexes if part == "all" else Plan(indexes, processor, data, part=part).sources:
+    for name in shares_of(data):
         one = {"sources": {name: data.sources[name]}, "mixture": {}, "length": data.longest, "packs": 1}
         plan = Plan(indexes, processor, data.model_copy(update=one), part=part)
         here = FilePacks(plan, sources, processor, _quarantine(recipe), recipe.loss_weight)
