@@ -24,6 +24,7 @@ from torch.distributed.fsdp import fully_shard
 
 from pixelword.errors import CheckpointError
 from pixelword.training.checkpoints import Checkpoints, checkpoints
+from pixelword.training.parallel import World
 from pixelword.training.recipe import CheckpointRecipe
 from pixelword.training.state import TrainingState, fingerprint
 
@@ -76,7 +77,7 @@ def full_disk(after: int) -> Iterator[None]:
 def test_resumed_is_bitwise_the_whole_run(tmp_path, background) -> None:
     model = network(0)
     parts = adamw(model)
-    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1, background=background))
+    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1, background=background), World())
     train(model, parts, range(3))
     saving.save(TrainingState(model, parts).tensors(), {"step": 3, "loss": 0.1}, 3)
     after = [*train(model, parts, range(3, 8)), torch.rand(1).item()]  # goes on in place while the file is written
@@ -91,7 +92,7 @@ def test_resumed_is_bitwise_the_whole_run(tmp_path, background) -> None:
 
 
 def test_newest_and_milestones_are_kept(tmp_path) -> None:
-    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1, keep=2, milestones=3))
+    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1, keep=2, milestones=3), World())
     state = TrainingState(network(0), {})
     for step in range(1, 9):
         saving.save(state.tensors(), {}, step)
@@ -103,7 +104,7 @@ def test_newest_and_milestones_are_kept(tmp_path) -> None:
 @pytest.mark.parametrize("background", [True, False])
 @pytest.mark.parametrize("room", [0, 100, 5000])
 def test_a_full_disk_is_one_line_and_the_checkpoint_before_stands(tmp_path, room, background) -> None:
-    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1, keep=1))
+    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1, keep=1), World())
     state = TrainingState(network(0), {})
     saving.save(state.tensors(), {}, 1, wait=True)
     with full_disk(room), pytest.raises(CheckpointError, match=r"step-00000002: cannot write .* File too large"):
@@ -115,7 +116,7 @@ def test_a_full_disk_is_one_line_and_the_checkpoint_before_stands(tmp_path, room
 
 
 def test_a_failure_in_the_background_is_seen(tmp_path) -> None:
-    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1))
+    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1), World())
     with full_disk(0):
         saving.save(TrainingState(network(0), {}).tensors(), {}, 1)
         while saving._pending is not None and not saving._pending[1].done():
@@ -130,13 +131,13 @@ def test_what_a_kill_left_is_removed_and_never_taken_for_whole(tmp_path) -> None
     torn = tmp_path / "checkpoints" / ".unfinished-step-00000009"
     torn.mkdir(parents=True)
     (torn / "__0_0.distcp").write_bytes(b"half")
-    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1))
+    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1), World())
     assert saving.latest() is None
     assert not torn.exists()
 
 
 def test_going_on_from_an_older_checkpoint_sets_the_newer_ones_aside(tmp_path) -> None:
-    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1, keep=9))
+    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1, keep=9), World())
     for step in (1, 2, 3):
         saving.save(TrainingState(network(0), {}).tensors(), {}, step)
     saving.wait()
@@ -169,7 +170,7 @@ def test_a_parameter_without_a_gradient_yet_resumes_without_moments(tmp_path) ->
     parts = adamw(model)
     model[2](torch.ones(1, 5)).sum().backward()
     parts["adamw"].step()
-    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1))
+    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1), World())
     saving.save(TrainingState(model, parts).tensors(), {}, 1, wait=True)
     other = network(1)
     again = adamw(other)
@@ -180,7 +181,7 @@ def test_a_parameter_without_a_gradient_yet_resumes_without_moments(tmp_path) ->
 
 def test_averages_are_taken_up_or_begin_with_the_run(tmp_path) -> None:
     model = network(0)
-    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1, keep=9))
+    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1, keep=9), World())
     averages = {name: p.detach() + 1 for name, p in model.named_parameters()}
     saving.save(TrainingState(model, {}, averages).tensors(), {}, 1, wait=True)
     saving.save(TrainingState(model, {}).tensors(), {}, 2, wait=True)
@@ -194,7 +195,7 @@ def test_a_checkpoint_of_another_recipe_is_one_line(tmp_path) -> None:
     model = network(0)
     parts = adamw(model)
     train(model, parts, range(1))
-    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1))
+    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1), World())
     saving.save(TrainingState(model, parts).tensors(), {}, 1, wait=True)
     saved = saving.read(checkpoints(tmp_path)[0])
 
@@ -211,7 +212,7 @@ def test_a_checkpoint_of_another_recipe_is_one_line(tmp_path) -> None:
 
 
 def test_what_cannot_be_read_is_one_line(tmp_path) -> None:
-    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1))
+    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1), World())
     state = TrainingState(network(0), {})
     folder = saving.save(state.tensors(), {}, 1, wait=True)
     with pytest.raises(CheckpointError, match="no whole checkpoint"):
@@ -226,10 +227,10 @@ def test_what_cannot_be_read_is_one_line(tmp_path) -> None:
 
 
 def test_another_runs_checkpoint_is_read_only_when_trusted(tmp_path) -> None:
-    folder = Checkpoints(tmp_path / "theirs", CheckpointRecipe(every=1)).save(
+    folder = Checkpoints(tmp_path / "theirs", CheckpointRecipe(every=1), World()).save(
         TrainingState(network(0), {}).tensors(), {"step": 1}, 1, wait=True
     )
-    ours = Checkpoints(tmp_path / "ours", CheckpointRecipe(every=1))
+    ours = Checkpoints(tmp_path / "ours", CheckpointRecipe(every=1), World())
     with pytest.raises(CheckpointError, match="--trust-checkpoint"):
         ours.read(folder)
     assert ours.read(folder, trust=True).facts == {"step": 1}
@@ -281,7 +282,7 @@ def test_two_ranks_saved_is_resumed_by_one(two_ranks) -> None:
     )
     model = network(1)
     parts = adamw(model)
-    saving = Checkpoints(folder, CheckpointRecipe(every=1))
+    saving = Checkpoints(folder, CheckpointRecipe(every=1), World())
     TrainingState(model, parts).load(saving, saving.read(checkpoints(folder)[-1]))
     assert train(model, parts, range(3, 6)) == pytest.approx(first["after"], rel=1e-5)
 
@@ -301,7 +302,7 @@ def main(folder: Path) -> None:
     torch.manual_seed(100 + rank)
     fully_shard(model)
     parts = adamw(model)
-    saving = Checkpoints(folder, CheckpointRecipe(every=1))
+    saving = Checkpoints(folder, CheckpointRecipe(every=1), World(rank, 2))
     before = train(model, parts, range(3))
     saving.save(TrainingState(model, parts).tensors(), {"step": 3}, 3)
     after = train(model, parts, range(3, 6))

@@ -21,7 +21,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import IO, TYPE_CHECKING, Any, TypeVar, cast
+from typing import IO, TYPE_CHECKING, Any, cast
 
 import torch
 import torch.distributed as dist
@@ -34,6 +34,7 @@ from pixelword.errors import CheckpointError
 from pixelword.model.folders import publish
 
 if TYPE_CHECKING:
+    from pixelword.training.parallel import World
     from pixelword.training.recipe import CheckpointRecipe
 
 STATE_FILE = "state.json"
@@ -42,8 +43,6 @@ _UNFINISHED = ".unfinished-"
 _ABANDONED = "abandoned-"
 # one process is not a mistake, and from the thread that writes in the background it cannot be silenced for a moment
 warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -68,20 +67,20 @@ def _numbered(out: Path) -> list[tuple[int, Path]]:
 class Checkpoints:
     """The checkpoints of the run in `out`. Every method is called by all ranks alike, and all get the same error.
 
-    Construct it once the process group is there (if there is to be one): it makes a group of its own, so that what is
-    written in the background never meets the collectives of training.
+    It makes a process group of its own, so that what is written in the background never meets the collectives of
+    training.
 
     Raises:
         CheckpointError: another process is at work in `out`.
     """
 
-    def __init__(self, out: Path, recipe: CheckpointRecipe) -> None:
-        self.out, self.recipe = out, recipe
-        self._group = dist.new_group(backend="gloo") if dist.is_initialized() else None
+    def __init__(self, out: Path, recipe: CheckpointRecipe, world: World) -> None:
+        self.out, self.recipe, self.world = out, recipe, world
+        self._group = dist.new_group(backend="gloo") if world.size > 1 else None
         self._pending: tuple[Path, Future[Metadata]] | None = None
         self._last: int | None = None  # step of the newest checkpoint this process wrote
         self._lock: IO[str] | None = None  # held as long as this process lives
-        self.on_first_rank(self._take_over)
+        self.world.on_first(self._take_over)
 
     def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], step: int, *, wait: bool = False) -> Path:
         """Write the checkpoint of `step` and delete those that are no longer kept.
@@ -127,7 +126,7 @@ class Checkpoints:
             self.wait()
         elif self._pending is not None:
             self._pending[1].exception()  # ends here, too, on a rank whose others go on
-            if self._group is None or dist.get_rank() == 0:
+            if self.world.rank == 0:
                 self._remove_unfinished()
 
     @property
@@ -137,7 +136,7 @@ class Checkpoints:
 
     def latest(self) -> Path | None:
         """The newest whole checkpoint of the run."""
-        found = self.on_first_rank(lambda: checkpoints(self.out))
+        found = self.world.on_first(lambda: checkpoints(self.out))
         return found[-1] if found else None
 
     def read(self, folder: Path, *, trust: bool = False) -> Saved:
@@ -188,22 +187,7 @@ class Checkpoints:
                     shutil.rmtree(aside, ignore_errors=True)
                     path.rename(aside)
 
-        self.on_first_rank(rename)
-
-    def on_first_rank(self, do: Callable[[], T]) -> T:
-        """`do()` on rank 0, its result on all; its error is raised on all, so that none waits for another in vain."""
-        if self._group is None:
-            return do()
-        answer: list[Any] = [None, None]
-        if dist.get_rank() == 0:
-            try:
-                answer[0] = do()
-            except Exception as error:
-                answer[1] = error
-        dist.broadcast_object_list(answer, src=0, group=self._group)
-        if answer[1] is not None:
-            raise answer[1]
-        return cast(T, answer[0])
+        self.world.on_first(rename)
 
     def _publish(self, unfinished: Path, folder: Path, facts: dict[str, Any]) -> None:
         """Name a checkpoint that is whole, then delete what is not kept. Runs on the first rank, after all others."""
@@ -221,7 +205,7 @@ class Checkpoints:
             write()
         except (CheckpointException, Exception) as error:  # CheckpointException is no Exception
             self._last = None
-            self.on_first_rank(self._remove_unfinished)
+            self.world.on_first(self._remove_unfinished)
             raise CheckpointError(
                 f"{folder}: cannot write the checkpoint: {_cause(error)}; those before it stand: free some space, then "
                 "go on with --resume auto"

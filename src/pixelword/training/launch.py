@@ -46,7 +46,7 @@ def launch(
     with world(recipe) as ranks, _full_disk(recipe.out):
         trainer = Trainer(
             recipe,
-            resume=checkpoint,
+            resume=ranks.on_first(lambda: checkpoint),  # a shared filesystem may show ranks different lists
             console=console,
             world=ranks,
             trust=trust,

@@ -102,13 +102,31 @@ def world(recipe: Recipe) -> Iterator[World]:
     if size == 1:
         yield World(device=device)
         return
-    dist.init_process_group("cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo")
+    backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
+    dist.init_process_group(backend, store=_store(size), rank=rank, world_size=size)
     try:
         shape, names = ((size,), ("shard",)) if shard == size else ((size // shard, shard), ("copy", "shard"))
         mesh = init_device_mesh(device.type, shape, mesh_dim_names=names) if shard > 1 else None
         yield World(rank, size, device, mesh)
     finally:
         dist.destroy_process_group()
+
+
+def _store(size: int) -> dist.Store | None:
+    """Where ranks find one another, as torchrun provides it; None for PyTorch's own way without torchrun.
+
+    torchrun keeps one store over all restarts, and started anew, ranks would wait for those that were killed: they left
+    their addresses there. Each start gets keys of its own. Its number is the same on all ranks of one machine only.
+    """
+    if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":
+        return None
+    if int(os.environ["GROUP_WORLD_SIZE"]) > 1 and int(os.environ["TORCHELASTIC_MAX_RESTARTS"]) > 0:
+        raise RecipeError(
+            "torchrun --max-restarts on several nodes: export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1 on each of them "
+            "first, or ranks that are started again will wait for those that were killed"
+        )
+    store = dist.TCPStore(os.environ["MASTER_ADDR"], int(os.environ["MASTER_PORT"]), size, is_master=False)
+    return dist.PrefixStore(f"start-{os.environ['TORCHELASTIC_RESTART_COUNT']}", store)
 
 
 def shard(model: NeoOVForConditionalGeneration, recipe: Recipe, mesh: DeviceMesh) -> None:

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
     from pixelword.processing.processor import NeoOVProcessor
     from pixelword.training.checkpoints import Checkpoints, Saved
+    from pixelword.training.parallel import World
     from pixelword.training.recipe import LoraRecipe
 
 # wrappers put these into a parameter's name
@@ -155,7 +156,7 @@ def export(
     model: NeoOVForConditionalGeneration,
     processor: NeoOVProcessor,
     target: Path,
-    checkpoints: Checkpoints,
+    world: World,
     *,
     dtype: torch.dtype,
     averages: Mapping[str, Tensor] | None = None,
@@ -173,14 +174,13 @@ def export(
     Raises:
         CheckpointError: the disk does not take it; on every rank.
     """
-    first = not dist.is_initialized() or dist.get_rank() == 0
     whole: dict[str, Tensor] = {}
     for name, parameter in model.named_parameters():  # a tied head is left out, as in the released layout
         tensor = (averages or {}).get(_plain(name), parameter).detach()
         if lora is None:  # adapters are merged before they are rounded
             tensor = tensor.to(dtype)  # before it is gathered: half the bytes travel
         tensor = tensor.full_tensor() if isinstance(tensor, DTensor) else tensor
-        if first:
+        if world.rank == 0:
             whole[_plain(name)] = tensor.cpu()
 
     moved = {_plain(name) for name, parameter in model.named_parameters() if parameter.requires_grad}
@@ -193,4 +193,4 @@ def export(
             if lora is not None:
                 write_adapter(folder / "adapter", whole, lora, base, moved)
 
-    checkpoints.on_first_rank(write)
+    world.on_first(write)

@@ -69,7 +69,7 @@ class Trainer:
         torch.manual_seed(recipe.seed + self.world.rank)  # from here on ranks draw for themselves (dropout)
         self.engine = Engine(self.model, network, recipe, self.world)
         self.progress = Progress()
-        self.checkpoints = Checkpoints(recipe.out, recipe.checkpoint)
+        self.checkpoints = Checkpoints(recipe.out, recipe.checkpoint, self.world)
         average = self.engine.average
         self.state = state.TrainingState(
             self.model,
@@ -99,7 +99,7 @@ class Trainer:
     def _base(self) -> str | None:
         """Fingerprint of the weights that the run began with."""
         folder = self.recipe.model.from_
-        return None if folder is None else self.checkpoints.on_first_rank(lambda: state.fingerprint(folder))
+        return None if folder is None else self.world.on_first(lambda: state.fingerprint(folder))
 
     def fraction(self, progress: Progress) -> float:
         """How far the stage is, in [0, 1]: by steps, or by the clock when `max_minutes` is further."""
@@ -234,7 +234,7 @@ class Trainer:
             self.model,
             self.processor,
             final,
-            self.checkpoints,
+            self.world,
             dtype=dtype,
             averages=self.state.averages,
             lora=self.recipe.lora,
