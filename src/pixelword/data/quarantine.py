@@ -28,18 +28,18 @@ class Quarantine:
         self.seen, self.bad = 0, 0
         self._known: dict[str, tuple[int, str]] = {}
         self._read = 0  # bytes of the file
+        self.refresh()
 
     def reason(self, name: str, step: int) -> str | None:
         """Why sample `name` is left out of step `step`, None when it is not."""
-        self._refresh()
         since, reason = self._known.get(name, (step + 1, ""))
         return reason if since <= step else None
 
     def add(self, faults: Iterable[Fault], seen: int, step: int) -> list[Fault]:
         """Count the faults among `seen` samples of a step, write down those that are new, and return these."""
-        self._refresh()
+        self.refresh()
         listed = list(faults)
-        new = [fault for fault in listed if fault.name not in self._known]
+        new = list({fault.name: fault for fault in listed if fault.name not in self._known}.values())
         if new:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             if self.path.exists():
@@ -56,8 +56,8 @@ class Quarantine:
             )
         return new
 
-    def _refresh(self) -> None:
-        """Read the lines that are new since the last time."""
+    def refresh(self) -> None:
+        """Read the lines that were written since the last time."""
         if not self.path.exists() or self.path.stat().st_size <= self._read:
             return
         with self.path.open("rb") as file:

@@ -46,6 +46,7 @@ class FilePacks:
 
     def __call__(self, number: int) -> Pack:
         packer = Packer(self.plan.data.rows, self.plan.length(number), self.pad_token_id, self.loss_weight)
+        self.quarantine.refresh()
         faults = []
         for planned in self.plan.pack(number):
             name = self.name(planned.source, planned.index)
