@@ -167,6 +167,8 @@ def compile_layers(model: NeoOVForConditionalGeneration) -> None:
         layer.forward = torch.compile(layer.forward, dynamic=False)  # type: ignore[method-assign]
 
 
-def precision(name: str, device: str = "cpu") -> AbstractContextManager[Any]:
-    """bf16 arithmetic on float32 weights, or plain float32."""
-    return torch.autocast(device, torch.bfloat16) if name == "bf16" else nullcontext()
+def precision(recipe: Recipe, world: World) -> AbstractContextManager[Any]:
+    """bf16 arithmetic on float32 weights, or plain float32; sharded weights are gathered as that wants them."""
+    if recipe.precision == "fp32" or world.mesh is not None:
+        return nullcontext()
+    return torch.autocast(world.device.type, torch.bfloat16)

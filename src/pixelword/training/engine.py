@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -77,7 +76,7 @@ class Engine:
         device, ranks = self.world.device, self.world.size
         total = torch.zeros((), device=device)
         for number, pack in enumerate(packs, 1):
-            with micro_batch(self.network, last=number == len(packs)), self._arithmetic():
+            with micro_batch(self.network, last=number == len(packs)), precision(self.recipe, self.world):
                 # DDP and FSDP give the mean of the ranks' gradients; the sum is wanted
                 loss = self.network(
                     **_inputs(pack.to(device)), num_items_in_batch=weight / ranks, skip_logits=True
@@ -93,11 +92,6 @@ class Engine:
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
         nn.utils.clip_grads_with_norm_(self.trained, self.recipe.optimizer.clip, norm)
         return norm.item()
-
-    def _arithmetic(self) -> AbstractContextManager[Any]:
-        """Sharded weights are gathered in the right precision already."""
-        sharded = self.world.mesh is not None
-        return nullcontext() if sharded else precision(self.recipe.precision, self.world.device.type)
 
 
 def _inputs(pack: Pack) -> dict[str, Tensor]:

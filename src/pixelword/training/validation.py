@@ -7,7 +7,7 @@ forward pass tells that of a whole pack. The few free answers go the way that `p
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -75,7 +75,7 @@ class Validation:
     ) -> None:
         assert recipe.validation is not None
         self.recipe = recipe.validation
-        self._precision, self._world = recipe.precision, world or World()
+        self._recipe, self._world = recipe, world or World()
         self._held_out, self._processor = held_out, processor
         packs = [(name, pack) for name, group in held_out.packs.items() for pack in group]
         rounds = -(-len(packs) // self._world.size)
@@ -103,7 +103,7 @@ class Validation:
         for name, pack in self._own:
             on_device = pack.to(self._world.device)
             columns = answer_columns(on_device)
-            with self._arithmetic():
+            with precision(self._recipe, self._world):
                 output = model(**on_device.inputs(), logits_to_keep=columns)
             right, asked = exact_documents(output.logits, on_device, columns)
             score = scores[name]
@@ -119,16 +119,13 @@ class Validation:
         """Answers to the questions, by the path of `ask`; every rank gives the same."""
         session = Session(model, self._processor, media=self._held_out.media)
         answers = []
-        with _generating(model), self._arithmetic():
+        with _generating(model), precision(self._recipe, self._world):
             for sample in self._held_out.questions:
                 messages, expected = first_question(sample)
                 answer = session.answer(messages, Sampling(_NEW_TOKENS)).text
                 answers.append({"kind": sample.kind, "expected": expected, "answer": answer})
         right = sum(one["answer"] == one["expected"] for one in answers)
         return {"generated": round(right / len(answers), 4), "answers": answers}
-
-    def _arithmetic(self) -> AbstractContextManager[Any]:
-        return precision(self._precision, self._world.device.type)
 
 
 def lines(scores: Mapping[str, Any]) -> list[str]:
