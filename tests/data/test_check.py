@@ -98,6 +98,18 @@ def test_what_index_counts_check_sees_change(tmp_path: Path, run: Run) -> None:
     assert result.exit_code == 0 and "pixelword data check a.jsonl" in result.stdout
 
 
+def test_what_a_run_is_tried_on_is_checked_too(tmp_path: Path, run: Run) -> None:
+    write(tmp_path, line("a.png"))
+    (tmp_path / "b.jsonl").write_text("{")
+    name = recipe(tmp_path, one={"path": "a.jsonl"})
+    values = json.loads((tmp_path / name).read_text())
+    values["validation"] = {"every": 1, "sources": {"other": {"path": "b.jsonl"}}}
+    (tmp_path / name).write_text(json.dumps(values))
+    result = run("check", name)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("other: b.jsonl:1: not JSON")
+
+
 def recipe(tmp_path: Path, **sources: Any) -> str:
     data = {"sources": sources, "length": 64, "index": str(tmp_path / "kept")}
     values = {
@@ -121,7 +133,7 @@ def test_a_recipe_with_a_missing_source_still_has_the_others_checked(tmp_path: P
     assert result.exit_code == 1
     first, second = result.stdout.splitlines()[:2]
     assert first.startswith("data.sources.gone: no file gone.jsonl")
-    assert second.startswith("a.jsonl:2: not JSON")
+    assert second.startswith("here: a.jsonl:2: not JSON")
     assert result.stdout.splitlines()[-1] == "2 faults"
     assert (tmp_path / "kept").is_dir()
 

@@ -19,13 +19,13 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pixelword.data.index import FRAME, PICTURE, VIDEO, Index
-from pixelword.data.indexing import build_index, open_indexes
+from pixelword.data.indexing import build_index, measured, open_indexes
 from pixelword.data.packing import Packer
 from pixelword.data.sources import Source, media_options, open_source
 from pixelword.errors import MediaError
 from pixelword.processing import MediaOptions, NeoOVImageProcessor, NeoOVProcessor, Video, smart_resize
 from pixelword.processing.images import load_image, smart_resize_all
-from pixelword.processing.outline import image_size, outline
+from pixelword.processing.outline import Outline, image_size, outline
 from pixelword.training.recipe import DataRecipe, SourceRecipe
 
 ORIENTATION = 0x0112
@@ -144,6 +144,51 @@ def test_sizes_of_many_pictures_at_once(sizes: list[tuple[int, int]], bounds: tu
     expected = [smart_resize(*size, min_pixels=low, max_pixels=high) for size in even]
     found = smart_resize_all(np.array(even).reshape(-1, 2), min_pixels=low, max_pixels=high)
     assert found.tolist() == [list(size) for size in expected]
+
+
+# Whatever stands in a file is an outline or one line
+
+NAMES = ["messages", "conversations", "texts", "text", "caption", "image", "images", "video", "videos", "system"]
+KEYS = [
+    *NAMES,
+    "role",
+    "content",
+    "from",
+    "value",
+    "type",
+    "path",
+    "url",
+    "base64",
+    "bytes",
+    "fps",
+    "user",
+    "assistant",
+]
+LEAVES = st.one_of(
+    st.sampled_from([*KEYS, "gpt", "human", "<image>", "<video>", "text", "a.png", "data:", "\ud800", "\0", "", None]),
+    st.integers(),
+    st.booleans(),
+    st.floats(),
+)
+JSON = st.recursive(
+    LEAVES,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.sampled_from(KEYS), inner, max_size=4)),
+    max_leaves=12,
+)
+TURN = st.fixed_dictionaries({"role": st.sampled_from(["user", "assistant"]), "content": JSON})
+
+
+@settings(max_examples=300, deadline=None)
+@given(values=JSON | st.fixed_dictionaries({"messages": st.lists(TURN, max_size=3), "images": JSON}))
+def test_no_sample_ends_an_index(
+    tmp_path_factory: pytest.TempPathFactory, processor: NeoOVProcessor, values: Any
+) -> None:
+    folder = tmp_path_factory.getbasetemp()
+    (folder / "wild.jsonl").write_text(json.dumps(values) + "\n{}\n")
+    source = open_source("wild", SourceRecipe(path=str(folder / "wild.jsonl")), folder / "wild-index")
+    for i in range(len(source)):
+        found = measured(source, i, processor, MediaOptions())
+        assert isinstance(found, Outline) or (found.startswith(source.where(i)) and "\n" not in found)
 
 
 # Headers

@@ -97,6 +97,8 @@ def check(
                     folder=data.index,
                     progress=shown,
                 )
+                # files of two sources may have one name
+                told = [f"{name}: {fault}" for fault in told] if len(data.sources) > 1 else told
             faults += len(told)
             for fault in told:
                 print(fault, flush=True)
@@ -116,7 +118,11 @@ def _read(
 
     if not subject.data.sources:
         raise RecipeError(f"{what}: its tasks are drawn as they are needed; there are no files to read")
-    return subject.data, subject.processor, media_options(subject.data)
+    data = subject.data
+    if subject.recipe is not None and subject.recipe.validation is not None:
+        # those that a run is tried on are read as well
+        data = data.model_copy(update={"sources": {**subject.recipe.validation.sources, **data.sources}})
+    return data, subject.processor, media_options(data)
 
 
 def _cores(workers: int | None) -> int:

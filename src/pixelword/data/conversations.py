@@ -64,7 +64,7 @@ def _turns(values: Mapping[str, Any], has_media: bool) -> Iterator[Mapping[str, 
             yield from values[name]
             return
     if values.get("texts") is not None:
-        for pair in values["texts"]:
+        for pair in values["texts"] if _is_list(values["texts"]) else [values["texts"]]:
             if not isinstance(pair, Mapping) or not {"user", "assistant"} <= pair.keys():
                 raise InputError("'texts' must be a list of {'user': ..., 'assistant': ...}")
             yield {"role": "user", "content": pair["user"] or ""}
@@ -133,6 +133,7 @@ def _message(turn: Any, where: str, media: _Media) -> dict[str, Any]:
     if role is None:
         raise InputError(f"{where} has the role {spoken!r}; use one of {', '.join(_ROLES)}")
     if isinstance(content, str):
+        content = _text(content, where)
         # in the chat form words are words, unless the sample lists media that need a place
         if role != "assistant" and (is_llava or media):
             return {"role": role, "content": _split(content, media)}
@@ -166,17 +167,29 @@ def _part(part: Any, where: str, media: _Media) -> dict[str, Any]:
     if part["type"] == "text":
         if not isinstance(part.get("text"), str):
             raise InputError(f"{where} is a text part without a 'text'; give it one")
-        return {"type": "text", "text": part["text"]}
+        return {"type": "text", "text": _text(part["text"], where)}
     kind = part["type"].removesuffix("_url")
     if kind not in _KINDS:
         raise InputError(f"{where} has the type {part['type']!r}; use text, image or video")
     options = {name: part[name] for name in _OPTIONS if part.get(name) is not None}
+    for name, value in options.items():
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InputError(f"{where} has {name}: {value!r}; give a number")
     if part.get("base64") is not None:
         return {"type": kind, "base64": part["base64"], **options}
     written = next((part[name] for name in (kind, f"{kind}_url", *_SOURCES) if part.get(name) is not None), None)
     if isinstance(written, Mapping) and written.get("url") is not None:
         written = written["url"]
     return {"type": kind, kind: media.next(kind) if written is None else media.source(written), **options}
+
+
+def _text(text: str, where: str) -> str:
+    """The text, if it is one: JSON can spell half a character, which no file could hold and no tokenizer reads."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise InputError(f"{where} has half a character ({text[error.start]!r}) in its text; remove it") from error
+    return text
 
 
 def _is_list(value: Any) -> bool:

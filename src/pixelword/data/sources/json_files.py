@@ -31,7 +31,7 @@ class _Rows:
             data = handle.read(at["size"])
         try:
             values = json.loads(data)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InputError(f"not JSON: {error}; mend or remove it") from error
         if at["item"]:
             values = values[at["item"] - 1]
@@ -99,7 +99,7 @@ def _elements(text: str, start: int) -> Iterator[tuple[int, int, str]]:
     while place < len(text) and not (is_list and text[place] == "]"):
         try:
             _, end = decoder.raw_decode(text, place)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             reason = str(error).partition(": line ")[0]
             yield place, len(text), f"not JSON from here on ({reason}), so nothing after it is read; mend the file"
             return
@@ -130,7 +130,7 @@ def _items(entry: bytes) -> list[int]:
         return [0]
     try:
         packed = json.loads(entry)
-    except ValueError:
+    except (ValueError, RecursionError):
         return [0]
     return list(range(1, len(packed) + 1)) or [0]
 

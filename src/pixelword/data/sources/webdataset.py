@@ -124,7 +124,7 @@ def _text(piece: FilePiece) -> str:
 def _object(piece: FilePiece) -> dict[str, Any]:
     try:
         values = json.loads(piece.read())
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{piece.name} is not JSON: {error}; mend it") from error
     if not isinstance(values, dict):
         raise InputError(f"{piece.name} must hold one object {{...}}, the sample's")
