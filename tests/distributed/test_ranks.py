@@ -45,6 +45,7 @@ def assert_alike(found: Recipe, expected: Recipe) -> None:
     [
         pytest.param(("optimizer.ema=0.9", "data.packs=4", "validation={every: 2, generate: 1}"), id="sharded"),
         pytest.param(("trainable=[patch_embedding, pre_buffer, hw_projections]",), id="sharded, stage 1"),
+        pytest.param(("trainable=[]", "lora={rank: 4}"), id="sharded, adapters"),
         pytest.param(("parallel.shard=1", "optimizer.name=muon", "data.packs=4"), id="copied, by Muon"),
     ],
 )
