@@ -124,7 +124,7 @@ def test_sharding_divides_what_is_kept_and_multiplies_what_is_sent() -> None:
     ("name", "override", "gpus", "expected"),
     [
         ("2b/sft.yaml", "data.packs=100", 8, "data.packs: 100 packs a step cannot be shared evenly by 8 GPUs"),
-        ("2b/sft.yaml", "parallel.shard=3", 8, "parallel.shard: 8 GPUs cannot be cut into groups of 3"),
+        ("2b/sft.yaml", "parallel.shard=3", 8, "parallel.shard: 3 does not divide 8 GPUs"),
         ("2b/sft.yaml", "model.size=null", 8, "is not there yet; for a dry run without it, name model.size too"),
     ],
 )

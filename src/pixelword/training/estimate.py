@@ -151,12 +151,12 @@ def estimate(recipe: Recipe, machine: Machine, mfu: float) -> Estimate:
 def _division(recipe: Recipe, gpus: int) -> tuple[int, int]:
     """(GPUs that share the weights, packs that each GPU takes in a step)."""
     packs = recipe.data.packs
-    shard = recipe.parallel.shard or gpus
+    shard = 1 if gpus == 1 else recipe.parallel.shard or gpus
     if packs % gpus:
         raise RecipeError(f"data.packs: {packs} packs a step cannot be shared evenly by {gpus} GPUs")
-    if gpus % min(shard, gpus):
-        raise RecipeError(f"parallel.shard: {gpus} GPUs cannot be cut into groups of {shard}")
-    return min(shard, gpus), packs // gpus
+    if gpus % shard:
+        raise RecipeError(f"parallel.shard: {shard} does not divide {gpus} GPUs; --set parallel.shard={gpus}")
+    return shard, packs // gpus
 
 
 def _parameters(network: NeoOVForConditionalGeneration, recipe: Recipe) -> dict[str, tuple[int, int]]:

@@ -86,7 +86,7 @@ def communication(
     Args:
         shard: GPUs that share the weights; a group within a node uses NVLink, a larger one all adapters of the nodes.
         weights: bytes of all weights as they are gathered; gradients: bytes of all float32 gradients.
-        micro_batches: on each GPU in one step; every one gathers and reduces.
+        micro_batches: on each GPU in one step; every one gathers and reduces, and groups meet after the last.
         gathers: times a micro-batch gathers the weights.
     """
     if where.gpus == 1:
@@ -96,7 +96,7 @@ def communication(
     gather = micro_batches * gathers * weights * (shard - 1) / shard
     reduce = micro_batches * gradients * (shard - 1) / shard
     # a ring all-reduce sends each shard twice; groups of a whole node meet over the network
-    across = micro_batches * 2 * gradients / shard * (groups - 1) / groups
+    across = 2 * gradients / shard * (groups - 1) / groups
     between = where.nvlink if where.nodes == 1 else where.network
     seconds = ((gather + reduce) / within + across / between) / where.reached
     return Communication(gather, reduce, across, seconds)
