@@ -29,8 +29,11 @@ class Budget:
 
     def told(self, lengths: Lengths, i: int) -> str:
         """What sample i costs of what there is, for people."""
-        costs = (("tokens", lengths.tokens, self.tokens), ("patches", lengths.patches, self.patches))
-        costs += (("pairs", lengths.pairs, self.pairs),)
+        costs: tuple[tuple[str, np.ndarray, int | None], ...] = (
+            ("tokens", lengths.tokens, self.tokens),
+            ("patches", lengths.patches, self.patches),
+            ("pairs", lengths.pairs, self.pairs),
+        )
         return ", ".join(f"{values[i]:,} {name} of {most:,} in a row" for name, values, most in costs if most)
 
 
