@@ -50,8 +50,8 @@ def sun(pen: Pen, x: float, y: float, size: float, rng: np.random.Generator) -> 
         pen.line([(x + 0.65 * dx, y + 0.65 * dy), (x + dx, y + dy)], 0.14 * size, yellow)
 
 
-def cloud(pen: Pen, x: float, y: float, size: float, rng: np.random.Generator) -> None:
-    grey = jitter((235, 238, 242), rng)
+def cloud(pen: Pen, x: float, y: float, size: float, rng: np.random.Generator, colour: RGB = (235, 238, 242)) -> None:
+    grey = jitter(colour, rng)
     for dx, dy, radius in (
         (-0.55, 0.1, 0.42),
         (0.0, -0.12, 0.55),
@@ -63,7 +63,7 @@ def cloud(pen: Pen, x: float, y: float, size: float, rng: np.random.Generator) -
 
 
 def rain(pen: Pen, x: float, y: float, size: float, rng: np.random.Generator) -> None:
-    cloud(pen, x, y - 0.4 * size, size, rng)
+    cloud(pen, x, y - 0.4 * size, size, rng, (195, 200, 210))
     blue = jitter((30, 80, 210), rng)
     for dx in (-0.5, 0.0, 0.5):
         pen.line(
@@ -85,7 +85,7 @@ def snow(pen: Pen, x: float, y: float, size: float, rng: np.random.Generator) ->
 
 
 def lightning(pen: Pen, x: float, y: float, size: float, rng: np.random.Generator) -> None:
-    cloud(pen, x, y - 0.4 * size, size, rng)
+    cloud(pen, x, y - 0.4 * size, size, rng, (80, 84, 95))
     bolt = [(0.15, -0.05), (-0.35, 0.5), (-0.02, 0.5), (-0.2, 1.05), (0.4, 0.35), (0.07, 0.35), (0.35, -0.05)]
     pen.polygon([(x + dx * size, y + dy * size) for dx, dy in bolt], jitter((252, 205, 30), rng))
 
