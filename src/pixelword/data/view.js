@@ -50,17 +50,17 @@ function ribbon(row, upright = false, name = "ribbon") {
   return strip;
 }
 
-// The share of visible pairs in each of size * size cells: of keys up to the query, of keys ahead of it, of padding.
-function coverage(row, size) {
-  const length = row.ids.length, step = length / size, kind = kinds(row);
+// The share of visible pairs in each of size * size cells of step * step pairs: of keys up to the query, of keys ahead
+// of it, of padding.
+function coverage(row, size, step) {
+  const length = row.ids.length, kind = kinds(row);
   const shares = { control: new Float32Array(size * size), picture: new Float32Array(size * size), padding: new Float32Array(size * size) };
   const add = (cells, line, from, to) => {
     for (let x = Math.floor(from / step); x < size && x * step < to; x++)
       cells[line * size + x] += (Math.min(to, (x + 1) * step) - Math.max(from, x * step)) / (step * step);
   };
   for (let q = 0; q < length; q++) {
-    // a query may lie in two lines of cells when these are no whole number of tokens high: it counts in the first
-    const line = Math.min(size - 1, Math.floor(q / step));
+    const line = Math.floor(q / step);
     add(kind[q] === "padding" ? shares.padding : shares.control, line, row.lo[q], Math.min(row.hi[q], q) + 1);
     if (row.hi[q] > q) add(shares.picture, line, q + 1, row.hi[q] + 1);
   }
@@ -75,9 +75,11 @@ function colour(name) {
 }
 
 function drawMask(canvas, row) {
-  const size = Math.min(row.ids.length, PIXELS);
+  // cells of whole tokens, so that none is darker than the next; what stands over the last token is cut off
+  const length = row.ids.length, step = Math.ceil(length / PIXELS), size = Math.ceil(length / step);
   canvas.width = canvas.height = size;
-  const shares = Object.entries(coverage(row, size)).map(([name, cells]) => [colour(`--${name}`), cells]);
+  canvas.style.width = canvas.style.height = `${(100 * size * step) / length}%`;
+  const shares = Object.entries(coverage(row, size, step)).map(([name, cells]) => [colour(`--${name}`), cells]);
   const ground = colour("--card"), context = canvas.getContext("2d"), image = context.createImageData(size, size);
   for (let cell = 0; cell < size * size; cell++) {
     const seen = Math.min(1, shares.reduce((sum, [, cells]) => sum + cells[cell], 0)), pixel = image.data.subarray(4 * cell, 4 * cell + 4);
