@@ -1,6 +1,6 @@
 """Training on a CPU: packed documents against padded ones, one at a time, and upstream's dense mask, in one run.
 
-    python benchmarks/bench_train.py                        # all layouts, 3 rounds (about half an hour, idle, 2 cores)
+    python benchmarks/bench_train.py                        # all layouts, 3 rounds (about an hour, idle, 2 cores)
     python benchmarks/bench_train.py --layouts packed padded --rounds 1 --threads 1
     python benchmarks/bench_train.py --render benchmarks/results/train-….jsonl      # the page again
 
