@@ -23,10 +23,12 @@ from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoi
 from torch.distributed.fsdp import fully_shard
 
 from pixelword.errors import CheckpointError
+from pixelword.model.checkpoint import load_pretrained
+from pixelword.processing.processor import NeoOVProcessor
 from pixelword.training.checkpoints import Checkpoints, checkpoints
 from pixelword.training.parallel import World
 from pixelword.training.recipe import CheckpointRecipe
-from pixelword.training.state import TrainingState, fingerprint
+from pixelword.training.state import TrainingState, export, fingerprint
 
 Parts = dict[str, torch.optim.Optimizer]
 
@@ -131,9 +133,15 @@ def test_what_a_kill_left_is_removed_and_never_taken_for_whole(tmp_path) -> None
     torn = tmp_path / "checkpoints" / ".unfinished-step-00000009"
     torn.mkdir(parents=True)
     (torn / "__0_0.distcp").write_bytes(b"half")
-    saving = Checkpoints(tmp_path, CheckpointRecipe(every=1), World())
-    assert saving.latest() is None
+    assert checkpoints(tmp_path) == []
+    Checkpoints(tmp_path, CheckpointRecipe(every=1), World())
     assert not torn.exists()
+
+
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(CheckpointError, match="cannot write there"):
+        Checkpoints(tmp_path / "file" / "run", CheckpointRecipe(every=1), World())
 
 
 def test_going_on_from_an_older_checkpoint_sets_the_newer_ones_aside(tmp_path) -> None:
@@ -245,6 +253,19 @@ def test_a_fingerprint_tells_weights_trained_anew_from_the_same_ones_elsewhere(t
         (tmp_path / name / "model.safetensors").write_bytes(weights)
     one, same, other = (fingerprint(tmp_path / name) for name in ("one", "same", "other"))
     assert one == same != other
+
+
+def test_export_is_whole_rounded_once_and_leaves_the_model_as_it_is(tiny_model_dir, tmp_path) -> None:
+    model = load_pretrained(tiny_model_dir, dtype="float32")
+    name = "language_model.model.norm.weight"
+    averages = {name: model.get_parameter(name).detach() + 1}
+    processor = NeoOVProcessor.from_pretrained(tiny_model_dir)
+    export(model, processor, tmp_path / "final", World(), dtype=torch.bfloat16, averages=averages)
+    written = load_pretrained(tmp_path / "final")
+    assert written.dtype == torch.bfloat16 and model.dtype == torch.float32
+    for key, parameter in model.named_parameters():
+        assert torch.equal(written.get_parameter(key), averages.get(key, parameter).bfloat16())
+    assert NeoOVProcessor.from_pretrained(tmp_path / "final").tokenizer.get_vocab() == processor.tokenizer.get_vocab()
 
 
 @pytest.fixture(scope="module")

@@ -134,11 +134,6 @@ class Checkpoints:
         """Whether writing in the background has failed by now; ranks may learn of it some steps apart."""
         return self._pending is not None and self._pending[1].done() and self._pending[1].exception() is not None
 
-    def latest(self) -> Path | None:
-        """The newest whole checkpoint of the run."""
-        found = self.world.on_first(lambda: checkpoints(self.out))
-        return found[-1] if found else None
-
     def read(self, folder: Path, *, trust: bool = False) -> Saved:
         """What a checkpoint holds, without its tensors' values.
 
@@ -213,8 +208,11 @@ class Checkpoints:
 
     def _take_over(self) -> None:
         """From here on the run is this process's alone; what a killed one left unfinished goes."""
-        self.out.mkdir(parents=True, exist_ok=True)
-        self._lock = (self.out / ".lock").open("w")  # let go of by the kernel, however the process ends
+        try:
+            self.out.mkdir(parents=True, exist_ok=True)
+            self._lock = (self.out / ".lock").open("w")  # let go of by the kernel, however the process ends
+        except OSError as error:
+            raise CheckpointError(f"{self.out}: cannot write there: {error}; mend it, or name another --out") from error
         try:
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
