@@ -213,7 +213,8 @@ def measure_read(pictures: int, workers: list[int]) -> dict[str, Any]:
 def render(meta: dict[str, Any], samples: list[dict[str, Any]]) -> str:
     lines = running.heading("Plan and loader", meta)
     good = [sample for sample in samples if "failed" not in sample]
-    lines += [f"{one['part']}: failed: {one['failed']}" for one in samples if "failed" in one]
+    for one in (sample for sample in samples if "failed" in sample):
+        lines += [f"{one['part']}: failed: {one['failed']}", ""]
     planned, read = ([one for one in good if one["part"] == part] for part in ("plan", "read"))
     if planned:
         lines += _plan_table(meta, planned)
