@@ -141,6 +141,11 @@ def test_a_spike_is_judged_by_the_steps_before_it() -> None:
     resumed = Spikes(SpikeRecipe(above=4, window=8))
     resumed.load_state_dict(spikes.state_dict())
     assert resumed.reason(9.0, 1.0) is not None and list(resumed.losses) == list(spikes.losses)
+    again = Spikes(SpikeRecipe(above=4, window=8, patience=2))
+    again.load_state_dict(resumed.state_dict())
+    assert again.reason(9.0, 1.0) is not None
+    with pytest.raises(PixelwordError, match="2 steps in a row"):
+        again.check_patience("stage", 14)
 
 
 def test_without_a_spike_recipe_only_numbers_count() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pixelword.errors import PixelwordError
 
@@ -49,8 +49,9 @@ class Spikes:
                 "the samples that metrics.jsonl names under 'skipped'"
             )
 
-    def state_dict(self) -> dict[str, list[float]]:
-        return {"losses": list(self.losses)}
+    def state_dict(self) -> dict[str, Any]:
+        return {"losses": list(self.losses), "in_a_row": self.in_a_row}
 
-    def load_state_dict(self, state: dict[str, list[float]]) -> None:
+    def load_state_dict(self, state: dict[str, Any]) -> None:
         self.losses.extend(state["losses"])
+        self.in_a_row = state["in_a_row"]

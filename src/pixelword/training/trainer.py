@@ -86,6 +86,11 @@ class Trainer:
 
     def _restore(self, folder: Path, trust: bool) -> None:
         saved = self.checkpoints.read(folder, trust=trust)
+        missing = {"base", "step", "elapsed", "spikes"} - saved.facts.keys()
+        if missing:
+            raise CheckpointError(
+                f"{folder} is no checkpoint of a training run: it does not tell {sorted(missing)[0]!r}"
+            )
         if saved.facts["base"] != self.base:
             raise CheckpointError(
                 f"{folder} was trained from other weights than are now in model.from ({self.recipe.model.from_}): "
