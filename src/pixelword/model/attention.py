@@ -48,16 +48,45 @@ def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float
     if q.shape[2] * (q.shape[1] // k.shape[1]) <= FEW:
         return _attend_few(q, k, v, visible, scale)
     run = _products if _products_are_faster(q, k, v) else _flash
-    rows: list[Tensor] = []
-    parts: list[Tensor] = []
-    blocks = visible.blocks or _whole(q, k)
-    for i, block in enumerate(blocks):
-        keys, values = (x[block.rows, :, block.k0 : block.k1] for x in (k, v))
-        parts.append(run(q[block.rows, :, block.q0 : block.q1], keys, values, visible, block, scale))
-        if i + 1 == len(blocks) or blocks[i + 1].rows != block.rows:
-            rows.append(parts[0] if len(parts) == 1 else torch.cat(parts, 2))
-            parts = []
+    groups: list[list[Block]] = []
+    for block in visible.blocks or _whole(q, k):
+        if not groups or groups[-1][0].rows != block.rows:
+            groups.append([])
+        groups[-1].append(block)
+    queries, keys, values = ((x,) if len(groups) == 1 else x.split(1) for x in (q, k, v))
+    rows = [_attend_row(run, *row, visible, scale) for row in zip(groups, queries, keys, values, strict=True)]
     return rows[0] if len(rows) == 1 else torch.cat(rows, 0)
+
+
+def _attend_row(
+    run: Callable[..., Tensor], blocks: list[Block], q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float
+) -> Tensor:
+    """One row (or rows that are all alike), block by block.
+
+    Cut in one piece where blocks do not overlap: the gradient of a slice is a whole tensor of zeros around it, and with
+    a slice of a long row for each block these zeros cost more than attention itself. Those of a split are joined.
+    """
+    starts, places = _stretches(blocks)
+    sizes = [b - a for a, b in zip(starts, [*starts[1:], k.shape[2]], strict=True)]
+    keys, values = k.split(sizes, 2), v.split(sizes, 2)
+    parts: list[Tensor] = []
+    for block, place, own in zip(blocks, places, q.split([b.q1 - b.q0 for b in blocks], 2), strict=True):
+        inside = slice(block.k0 - starts[place], block.k1 - starts[place])
+        parts.append(run(own, keys[place][:, :, inside], values[place][:, :, inside], visible, block, scale))
+    return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
+
+
+def _stretches(blocks: list[Block]) -> tuple[list[int], list[int]]:
+    """Where stretches of keys start that no block crosses (documents, mostly), and the stretch of every block."""
+    starts, places, end = [0], [], 0
+    for block in blocks:
+        if block.k0 < starts[-1]:  # padding before a cache: blocks do not follow each other
+            return [0], [0] * len(blocks)
+        if block.k0 >= end and block.k0 > starts[-1]:
+            starts.append(block.k0)
+        places.append(len(starts) - 1)
+        end = max(end, block.k1)
+    return starts, places
 
 
 def _flash(q: Tensor, k: Tensor, v: Tensor, visible: Interval, block: Block, scale: float) -> Tensor:
