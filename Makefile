@@ -34,7 +34,7 @@ $(VENV)/.dev: $(VENV)/.core
 
 demo: $(VENV)/.core
 	$(BIN)/pixelword ask examples/red_circle.png "what colour is the circle?"
-	$(BIN)/pixelword ask examples/three_squares.png "how many squares are there?"
+	$(BIN)/pixelword ask examples/three_squares.png "how many objects are there?"
 	$(BIN)/pixelword ask examples/left_right.png "what is on the left?"
 	$(BIN)/pixelword ask examples/left_right.png examples/three_squares.png "which picture has more objects?"
 	$(BIN)/pixelword ask --video examples/moving_right.mp4 "which way does it move?"

@@ -12,7 +12,7 @@ import pytest
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # not longer: processes forked by later tests would hold its driver open
 def browser() -> Iterator[Any]:
     """A Chromium that may not reach any network: a page that asks for something beyond its file fails its test."""
     api = pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")

@@ -15,7 +15,7 @@ from pixelword.cli import app
 ROOT = Path(__file__).parents[2]
 ANSWERS = {
     "what colour is the circle?": "red",
-    "how many squares are there?": "3",
+    "how many objects are there?": "3",
     "what is on the left?": "a yellow star",
     "which picture has more objects?": "the second",
     "which way does it move?": "right",

@@ -140,8 +140,11 @@ class _Packs:
     def __init__(self, source, make) -> None:
         self.packs_per_step, self.make = source.packs_per_step, make
 
-    def __call__(self, k: int):
-        return self.make(k)
+    def __call__(self, number: int):
+        return self.make(number)
+
+    def costs(self, step: int) -> None:
+        """All cost alike."""
 
 
 def _poisoned(pack):
