@@ -91,7 +91,7 @@ def measure_plan(samples: int) -> dict[str, Any]:
     from measure import peak, resident, restart_peak
 
     from pixelword.data.plan import Plan, assign
-    from pixelword.training.recipe import DataRecipe
+    from pixelword.data.recipe import DataRecipe
 
     processor = released_processor()
     shares = {"a": 5, "b": 3, "c": 2}
@@ -184,7 +184,7 @@ def measure_read(pictures: int, workers: list[int]) -> dict[str, Any]:
     from pixelword.data.plan import Plan
     from pixelword.data.quarantine import Quarantine
     from pixelword.data.reading import FilePacks
-    from pixelword.training.recipe import DataRecipe
+    from pixelword.data.recipe import DataRecipe
 
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)

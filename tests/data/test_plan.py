@@ -17,10 +17,10 @@ from pixelword.data.bins import Budget, best_fit
 from pixelword.data.index import FRAME, PICTURE, Index, Lengths
 from pixelword.data.order import Order, chosen
 from pixelword.data.plan import Plan, assign
+from pixelword.data.recipe import DataRecipe
 from pixelword.errors import RecipeError
 from pixelword.processing.images import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
-from pixelword.training.recipe import DataRecipe
 
 LENGTH = 128
 

@@ -21,12 +21,12 @@ from pixelword.data.loader import packs
 from pixelword.data.plan import Plan
 from pixelword.data.quarantine import Quarantine
 from pixelword.data.reading import FilePacks, time_limit
+from pixelword.data.recipe import DataRecipe
 from pixelword.data.schema import Fault, Pack, Sample
 from pixelword.data.sources import Source
 from pixelword.errors import InputError, PixelwordError
 from pixelword.processing.images import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
-from pixelword.training.recipe import DataRecipe
 
 SAMPLES = 12
 

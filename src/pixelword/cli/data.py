@@ -13,9 +13,9 @@ from pixelword.errors import RecipeError
 
 if TYPE_CHECKING:
     from pixelword.data.index import Index
+    from pixelword.data.recipe import DataRecipe
     from pixelword.processing.options import MediaOptions
     from pixelword.processing.processor import NeoOVProcessor
-    from pixelword.training.recipe import DataRecipe
 
 app = typer.Typer(
     name="data",

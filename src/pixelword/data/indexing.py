@@ -32,7 +32,7 @@ from pixelword.processing.outline import Outline, outline
 from pixelword.processing.processor import NeoOVProcessor
 
 if TYPE_CHECKING:
-    from pixelword.training.recipe import DataRecipe
+    from pixelword.data.recipe import DataRecipe
 
 _KINDS = {"picture": PICTURE, "frame": FRAME, "video": VIDEO}
 _CHUNK = 256  # samples a worker takes at once: a row group of Parquet is read for many of them, not for each

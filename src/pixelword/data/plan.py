@@ -28,8 +28,8 @@ from pixelword.data.sources import media_options
 from pixelword.errors import RecipeError
 
 if TYPE_CHECKING:
+    from pixelword.data.recipe import DataRecipe
     from pixelword.processing.processor import NeoOVProcessor
-    from pixelword.training.recipe import DataRecipe
 
 Part = Literal["train", "held_out", "all"]
 

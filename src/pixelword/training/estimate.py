@@ -25,8 +25,9 @@ from pixelword.training.stages import ROLES, role_of, set_trainable
 from pixelword.training.throughput import Counts
 
 if TYPE_CHECKING:
+    from pixelword.data.recipe import ExpectRecipe
     from pixelword.model import NeoOVForConditionalGeneration
-    from pixelword.training.recipe import ExpectRecipe, Recipe
+    from pixelword.training.recipe import Recipe
 
 _DRAWN = 4  # drawn packs that are looked at
 

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from pixelword.data.recipe import nearest
 from pixelword.errors import RecipeError
-from pixelword.training.recipe import nearest
 from pixelword.training.stages import decoder_layers
 
 if TYPE_CHECKING:

@@ -21,8 +21,9 @@ from pixelword.training.drawn import DrawnPacks
 from pixelword.training.validation import HeldOut, drawn_held_out
 
 if TYPE_CHECKING:
+    from pixelword.data.recipe import DataRecipe
     from pixelword.processing.processor import NeoOVProcessor
-    from pixelword.training.recipe import DataRecipe, Recipe
+    from pixelword.training.recipe import Recipe
 
 SET_ASIDE, QUARANTINE = "set_aside.jsonl", "quarantine.jsonl"
 

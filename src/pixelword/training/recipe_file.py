@@ -12,8 +12,9 @@ from typing import Any
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from pixelword.data.recipe import nearest
 from pixelword.errors import RecipeError
-from pixelword.training.recipe import Recipe, nearest
+from pixelword.training.recipe import Recipe
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:

@@ -13,6 +13,7 @@ import numpy as np
 from pixelword.data.documents import documents
 from pixelword.data.indexing import open_indexes
 from pixelword.data.reading import FilePacks
+from pixelword.data.recipe import DataRecipe, SourceRecipe
 from pixelword.data.schema import Fault, PackSource, Sample
 from pixelword.data.sources import Source, media_options, open_sources
 from pixelword.data.stats import (
@@ -30,7 +31,7 @@ from pixelword.tasks import nano
 from pixelword.training.building import build_processor
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.packs import open_packs
-from pixelword.training.recipe import DataRecipe, Recipe, SourceRecipe
+from pixelword.training.recipe import Recipe
 from pixelword.training.recipe_file import load_recipe
 
 if TYPE_CHECKING:

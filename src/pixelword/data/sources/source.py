@@ -24,7 +24,7 @@ from pixelword.processing.options import MediaOptions
 from pixelword.processing.sources import FilePiece, is_url
 
 if TYPE_CHECKING:
-    from pixelword.training.recipe import DataRecipe, SourceRecipe
+    from pixelword.data.recipe import DataRecipe, SourceRecipe
 
 _FORMATS: dict[str, Format] = {
     "json": JsonArray(),

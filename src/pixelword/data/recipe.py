@@ -1,0 +1,151 @@
+"""The part of a recipe that says what a stage reads, and what all parts of a recipe are made of."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[float, Field(gt=0)]
+
+
+class RecipePart(BaseModel):
+    """Strict and frozen: a key that is not known is an error."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """A hint for a mistyped name: the closest known one, else all of them."""
+    close = difflib.get_close_matches(name, known, n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
+
+
+class SourceRecipe(RecipePart):
+    """One source of samples in files. See `docs/data.md` for the formats.
+
+    path: a JSON or JSONL file, Parquet files or WebDataset tars; globs and {000..127} ranges name several.
+    root: what relative media paths join; the folder of the source when absent.
+    repeat: how often one pass over the data takes each of its samples (0.5: every other one).
+    limit: take the first so many samples only.
+    """
+
+    path: str
+    root: Path | None = None
+    format: Literal["auto", "json", "jsonl", "webdataset", "parquet"] = "auto"
+    repeat: Positive = 1.0
+    limit: PositiveInt | None = None
+
+
+class ExpectRecipe(RecipePart):
+    """What a sample is like on average, for a dry run without the data. Training does not look at it.
+
+    tokens: of a sample, visual ones among them. spread: mean square of it over the squared mean, 1 where all are alike.
+    visual, answer: shares of the tokens that are visual, that have a loss. pictures: in a sample, frames counted.
+    fill: share of a pack's places that are not padding.
+    """
+
+    tokens: Positive = 512
+    spread: Annotated[float, Field(ge=1)] = 1.5
+    visual: Fraction = 0.7
+    answer: Fraction = 0.2
+    pictures: Annotated[float, Field(ge=0)] = 1.0
+    fill: Fraction = 0.97
+
+
+class DataRecipe(RecipePart):
+    """What a stage reads: samples in files (`sources`) or, without any, nano's drawn tasks.
+
+    mixture: weight of every source (of every kind of drawn task); `name%50` takes half of a source's samples. Without
+        it every source has the weight of its samples, repeats counted.
+    level, easier, turns: drawn tasks only. `level`, easy (0) to hard (1): a number, or [fraction of the steps, level]
+        points, joined.
+    rows, length: shape of a pack in tokens. `length` may be [fraction of the steps, length] points, each in force until
+        the next (the progressive context of mid-training).
+    packs: packs in one step, over all ranks and micro-batches: the global batch.
+    max_patches, max_pairs: further budgets of a pack: 16-pixel patches, and visible (query, key) pairs.
+    min_pixels, max_pixels, fps, max_frames: how media are read; the processor's own settings when absent.
+    holdout: share of a source's samples that training never sees and validation takes.
+    timeout: seconds that reading one sample may take. max_bad: share of bad samples past which training stops.
+    index: folder of the sources' indexes; `~/.cache/pixelword/index` when absent.
+    expect: what samples are like, for a dry run without the data.
+    """
+
+    sources: dict[str, SourceRecipe] = {}
+    mixture: dict[str, Annotated[float, Field(ge=0)]] = {}
+    level: Fraction | list[tuple[Fraction, Fraction]] = 1.0
+    easier: Fraction = 0.0  # share of samples drawn at a level anywhere below `level`, so that easy ones never end
+    turns: PositiveInt = 1  # at most this many questions about one picture
+    rows: PositiveInt = 1
+    length: PositiveInt | list[tuple[Fraction, PositiveInt]]
+    packs: PositiveInt = 1
+    max_patches: PositiveInt | None = None
+    max_pairs: PositiveInt | None = None
+    min_pixels: PositiveInt | None = None
+    max_pixels: PositiveInt | None = None
+    fps: Positive | None = None
+    max_frames: PositiveInt | None = None
+    holdout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    workers: Annotated[int, Field(ge=0)] = 1
+    timeout: Positive = 60.0
+    max_bad: Fraction = 0.01
+    index: Path | None = None
+    expect: ExpectRecipe = ExpectRecipe()
+
+    @field_validator("mixture")
+    @classmethod
+    def _known_names(cls, mixture: dict[str, float], info: ValidationInfo) -> dict[str, float]:
+        from pixelword.tasks import nano
+
+        sources = info.data.get("sources", {})
+        known = tuple(sources) or nano.KINDS
+        for name in mixture:
+            plain, percent, share = name.partition("%")
+            if plain not in known:
+                raise ValueError(f"unknown {'source' if sources else 'kind'} {plain!r}{nearest(plain, known)}")
+            if percent and not (sources and share.isdecimal() and 0 < int(share) <= 100):
+                raise ValueError(f"{name!r}: write a share of a source as {plain}%50, 1 to 100")
+        if mixture and sum(mixture.values()) <= 0:
+            raise ValueError("every weight is zero")
+        return mixture
+
+    @model_validator(mode="after")
+    def _reads_something(self) -> DataRecipe:
+        if not self.mixture and not self.sources:
+            raise ValueError("give sources (files), or a mixture of drawn tasks")
+        return self
+
+    @field_validator("level", "length")
+    @classmethod
+    def _ordered(cls, points: Any) -> Any:
+        if isinstance(points, list) and (not points or [x for x, _ in points] != sorted(x for x, _ in points)):
+            raise ValueError("points must be given in order of their fraction")
+        return points
+
+    def length_at(self, fraction: float) -> int:
+        """Length of a row at a fraction of the stage's steps: that of the last point reached."""
+        if not isinstance(self.length, list):
+            return self.length
+        reached = [length for point, length in self.length if point <= fraction]
+        return reached[-1] if reached else self.length[0][1]
+
+    @property
+    def longest(self) -> int:
+        """The longest row of the stage."""
+        return max(length for _, length in self.length) if isinstance(self.length, list) else self.length
+
+    def level_at(self, fraction: float) -> float:
+        """Level at a fraction of the stage's steps; flat before the first point and after the last."""
+        if not isinstance(self.level, list):
+            return self.level
+        before = self.level[0]
+        for point in self.level:
+            if fraction < point[0]:
+                share = (fraction - before[0]) / (point[0] - before[0]) if point[0] > before[0] else 1.0
+                return before[1] + max(share, 0.0) * (point[1] - before[1])
+            before = point
+        return before[1]
