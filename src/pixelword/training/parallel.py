@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import torch
@@ -39,12 +39,14 @@ class World:
 
     device: where this rank computes.
     mesh: (shard,) or (copies, shard) ranks that the parameters are sharded over; None where each rank holds all.
+    copies: networks that exchange gradients with their copies on the other ranks; they end with the process group.
     """
 
     rank: int = 0
     size: int = 1
     device: torch.device = _CPU
     mesh: DeviceMesh | None = None
+    copies: list[DistributedDataParallel] = field(default_factory=list, compare=False)
 
     def sum(self, *values: float) -> list[float]:
         """Each value summed over all ranks, the same numbers everywhere. In float64 on the CPU: no GPU waits for it."""
@@ -104,11 +106,16 @@ def world(recipe: Recipe) -> Iterator[World]:
         return
     backend = "cpu:gloo,cuda:nccl" if device.type == "cuda" else "gloo"
     dist.init_process_group(backend, store=_store(size), rank=rank, world_size=size)
+    copies: list[DistributedDataParallel] = []
     try:
         shape, names = ((size,), ("shard",)) if shard == size else ((size // shard, shard), ("copy", "shard"))
         mesh = init_device_mesh(device.type, shape, mesh_dim_names=names) if shard > 1 else None
-        yield World(rank, size, device, mesh)
+        yield World(rank, size, device, mesh, copies)
     finally:
+        for network in copies:
+            # A reducer that outlives Python's hold on the group takes gloo's threads down while it has the GIL, which
+            # one of them may be waiting for: the rank would hang at its very end.
+            del network.reducer, network.logger
         dist.destroy_process_group()
 
 
@@ -161,7 +168,9 @@ def release(model: nn.Module) -> None:
 
 def copy_over(model: nn.Module, world: World) -> nn.Module:
     """What to call in place of a network that every rank holds whole; it begins with the first rank's weights."""
-    return DistributedDataParallel(model, device_ids=[world.device] if world.device.type == "cuda" else None)
+    network = DistributedDataParallel(model, device_ids=[world.device] if world.device.type == "cuda" else None)
+    world.copies.append(network)
+    return network
 
 
 @contextmanager
