@@ -10,8 +10,8 @@ from pathlib import Path
 import av
 from PIL import Image
 
-from pixelword.tasks.drawing import render
-from pixelword.tasks.scenes import BACKGROUNDS, COLOURS, RGB, Background, Scene, Thing
+from pixelword.tasks.nano.drawing import render
+from pixelword.tasks.nano.scenes import BACKGROUNDS, COLOURS, RGB, Background, Scene, Thing
 
 HERE = Path(__file__).parent
 FRAMES, FRAMES_PER_SECOND = 4, 1

@@ -1,1 +1,4 @@
-"""Tasks drawn on the fly: pictures made by a few lines of code, with questions whose answers are known."""
+"""The curricula: tasks made by code from a seed, whose answers are true by construction.
+
+`nano/` needs nothing but this package; the families of `mini` draw from asset packs that `pixelword tasks fetch` makes.
+"""

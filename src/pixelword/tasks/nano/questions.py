@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from random import Random
 
-from pixelword.tasks.scenes import CELLS, COLOURS, SHAPES, Pair, Scene, Thing
+from pixelword.tasks.nano.scenes import CELLS, COLOURS, SHAPES, Pair, Scene, Thing
 
 Fact = tuple[object, ...]
 Facts = frozenset[Fact]

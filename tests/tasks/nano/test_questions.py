@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from pixelword.tasks.questions import (
+from pixelword.tasks.nano.questions import (
     ASKERS,
     Facts,
     Turn,
@@ -17,7 +17,7 @@ from pixelword.tasks.questions import (
     plural,
     references,
 )
-from pixelword.tasks.scenes import CELLS, COLOURS, PAIRS, SHAPES, Scene, Split, Thing, draw_scene
+from pixelword.tasks.nano.scenes import CELLS, COLOURS, PAIRS, SHAPES, Scene, Split, Thing, draw_scene
 
 _PLACE = re.compile(r"(?:at|on|in) the (top left|top right|bottom left|bottom right|top|bottom|left|right|centre)")
 _SIDES = {"left": {0, 3, 6}, "right": {2, 5, 8}, "top": {0, 1, 2}, "bottom": {6, 7, 8}}

@@ -10,9 +10,9 @@ from string import ascii_uppercase, digits
 
 from PIL import Image
 
-from pixelword.tasks.drawing import FONTS, paint_background, text_width, write
-from pixelword.tasks.questions import COLOUR_WORDINGS, Facts, Turn, phrase
-from pixelword.tasks.scenes import COLOURS, Split, background_for, canvas, jitter
+from pixelword.tasks.nano.drawing import FONTS, paint_background, text_width, write
+from pixelword.tasks.nano.questions import COLOUR_WORDINGS, Facts, Turn, phrase
+from pixelword.tasks.nano.scenes import COLOURS, Split, background_for, canvas, jitter
 
 ALPHABETS = {"digits": digits, "letters": ascii_uppercase}
 _ALIKE = frozenset("O0I1")  # a question that does not say whether it is a letter or a digit leaves these out

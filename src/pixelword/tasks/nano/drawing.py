@@ -8,7 +8,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
-from pixelword.tasks.scenes import RGB, Background, Scene
+from pixelword.tasks.nano.scenes import RGB, Background, Scene
 
 _FINE = 4  # outlines are drawn this much larger, then shrunk
 Outline = list[tuple[float, float]]

@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from pixelword.tasks import nano
-from pixelword.tasks import tokenizer as made
-from pixelword.tasks.questions import ASKERS
-from pixelword.tasks.scenes import COLOURS, SHAPES
+from pixelword.tasks.nano import tokenizer as made
+from pixelword.tasks.nano.questions import ASKERS
+from pixelword.tasks.nano.scenes import COLOURS, SHAPES
 
 
 @pytest.fixture(scope="module")

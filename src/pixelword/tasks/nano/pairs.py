@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from pixelword.tasks.questions import Facts, Turn, article, name_of, phrase, plural
-from pixelword.tasks.questions import count as count_in
-from pixelword.tasks.scenes import PAIRS, SHAPES, Pair, Scene, Split, draw_scene, most_things
+from pixelword.tasks.nano.questions import Facts, Turn, article, name_of, phrase, plural
+from pixelword.tasks.nano.questions import count as count_in
+from pixelword.tasks.nano.scenes import PAIRS, SHAPES, Pair, Scene, Split, draw_scene, most_things
 
 WHICH = ("the first", "the second")
 _MORE = ("Which picture has more {them}?", "Which picture has more {them}?", "Which picture shows more {them}?",

@@ -11,11 +11,11 @@ import numpy as np
 
 from pixelword.data.schema import Sample
 from pixelword.errors import InputError
-from pixelword.tasks import glyphs, motion, pairs
-from pixelword.tasks.drawing import render
-from pixelword.tasks.questions import ASKERS, Facts, Turn, ask_count_of
-from pixelword.tasks.scenes import CELLS, COLOURS, PAIRS, SHAPES, Pair, Scene, Split, draw_scene, most_things
-from pixelword.tasks.text import ask_text
+from pixelword.tasks.nano import glyphs, motion, pairs
+from pixelword.tasks.nano.drawing import render
+from pixelword.tasks.nano.questions import ASKERS, Facts, Turn, ask_count_of
+from pixelword.tasks.nano.scenes import CELLS, COLOURS, PAIRS, SHAPES, Pair, Scene, Split, draw_scene, most_things
+from pixelword.tasks.nano.text import ask_text
 
 KINDS: tuple[str, ...] = (
     "colour", "shape", "count", "where", "what", "yesno", "describe", "digits", "letters", "pair", "motion", "text",

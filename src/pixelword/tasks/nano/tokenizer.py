@@ -1,7 +1,7 @@
 """nano's tokenizer: a byte-level BPE of at most 1,024 tokens, made from what the tasks say.
 
-Make it again with ``python -m pixelword.tasks.tokenizer OUT``: the same tasks give the same files every time. A model
-that is trained keeps the tokenizer it was trained with, whatever becomes of the tasks.
+Make it again with ``python -m pixelword.tasks.nano.tokenizer OUT``: the same tasks give the same files every time. A
+model that is trained keeps the tokenizer it was trained with, whatever becomes of the tasks.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pixelword.tasks import nano
-from pixelword.tasks.scenes import CELLS, COLOURS, SHAPES
-from pixelword.tasks.text import topics
+from pixelword.tasks.nano.scenes import CELLS, COLOURS, SHAPES
+from pixelword.tasks.nano.text import topics
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
@@ -97,7 +97,7 @@ def wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 def main(arguments: list[str]) -> int:
     """Write tokenizer.json and tokenizer_config.json into the folder named."""
     if len(arguments) != 1:
-        print("usage: python -m pixelword.tasks.tokenizer OUT", file=sys.stderr)
+        print("usage: python -m pixelword.tasks.nano.tokenizer OUT", file=sys.stderr)
         return 2
     folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pixelword.tasks.text import ask_text, is_held_out_sum, topics
+from pixelword.tasks.nano.text import ask_text, is_held_out_sum, topics
 
 
 def test_there_are_facts_enough() -> None:

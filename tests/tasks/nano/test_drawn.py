@@ -12,8 +12,9 @@ import pytest
 from pixelword.data.schema import Sample
 from pixelword.errors import InputError
 from pixelword.processing.videos import Video
-from pixelword.tasks import glyphs, motion, nano, pairs
-from pixelword.tasks.questions import count
+from pixelword.tasks import nano
+from pixelword.tasks.nano import drawn, glyphs, motion, pairs
+from pixelword.tasks.nano.questions import count
 
 
 def fingerprint(sample: Sample) -> list[Any]:
@@ -90,8 +91,8 @@ def test_open_kinds_have_no_chance_level() -> None:
 @pytest.mark.parametrize("kind", nano.KINDS)
 def test_no_answer_is_given_away(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    converse = nano.converse
-    monkeypatch.setattr(nano, "converse", lambda *a: seen.append(converse(*a)) or seen[-1])
+    converse = drawn.converse
+    monkeypatch.setattr(drawn, "converse", lambda *a: seen.append(converse(*a)) or seen[-1])
     rng = np.random.default_rng(4)
     for _ in range(60):
         nano.draw(kind, rng, turns=5)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import ImageChops
 
-from pixelword.tasks.drawing import outline_mask, paint_background, render
-from pixelword.tasks.scenes import (
+from pixelword.tasks.nano.drawing import outline_mask, paint_background, render
+from pixelword.tasks.nano.scenes import (
     CELLS,
     COLOURS,
     CONTRAST,

@@ -9,9 +9,9 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
-from pixelword.tasks.drawing import render
-from pixelword.tasks.questions import COLOUR_WORDINGS, SHAPE_WORDINGS, Facts, Turn, article, phrase
-from pixelword.tasks.scenes import COLOURS, HELD_OUT, PAIRS, Pair, Scene, Split, Thing, background_for, jitter
+from pixelword.tasks.nano.drawing import render
+from pixelword.tasks.nano.questions import COLOUR_WORDINGS, SHAPE_WORDINGS, Facts, Turn, article, phrase
+from pixelword.tasks.nano.scenes import COLOURS, HELD_OUT, PAIRS, Pair, Scene, Split, Thing, background_for, jitter
 
 if TYPE_CHECKING:
     from pixelword.processing.videos import Video
