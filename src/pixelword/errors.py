@@ -28,3 +28,7 @@ class InputError(PixelwordError):
 
 class RecipeError(PixelwordError):
     """A training recipe that does not say something that can be run."""
+
+
+class AssetError(PixelwordError):
+    """An asset pack of the curriculum is missing, damaged or cannot be made."""
