@@ -10,8 +10,9 @@ from string import ascii_uppercase, digits
 
 from PIL import Image
 
+from pixelword.tasks.asking import phrase
 from pixelword.tasks.nano.drawing import FONTS, paint_background, text_width, write
-from pixelword.tasks.nano.questions import COLOUR_WORDINGS, Facts, Turn, phrase
+from pixelword.tasks.nano.questions import COLOUR_WORDINGS, Facts, Turn
 from pixelword.tasks.nano.scenes import COLOURS, Split, background_for, canvas, jitter
 
 ALPHABETS = {"digits": digits, "letters": ascii_uppercase}

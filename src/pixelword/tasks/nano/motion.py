@@ -9,8 +9,9 @@ from dataclasses import replace
 from random import Random
 from typing import TYPE_CHECKING
 
+from pixelword.tasks.asking import article, phrase
 from pixelword.tasks.nano.drawing import render
-from pixelword.tasks.nano.questions import COLOUR_WORDINGS, SHAPE_WORDINGS, Facts, Turn, article, phrase
+from pixelword.tasks.nano.questions import COLOUR_WORDINGS, SHAPE_WORDINGS, Facts, Turn
 from pixelword.tasks.nano.scenes import COLOURS, HELD_OUT, PAIRS, Pair, Scene, Split, Thing, background_for, jitter
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from random import Random
 
-from pixelword.tasks.nano.questions import Facts, Turn, article, name_of, phrase, plural
+from pixelword.tasks.asking import article, phrase, plural
+from pixelword.tasks.nano.questions import Facts, Turn, name_of
 from pixelword.tasks.nano.questions import count as count_in
 from pixelword.tasks.nano.scenes import PAIRS, SHAPES, Pair, Scene, Split, draw_scene, most_things
 

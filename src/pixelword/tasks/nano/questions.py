@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from random import Random
 
+from pixelword.tasks.asking import article, phrase, plural
 from pixelword.tasks.nano.scenes import CELLS, COLOURS, SHAPES, Pair, Scene, Thing
 
 Fact = tuple[object, ...]
@@ -30,26 +31,6 @@ class Reference:
 
     words: str
     tells: Facts
-
-
-def phrase(rng: Random, wordings: Iterable[str], **blanks: str) -> str:
-    """One of the wordings, filled in; now and then in lower case or without its closing mark, as people type."""
-    text = rng.choice(tuple(wordings)).format(**blanks)
-    if rng.random() < 0.3:
-        text = text[:1].lower() + text[1:]
-    if rng.random() < 0.15:
-        text = text.rstrip("?.")
-    return text
-
-
-def article(words: str) -> str:
-    """'a red circle', 'an orange circle'."""
-    return f"an {words}" if words[0] in "aeiou" else f"a {words}"
-
-
-def plural(shape: str) -> str:
-    """'crosses', 'circles'."""
-    return shape + ("es" if shape.endswith("s") else "s")
 
 
 def at(cell: int) -> str:

@@ -10,7 +10,8 @@ from functools import lru_cache
 from importlib.resources import files
 from random import Random
 
-from pixelword.tasks.nano.questions import Turn, phrase
+from pixelword.tasks.asking import phrase
+from pixelword.tasks.nano.questions import Turn
 from pixelword.tasks.nano.scenes import Split
 
 FACTS_FILE = "nano_text.txt"

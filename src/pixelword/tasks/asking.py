@@ -1,0 +1,79 @@
+"""Asking: wordings as people type them, and questions in an order in which none gives a later one away."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from pixelword.tasks.family import Question
+
+Facts = frozenset[Hashable]
+
+
+def phrase(rng: Random, wordings: Iterable[str], **blanks: str) -> str:
+    """One of the wordings, filled in; now and then in lower case or without its closing mark, as people type."""
+    text = rng.choice(tuple(wordings)).format(**blanks)
+    if rng.random() < 0.3:
+        text = text[:1].lower() + text[1:]
+    if rng.random() < 0.15:
+        text = text.rstrip("?.")
+    return text
+
+
+def article(words: str) -> str:
+    """'a red circle', 'an orange circle'."""
+    return f"an {words}" if words[0].lower() in "aeiou" else f"a {words}"
+
+
+def plural(noun: str) -> str:
+    """'crosses', 'circles'."""
+    return noun + ("es" if noun.endswith("s") else "s")
+
+
+def grounded(name: str, box: Sequence[float], size: tuple[int, int]) -> str:
+    """'<ref>name</ref><box>[[x1, y1, x2, y2]]</box>': a box of pixels, in thousandths of the picture's size."""
+    return f"<ref>{name}</ref>{boxed(box, size)}"
+
+
+def boxed(box: Sequence[float], size: tuple[int, int]) -> str:
+    """'<box>[[x1, y1, x2, y2]]</box>', as `grounded` without its name."""
+    sides = (size[0], size[1], size[0], size[1])
+    corners = (min(1000, max(0, round(1000 * place / side))) for place, side in zip(box, sides, strict=True))
+    return f"<box>[[{', '.join(map(str, corners))}]]</box>"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A question that could be asked. asks: the facts that it is about; tells: what question and answer give away."""
+
+    question: Question
+    asks: Facts = frozenset()
+    tells: Facts = frozenset()
+
+
+def choose(rng: Random, candidates: Sequence[Candidate], number: int) -> tuple[Question, ...]:
+    """Up to `number` of the candidates, of as many kinds as can be, none asking what was told before.
+
+    Every kind is as likely to be asked, however many candidates it has.
+    """
+    kinds: dict[str, list[Candidate]] = {}
+    for one in candidates:
+        kinds.setdefault(one.question.kind, []).append(one)
+    for group in kinds.values():
+        rng.shuffle(group)
+    asked: list[Question] = []
+    told: set[Hashable] = set()
+    while len(asked) < number and kinds:
+        for kind in rng.sample(sorted(kinds), len(kinds)):
+            group = kinds[kind]
+            one = next((it for it in group if not it.asks & told), None)
+            if one is None:
+                del kinds[kind]
+                continue
+            group.remove(one)
+            asked.append(one.question)
+            told |= one.asks | one.tells
+            if len(asked) == number:
+                break
+    return tuple(asked)
