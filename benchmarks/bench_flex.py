@@ -15,7 +15,6 @@ import argparse
 import re
 import time
 from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -49,10 +48,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--warm", type=int, default=5)
     parser.add_argument("--sweep", action=argparse.BooleanOptionalAction, default=True, help="try flex's tiles")
-    parser.add_argument("--output", type=Path, default=running.RESULTS, help="folder of the samples and the page")
-    parser.add_argument("--hardware", help="name in the file's name; by default from the GPU")
-    parser.add_argument("--quick", action="store_true", help="tiny, CPU too; write nothing unless --output is given")
-    parser.add_argument("--render", type=Path, metavar="JSONL", help="measure nothing; make the page of these samples")
+    running.add_options(parser, gpu=True)
     args = parser.parse_args(argv)
     if args.quick:
         args.length, args.check, args.repeats, args.warm, args.sweep = 512, 256, 1, 1, False

@@ -19,7 +19,6 @@ from typing import Any
 import running
 from cases import CANDIDATES, CASES, FULL, QUICK, QUICK_CASES, impossible
 from report import render
-from running import RESULTS
 
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
@@ -32,11 +31,8 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--threads", type=int, default=running.cores(), help="by default all cores that this process may use"
     )
     parser.add_argument("--timeout", type=float, default=1800, help="seconds that one sample may take")
-    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the samples and the page")
-    parser.add_argument("--hardware", default=None, help="name in the file's name; by default from the processor")
-    parser.add_argument("--quick", action="store_true", help="miniatures; write nothing unless --output is given")
+    running.add_options(parser)
     parser.add_argument("--resume", type=Path, metavar="JSONL", help="measure what these samples miss, and add it")
-    parser.add_argument("--render", type=Path, metavar="JSONL", help="measure nothing; make the page of these samples")
     parser.add_argument("--child", nargs=2, metavar=("CANDIDATE", "CASE"), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.rounds < 1 or args.new_tokens < 1 or args.threads < 1:
@@ -104,7 +100,7 @@ def main() -> None:
     else:
         meta, samples = describe(args), []
         path = args.output / f"inference-{meta['hardware']}-{meta['date']}.jsonl"
-    keep = not args.quick or args.output != RESULTS
+    keep = not args.quick or args.output != running.RESULTS
     measure(args, meta, samples, path if keep else None)
     if keep:
         page(path.with_suffix(".md"), meta, samples)

@@ -54,10 +54,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--timeout", type=float, default=900, help="seconds that one sample may take")
-    parser.add_argument("--output", type=Path, default=running.RESULTS, help="folder of the samples and the page")
-    parser.add_argument("--hardware", help="name in the file's name; by default from the processor")
-    parser.add_argument("--quick", action="store_true", help="miniatures; write nothing unless --output is given")
-    parser.add_argument("--render", type=Path, metavar="JSONL", help="measure nothing; make the page of these samples")
+    running.add_options(parser)
     parser.add_argument("--child", metavar="PART", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if min(args.rounds, args.samples, args.pictures, args.threads) < 1:

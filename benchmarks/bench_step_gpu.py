@@ -14,7 +14,6 @@ from __future__ import annotations
 import argparse
 import re
 import subprocess
-from pathlib import Path
 from typing import Any
 
 import running
@@ -46,10 +45,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=10)
     parser.add_argument("--warm", type=int, default=4)
     parser.add_argument("--timeout", type=float, default=900, help="seconds that one sample may take")
-    parser.add_argument("--output", type=Path, default=running.RESULTS, help="folder of the samples and the page")
-    parser.add_argument("--hardware", help="name in the file's name; by default from the GPU")
-    parser.add_argument("--quick", action="store_true", help="tiny, on a CPU; write nothing unless --output is given")
-    parser.add_argument("--render", type=Path, metavar="JSONL", help="measure nothing; make the page of these samples")
+    running.add_options(parser, gpu=True)
     parser.add_argument("--child", nargs=2, metavar=("MODEL", "CANDIDATE"), help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.quick:

@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import asdict
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -58,10 +57,7 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
         "--threads", type=int, default=running.cores(), help="by default all cores; 1 beside other work"
     )
     parser.add_argument("--timeout", type=float, default=1800, help="seconds that one sample may take")
-    parser.add_argument("--output", type=Path, default=running.RESULTS, help="folder of the samples and the page")
-    parser.add_argument("--hardware", help="name in the file's name; by default from the processor")
-    parser.add_argument("--quick", action="store_true", help="miniatures; write nothing unless --output is given")
-    parser.add_argument("--render", type=Path, metavar="JSONL", help="measure nothing; make the page of these samples")
+    running.add_options(parser)
     parser.add_argument("--child", metavar="LAYOUT", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if min(args.rounds, args.documents, args.passes, args.threads) < 1:

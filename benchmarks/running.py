@@ -5,6 +5,7 @@ Samples are lines of JSON in `<results>/<what>-<hardware>-<date>.jsonl`; the fir
 
 from __future__ import annotations
 
+import argparse
 import datetime
 import json
 import os
@@ -33,6 +34,18 @@ READING = """
 def cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def add_options(parser: argparse.ArgumentParser, *, gpu: bool = False) -> None:
+    """The options that every benchmark has."""
+    parser.add_argument("--output", type=Path, default=RESULTS, help="folder of the samples and the page")
+    source = "the GPU" if gpu else "the processor"
+    parser.add_argument("--hardware", help=f"name in the file's name; by default from {source}")
+    where = ", on a CPU" if gpu else ""
+    parser.add_argument(
+        "--quick", action="store_true", help=f"miniatures{where}; write nothing unless --output is given"
+    )
+    parser.add_argument("--render", type=Path, metavar="JSONL", help="measure nothing; make the page of these samples")
 
 
 def cpu_name() -> str:

@@ -57,8 +57,9 @@ def __dir__() -> list[str]:
 
 
 def _is_console_script() -> bool:
-    """True in the process that the installed ``pixelword`` command started."""
-    return bool(sys.argv) and PurePath(sys.argv[0]).name in {"pixelword", "pixelword.exe"}
+    """True in the process that the installed ``pixelword`` command, or ``python -m pixelword``, started."""
+    # "-m" stands there while Python looks for the module to run, and importing this package is part of that
+    return bool(sys.argv) and PurePath(sys.argv[0]).name in {"pixelword", "pixelword.exe", "-m"}
 
 
 if not _is_console_script():

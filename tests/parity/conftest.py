@@ -34,6 +34,16 @@ class Released:
             "cu_seqlens": self.packed["cu_seqlens"],
         }
 
+    def assert_gradients(self) -> None:
+        """The model's gradients are the released ones, to 1e-4 of their norms."""
+        parameters = dict(self.model.named_parameters())
+        gradients = {name.removeprefix("grad."): x for name, x in self.packed.items() if name.startswith("grad.")}
+        assert len(gradients) == 4
+        for name, expected in gradients.items():
+            found = parameters[name].grad
+            assert found is not None
+            assert float((found - expected).norm() / expected.norm()) < 1e-4, name
+
 
 @pytest.fixture(scope="module", params=["a", "b"])
 def released(request: pytest.FixtureRequest) -> Released:
