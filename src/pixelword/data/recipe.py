@@ -57,13 +57,23 @@ class ExpectRecipe(RecipePart):
     fill: Fraction = 0.97
 
 
-class DataRecipe(RecipePart):
-    """What a stage reads: samples in files (`sources`) or, without any, nano's drawn tasks.
+def drawn_names(tasks: Literal["nano", "mini"]) -> tuple[str, ...]:
+    """What a mixture of drawn tasks may name."""
+    from pixelword.tasks import family, nano
 
-    mixture: weight of every source (of every kind of drawn task); `name%50` takes half of a source's samples. Without
-        it every source has the weight of its samples, repeats counted.
-    level, easier, turns: drawn tasks only. `level`, easy (0) to hard (1): a number, or [fraction of the steps, level]
-        points, joined.
+    return nano.KINDS if tasks == "nano" else family.NAMES
+
+
+class DataRecipe(RecipePart):
+    """What a stage reads: samples in files (`sources`) or, without any, drawn tasks.
+
+    mixture: weight of every source (of every kind or family of drawn tasks), by samples; `name%50` takes half of a
+        source's samples. Without it every source has the weight of its samples, repeats counted.
+    tasks: whose drawn tasks: nano's kinds, or mini's families, which are made of asset packs.
+    assets: folder of these packs; $PIXELWORD_ASSETS or `~/.cache/pixelword/assets` when absent.
+    turns: drawn tasks only: at most so many questions about one picture.
+    level, easier: nano's tasks only. `level`, easy (0) to hard (1): a number, or [fraction of the steps, level] points,
+        joined.
     rows, length: shape of a pack in tokens. `length` may be [fraction of the steps, length] points, each in force until
         the next (the progressive context of mid-training).
     packs: packs in one step, over all ranks and micro-batches: the global batch.
@@ -76,6 +86,8 @@ class DataRecipe(RecipePart):
     """
 
     sources: dict[str, SourceRecipe] = {}
+    tasks: Literal["nano", "mini"] = "nano"
+    assets: Path | None = None
     mixture: dict[str, Annotated[float, Field(ge=0)]] = {}
     level: Fraction | list[tuple[Fraction, Fraction]] = 1.0
     easier: Fraction = 0.0  # share of samples drawn at a level anywhere below `level`, so that easy ones never end
@@ -99,10 +111,8 @@ class DataRecipe(RecipePart):
     @field_validator("mixture")
     @classmethod
     def _known_names(cls, mixture: dict[str, float], info: ValidationInfo) -> dict[str, float]:
-        from pixelword.tasks import nano
-
         sources = info.data.get("sources", {})
-        known = tuple(sources) or nano.KINDS
+        known = tuple(sources) or drawn_names(info.data.get("tasks", "nano"))
         for name in mixture:
             plain, percent, share = name.partition("%")
             if plain not in known:

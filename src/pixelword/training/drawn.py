@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pixelword.data.packing import Packer, seeded_pack
+from pixelword.data.recipe import drawn_names
 from pixelword.data.schema import Pack, Sample
-from pixelword.tasks import nano
+from pixelword.data.sources import media_options
+from pixelword.training.curriculum import curriculum
 
 if TYPE_CHECKING:
     from pixelword.processing.conversation import Encoded
@@ -19,11 +21,16 @@ _HELD_OUT = 7_919  # seed of validation, the same in all stages, so that their n
 
 
 class DrawnPacks:
-    """`packs(number)` draws a training pack; `held_out(kind, i, level)` a pack of one kind from the held-out split."""
+    """`packs(number)` draws a training pack; `held_out(kind, i, level)` a pack of one kind from the held-out split.
+
+    Raises RecipeError when what the tasks are made of is not there.
+    """
 
     def __init__(self, recipe: Recipe, processor: NeoOVProcessor) -> None:
         self.recipe, self.processor = recipe, processor
         self.packs_per_step = recipe.data.packs
+        self.tasks = curriculum(recipe.data)
+        self.media = media_options(recipe.data)
         tokenizer = processor.tokenizer
         self.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
@@ -44,10 +51,9 @@ class DrawnPacks:
 
         def draw(rng: np.random.Generator) -> Encoded:
             own = level * rng.random() if rng.random() < data.easier else level
-            # a conversation longer than a row is drawn anew, with one question; packing refuses what is still too long
-            for turns in (data.turns, 1):
-                sample = nano.draw_mixture(rng, data.mixture, level=own, split="train", turns=turns)
-                encoded = self.processor.encode(sample.messages)
+            # what is longer than a row is drawn anew, with one question; packing refuses what is still too long
+            for turns in self.tasks.tries(data.turns):
+                encoded = self._encode(self.tasks.mixed(rng, own, turns))
                 if len(encoded) <= length:
                     break
             return encoded
@@ -56,17 +62,26 @@ class DrawnPacks:
 
     def question(self, kind: str, number: int, level: float) -> Sample:
         """A held-out question of one kind: the first one of its held-out pack `number`."""
-        return nano.draw(kind, np.random.default_rng(self._seed(kind, number)), level=level, split="test")
+        return self.tasks.one(kind, np.random.default_rng(self._seed(kind, number)), level, "test", 1)
 
     def held_out(self, kind: str, number: int, level: float) -> Pack:
+        """A pack of one kind, one question a picture, from the held-out split."""
+        length = self.recipe.data.longest
+
         def draw(rng: np.random.Generator) -> Encoded:
-            return self.processor.encode(nano.draw(kind, rng, level=level, split="test").messages)
+            for turns in self.tasks.tries(1)[1:]:
+                encoded = self._encode(self.tasks.one(kind, rng, level, "test", turns))
+                if len(encoded) <= length:
+                    break
+            return encoded
 
-        return seeded_pack(draw, self._packer(self.recipe.data.longest), self._seed(kind, number))
+        return seeded_pack(draw, self._packer(length), self._seed(kind, number))
 
-    @staticmethod
-    def _seed(kind: str, number: int) -> list[int]:
-        return [_HELD_OUT, list(nano.KINDS).index(kind), number]
+    def _encode(self, sample: Sample) -> Encoded:
+        return self.processor.encode(sample.messages, **vars(self.media))
+
+    def _seed(self, kind: str, number: int) -> list[int]:
+        return [_HELD_OUT, drawn_names(self.recipe.data.tasks).index(kind), number]
 
     def _packer(self, length: int) -> Packer:
         return Packer(self.recipe.data.rows, length, self.pad_token_id, self.recipe.loss_weight)

@@ -1,7 +1,7 @@
 """What a stage will cost, from its recipe alone: parameters, memory, tokens, FLOPs, communication, time.
 
-No weights and no data are read. The network is built on the meta device; drawn tasks are drawn (that is quick), and
-what samples in files are like is taken from `data.expect`.
+No weights and no data are read. The network is built on the meta device; nano's tasks are drawn (that is quick), and
+what samples in files and mini's tasks are like is taken from `data.expect`.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def estimate(recipe: Recipe, machine: Machine, mfu: float) -> Estimate:
     set_trainable(network, recipe.trainable)
     lora = recipe.lora
     rates = network_rates(network, lora.rank, lora.targets) if lora else network_rates(network)
-    pack = _expected(recipe) if recipe.data.sources else _drawn(recipe)
+    pack = _expected(recipe) if recipe.data.sources or recipe.data.tasks != "nano" else _drawn(recipe)
     shares = _shares(recipe)
     mean = sum((pack(length) * (share * recipe.data.packs) for length, share in shares.items()), Work())
     longest = pack(recipe.data.longest)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -13,7 +14,7 @@ import numpy as np
 from pixelword.data.documents import documents
 from pixelword.data.indexing import open_indexes
 from pixelword.data.reading import FilePacks
-from pixelword.data.recipe import DataRecipe, SourceRecipe
+from pixelword.data.recipe import DataRecipe, SourceRecipe, drawn_names
 from pixelword.data.schema import Fault, PackSource, Sample
 from pixelword.data.sources import Source, media_options, open_sources
 from pixelword.data.stats import (
@@ -27,7 +28,6 @@ from pixelword.data.stats import (
 )
 from pixelword.data.view import Sheet, pack_sheet, pad_id, sample_sheet
 from pixelword.errors import PixelwordError, RecipeError
-from pixelword.tasks import nano
 from pixelword.training.building import build_processor
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.packs import open_packs
@@ -165,6 +165,10 @@ class DrawnSurvey:
     processor: NeoOVProcessor
     step: int = 0
 
+    @cached_property
+    def _packs(self) -> DrawnPacks:
+        return DrawnPacks(self.recipe, self.processor)
+
     def report(self, samples: int, packs: int) -> Report:
         """See `Survey`."""
         images = self.processor.image_processor
@@ -174,26 +178,28 @@ class DrawnSurvey:
 
     def sheets(self, samples: int, packs: int) -> Iterator[Sheet]:
         """See `Survey`."""
-        yield from _pack_sheets(DrawnPacks(self.recipe, self.processor), self.step, packs)
+        yield from _pack_sheets(self._packs, self.step, packs)
         weight = self.recipe.loss_weight
         for kind in self.recipe.data.mixture:
             for number in range(samples):
                 sample = self._sample(kind, number)
-                yield sample_sheet(sample, f"{kind} {number}", "drawn", self.processor, loss_weight=weight)
+                media = vars(self._packs.media)
+                yield sample_sheet(sample, f"{kind} {number}", "drawn", self.processor, loss_weight=weight, **media)
 
     def _sample(self, kind: str, number: int) -> Sample:
         data = self.recipe.data
-        rng = np.random.default_rng((_SEED, list(nano.KINDS).index(kind), number))
+        rng = np.random.default_rng((_SEED, drawn_names(data.tasks).index(kind), number))
         level = data.level_at(self.step / self.recipe.steps)
         own = level * rng.random() if rng.random() < data.easier else level
-        return nano.draw(kind, rng, level=own, turns=data.turns)
+        return self._packs.tasks.one(kind, rng, own, "train", data.turns)
 
     def _measured(self, kind: str, samples: int) -> Measures:
-        encoded = (self.processor.encode(self._sample(kind, number).messages) for number in range(samples))
+        media = vars(self._packs.media)
+        encoded = (self.processor.encode(self._sample(kind, number).messages, **media) for number in range(samples))
         return measure_encoded(encoded, self.processor.image_processor.patch_size)
 
     def _drawn(self, count: int) -> PacksReport:
-        source = DrawnPacks(self.recipe, self.processor)
+        source = self._packs
         first = self.step * source.packs_per_step
         drawn = [source(number) for number in range(first, first + count)]
         merge, pad = self.processor.image_processor.merge_size, pad_id(self.processor)

@@ -186,7 +186,7 @@ class Trainer:
         recipe, progress = self.recipe, self.progress
         report = window.report()
         left = time_left(progress.step, recipe.steps, report["step_s"], progress.elapsed, recipe.max_minutes)
-        if isinstance(self.source, DrawnPacks):
+        if isinstance(self.source, DrawnPacks) and recipe.data.tasks == "nano":
             report["level"] = round(recipe.data.level_at((progress.step - 1) / recipe.steps), 4)
         log.report(progress.step, report | {"elapsed": round(progress.elapsed, 2), "left": round(left, 1)})
 
