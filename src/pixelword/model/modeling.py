@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -314,6 +315,7 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
         labels: Tensor | None = None,
         loss_weight: Tensor | None = None,
         num_items_in_batch: Tensor | float | None = None,
+        further_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         logits_to_keep: int | Tensor = 0,
         skip_logits: bool | None = None,
         use_cache: bool | None = None,
@@ -327,6 +329,8 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
             labels: (B, L), -100 where nothing is learned; the state before a label predicts it.
             loss_weight: (B, L) float, the weight of the label at the same place.
             num_items_in_batch: divide the loss by this (a sum of weights over ranks and micro-batches) instead.
+            further_loss: (hidden (B, L, hidden_size), head (vocabulary, hidden_size)) -> scalar, added to the loss: here
+                because the head's weight is whole inside a forward only, when ranks share the network.
             logits_to_keep: logits of the last so many tokens (0: all), or of these indices.
             skip_logits: leave `logits` out; by default while training with labels, where they only cost memory.
         """
@@ -356,6 +360,8 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
             loss = next_token_loss(
                 hidden, head.weight, labels.to(hidden.device), loss_weight, cu_seqlens, num_items_in_batch
             )
+            if further_loss is not None:
+                loss = loss + further_loss(hidden, head.weight)
         if not (self.training and labels is not None if skip_logits is None else skip_logits):
             keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
             logits = head(hidden[:, keep])
