@@ -20,7 +20,7 @@ from .generation import NeoOVGenerationMixin
 from .loss import next_token_loss
 from .patch_embedding import PatchEmbedding
 from .rotary import rope_index
-from .visibility import interval
+from .visibility import Interval, interval
 
 
 @dataclass
@@ -242,6 +242,7 @@ class NeoOVModel(NeoOVPreTrainedModel):
         cu_seqlens: Tensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
+        visible: Interval | None = None,
         **kwargs: Any,
     ) -> NeoOVModelOutput:
         """Read a batch of sequences.
@@ -256,6 +257,8 @@ class NeoOVModel(NeoOVPreTrainedModel):
             past_key_values: a cache; a chunk must not end inside an image.
             inputs_embeds: (B, L, hidden_size) instead of `input_ids`.
             cu_seqlens: (documents + 1,) boundaries of packed documents in the flattened (B * L) stream.
+            visible: what each token sees; by default from the positions. For a cache whose rows have lengths of their
+                own, which brings its own.
         """
         embeds = self._embed(input_ids, inputs_embeds, pixel_values, image_grid_hw, mm_token_type_ids)
         if use_cache is None:
@@ -278,7 +281,8 @@ class NeoOVModel(NeoOVPreTrainedModel):
             past_key_values,
             past,
         )
-        visible = interval(positions, attention_mask, cu_seqlens, past)
+        if visible is None:
+            visible = interval(positions, attention_mask, cu_seqlens, past)
         hidden, states = self.language_model.model(
             embeds, positions, visible, past_key_values, bool(output_hidden_states)
         )
@@ -321,6 +325,7 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        visible: Interval | None = None,
         **kwargs: Any,
     ) -> NeoOVCausalLMOutput | tuple:
         """As `NeoOVModel.forward`, and:
@@ -348,6 +353,7 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
             cu_seqlens,
             use_cache,
             output_hidden_states,
+            visible,
         )
         hidden, loss, logits = outputs.last_hidden_state, None, None
         assert hidden is not None
