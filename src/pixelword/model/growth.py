@@ -26,6 +26,7 @@ from pixelword.errors import CheckpointError, InputError
 from .checkpoint import read_json, torch_dtype, verify
 from .configuration import NeoOVConfig
 from .facts import meta_model
+from .gguf import load_gguf
 from .modeling import NeoOVForConditionalGeneration
 from .vocabulary import add_control_tokens
 
@@ -59,7 +60,7 @@ def grow(
     """A native vision-language model, untrained as to pictures, from a language model.
 
     Args:
-        language_model: a Qwen3- or Llama-type model, or the folder of one; it is not changed.
+        language_model: a Qwen3- or Llama-type model, or the folder or GGUF file of one; it is not changed.
         extra_num_layers: layers of the pre-buffer, put before the language model's own; 0 for none.
         start: "released": the pre-buffer's matrices are N(0, 0.02) and its norms 1, as published, which text does not
             survive untrained; "identity": its `o_proj` and `down_proj` are zero, so that text is answered as before.
@@ -78,11 +79,10 @@ def grow(
         InputError: an argument that makes no model.
     """
     _check_arguments(extra_num_layers, start, vision_hidden_size)
-    folder = None if isinstance(language_model, PreTrainedModel) else Path(language_model)
-    if folder is not None:
-        language_model = _load_language_model(folder, torch_dtype(dtype))
-        tokenizer = tokenizer or _load_tokenizer(folder)
-    assert isinstance(language_model, PreTrainedModel)
+    given = isinstance(language_model, PreTrainedModel)
+    if not isinstance(language_model, PreTrainedModel):
+        language_model, its_own = _read(Path(language_model), torch_dtype(dtype))
+        tokenizer = tokenizer or its_own
     text = _text_config(language_model, extra_num_layers)
     kind = torch_dtype(dtype) or language_model.dtype
     tokenizer, ids = add_control_tokens(tokenizer, text["vocab_size"], spare_tokens)
@@ -99,10 +99,10 @@ def grow(
         img_end_token_id=ids["img_end_token_id"],
     )
     model = meta_model(config)
-    state = _inherited(language_model, config, rows)
+    state = inherited(language_model, config)
     generator = torch.Generator().manual_seed(seed)
     state |= _new(model, state, start, generator)
-    if folder is None:  # a model of the caller's keeps its tensors to itself
+    if given:  # a model of the caller's keeps its tensors to itself
         state = {name: tensor.clone() for name, tensor in state.items()}
     return _assembled(config, {name: tensor.to(kind) for name, tensor in state.items()}), tokenizer
 
@@ -118,10 +118,19 @@ def _check_arguments(extra: int, start: str, vision_hidden_size: int) -> None:
         )
 
 
+def _read(place: Path, dtype: torch.dtype | None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
+    """The language model and its tokenizer, from a GGUF file or a folder."""
+    if place.suffix == ".gguf" and not place.is_dir():
+        return load_gguf(place, dtype)
+    return _load_language_model(place, dtype), _load_tokenizer(place)
+
+
 def _load_language_model(folder: Path, dtype: torch.dtype | None) -> PreTrainedModel:
     """A language model from its folder, by our own classes, checked tensor by tensor before it is loaded."""
     if not folder.is_dir():
-        raise CheckpointError(f"there is no folder {folder}: give the folder of a Qwen3- or Llama-type checkpoint")
+        raise CheckpointError(
+            f"there is no folder {folder}: give the folder of a Qwen3- or Llama-type checkpoint, or a .gguf file"
+        )
     family = _family(read_json(folder / "config.json").get("model_type"), str(folder / "config.json"))
     try:
         config = AutoConfig.from_pretrained(folder, trust_remote_code=False)
@@ -195,9 +204,13 @@ def _with_closing(eos: int | list[int] | None, closing: int) -> int | list[int]:
     return every[0] if len(every) == 1 else every
 
 
-def _inherited(language_model: PreTrainedModel, config: NeoOVConfig, rows: int) -> dict[str, Tensor]:
-    """What the language model gives, under the released names."""
+def inherited(language_model: PreTrainedModel, config: NeoOVConfig) -> dict[str, Tensor]:
+    """What the language model gives to a native model of this configuration, under the released names.
+
+    Besides its own tensors, shared and not copied, that are the H and W projections' and norms' starts.
+    """
     text, source = config.llm_config, language_model.state_dict()
+    rows = text.vocab_size
     state = {f"{_LANGUAGE}model.embed_tokens.weight": _with_rows(source["model.embed_tokens.weight"], rows)}
     state[f"{_LANGUAGE}model.norm.weight"] = source["model.norm.weight"]
     if not text.tie_word_embeddings:

@@ -1,0 +1,241 @@
+"""Language models out of GGUF files: their weights as floats, their tokenizer, their chat template.
+
+Tensors come back under transformers' names. llama.cpp stores the q and k rows of Llama-type models in another order
+(its rotation turns neighbours, transformers' turns halves), so they are put back. Nothing but numbers and strings is
+read from such a file, and nothing in it is run.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
+from torch import Tensor
+from transformers import (
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    PreTrainedTokenizerFast,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from pixelword.errors import CheckpointError
+
+if TYPE_CHECKING:
+    from gguf import GGUFReader
+
+_FAMILIES: dict[str, tuple[Any, Any]] = {
+    "llama": (LlamaConfig, LlamaForCausalLM),
+    "qwen3": (Qwen3Config, Qwen3ForCausalLM),
+}
+_WHOLE = {
+    "token_embd.weight": "model.embed_tokens.weight",
+    "output_norm.weight": "model.norm.weight",
+    "output.weight": "lm_head.weight",
+}
+_IN_LAYER = {
+    "attn_norm": "input_layernorm",
+    "ffn_norm": "post_attention_layernorm",
+    **{f"attn_{which}": f"self_attn.{which}_proj" for which in "qkv"},
+    **{f"attn_{which}_norm": f"self_attn.{which}_norm" for which in "qk"},
+    "attn_output": "self_attn.o_proj",
+    **{f"ffn_{which}": f"mlp.{which}_proj" for which in ("gate", "up", "down")},
+}
+#: Keys after which a file holds another network than the two families are, and what they say.
+_REFUSED = {
+    "expert_count": "is a mixture of experts",
+    "rope.scaling.type": "scales its rotary positions",
+    "attention.sliding_window": "has a sliding window",
+}
+_CONTROL, _USER_DEFINED = 3, 4  # llama.cpp's types of tokens
+_ROLES = {"bos_token": "bos", "eos_token": "eos", "unk_token": "unknown", "pad_token": "padding"}
+_QWEN2 = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*"
+    r"|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_LLAMA3 = _QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
+
+
+def load_gguf(path: str | Path, dtype: torch.dtype | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """The language model of a GGUF file as one of transformers', in evaluation mode, and its tokenizer.
+
+    Args:
+        path: of a Llama- or Qwen3-type model with a byte-level tokenizer, quantized in any way that `gguf` knows.
+        dtype: of the weights; float32 by default, which holds every quantized number exactly.
+
+    Raises:
+        CheckpointError: the package gguf or the file is missing, or the file is damaged or of another type.
+    """
+    path = Path(path)
+    reader = _reader(path)
+    fields = dict(reader.fields)
+    architecture = _value(fields, "general.architecture", path)
+    if architecture not in _FAMILIES:
+        raise CheckpointError(f"{path} holds a {architecture!r} model; one of {', '.join(_FAMILIES)} is needed")
+    for key, what in _REFUSED.items():
+        if _given(fields, f"{architecture}.{key}") not in (None, 0, "none"):
+            raise CheckpointError(f"{path} {what} ({architecture}.{key}), which a native layer does not: take another")
+    tokens = _value(fields, "tokenizer.ggml.tokens", path)
+    state = _tensors(reader, path)
+    config_class, model_class = _FAMILIES[architecture]
+    config = config_class(**_config(fields, path, architecture, len(tokens), "lm_head.weight" not in state))
+    state = _unpermuted(state, config) if architecture == "llama" else state
+    model = _assembled(model_class, config, state, path)
+    return model.to(dtype or torch.float32).eval(), _tokenizer(fields, tokens, path, config.max_position_embeddings)
+
+
+def _reader(path: Path) -> GGUFReader:
+    try:
+        from gguf import GGUFReader
+    except ImportError as error:
+        raise CheckpointError(f'{path} needs the package gguf: pip install "pixelword[mini]"') from error
+    if not path.is_file():
+        raise CheckpointError(f"there is no file {path}: give the path of a .gguf file")
+    try:
+        return GGUFReader(path)
+    except Exception as error:  # it reads by offsets from the file itself: any type may come of a damaged one
+        raise CheckpointError(f"{path} is no whole GGUF file ({error}): copy it again") from error
+
+
+def _given(fields: Mapping[str, Any], key: str) -> Any:
+    return fields[key].contents() if key in fields else None
+
+
+def _value(fields: Mapping[str, Any], key: str, path: Path) -> Any:
+    found = _given(fields, key)
+    if found is None:
+        raise CheckpointError(f"{path} does not say {key}: take a file that llama.cpp's converter made")
+    return found
+
+
+def _tensors(reader: GGUFReader, path: Path) -> dict[str, Tensor]:
+    """Every weight in float32 under transformers' names."""
+    from gguf.quants import dequantize
+
+    state: dict[str, Tensor] = {}
+    for one in reader.tensors:
+        try:
+            numbers = dequantize(one.data, one.tensor_type)
+        except (NotImplementedError, ValueError) as error:
+            raise CheckpointError(f"{path}: {one.name} cannot be dequantized ({error}): take another file") from error
+        # A copy: unquantized tensors are views of the file, which may be written to and go away.
+        state[_name(one.name, path)] = torch.from_numpy(np.array(numbers, dtype=np.float32))
+    return state
+
+
+def _name(name: str, path: Path) -> str:
+    if name in _WHOLE:
+        return _WHOLE[name]
+    inside = re.fullmatch(r"blk\.(\d+)\.(\w+)\.weight", name)
+    if inside is None or inside[2] not in _IN_LAYER:
+        raise CheckpointError(f"{path} has a tensor {name!r}, for which a native layer has no place: take another")
+    return f"model.layers.{inside[1]}.{_IN_LAYER[inside[2]]}.weight"
+
+
+def _config(fields: Mapping[str, Any], path: Path, architecture: str, rows: int, tied: bool) -> dict[str, Any]:
+    def number(key: str) -> Any:
+        return _value(fields, f"{architecture}.{key}", path)
+
+    heads, width = number("attention.head_count"), number("embedding_length")
+    head = _given(fields, f"{architecture}.attention.key_length")
+    theta = _given(fields, f"{architecture}.rope.freq_base") or 10000.0
+    return {
+        "vocab_size": rows,
+        "hidden_size": width,
+        "intermediate_size": number("feed_forward_length"),
+        "num_hidden_layers": number("block_count"),
+        "num_attention_heads": heads,
+        "num_key_value_heads": _given(fields, f"{architecture}.attention.head_count_kv") or heads,
+        "head_dim": head or width // heads,
+        "max_position_embeddings": number("context_length"),
+        "rms_norm_eps": _shortest(number("attention.layer_norm_rms_epsilon")),
+        "rope_parameters": {"rope_type": "default", "rope_theta": _shortest(theta)},
+        "tie_word_embeddings": tied,
+        **{
+            f"{role}_id": _given(fields, f"tokenizer.ggml.{_ROLES[role]}_token_id") for role in _ROLES if role[0] != "u"
+        },
+    }
+
+
+def _shortest(single: float) -> float:
+    """The number that was meant: files keep single precision, in which 1e-5 reads 9.999999747e-06."""
+    return float(str(np.float32(single)))
+
+
+def _unpermuted(state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
+    """q and k rows of each head as two halves again, from llama.cpp's pairs of neighbours."""
+    heads = {"q_proj": config.num_attention_heads, "k_proj": config.num_key_value_heads}
+    for name, weight in state.items():
+        count = heads.get(name.split(".")[-2])
+        if count:
+            pairs = weight.reshape(count, -1, 2, weight.shape[-1])
+            state[name] = pairs.transpose(1, 2).reshape(weight.shape)
+    return state
+
+
+def _assembled(model_class: Any, config: Any, state: dict[str, Tensor], path: Path) -> PreTrainedModel:
+    with torch.device("meta"):
+        model = model_class(config)
+    wanted = {name: tuple(one.shape) for name, one in model.state_dict().items()}
+    if config.tie_word_embeddings:
+        state = {**state, "lm_head.weight": state.get("model.embed_tokens.weight", torch.empty(0))}
+    wrong = sorted(
+        name for name in {*wanted, *state} if wanted.get(name) != tuple(state.get(name, torch.empty(0)).shape)
+    )
+    if wrong:
+        raise CheckpointError(f"{path}: {wrong[0]} is missing or has another shape than the file says: copy it again")
+    model.load_state_dict(state, assign=True)
+    model.tie_weights()
+    model.model.rotary_emb = type(model.model.rotary_emb)(config)  # its frequencies are no weights: still on meta
+    return model
+
+
+def _tokenizer(fields: Mapping[str, Any], tokens: list[str], path: Path, longest: int) -> PreTrainedTokenizerBase:
+    """A byte-level tokenizer as the file describes it; see `_split` for where it cuts words."""
+    kind = _given(fields, "tokenizer.ggml.model")
+    if kind != "gpt2":
+        raise CheckpointError(f"{path} has a tokenizer of type {kind!r}: one of bytes ('gpt2') is needed")
+    pairs = [tuple(merge.split(" ")) for merge in _value(fields, "tokenizer.ggml.merges", path)]
+    vocabulary = {token: number for number, token in enumerate(tokens)}
+    backend = Tokenizer(models.BPE(vocab=vocabulary, merges=pairs))
+    backend.pre_tokenizer = _split(_given(fields, "tokenizer.ggml.pre"), path)
+    backend.decoder = decoders.ByteLevel()
+    types = _given(fields, "tokenizer.ggml.token_type") or []
+    for number, which in enumerate(types):
+        if which in (_CONTROL, _USER_DEFINED):
+            special = which == _CONTROL
+            (backend.add_special_tokens if special else backend.add_tokens)(
+                [AddedToken(tokens[number], normalized=False, special=special)]
+            )
+    ids = {role: _given(fields, f"tokenizer.ggml.{name}_token_id") for role, name in _ROLES.items()}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        chat_template=_given(fields, "tokenizer.chat_template"),
+        model_max_length=longest,
+        clean_up_tokenization_spaces=False,
+        **{role: tokens[number] for role, number in ids.items() if number is not None},
+    )
+
+
+def _split(kind: str | None, path: Path) -> Any:
+    """Where words are cut before bytes are merged, by llama.cpp's name for it.
+
+    smollm cuts every digit off first, as SmolLM2's own tokenizer.json does; transformers' reading of the file leaves
+    that out, which shows where several spaces stand before a number.
+    """
+    if kind in ("qwen2", "llama-bpe"):
+        cut = pre_tokenizers.Split(Regex(_QWEN2 if kind == "qwen2" else _LLAMA3), behavior="isolated")
+        return pre_tokenizers.Sequence([cut, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)])
+    plain = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=True)
+    if kind == "smollm":
+        return pre_tokenizers.Sequence([pre_tokenizers.Digits(individual_digits=True), plain])
+    if kind in ("gpt-2", "default", None):
+        return plain
+    raise CheckpointError(f"{path} cuts words as {kind!r}; known are smollm, gpt-2, llama-bpe and qwen2: take another")

