@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
@@ -22,13 +23,41 @@ def phrase(rng: Random, wordings: Iterable[str], **blanks: str) -> str:
 
 
 def article(words: str) -> str:
-    """'a red circle', 'an orange circle'."""
-    return f"an {words}" if words[0].lower() in "aeiou" else f"a {words}"
+    """'a red circle', 'an orange circle', 'a unicorn', 'some grapes'."""
+    if words.split()[-1] in _MANY:
+        return f"some {words}"
+    return f"an {words}" if re.match(r"(?!uni|eu|one\b|us|ut)[aeiou]", words.lower()) else f"a {words}"
 
 
 def plural(noun: str) -> str:
-    """'crosses', 'circles'."""
-    return noun + ("es" if noun.endswith("s") else "s")
+    """'crosses', 'circles', 'mice', 'bunnies', 'slices of cake'."""
+    head, of, rest = noun.partition(" of ")
+    *before, last = head.split(" ")
+    if last in _MANY:
+        many = last
+    elif last in _PLURALS:
+        many = _PLURALS[last]
+    elif re.search(r"(s|x|z|ch|sh)$", last):
+        many = last + "es"
+    elif re.search(r"[^aeiou]y$", last):
+        many = last[:-1] + "ies"
+    else:
+        many = last + "s"
+    return " ".join([*before, many]) + of + rest
+
+
+#: What is not counted, or is always many: "some bread", "some grapes".
+_MANY = frozenset(
+    "bread broccoli butter garlic popcorn sushi spaghetti bacon rice corn milk blueberries cherries chopsticks fries "
+    "glasses gloves grapes jeans pancakes peanuts beans scissors shorts skis socks sunglasses goggles fireworks".split()
+)
+_PLURALS = {
+    "mouse": "mice", "goose": "geese", "tooth": "teeth", "leaf": "leaves", "knife": "knives", "wolf": "wolves",
+    "scarf": "scarves", "deer": "deer", "sheep": "sheep", "fish": "fish", "goldfish": "goldfish", "bison": "bison",
+    "shrimp": "shrimp", "squid": "squid", "ox": "oxen", "man": "men", "woman": "women", "child": "children",
+    "person": "people", "potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "cactus": "cacti",
+    "volcano": "volcanoes", "snowman": "snowmen", "dice": "dice", "moose": "moose", "aircraft": "aircraft",
+}  # fmt: skip
 
 
 def grounded(name: str, box: Sequence[float], size: tuple[int, int]) -> str:
