@@ -53,6 +53,14 @@ def grow(
         list[str] | None,
         typer.Option(help="An unused token of the tokenizer that becomes a control token, so that no row is added."),
     ] = None,
+    text_bypass: Annotated[
+        bool,
+        typer.Option(
+            "--text-bypass",
+            help="Words pass the pre-buffer by, so that text is answered as before however it is trained; the released "
+            "models do not do this.",
+        ),
+    ] = False,
     dtype: options.Dtype = None,
     seed: Annotated[int, typer.Option(help="Seeds the new parameters.")] = 0,
 ) -> None:
@@ -77,7 +85,7 @@ def grow(
         base = base or known(place)
         settings = {"extra_num_layers": 12, **(base.growth if base else {})}
         settings |= {name: value for name, value in asked.items() if value is not None}
-        model, tokenizer = grow_model(place, **settings, seed=seed, dtype=dtype)
+        model, tokenizer = grow_model(place, **settings, text_bypasses_pre_buffer=text_bypass, seed=seed, dtype=dtype)
         if tokenizer is None:
             raise CheckpointError(f"{language_model} has no tokenizer: put its tokenizer.json there")
         _save_whole(out, model, tokenizer)

@@ -69,6 +69,8 @@ class NeoOVTextConfig(PreTrainedConfig):
         rope_theta, rope_theta_hw: bases of the temporal and of the spatial (height, width) rotation.
         qk_norm: whether the temporal branch has per-head RMSNorm; False where the language model had none (Llama type).
             The H and W branches always have it.
+        text_bypasses_pre_buffer: a departure from the released models: words leave the pre-buffer as they entered it
+            (pictures read them there), so that whatever it learns, text without pictures is answered as before.
     """
 
     model_type = "neo_text"
@@ -94,6 +96,7 @@ class NeoOVTextConfig(PreTrainedConfig):
         initializer_range: float = 0.02,
         tie_word_embeddings: bool = True,
         qk_norm: bool = True,
+        text_bypasses_pre_buffer: bool = False,
         attention_bias: bool = False,
         use_cache: bool = True,
         rope_scaling: dict | None = None,
@@ -127,6 +130,7 @@ class NeoOVTextConfig(PreTrainedConfig):
         self.rms_norm_eps = rms_norm_eps
         self.initializer_range = initializer_range
         self.qk_norm = qk_norm
+        self.text_bypasses_pre_buffer = text_bypasses_pre_buffer
         self.attention_bias = attention_bias
         self.use_cache = use_cache
         kwargs.pop("model_type", None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.cache_utils import Cache
@@ -65,6 +66,7 @@ class NeoOVDecoder(nn.Module):
         visible: Interval,
         past_key_values: Cache | None = None,
         output_hidden_states: bool = False,
+        visual: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...] | None]:
         """Run the stack.
 
@@ -72,6 +74,7 @@ class NeoOVDecoder(nn.Module):
             inputs_embeds: (B, L, hidden_size).
             position_ids: (3, B, L), rows (t, t + h, t + w).
             visible: the interval of every query.
+            visual: (B, L) bool, the places of visual tokens; None for none. Read where text bypasses the pre-buffer.
 
         Returns:
             the normed last state (B, L, hidden_size), and if asked the state before each layer and the last.
@@ -81,8 +84,14 @@ class NeoOVDecoder(nn.Module):
             position_ids, config.head_dim, config.rope_theta, config.rope_theta_hw, inputs_embeds.dtype
         )
         hidden, states = inputs_embeds, [inputs_embeds]
-        for layer in self.layers:
-            hidden = layer(hidden, rotary, visible, past_key_values)
+        bypassed = config.extra_num_layers if config.text_bypasses_pre_buffer else 0
+        if bypassed:
+            visual = torch.zeros(hidden.shape[:2], dtype=torch.bool) if visual is None else visual
+            visual = visual.to(hidden.device).unsqueeze(-1)
+        for number, layer in enumerate(self.layers):
+            after = layer(hidden, rotary, visible, past_key_values)
+            # all are computed: later pictures read the words' keys, and ranks that share layers run alike
+            hidden = torch.where(visual, after, hidden) if number < bypassed else after  # type: ignore[arg-type]
             if output_hidden_states:
                 states.append(hidden)
         hidden = self.norm(hidden)

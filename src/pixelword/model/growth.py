@@ -53,6 +53,7 @@ def grow(
     min_pixels: int = 65536,
     max_pixels: int = 4194304,
     spare_tokens: Sequence[str] = (),
+    text_bypasses_pre_buffer: bool = False,
     tokenizer: PreTrainedTokenizerBase | None = None,
     seed: int = 0,
     dtype: str | torch.dtype | None = None,
@@ -67,6 +68,7 @@ def grow(
         vision_hidden_size: channels inside the patch embedding, whose convolutions are N(0, 0.02) with zero biases.
         min_pixels, max_pixels: bounds of a picture's area.
         spare_tokens: unused tokens of the tokenizer that become the control tokens, in order, instead of new ones.
+        text_bypasses_pre_buffer: a departure from the released models; see `NeoOVTextConfig`.
         tokenizer: the language model's, where it is given as a model; a folder's own is read from it.
         seed: of the new parameters.
         dtype: of the result; None keeps the language model's.
@@ -88,6 +90,7 @@ def grow(
     tokenizer, ids = add_control_tokens(tokenizer, text["vocab_size"], spare_tokens)
     if tokenizer is not None:
         text["eos_token_id"] = _with_closing(text["eos_token_id"], tokenizer.get_vocab()["<|im_end|>"])
+    text["text_bypasses_pre_buffer"] = text_bypasses_pre_buffer
     rows = max(text["vocab_size"], *(i + 1 for i in ids.values()), len(tokenizer) if tokenizer is not None else 0)
     text["vocab_size"] = rows
     config = NeoOVConfig(

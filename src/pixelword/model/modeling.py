@@ -284,7 +284,12 @@ class NeoOVModel(NeoOVPreTrainedModel):
         if visible is None:
             visible = interval(positions, attention_mask, cu_seqlens, past)
         hidden, states = self.language_model.model(
-            embeds, positions, visible, past_key_values, bool(output_hidden_states)
+            embeds,
+            positions,
+            visible,
+            past_key_values,
+            bool(output_hidden_states),
+            None if image_grid_hw is None else self.visual_mask(input_ids, mm_token_type_ids),
         )
         if past_key_values is not None:
             past_key_values.rope_delta = positions[0, :, -1:] + 1 - past - embeds.shape[1]
