@@ -25,6 +25,10 @@ from pixelword.tasks.nano.drawing import outline_mask
 from pixelword.tasks.nano.scenes import SHAPES, jitter
 
 RGB = tuple[int, int, int]
+#: Packs whose keys are code points; the others' labels are names.
+_BY_PICTURE = ("emoji", "openmoji")
+#: Hardly seen on any ground.
+_UNSUITED = frozenset(("stamps:naturalforces/lightningbolt", "stamps:animals/fish/shrimp"))
 STYLES = ("emoji", "openmoji", "stamps", "clipart")
 #: Named colours of drawn shapes. Pixels are named by `name_colours`, and these lie well inside their names.
 COLOURS: dict[str, RGB] = {
@@ -32,6 +36,7 @@ COLOURS: dict[str, RGB] = {
     "blue": (35, 80, 220), "purple": (135, 45, 175), "pink": (250, 135, 185), "brown": (125, 72, 32),
     "black": (14, 14, 16), "white": (250, 250, 250), "grey": (128, 128, 130),
 }  # fmt: skip
+_BLACK = list(COLOURS).index("black")
 _ENTRY = re.compile(r"([a-z0-9\- ]+?)(?: \(([^)]*)\))?((?: [0-9A-F]{4,5}(?:-[0-9A-F]{4,5})*)*)")
 _LARGEST = 256
 
@@ -132,8 +137,11 @@ def _named(pool: tuple[Cutout, ...]) -> dict[str, list[Cutout]]:
 def _of_pack(pack: AssetPack, split: Split) -> Iterator[Cutout]:
     by_picture = {picture: one for one in concepts().values() for picture in one.pictures}
     for item in pack.of(split):
-        concept = by_picture.get(item["key"]) or concepts().get(plain_name(item.get("label", "")))
-        if concept is not None and concept.kind != "shape":
+        if pack.name in _BY_PICTURE:
+            concept = by_picture.get(item["key"])
+        else:
+            concept = concepts().get(plain_name(item.get("label", "")))
+        if concept is not None and concept.kind != "shape" and f"{pack.name}:{item['key']}" not in _UNSUITED:
             yield Cutout(f"{pack.name}:{item['key']}", concept.name, concept.kind, pack, item["file"])
 
 
@@ -208,11 +216,14 @@ def colour_of(cutout: Cutout) -> str | None:
     """The one colour that people would name: it covers most of the thing, and no other a notable part. Else None."""
     if cutout.rgb is not None:
         return cutout.asset.split(":")[1].split()[0]
-    pixels = _seen(cutout)
-    names = name_colours(pixels)
+    names = name_colours(_seen(cutout))
+    if cutout.style == "openmoji" and (names != _BLACK).mean() > 0.4:
+        names = names[names != _BLACK]  # its outlines
     shares = sorted(((float((names == number).mean()), name) for number, name in enumerate(COLOURS)), reverse=True)
     (most, name), (second, _) = shares[:2]
-    return name if most >= 0.62 and second <= 0.13 else None
+    # borders between colours (orange brown, bluish green) are shading where one colour is far ahead
+    sure = most >= 0.62 or (most >= 0.42 and most >= 0.85 * float((names >= 0).mean()))
+    return name if sure and second <= 0.12 else None
 
 
 @lru_cache(maxsize=8192)
