@@ -1,8 +1,9 @@
 """Asset packs: what tasks are made of (cut-outs, fonts, words, tables, rendered pages), each pack one file.
 
-A pack is a zip archive without compression: `pack.json` (name, format, licences, items) and the items' files. Items are
-dictionaries with a "key", the name of the asset by which it belongs to one split for good, and what else is known of it
-("label", "file", "box", ...). zip keeps a checksum of every file, so that damage is found when it is read.
+A pack is a zip archive: `pack.json` (name, licences, items) and the items' files, pictures and clips as they are and
+other things compressed. Items are dictionaries with a "key", the name of the asset by which it belongs to one split for
+good (or by "split", where it says so), and what else is known of it ("label", "file", "box", ...). zip keeps a checksum
+of every file, so that damage is found when it is read.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pixelword.tasks.family import Split
 #: Share of a pack's assets that training never sees.
 HELD_OUT = 0.15
 _INDEX = "pack.json"
+_COMPRESSED = (".webp", ".png", ".jpg", ".mp4", ".avi", ".mkv")
 
 Item = dict[str, Any]
 
@@ -126,7 +128,8 @@ def write_pack(path: Path, items: Iterable[tuple[Item, Mapping[str, bytes]]], *,
             for item, files in items:
                 index.append(item)
                 for name, content in files.items():
-                    archive.writestr(name, content)
+                    stored = name.endswith(_COMPRESSED)
+                    archive.writestr(name, content, zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED)
             about = {"name": path.stem, "licences": dict(licences), "items": index}
             archive.writestr(_INDEX, json.dumps(about, ensure_ascii=False), compress_type=zipfile.ZIP_DEFLATED)
         os.replace(partial, path)

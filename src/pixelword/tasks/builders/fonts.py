@@ -1,0 +1,86 @@
+"""The pack `fonts`: fonts that can write English, by family, since the cuts of one family look alike."""
+
+from __future__ import annotations
+
+import io
+import string
+from functools import partial
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+from pixelword.tasks.archives import Archive
+from pixelword.tasks.builders.part import Made, Part
+
+#: What a font must be able to write.
+NEEDED = string.ascii_letters + string.digits + ".,:;!?'\"()-+=/%$&@#*"
+#: The cuts that are taken: a family of eighteen would be seen eighteen times as often.
+CUTS = (
+    "Regular", "Book", "Roman", "Medium", "Bold", "Italic", "Oblique", "Bold Italic", "BoldItalic", "Bold Oblique",
+    "Light", "Black", "SemiBold", "Semibold", "Heavy", "UltraBold",
+)  # fmt: skip
+_CUT_WORDS = {"black", "bold", "oblique", "semibold", "ultrabold", "light", "display", "italic", "sc"}
+#: Symbols, and outlines so thin or torn that people cannot read them at 16 pixels.
+_LEFT_OUT = ("symbol", "Capture", "Tusj", "Emoji", "Hairline", "Mathematical")
+
+
+def fonts(archive: Archive, folder: str = "") -> Made:
+    """Items: key (family), style, file, and `caps`: whether small letters look like capitals."""
+    for name, content in archive.members(
+        lambda name: name.startswith(folder) and name.lower().endswith((".ttf", ".otf"))
+    ):
+        file = f"{archive.name}/{name.rpartition('/')[2]}"
+        if any(word.lower() in file.lower() for word in _LEFT_OUT):
+            continue
+        try:
+            font = ImageFont.truetype(io.BytesIO(content), 32)
+        except OSError:  # not a font that FreeType knows
+            continue
+        name, style = (told or "Regular" for told in font.getname())
+        if style in CUTS and writes_english(font):
+            yield {"key": family(name), "style": style, "file": file, "caps": all_capitals(font)}, {file: content}
+
+
+def family(name: str) -> str:
+    """The family that a font's own name belongs to: "Walkway Oblique Bold" is a Walkway."""
+    while (shorter := name.rpartition(" ")) and shorter[0] and shorter[2].lower() in _CUT_WORDS:
+        name = shorter[0]
+    return name
+
+
+def writes_english(font: ImageFont.FreeTypeFont) -> bool:
+    """Whether every character that is needed has a glyph of its own, and not the box that stands for a missing one."""
+    missing = bytes(font.getmask("\uffff"))
+    drawn = [bytes(font.getmask(character)) for character in NEEDED]
+    return all(any(one) and one != missing for one in drawn)
+
+
+def all_capitals(font: ImageFont.FreeTypeFont) -> bool:
+    """Whether small letters have the shapes of capitals, larger or smaller."""
+    return sum(_unlike(font, letter) for letter in "abdeghnqrt") < 2.4
+
+
+def _unlike(font: ImageFont.FreeTypeFont, letter: str) -> float:
+    """How far a letter is from its capital when both fill the same square: 0 (the same) to 1."""
+    small, large = (np.asarray(_square(font, one), dtype=np.float32) / 255 for one in (letter, letter.upper()))
+    return float(np.abs(small - large).mean())
+
+
+def _square(font: ImageFont.FreeTypeFont, letter: str) -> Image.Image:
+    picture = Image.new("L", (96, 96))
+    ImageDraw.Draw(picture).text((32, 16), letter, fill=255, font=font)
+    return picture.crop(picture.getbbox()).resize((24, 24), Image.Resampling.BOX)
+
+
+#: Debian's, each of a family that trdg lacks.
+DEBIAN = (
+    "fonts-dejavu-core", "fonts-liberation2", "fonts-comic-neue", "fonts-inconsolata", "fonts-courier-prime",
+    "fonts-lobstertwo", "fonts-dancingscript", "fonts-vollkorn", "fonts-quattrocento", "fonts-cabin",
+    "fonts-oldstandard", "fonts-crosextra-carlito", "fonts-crosextra-caladea", "fonts-play", "fonts-karla",
+    "fonts-hack-ttf",
+)  # fmt: skip
+
+FONTS = (
+    Part(("trdg",), partial(fonts, folder="trdg/fonts/latin/")),
+    *(Part((name,), fonts) for name in DEBIAN),
+)

@@ -1,0 +1,17 @@
+"""SVG drawings as pictures, by resvg."""
+
+from __future__ import annotations
+
+from pixelword.errors import AssetError
+
+
+def raster(drawing: bytes, longest: int) -> bytes:
+    """A PNG, `longest` pixels wide. Raises AssetError without resvg-py; b"" where the drawing cannot be read."""
+    try:
+        import resvg_py
+    except ImportError as error:
+        raise AssetError('drawings need resvg-py: pip install "pixelword[tasks]"') from error
+    try:
+        return bytes(resvg_py.svg_to_bytes(svg_string=drawing.decode("utf-8"), width=longest))
+    except ValueError:  # also what is not UTF-8
+        return b""
