@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from pixelword.errors import InputError
+from pixelword.inference.sampling import Drawer, Sampling
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.model.checkpoint import load_pretrained, resolve
 from pixelword.processing.processor import MediaOptions, NeoOVProcessor
@@ -47,27 +48,6 @@ class Answer:
     visual_tokens: int
     new_tokens: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How to draw an answer.
-
-    Attributes:
-        max_new_tokens: The most tokens an answer may have.
-        temperature: 0 takes the most likely token each time; 1 draws from the model's own distribution.
-        seed: The same seed gives the same answer; None draws afresh. Without effect at temperature 0.
-    """
-
-    max_new_tokens: int = 64
-    temperature: float = 0.0
-    seed: int | None = None
-
-    def __post_init__(self) -> None:
-        if self.max_new_tokens < 1:
-            raise InputError(f"max_new_tokens is {self.max_new_tokens}: an answer needs at least 1")
-        if not 0.0 <= self.temperature < float("inf"):
-            raise InputError(f"temperature is {self.temperature}: use 0 (the likeliest word each time) or above")
 
 
 def load(
@@ -211,10 +191,12 @@ class Session:
 
     def _prepare(self, messages: Sequence[Message], sampling: Sampling) -> tuple[dict[str, Any], dict[str, Any]]:
         """The model's inputs (a batch of one) and the options of ``generate``."""
+        if sampling.stop or sampling.logprobs is not None or sampling.ignore_eos:
+            raise InputError("stop, logprobs and ignore_eos are for requests to inference.batching.Engine")
         encoded = self.processor.encode(messages, add_generation_prompt=True, **vars(self.media))
         self._check_length(len(encoded.input_ids), int((encoded.mm_token_type_ids > 0).sum()), sampling.max_new_tokens)
         inputs = {name: value.to(self.model.device) for name, value in self.processor.batch([encoded]).items()}
-        return inputs, {"generation_config": self._generation_config(sampling), **_drawing(sampling)}
+        return inputs, {"generation_config": self.generation_config(sampling), **_drawing(sampling)}
 
     def _check_length(self, prompt: int, visual: int, new: int) -> None:
         context = self.model.config.get_text_config().max_position_embeddings
@@ -225,8 +207,8 @@ class Session:
                 f"max_new_tokens"
             )
 
-    def _generation_config(self, sampling: Sampling) -> GenerationConfig:
-        """The checkpoint's own settings, less its sampling: what to draw is ours to say (:class:`_Draw`)."""
+    def generation_config(self, sampling: Sampling) -> GenerationConfig:
+        """The checkpoint's own settings, less its sampling: what to draw is ours to say (see :class:`Sampling`)."""
         settings = self.model.generation_config.to_dict()
         settings |= {"max_new_tokens": sampling.max_new_tokens, "max_length": None, "do_sample": False}
         settings |= {"temperature": None, "top_p": None, "top_k": None, "min_p": None}
@@ -354,17 +336,11 @@ class _Draw(LogitsProcessor):
     """
 
     def __init__(self, sampling: Sampling) -> None:
-        self.temperature = sampling.temperature
-        self.generator = torch.Generator()
-        if sampling.seed is None:
-            self.generator.seed()
-        else:
-            self.generator.manual_seed(sampling.seed)
+        self.drawer = Drawer(sampling)
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
         """Scores (batch, vocabulary) of any float type -> float32 scores of the same shape."""
-        exponential = torch.empty(scores.shape, dtype=torch.float32).exponential_(generator=self.generator)
-        return scores.float() / self.temperature - exponential.log().to(scores.device)
+        return self.drawer.noisy(scores)
 
 
 class _StopWhen(StoppingCriteria):

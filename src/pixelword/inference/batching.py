@@ -1,0 +1,345 @@
+"""Many requests, one network: they join and leave a running batch, and share what was read before.
+
+One thread owns the network. A request's prompt is read in chunks between the others' steps, its beginning taken from
+the prefix cache where it is known; then each step gives every running request its next token, or several where a guess
+was right. Greedy answers are those of `generate`, whoever else is running.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from torch import Tensor
+
+from pixelword.errors import InputError
+from pixelword.inference.prefix import Piece, PrefixCache, pieces
+from pixelword.inference.requests import BatchingOptions, Generation, Listener, Reason, Token, Usage
+from pixelword.inference.rows import Rows
+from pixelword.inference.sampling import Drawer, Sampling, Words
+from pixelword.inference.speculation import accepted, guess
+from pixelword.model.visibility import interval
+from pixelword.processing.conversation import Encoded
+
+if TYPE_CHECKING:
+    from pixelword.model import NeoOVForConditionalGeneration
+    from pixelword.processing.processor import NeoOVProcessor
+
+
+@dataclass(eq=False)
+class _Running:
+    """A request that has a row."""
+
+    one: Generation
+    draw: Drawer
+    words: Words
+    positions: Tensor  # (3, 1, L) of the prompt
+    pieces: list[Piece]
+    tokens: list[int]  # prompt and answer
+    read: int = 0  # tokens whose keys are in the row
+
+    @property
+    def prompt_length(self) -> int:
+        return len(self.one.prompt)
+
+    @property
+    def next_position(self) -> int:
+        """t of the token after those that were read."""
+        return int(self.positions[0].max()) + 1 + self.read - self.prompt_length
+
+
+class Engine:
+    """Runs requests on one network until it is closed. Use as a context, or call `close`."""
+
+    def __init__(
+        self,
+        model: NeoOVForConditionalGeneration,
+        processor: NeoOVProcessor,
+        options: BatchingOptions | None = None,
+    ) -> None:
+        self.model, self.processor = model.eval(), processor
+        self.options = options or BatchingOptions()
+        text = model.config.get_text_config()
+        context = text.max_position_embeddings
+        self.max_model_len = min(self.options.max_model_len or context, context)
+        self.prefix = PrefixCache(self.options.prefix_bytes)
+        self.rows = Rows(text.num_hidden_layers)
+        self.steps = 0
+        self._ends = _end_tokens(model, processor)
+        self._waiting: deque[Generation] = deque()
+        self._running: list[_Running] = []  # number in the list = row
+        self._reading: _Running | None = None  # has the row after the last running one
+        self._wake = threading.Condition()
+        self._closing: Literal["no", "finish", "cancel"] = "no"
+        self._thread = threading.Thread(target=self._work, name="pixelword-engine", daemon=True)
+        self._thread.start()
+
+    # for every thread
+
+    def submit(self, prompt: Encoded, sampling: Sampling | None = None, listener: Listener | None = None) -> Generation:
+        """Have a prompt answered. listener: called by the engine's thread with each token, then None; must be quick.
+
+        Raises InputError: it does not fit into the context, or the engine is closed.
+        """
+        sampling = sampling or Sampling()
+        visual = int((prompt.mm_token_type_ids != 0).sum())
+        if len(prompt) + sampling.max_new_tokens > self.max_model_len:
+            raise InputError(
+                f"the prompt has {len(prompt):,} tokens ({visual:,} of them visual) and the answer may have "
+                f"{sampling.max_new_tokens:,}, which is more than the context of {self.max_model_len:,}: lower "
+                "max_tokens, max_pixels or the number of pictures"
+            )
+        one = Generation(prompt, sampling, Usage(len(prompt), visual), listener)
+        with self._wake:
+            if self._closing != "no" or not self._thread.is_alive():
+                raise InputError("the engine is closed")
+            self._waiting.append(one)
+            self._wake.notify()
+        return one
+
+    @property
+    def load(self) -> tuple[int, int]:
+        """(running, waiting) requests."""
+        return len(self._running) + (self._reading is not None), len(self._waiting)
+
+    def close(self, *, cancel: bool = True) -> None:
+        """End: after what is running and waiting has its answer, or (`cancel`) at once."""
+        with self._wake:
+            self._closing = "cancel" if cancel else "finish"
+            self._wake.notify()
+        self._thread.join()
+
+    def __enter__(self) -> Engine:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    # for the engine's own thread
+
+    def _work(self) -> None:
+        try:
+            with torch.inference_mode():
+                while self._wait():
+                    self._drop_cancelled()
+                    self._admit()
+                    if self._reading is not None:
+                        self._guarded([self._reading], self._read_on)
+                    if self._running:
+                        self._guarded(self._running, self._step)
+        finally:
+            for one in (*self._waiting, *(r.one for r in self._everyone())):
+                self._end(one, "cancelled")
+
+    def _wait(self) -> bool:
+        """Sleep while there is nothing to do; False when it is time to end."""
+        with self._wake:
+            while self._closing == "no" and not (self._waiting or self._running or self._reading):
+                self._wake.wait()
+            if self._closing == "finish":
+                return bool(self._waiting or self._running or self._reading)
+            return self._closing == "no"
+
+    def _guarded(self, concerned: list[_Running], work: Callable[[], None]) -> None:
+        """A failure of the network ends those it concerns, and nobody else."""
+        try:
+            work()
+        except Exception as error:
+            for one in list(concerned):
+                one.one.error = error
+                self._leave(one, "cancelled")
+
+    def _everyone(self) -> list[_Running]:
+        return [*self._running, *([self._reading] if self._reading else [])]
+
+    def _drop_cancelled(self) -> None:
+        for running in [r for r in self._everyone() if r.one.cancelled]:
+            self._leave(running, "cancelled")
+        with self._wake:
+            gone = [one for one in self._waiting if one.cancelled]
+            self._waiting = deque(one for one in self._waiting if not one.cancelled)
+        for one in gone:
+            self._end(one, "cancelled")
+
+    def _admit(self) -> None:
+        """Give the first one waiting a row; its prompt is read from where the prefix cache ends."""
+        if self._reading is not None or not self._waiting or len(self._running) >= self.options.max_num_seqs:
+            return
+        with self._wake:
+            one = self._waiting.popleft()
+        one.usage.waited = time.perf_counter() - one.submitted
+        prompt = one.prompt
+        grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
+        positions, _ = self.model.get_rope_index(prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None])
+        words = Words(self.processor.tokenizer, one.sampling.stop)
+        ids = prompt.input_ids.tolist()
+        running = _Running(one, Drawer(one.sampling), words, positions, pieces(prompt), ids)
+        row = self.rows.add()
+        running.read = one.usage.cached_tokens = self.prefix.restore(running.pieces, len(prompt), self.rows, row)
+        self._reading = running
+
+    def _read_on(self) -> None:
+        """One chunk of the prompt that is being read; after the last it gets its first token and joins the others."""
+        running, row = self._reading, len(self._running)
+        assert running is not None
+        start, stop = running.read, self._chunk_end(running)
+        logits = self._forward_prompt(running, row, start, stop)
+        running.read = stop
+        if stop < running.prompt_length:
+            return
+        self.prefix.store(running.pieces, self.rows, row)
+        self._reading = None
+        self._running.append(running)
+        running.one.usage.first_token = time.perf_counter() - running.one.submitted
+        if (reason := self._say(running, logits[0, -1:])) is not None:
+            self._leave(running, reason)
+
+    def _chunk_end(self, running: _Running) -> int:
+        """Where the chunk ends: never inside a picture."""
+        t, length = running.positions[0, 0], running.prompt_length
+        stop = min(running.read + self.options.max_num_batched_tokens, length)
+        while stop < length and t[stop] == t[stop - 1]:
+            stop += 1
+        return stop
+
+    def _forward_prompt(self, running: _Running, row: int, start: int, stop: int) -> Tensor:
+        """Read tokens [start, stop) of a prompt into its row; logits (1, 1, vocabulary) of the last."""
+        prompt, device = running.one.prompt, self.model.device
+        starts = torch.tensor([start], device=device)
+        window = self.rows.window(slice(row, row + 1), starts, stop - start)
+        positions = running.positions[:, :, start:stop].to(device)
+        inputs: dict[str, Any] = {
+            "input_ids": prompt.input_ids[None, start:stop].to(device),
+            "mm_token_type_ids": prompt.mm_token_type_ids[None, start:stop].to(device),
+            **_pictures(prompt, start, stop, device),
+        }
+        visible = interval(positions, past=start)
+        return self.model(
+            **inputs, position_ids=positions, past_key_values=window, visible=visible, use_cache=True, logits_to_keep=1
+        ).logits
+
+    def _step(self) -> None:
+        """The next token of every running request, and those of its guess that were right."""
+        guesses = [self._guess(running) for running in self._running]
+        width = 1 + max(map(len, guesses))
+        device = self.model.device
+        new = [[r.tokens[-1], *g, *[0] * (width - 1 - len(g))] for r, g in zip(self._running, guesses, strict=True)]
+        starts = torch.tensor([running.read for running in self._running], device=device)
+        first = torch.tensor([running.next_position for running in self._running], device=device)
+        positions = (first[:, None] + torch.arange(width, device=device)).expand(3, -1, -1)
+        window = self.rows.window(slice(0, len(self._running)), starts, width)
+        ids = torch.tensor(new, device=device)
+        logits = self.model(
+            input_ids=ids,
+            mm_token_type_ids=torch.zeros_like(ids),
+            position_ids=positions,
+            past_key_values=window,
+            visible=window.visible(width),
+            use_cache=True,
+        ).logits
+        self.steps += 1
+        ended: list[tuple[_Running, Reason]] = []
+        for running, guessed, scores in zip(self._running, guesses, logits, strict=True):
+            running.read += 1
+            if (reason := self._say(running, scores[: 1 + len(guessed)], guessed)) is not None:
+                ended.append((running, reason))
+        for running, reason in ended:  # rows move when one leaves: not before all know what they have read
+            self._leave(running, reason)
+
+    def _guess(self, running: _Running) -> list[int]:
+        left = running.one.sampling.max_new_tokens - running.one.usage.completion_tokens - 1
+        most = min(self.options.num_speculative_tokens, left)
+        return guess(running.tokens, most) if most > 0 and running.one.sampling.greedy else []
+
+    def _say(self, running: _Running, scores: Tensor, guessed: list[int] | None = None) -> Reason | None:
+        """Take tokens from scores (1 + guessed, vocabulary) and tell them; why the answer ended, None if it goes on."""
+        if guessed:
+            said = scores.argmax(-1).tolist()
+            right = accepted(guessed, said)
+            taken = said[: right + 1]
+            running.one.usage.guessed_tokens += right
+        else:
+            taken = [running.draw(scores[0])]
+        for number, token in enumerate(taken):
+            running.read += number > 0  # a guess that was right has its keys in the row already
+            running.tokens.append(token)
+            running.one.usage.completion_tokens += 1
+            reason = self._ended(running, token)
+            self._tell(running, token, scores[number], last=reason is not None)
+            if reason is None and running.words.stopped:
+                reason = "stop"
+            if reason is not None:
+                return reason
+        return None
+
+    def _ended(self, running: _Running, token: int) -> Reason | None:
+        if token in self._ends and not running.one.sampling.ignore_eos:
+            return "stop"
+        return "length" if running.one.usage.completion_tokens >= running.one.sampling.max_new_tokens else None
+
+    def _tell(self, running: _Running, token: int, scores: Tensor, *, last: bool) -> None:
+        text = running.words.add(token)
+        if last:
+            text += running.words.finish()
+        wanted = running.one.sampling.logprobs
+        if wanted is None:
+            running.one.tell(Token(token, text))
+            return
+        chances = scores.float().log_softmax(-1)
+        values, ids = chances.topk(wanted) if wanted else (chances[:0], chances[:0])
+        top = tuple(zip(map(int, ids.tolist()), values.tolist(), strict=True))
+        running.one.tell(Token(token, text, float(chances[token]), top))
+
+    def _leave(self, running: _Running, reason: Reason) -> None:
+        """End a request that has a row, keep what it read, and close the gap: the last rows move up."""
+        if running is self._reading:
+            self._reading = None
+        else:
+            row = self._running.index(running)
+            if running.one.error is None:
+                answer = running.tokens[running.prompt_length :]
+                known = pieces(running.one.prompt, answer)
+                self.prefix.store([piece for piece in known if piece.stop <= running.read], self.rows, row)
+            last = self._running.pop()
+            if last is not running:
+                self.rows.move(len(self._running), row, last.read)
+                self._running[row] = last
+            if self._reading is not None:
+                self.rows.move(len(self._running) + 1, len(self._running), self._reading.read)
+        self.rows.used -= 1
+        self._end(running.one, reason)
+
+    def _end(self, one: Generation, reason: Reason) -> None:
+        one.reason = reason
+        one.usage.total = time.perf_counter() - one.submitted
+        one.tell(None)
+
+
+def _end_tokens(model: NeoOVForConditionalGeneration, processor: NeoOVProcessor) -> frozenset[int]:
+    """Tokens that end an answer."""
+    found = model.generation_config.eos_token_id
+    found = processor.tokenizer.eos_token_id if found is None else found
+    return frozenset([found] if isinstance(found, int) else found or [])
+
+
+def _pictures(prompt: Encoded, start: int, stop: int, device: torch.device) -> dict[str, Tensor]:
+    """Pixels and grids of the pictures within tokens [start, stop), which cut none; {} where there is none."""
+    visual = prompt.mm_token_type_ids != 0
+    total = int(visual.sum())
+    if not total:
+        return {}
+    merged = len(prompt.pixel_values) // total
+    before, inside = (int(visual[a:b].sum()) * merged for a, b in ((0, start), (start, stop)))
+    if not inside:
+        return {}
+    ends = prompt.image_grid_hw.prod(-1).cumsum(0)
+    first, last = (int(torch.searchsorted(ends, patch, right=True)) for patch in (before, before + inside))
+    return {
+        "pixel_values": prompt.pixel_values[before : before + inside].to(device),
+        "image_grid_hw": prompt.image_grid_hw[first:last].to(device),
+    }
