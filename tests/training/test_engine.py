@@ -24,7 +24,7 @@ MIXED = ("data.mixture={colour: 1, pair: 1, motion: 1, text: 1}", "data.level=1"
 
 def gradients(trainer: Trainer, packs: list[Pack]) -> tuple[float, dict[str, torch.Tensor]]:
     """Loss and gradients of one step of these packs, by the training path."""
-    loss = trainer.engine._backward(packs, sum(pack.weight for pack in packs))
+    loss, _ = trainer.engine._backward(packs, sum(pack.weight for pack in packs))
     found = {name: p.grad.clone() for name, p in trainer.model.named_parameters() if p.grad is not None}
     trainer.engine.optimizer.zero_grad()
     return loss, found

@@ -12,6 +12,7 @@ from torch.distributed.tensor import DTensor
 
 from pixelword.data.schema import Pack
 from pixelword.training.building import precision
+from pixelword.training.distill import Teacher
 from pixelword.training.ema import Average
 from pixelword.training.optimizer import Optimizer, schedule_factor
 from pixelword.training.parallel import World, micro_batch
@@ -29,8 +30,8 @@ LEAST = 1e-12  # weight of a step in which nothing is supervised
 class Step:
     """What one step did.
 
-    loss: weighted mean over every supervised token of all ranks; grad_norm: over all ranks, before clipping; lr: of the
-        first group. counts: of this rank's packs.
+    loss: weighted mean over every supervised token of all ranks; kl: mean over every place of text, None where nothing
+        is distilled; grad_norm: over all ranks, before clipping; lr: of the first group. counts: of this rank's packs.
     skipped: why nothing was updated, None when it was; the same on every rank.
     """
 
@@ -39,16 +40,25 @@ class Step:
     lr: float
     counts: Counts
     skipped: str | None = None
+    kl: float | None = None
 
 
 class Engine:
     """The network with what updates it. Every rank calls `step` with its own packs of the same step.
 
     model: the network, whose parameters are trained. network: what to call in its place (`building.build_network`).
+    teacher: whom it is to stay near to on text.
     """
 
-    def __init__(self, model: NeoOVForConditionalGeneration, network: nn.Module, recipe: Recipe, world: World) -> None:
-        self.network, self.recipe, self.world = network, recipe, world
+    def __init__(
+        self,
+        model: NeoOVForConditionalGeneration,
+        network: nn.Module,
+        recipe: Recipe,
+        world: World,
+        teacher: Teacher | None = None,
+    ) -> None:
+        self.network, self.recipe, self.world, self.teacher = network, recipe, world, teacher
         self.trained = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = Optimizer(model, recipe.optimizer)
         self.average = Average(model, recipe.optimizer.ema) if recipe.optimizer.ema is not None else None
@@ -60,8 +70,9 @@ class Engine:
         number, fraction: of the stage, for the learning rate.
         """
         rate = self.optimizer.set_factor(schedule_factor(self.recipe.schedule, number, fraction))
-        (weight,) = self.world.sum(sum(pack.weight for pack in packs))
-        (loss,) = self.world.sum(self._backward(packs, max(weight, LEAST)))
+        taught = self.teacher.weight(packs) if self.teacher is not None else 0
+        weight, taught = self.world.sum(sum(pack.weight for pack in packs), taught)
+        loss, kl = self.world.sum(*self._backward(packs, max(weight, LEAST), max(taught, 1)))
         norm = self._clip()
         skipped = self.spikes.reason(loss, norm)
         if skipped is None:
@@ -69,21 +80,29 @@ class Engine:
             if self.average is not None:
                 self.average.update(number)
         self.optimizer.zero_grad()
-        return Step(loss, norm, rate, Counts.of(packs), skipped)
+        return Step(loss, norm, rate, Counts.of(packs), skipped, None if self.teacher is None else kl)
 
-    def _backward(self, packs: Sequence[Pack], weight: float) -> float:
-        """Gradients of this rank's share of sum(w * cross-entropy) / weight over all ranks; returns the share."""
+    def _backward(self, packs: Sequence[Pack], weight: float, taught: float = 1) -> tuple[float, float]:
+        """Gradients of this rank's share of sum(w * cross-entropy) / weight, over all ranks, and of the teacher's term
+        over `taught` places; returns both shares."""
         device, ranks = self.world.device, self.world.size
-        total = torch.zeros((), device=device)
+        total, diverged = torch.zeros((), device=device), torch.zeros((), device=device)
         for number, pack in enumerate(packs, 1):
             with micro_batch(self.network, last=number == len(packs)), precision(self.recipe, self.world):
                 # DDP and FSDP give the mean of the ranks' gradients; the sum is wanted
+                lesson = self.teacher.lesson(pack, taught / ranks) if self.teacher is not None else None
                 loss = self.network(
-                    **_inputs(pack.to(device)), num_items_in_batch=weight / ranks, skip_logits=True
+                    **_inputs(pack.to(device)),
+                    num_items_in_batch=weight / ranks,
+                    skip_logits=True,
+                    further_loss=lesson,
                 ).loss
                 loss.backward()
             total += loss.detach()
-        return total.item() / ranks
+            if lesson is not None:
+                diverged += lesson.value
+        factor = self.teacher.recipe.weight if self.teacher is not None else 0.0
+        return (total - factor * diverged).item() / ranks, diverged.item() / ranks
 
     def _clip(self) -> float:
         """Clip the gradients of all ranks together; returns their norm before."""

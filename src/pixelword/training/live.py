@@ -56,6 +56,7 @@ class RunView:
     def _learning(self) -> list[tuple[str, str]]:
         v = self._values
         told = [("loss", f"{v['loss']:.3f}"), ("lr", f"{v['lr']:.1e}"), ("grad", f"{v['grad_norm']:.2f}")]
+        told += [("kl", f"{v['kl']:.3f}")] if "kl" in v else []
         return told + ([("level", f"{v['level']:.2f}")] if "level" in v else [])
 
     def _speed(self) -> list[tuple[str, str]]:

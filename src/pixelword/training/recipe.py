@@ -150,6 +150,28 @@ class LoraRecipe(RecipePart):
     ]  # fmt: skip
 
 
+class DistillRecipe(RecipePart):
+    """On text alone, stay near what the model `from` would say: `weight` * mean KL(it || ours) beside the loss."""
+
+    from_: Path = Field(alias="from")
+    weight: Positive = 1.0
+    temperature: Positive = 1.0
+
+
+class GateRecipe(RecipePart):
+    """Held-out perplexity on text, which at no checkpoint and no validation may be worse than `against`'s by more than
+    `bound`: a run past it saves, says so and ends.
+
+    text: a file with a document a paragraph, or the name of an asset pack of texts, whose held-out part is read.
+    tokens: of it, at most. against: a checkpoint folder; `distill.from`, or `model.from`, when absent.
+    """
+
+    text: str = "words"
+    bound: Positive = 0.05
+    tokens: PositiveInt = 8192
+    against: Path | None = None
+
+
 class Recipe(RecipePart):
     """One stage. `max_minutes` ends it by the clock: its rate and end follow whichever is further, steps or time.
 
@@ -175,6 +197,8 @@ class Recipe(RecipePart):
     activation_checkpointing: Literal["none", "selective", "full"] = "none"
     parallel: ParallelRecipe = ParallelRecipe()
     lora: LoraRecipe | None = None
+    distill: DistillRecipe | None = None
+    gate: GateRecipe | None = None
     spike: SpikeRecipe | None = SpikeRecipe()
     threads: PositiveInt | None = None  # CPU threads of the training process; torch's default when absent
     checkpoint: CheckpointRecipe

@@ -13,12 +13,14 @@ import torch
 from rich.console import Console
 
 from pixelword.data.schema import Pack, PackSource
-from pixelword.errors import CheckpointError
+from pixelword.errors import CheckpointError, PixelwordError
 from pixelword.training import building, state
 from pixelword.training.checkpoints import Checkpoints
+from pixelword.training.distill import Teacher
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.engine import Engine, Step
 from pixelword.training.feed import Feed
+from pixelword.training.gate import Gate
 from pixelword.training.log import RunLog
 from pixelword.training.packs import open_held_out, open_packs
 from pixelword.training.parallel import World, release
@@ -65,9 +67,11 @@ class Trainer:
         torch.manual_seed(recipe.seed)
         self.processor = building.build_processor(recipe)
         self.source: PackSource = open_packs(recipe, self.processor)  # its faults are told before weights are loaded
+        self.gate = Gate(recipe, self.processor, self.world) if recipe.gate else None
         self.model, network = building.build_network(recipe, self.processor, self.world)
+        teacher = Teacher.of(recipe, self.model.config.llm_config.vocab_size, self.world)
         torch.manual_seed(recipe.seed + self.world.rank)  # from here on ranks draw for themselves (dropout)
-        self.engine = Engine(self.model, network, recipe, self.world)
+        self.engine = Engine(self.model, network, recipe, self.world, teacher)
         self.progress = Progress()
         self.checkpoints = Checkpoints(recipe.out, recipe.checkpoint, self.world)
         average = self.engine.average
@@ -146,6 +150,10 @@ class Trainer:
         stream = feed.steps(self.progress.step)  # its workers end with it
         clock = time.monotonic() - self.progress.elapsed
         stopped: int | None = None
+        if validation and self.progress.step == 0:  # what the stage begins with; a broken validation is found now
+            self._validate(validation, window, log)
+        if self.gate and self.progress.step == 0:
+            self._pass(self.gate, window, log)
         self.model.train()
         while self.fraction(self.progress) < 1.0 and stopped is None:
             waited = time.monotonic()
@@ -159,20 +167,47 @@ class Trainer:
             if faults:
                 feed.set_apart(taken, number, log)
             if step.skipped is None:
-                window.add(step.counts, loss=step.loss, grad_norm=step.grad_norm, lr=step.lr, waited=waited)
+                window.add(step.counts, loss=step.loss, grad_norm=step.grad_norm, lr=step.lr, waited=waited, kl=step.kl)
             else:
                 self._skip(step, taken, log)
             if self.progress.step % recipe.log_every == 0 and window.steps:
                 self._report(window, log)
             if validation and self.progress.step % validation.recipe.every == 0:
                 self._validate(validation, window, log)
+            if self.gate and self._is_gated():
+                self._pass(self.gate, window, log)
             if self.progress.step % recipe.checkpoint.every == 0:
                 began = time.monotonic()
                 self._save()
                 window.exclude(time.monotonic() - began)
         if validation and stopped is None and self.progress.step % validation.recipe.every:
             self._validate(validation, window, log)
+        if self.gate and stopped is None and not self._is_gated():
+            self._pass(self.gate, window, log)
         return stopped
+
+    def _is_gated(self) -> bool:
+        """Whether this step ends in a checkpoint or a validation, at which the gate stands."""
+        every = [self.recipe.checkpoint.every, *([self.recipe.validation.every] if self.recipe.validation else [])]
+        return any(self.progress.step % steps == 0 for steps in every)
+
+    def _pass(self, gate: Gate, window: Window, log: RunLog) -> None:
+        """Read the perplexity on text; past the recipe's bound save, and raise PixelwordError."""
+        began = time.monotonic()
+        average = self.engine.average
+        with average.in_place() if average else nullcontext():
+            reading = gate.read(self.model)
+            release(self.model)
+        log.write("gate", self.progress.step, **reading.values())
+        log.say(f"step {self.progress.step}: {reading.line()}")
+        if not reading.passes:
+            folder = self._save(wait=True)
+            raise PixelwordError(
+                f"{self.recipe.stage}: stopped by its gate after step {self.progress.step}: {reading.line()}; saved as "
+                f"{folder}: start anew with a lower optimizer.lr, more text in data.mixture or a higher "
+                "distill.weight; or raise gate.bound and go on with --resume auto"
+            )
+        window.exclude(time.monotonic() - began)
 
     def _agree(self, taken: list[Pack], step: int, elapsed: float) -> tuple[Progress, bool, int | None]:
         """Over all ranks: progress by their mean clock, whether samples could not be read, the signal one was sent."""

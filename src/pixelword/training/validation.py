@@ -119,7 +119,7 @@ class Validation:
         """Answers to the questions, by the path of `ask`; every rank gives the same."""
         session = Session(model, self._processor, media=self._held_out.media)
         answers = []
-        with _generating(model), precision(self._recipe, self._world):
+        with uncompiled(model), precision(self._recipe, self._world):
             for sample in self._held_out.questions:
                 messages, expected = first_question(sample)
                 answer = session.answer(messages, Sampling(_NEW_TOKENS)).text
@@ -147,9 +147,9 @@ def first_question(sample: Sample) -> tuple[list[dict[str, Any]], str]:
 
 
 @contextmanager
-def _generating(model: NeoOVForConditionalGeneration) -> Iterator[None]:
-    """While answers are generated: layers compiled for one shape run as they are, and flex, which then would write
-    all scores out, gives way."""
+def uncompiled(model: NeoOVForConditionalGeneration) -> Iterator[None]:
+    """While answers are generated, or texts read: layers compiled for one shape run as they are, and flex, which then
+    would write all scores out, gives way."""
     kernel = model.config._attn_implementation
     with torch.compiler.set_stance("force_eager"):
         if kernel == "flex_attention":

@@ -1,0 +1,97 @@
+"""The gate of a run: what pictures teach must not cost more of the language than the recipe allows."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from pixelword.errors import PixelwordError, RecipeError
+from pixelword.evaluation.perplexity import encode_texts, perplexity, read_texts
+from pixelword.tasks.assets import Assets
+from pixelword.training.building import precision
+from pixelword.training.distill import load_frozen
+from pixelword.training.validation import uncompiled
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pixelword.model import NeoOVForConditionalGeneration
+    from pixelword.processing.processor import NeoOVProcessor
+    from pixelword.training.parallel import World
+    from pixelword.training.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Reading:
+    """perplexity: of the model in training; against: of the one it is compared with; bound: of the `excess`."""
+
+    perplexity: float
+    against: float
+    bound: float
+
+    @property
+    def excess(self) -> float:
+        """How much worse, as a share: 0.05 is 5 %."""
+        return self.perplexity / self.against - 1
+
+    @property
+    def passes(self) -> bool:
+        """False also for a perplexity that is no number."""
+        return self.excess <= self.bound
+
+    def values(self) -> dict[str, Any]:
+        """For metrics.jsonl."""
+        return {
+            "perplexity": round(self.perplexity, 4), "against": round(self.against, 4), "excess": round(self.excess, 5)
+        }  # fmt: skip
+
+    def line(self) -> str:
+        """For people."""
+        return (
+            f"perplexity on text {self.perplexity:.2f}, {self.excess:+.1%} against {self.against:.2f} "
+            f"(bound {self.bound:.0%})"
+        )
+
+
+class Gate:
+    """Reads a text's perplexity under the model in training, and the same text's under the one it began with.
+
+    Raises RecipeError when there is nothing to read or to compare with; before weights are loaded.
+    """
+
+    def __init__(self, recipe: Recipe, processor: NeoOVProcessor, world: World) -> None:
+        assert recipe.gate is not None
+        self.recipe, self.world = recipe, world
+        try:
+            texts = read_texts(recipe.gate.text, Assets(recipe.data.assets))
+        except PixelwordError as error:
+            raise RecipeError(f"gate.text: {error}") from error
+        self._documents = encode_texts(processor, texts, recipe.gate.tokens)
+        self._against_folder = _against(recipe)
+
+    @cached_property
+    def against(self) -> float:
+        """Perplexity of the model to compare with; read once a run, on every rank."""
+        dtype = torch.bfloat16 if self.recipe.precision == "bf16" else torch.float32
+        return perplexity(load_frozen(self._against_folder, dtype, "sdpa", self.world.device), self._documents)
+
+    def read(self, model: NeoOVForConditionalGeneration) -> Reading:
+        """Every rank calls this at the same step, and gets the same."""
+        assert self.recipe.gate is not None
+        with uncompiled(model), precision(self.recipe, self.world):
+            own = perplexity(model, self._documents)
+        found, against = (value / self.world.size for value in self.world.sum(own, self.against))
+        return Reading(found, against, self.recipe.gate.bound)
+
+
+def _against(recipe: Recipe) -> Path:
+    assert recipe.gate is not None
+    folder = recipe.gate.against or (recipe.distill.from_ if recipe.distill else recipe.model.from_)
+    if folder is None:
+        raise RecipeError("gate.against: name a checkpoint to compare with; a start from random weights has none")
+    if not (folder / "config.json").is_file():
+        raise RecipeError(f"gate.against: {folder} holds no checkpoint")
+    return folder
