@@ -103,7 +103,8 @@ def test_the_clock_ends_a_stage(tiny) -> None:
 def test_validation_reports_every_kind(tiny) -> None:
     recipe = tiny("steps=2", "validation={every: 2, packs: 1}", "data.mixture.text=0")
     Trainer(recipe).run()
-    (line,) = metrics(recipe, "validation")
+    before, line = metrics(recipe, "validation")
+    assert (before["step"], line["step"]) == (0, 2)
     assert set(line["exact"]) == set(line["losses"]) == {"colour", "count"}
     assert line["loss"] == pytest.approx(sum(line["losses"].values()) / 2, abs=1e-3)
 
