@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "test"]
 #: How an answer is compared with the right one; see `evaluation.scores`.
-Metric = Literal["exact", "number", "words", "box", "point"]
+Metric = Literal["exact", "letter", "number", "words", "box", "point"]
 #: (x1, y1, x2, y2) in pixels of its picture, from the top left; x2 and y2 lie just outside.
 Box = tuple[float, float, float, float]
 

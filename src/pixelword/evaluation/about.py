@@ -1,0 +1,67 @@
+"""What a report says of the model, the machine and the run, so that its figures can be had again."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+import transformers
+
+from pixelword import __version__
+from pixelword.model.checkpoint import resolve
+
+if TYPE_CHECKING:
+    from pixelword.inference.session import Session
+
+#: What a checkpoint's answers depend on, besides code.
+_FILES = ("*.safetensors", "config.json", "tokenizer.json", "preprocessor_config.json", "processor_config.json")
+
+
+def about(session: Session, model: str, settings: Mapping[str, Any]) -> dict[str, Any]:
+    """Model, packages, machine, settings and the moment, as JSON has them."""
+    return {
+        "model": {
+            "name": model,
+            "sha256": checksum(resolve(model)),
+            "parameters": sum(one.numel() for one in session.model.parameters()),
+            "dtype": str(session.model.dtype).removeprefix("torch."),
+        },
+        "packages": {"pixelword": __version__, "torch": torch.__version__, "transformers": transformers.__version__},
+        "machine": {
+            "device": _device(session.model.device),
+            "threads": torch.get_num_threads(),
+            "python": platform.python_version(),
+        },
+        "settings": dict(settings),
+        "begun": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def identity(described: Mapping[str, Any]) -> dict[str, Any]:
+    """The part of `about` by which answers of an earlier run are the same answers."""
+    model = {name: described["model"][name] for name in ("sha256", "dtype")}
+    settings = {name: one for name, one in described["settings"].items() if name != "suites"}
+    return {"model": model, "packages": described["packages"], "settings": settings}
+
+
+def checksum(folder: Path) -> str:
+    """One sha256 over the files of a checkpoint that make its answers."""
+    whole = hashlib.sha256()
+    for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
+        with path.open("rb") as file:
+            whole.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return whole.hexdigest()
+
+
+def _device(device: torch.device) -> str:
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
+    return found[1] if found and device.type == "cpu" else device.type

@@ -1,0 +1,91 @@
+"""The report as one page: every share with its interval and its controls, and the hardest failures as pictures.
+
+A single HTML file that asks no network for anything: pictures are inside it.
+"""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from pixelword.evaluation import tables
+from pixelword.evaluation.files import write_whole
+from pixelword.evaluation.report import Failure
+from pixelword.evaluation.scores import boxes
+from pixelword.processing.videos import frame_label
+
+#: Longest side of a picture on the page, and of a frame of a clip; frames of a clip that are shown.
+_SIDE, _FRAME, _FRAMES = 420, 140, 6
+_HERE = Path(__file__).parent
+
+
+def write(folder: Path, report: Mapping[str, Any], failures: Mapping[str, Sequence[Failure]]) -> None:
+    """`report.json` and `report.html`, each whole or as it was. Raises InputError when they cannot be written."""
+    write_whole(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    write_whole(folder / "report.html", html(report, failures))
+
+
+def html(report: Mapping[str, Any], failures: Mapping[str, Sequence[Failure]]) -> str:
+    """The page. `report`: as `Summary.finished` gives it."""
+    from jinja2 import Environment, FileSystemLoader
+
+    template = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
+    return template.get_template("report.html.jinja").render(
+        report=report,
+        sections=list(tables.sections(report)),
+        tests={test["name"]: test for test in report["tests"]},
+        cells=tables.cells,
+        peers=tables.peers_of,
+        failures={name: [_told(one) for one in found] for name, found in failures.items() if found},
+        style=(_HERE / "report.css").read_text(encoding="utf-8"),
+    )
+
+
+def _told(failure: Failure) -> dict[str, Any]:
+    """A failure as the template reads it; boxes as shares of the picture."""
+    item, question = failure.item, failure.item.question
+    is_box = question.metric in ("box", "point")
+    return {
+        "kind": question.kind,
+        "key": item.key,
+        "question": question.question,
+        "right": " / ".join(item.accepted),
+        "answer": failure.answer or "(nothing)",
+        "sure": failure.sure,
+        "pictures": [picture for part in item.media for picture in _pictures(part)],
+        "true_boxes": [_percent(box) for box in boxes(question.answer)] if is_box else [],
+        "given_boxes": [_percent(box) for box in boxes(failure.answer)] if is_box else [],
+    }
+
+
+def _percent(box: Sequence[float]) -> dict[str, float]:
+    """A box in thousandths as left, top, width and height in percent, within the picture."""
+    x1, y1, x2, y2 = (min(max(side / 10, 0.0), 100.0) for side in box)
+    return {"left": x1, "top": y1, "width": max(x2 - x1, 0.0), "height": max(y2 - y1, 0.0)}
+
+
+def _pictures(part: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """A picture, or some frames of a clip with their times."""
+    if part["type"] == "image":
+        return [{**_shown(part["image"], _SIDE), "label": ""}]
+    clip = part["video"]
+    count = min(_FRAMES, len(clip.frames))
+    chosen = [round(place * (len(clip.frames) - 1) / max(count - 1, 1)) for place in range(count)]
+    labels = [frame_label(clip.timestamps[one]).rstrip(":") if clip.timestamps else "" for one in chosen]
+    return [{**_shown(clip.frames[one], _FRAME), "label": label} for one, label in zip(chosen, labels, strict=True)]
+
+
+def _shown(picture: Image.Image, side: int) -> dict[str, Any]:
+    """A picture of at most `side` pixels inside an address; small ones are enlarged by the browser."""
+    small = picture.convert("RGB")
+    small.thumbnail((side, side))
+    file = io.BytesIO()
+    small.save(file, "WEBP", quality=82)
+    address = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    return {"src": address, "width": picture.width, "height": picture.height}

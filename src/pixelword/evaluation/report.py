@@ -1,0 +1,198 @@
+"""What a run of a suite found, as plain figures: every share with its questions, its interval and its controls."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from pixelword.evaluation.asking import Said
+from pixelword.evaluation.runner import CONDITIONS, Outcome
+from pixelword.evaluation.scores import Score, bootstrap, wilson
+from pixelword.evaluation.suite import CATEGORIES, Item
+
+#: Failures that are shown of each test, and of each of its kinds.
+FAILURES, _OF_A_KIND = 6, 2
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of some questions were answered rightly, with the 95 % interval of the share."""
+
+    questions: int
+    right: int
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A mean over questions (errors a letter, overlap of boxes) with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """The figures of some questions: a kind, a test, or a category.
+
+    chance: how often a guess among the choices is right, on average; 0 where answers are open.
+    right: with their own pictures; none, wrong: without, and with another question's; None where nobody asked so.
+    cer, wer: errors a letter and a word, of questions for a text; iou: mean overlap, of questions for a box.
+    peers: name -> share.
+    """
+
+    name: str
+    chance: float
+    right: Share
+    none: Share | None = None
+    wrong: Share | None = None
+    cer: Rate | None = None
+    wer: Rate | None = None
+    iou: Rate | None = None
+    peers: Mapping[str, Share] | None = None
+    peers_cer: Mapping[str, Rate] | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A wrong answer. sure: the model's own probability a token; item: the question with its pictures."""
+
+    item: Item
+    answer: str
+    sure: float
+
+
+Asked = Sequence[tuple[Item, Mapping[str, Said]]]
+
+
+def pairs(outcome: Outcome) -> list[tuple[Item, dict[str, Said]]]:
+    """Each item with what was said to it, by condition."""
+    said = outcome.said.items()
+    return [(item, {name: by[item.key] for name, by in said if item.key in by}) for item in outcome.items]
+
+
+def row(name: str, asked: Asked) -> Row:
+    """The figures of at least one question."""
+    names = list(dict.fromkeys(name for _, said in asked for name in said))
+    scores = {name: [item.score(said[name].answer) for item, said in asked if name in said] for name in names}
+    peers = [name for name in names if name not in CONDITIONS]
+    own = scores["right"]
+    return Row(
+        name,
+        chance=statistics.fmean(item.question.chance for item, _ in asked),
+        right=_share(own),
+        none=_share(scores["none"]) if "none" in scores else None,
+        wrong=_share(scores["wrong"]) if "wrong" in scores else None,
+        cer=_cer(own),
+        wer=_rate([one.word_errors for one in own], [one.words for one in own]),
+        iou=_rate([one.iou or 0.0 for one in own if one.iou is not None], [1 for one in own if one.iou is not None]),
+        peers={name: _share(scores[name]) for name in peers},
+        peers_cer={name: rate for name in peers if (rate := _cer(scores[name]))},
+    )
+
+
+def _share(scores: Sequence[Score]) -> Share:
+    right = sum(one.right for one in scores)
+    return Share(len(scores), right, right / len(scores), *wilson(right, len(scores)))
+
+
+def _cer(scores: Sequence[Score]) -> Rate | None:
+    return _rate([one.letter_errors for one in scores], [one.letters for one in scores])
+
+
+def _rate(above: Sequence[float], below: Sequence[float]) -> Rate | None:
+    if not sum(below):
+        return None
+    return Rate(sum(above) / sum(below), *bootstrap(above, below))
+
+
+def failures(outcome: Outcome, most: int = FAILURES) -> list[Failure]:
+    """The wrong answers that the model was surest of, few of a kind, the surest first."""
+    wrong = [
+        Failure(item, said["right"].answer, said["right"].sure)
+        for item, said in pairs(outcome)
+        if not item.score(said["right"].answer).right
+    ]
+    wrong.sort(key=lambda one: (-one.sure, one.item.key))
+    shown: list[Failure] = []
+    for one in wrong:
+        of_kind = sum(other.item.question.kind == one.item.question.kind for other in shown)
+        if of_kind < _OF_A_KIND and len(shown) < most:
+            shown.append(one)
+    return shown
+
+
+class Summary:
+    """Gathers outcomes into the report: JSON, and what the page shows. Pictures are kept of failures alone."""
+
+    def __init__(self, about: Mapping[str, Any]) -> None:
+        """`about`: model, versions, machine and settings, as JSON has them."""
+        self.about = dict(about)
+        self._begun = time.monotonic()
+        self.tests: list[dict[str, Any]] = []
+        self.failures: dict[str, list[Failure]] = {}
+        self.left_out: dict[str, str] = {}
+        self._categories: dict[str, list[tuple[Item, dict[str, Said]]]] = {}
+
+    def add(self, outcome: Outcome) -> Row | None:
+        """Take a test in; its figures, None where it was left out."""
+        test = outcome.test
+        if outcome.left_out:
+            self.left_out[test.name] = outcome.left_out
+            return None
+        asked = pairs(outcome)
+        whole = row(test.name, asked)
+        kinds = [row(kind, list(own)) for kind, own in _by_kind(asked)]
+        faults = sorted({said.fault for by in outcome.said.values() for said in by.values() if said.fault})
+        told = {"name": test.name, "title": test.title, "suite": test.suite, "all": asdict(whole)}
+        self.tests.append({**told, "kinds": [asdict(kind) for kind in kinds], "faults": faults})
+        self.failures[test.name] = failures(outcome)
+        if test.suite == "held-out":
+            for item, said in asked:
+                light = Item(item.key, item.test, item.category, (), item.question, item.also)
+                self._categories.setdefault(item.category, []).append((light, said))
+        return whole
+
+    def categories(self) -> list[dict[str, Any]]:
+        """The figures of each category of drawn, held-out questions, and of those about what is not there."""
+        found = [asdict(row(name, self._categories[name])) for name in CATEGORIES if name in self._categories]
+        absent = [pair for asked in self._categories.values() for pair in asked if pair[0].question.absent]
+        return found + ([asdict(row("of these, about what is not there", absent))] if absent else [])
+
+    def finished(self) -> dict[str, Any]:
+        """The whole report as JSON has it, with the seconds it took."""
+        shown = {
+            name: [
+                {
+                    "key": one.item.key,
+                    "question": one.item.question.question,
+                    "right": list(one.item.accepted),
+                    "answer": one.answer,
+                    "sure": round(one.sure, 4),
+                }
+                for one in failures
+            ]
+            for name, failures in self.failures.items()
+        }
+        return {
+            "format": 1,
+            **self.about,
+            "seconds": round(time.monotonic() - self._begun, 1),
+            "categories": self.categories(),
+            "tests": self.tests,
+            "left_out": self.left_out,
+            "failures": shown,
+        }
+
+
+def _by_kind(asked: Asked) -> Iterator[tuple[str, Iterable[tuple[Item, Mapping[str, Said]]]]]:
+    kinds: dict[str, list[tuple[Item, Mapping[str, Said]]]] = {}
+    for item, said in asked:
+        kinds.setdefault(item.question.kind, []).append((item, said))
+    yield from kinds.items()

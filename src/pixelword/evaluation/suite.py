@@ -1,0 +1,139 @@
+"""What is asked: the suites, their tests, and the questions of a test.
+
+"held-out" are the drawn families on assets that training never saw, "real" packaged pictures and clips with answers of
+people, "nano" what nano learns. The same number and the same seed give a test the same questions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
+from importlib.util import find_spec
+from itertools import count, islice
+from typing import Any
+
+from PIL import Image
+
+from pixelword.errors import InputError
+from pixelword.evaluation.scores import Score, score
+from pixelword.tasks import families, family
+from pixelword.tasks.assets import Assets
+from pixelword.tasks.family import Question
+
+SUITES = ("held-out", "real", "nano")
+#: The categories of drawn families, in the order of tables; real tests and nano's kinds have their suite's name.
+CATEGORIES = (
+    "image", "text in pictures", "hallucination", "grounding", "multi-image", "video", "spatial", "language",
+)  # fmt: skip
+
+Part = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Item:
+    """One question with its pictures, asked by itself.
+
+    key: its name within the suites, "scenes/17/2". test, category: where it counts. media: chat parts.
+    question: with the right answer; also: other answers that are as right.
+    """
+
+    key: str
+    test: str
+    category: str
+    media: tuple[Part, ...]
+    question: Question
+    also: tuple[str, ...] = ()
+
+    @property
+    def accepted(self) -> tuple[str, ...]:
+        return (self.question.answer, *self.also)
+
+    def score(self, answer: str) -> Score:
+        """What an answer to it is worth."""
+        return score(answer, self.accepted, self.question.metric, self.question.tolerance)
+
+    def messages(self, media: Sequence[Part] | None = None) -> list[dict[str, Any]]:
+        """The conversation up to the answer, about its own media or about others."""
+        shown = self.media if media is None else media
+        words = {"type": "text", "text": self.question.question}
+        return [{"role": "user", "content": [*shown, words]}]
+
+    @cached_property
+    def digest(self) -> str:
+        """Sixteen digits that change with the question, its answers, or a pixel of its media."""
+        told = hashlib.sha256(json.dumps([self.question.question, self.accepted, self.question.metric]).encode())
+        for frame in frames(self.media):
+            told.update(repr(frame.size).encode() + frame.tobytes())
+        return told.hexdigest()[:16]
+
+
+def frames(media: Sequence[Part]) -> Iterator[Image.Image]:
+    """Every picture of some media, the frames of clips included, in order."""
+    for part in media:
+        if part["type"] == "image":
+            yield part["image"]
+        else:
+            yield from part["video"].frames
+
+
+@dataclass(frozen=True)
+class Test:
+    """A named set of questions.
+
+    items: (number, seed) -> up to so many questions, all there are for None. default: how many are asked unless said.
+    """
+
+    __test__ = False  # pytest, which collects classes of this name
+
+    name: str
+    title: str
+    suite: str
+    items: Callable[[int | None, int], list[Item]]
+    default: int
+
+
+def chosen(suites: Sequence[str], names: Sequence[str] = (), assets: Assets | None = None) -> list[Test]:
+    """The tests of some suites, in order; only those of these names where names are given.
+
+    Raises InputError for an unknown suite, or a name that none of them has.
+    """
+    from pixelword.evaluation import nano, real
+
+    if unknown := [suite for suite in suites if suite not in SUITES]:
+        raise InputError(f"there is no suite {unknown[0]!r}: choose one of {', '.join(SUITES)}")
+    packs = assets or Assets()
+    made = {"held-out": partial(held_out, packs), "real": partial(real.tests, packs), "nano": nano.tests}
+    found = [one for suite in SUITES if suite in suites for one in made[suite]()]
+    if unknown := [name for name in names if name not in {one.name for one in found}]:
+        known = ", ".join(one.name for one in found)
+        raise InputError(f"{' and '.join(suites)} has no test {unknown[0]!r}: choose one of {known}")
+    return [one for one in found if not names or one.name in names]
+
+
+def held_out(assets: Assets) -> list[Test]:
+    """A test for every family of tasks."""
+    found = [name for name in family.NAMES if find_spec(f"{families.__name__}.{name}")]
+    return [_of_family(name, assets) for name in found]
+
+
+def _of_family(name: str, assets: Assets) -> Test:
+    title = family.family(name).title
+    return Test(name, title, "held-out", partial(_drawn, name, assets), 60)
+
+
+def _drawn(name: str, assets: Assets, number: int | None, seed: int) -> list[Item]:
+    """One question a task, of the kind that was asked least so far: pictures are independent, and kinds even."""
+    wanted, kinds = 1000 if number is None else number, family.family(name).kinds
+    asked: Counter[str] = Counter(dict.fromkeys(kinds, 0))
+    found: list[Item] = []
+    for place in islice(count(seed * 1_000_000), wanted):
+        task = family.draw(name, place, "test", assets)
+        index = min(range(len(task.questions)), key=lambda one: (asked[task.questions[one].kind], one))
+        question = task.questions[index]
+        asked[question.kind] += 1
+        found.append(Item(f"{name}/{place}/{index}", name, kinds[question.kind], task.media, question))
+    return found

@@ -1,0 +1,108 @@
+"""The report as tables: on a terminal, and as Markdown in a model's card."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pixelword.errors import InputError
+from pixelword.evaluation.files import write_whole
+
+COLUMNS = ("questions", "chance", "right", "95 %", "without", "wrong one", "errors")
+_BEGIN, _END = "<!-- accuracy -->", "<!-- end -->"
+Figures = Mapping[str, Any]
+
+
+def cells(row: Figures) -> list[str]:
+    """The columns of a row of the report."""
+    right = row["right"]
+    shares = [_percent(row[name]["share"]) if row[name] else "–" for name in ("none", "wrong")]
+    interval = f"{100 * right['low']:.0f}–{100 * right['high']:.0f}"
+    return [str(right["questions"]), chance(row), _percent(right["share"]), interval, *shares, errors(row)]
+
+
+def chance(row: Figures) -> str:
+    return _percent(row["chance"]) if row["chance"] else "–"
+
+
+def errors(row: Figures) -> str:
+    """Errors a letter and a word, or the overlap of boxes, where that was asked for."""
+    if row["cer"]:
+        return f"CER {_percent(row['cer']['value'], 1)}, WER {_percent(row['wer']['value'], 1)}"
+    return f"IoU {row['iou']['value']:.2f}" if row["iou"] else ""
+
+
+def _percent(share: float, digits: int = 0) -> str:
+    return f"{100 * share:.{digits}f} %"
+
+
+def sections(report: Figures) -> Iterator[tuple[str, list[Figures]]]:
+    """(title, rows) of each table: categories and tests of drawn data, real tests, nano's kinds."""
+    if report["categories"]:
+        yield "held-out, by category", report["categories"]
+    for suite, title in (("held-out", "held-out, by family"), ("real", "real pictures"), ("nano", "nano")):
+        if rows := [test["all"] for test in report["tests"] if test["suite"] == suite]:
+            yield title, rows
+
+
+def show(report: Figures) -> None:
+    """Print it for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    for title, rows in sections(report):
+        peers = _peers(rows)
+        table = Table("", *COLUMNS, *peers, title=title, title_justify="left")
+        for row in rows:
+            told = dict(peers_of(row))
+            table.add_row(row["name"], *cells(row), *(told.get(name, "–") for name in peers))
+        console.print(table)
+    for name, why in report["left_out"].items():
+        console.print(f"left out: {name}: {why}", markup=False, soft_wrap=True)
+
+
+def _peers(rows: list[Figures]) -> list[str]:
+    return list(dict.fromkeys(name for row in rows for name in row["peers"]))
+
+
+def peers_of(row: Figures) -> list[tuple[str, str]]:
+    """Each peer with its share, and its errors where it read a text."""
+    told = []
+    for name, share in row["peers"].items():
+        rate = row["peers_cer"].get(name)
+        words = _percent(share["share"])
+        told.append((name, f"{words}, CER {_percent(rate['value'], 1)}" if rate else words))
+    return told
+
+
+def markdown(report: Figures) -> str:
+    """All tables, and the command that makes them."""
+    lines: list[str] = []
+    for title, rows in sections(report):
+        peers = _peers(rows)
+        lines += [f"| {title} | " + " | ".join([*COLUMNS, *peers]) + " |"]
+        lines += ["|---|" + "---:|" * (len(COLUMNS) + len(peers))]
+        for row in rows:
+            told = dict(peers_of(row))
+            lines.append("| " + " | ".join([row["name"], *cells(row), *(told.get(name, "–") for name in peers)]) + " |")
+        lines.append("")
+    lines += [f"Left out: {name}: {why}" for name, why in report["left_out"].items()]
+    return "\n".join(lines).strip()
+
+
+def fill(card: Path, report: Figures) -> None:
+    """Write the tables anew between the marks of a card.
+
+    Raises InputError: the card cannot be read or written, or it has no marks.
+    """
+    try:
+        text = card.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{card}: cannot be read ({error}); name another with --card") from error
+    before, begin, rest = text.partition(_BEGIN)
+    _, end, after = rest.partition(_END)
+    if not begin or not end:
+        raise InputError(f"{card} has no place for the tables: put {_BEGIN} and {_END} around it")
+    write_whole(card, f"{before}{begin}\n{markdown(report)}\n{end}{after}")
