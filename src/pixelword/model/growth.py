@@ -107,7 +107,7 @@ def grow(
     state |= _new(model, state, start, generator)
     if given:  # a model of the caller's keeps its tensors to itself
         state = {name: tensor.clone() for name, tensor in state.items()}
-    return _assembled(config, {name: tensor.to(kind) for name, tensor in state.items()}), tokenizer
+    return assembled(config, {name: tensor.to(kind) for name, tensor in state.items()}), tokenizer
 
 
 def _check_arguments(extra: int, start: str, vision_hidden_size: int) -> None:
@@ -262,7 +262,7 @@ def _new(model: torch.nn.Module, known: dict[str, Tensor], start: str, generator
     return fresh
 
 
-def _assembled(config: NeoOVConfig, state: dict[str, Tensor]) -> NeoOVForConditionalGeneration:
+def assembled(config: NeoOVConfig, state: dict[str, Tensor]) -> NeoOVForConditionalGeneration:
     """The network with these tensors for its own, so that nothing is held twice."""
     model = meta_model(config)
     tied = {"language_model.lm_head.weight": state["language_model.model.embed_tokens.weight"]}
