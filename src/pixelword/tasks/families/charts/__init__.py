@@ -93,7 +93,8 @@ def _fonts(rng: Random, split: Split, assets: Assets) -> tuple[tuple[str, ...], 
     if not assets.has("fonts") or rng.random() < _OWN_SHARE:
         return _OWN_FONTS, ()
     pack = assets.pack("fonts")
-    item = rng.choice(pack.of(split))
+    # fonts without small letters would not show what titles say
+    item = rng.choice([one for one in pack.of(split) if not one.get("caps")])
     return (_files.path(pack, item["file"]),), (f"fonts:{item['key']}",)
 
 
