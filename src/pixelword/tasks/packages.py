@@ -93,7 +93,6 @@ PACKAGES: dict[str, Package] = {
         _apt("python3.11-doc", "PSF-2.0"),
         _apt("dict-foldoc", "GFDL-1.1+"),
         _apt("tuxpaint-stamps-default", "GPL-2.0+"),
-        _apt("openclipart-png", "Public domain"),
         _apt("openclipart-svg", "Public domain"),
         _apt("opencv-doc", "Apache-2.0, BSD-3-Clause"),
         _apt("sweethome3d-furniture", "CC-BY-3.0, CC0"),

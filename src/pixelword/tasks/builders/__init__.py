@@ -6,15 +6,26 @@ packages are there; what is missing is said.
 
 from __future__ import annotations
 
-from pixelword.tasks.builders import emoji, fonts, tables, words
+from pixelword.tasks.builders import dialogs, drawings, emoji, fonts, furniture, real, stamps, tables, words
 from pixelword.tasks.builders.part import Made, Part
 
-#: Name of a pack -> the parts it is put together from, in order. A change of `VERSION` makes all packs anew.
+#: Name of a pack -> the parts it is put together from, in order.
 PACKS: dict[str, tuple[Part, ...]] = {
     "emoji": emoji.EMOJI,
+    "openmoji": emoji.OPENMOJI,
+    "stamps": stamps.STAMPS,
+    "clipart": drawings.CLIPART,
+    "flags": drawings.FLAGS,
+    "sprites": stamps.SPRITES,
     "fonts": fonts.FONTS,
     "words": words.WORDS,
     "tables": tables.TABLES,
+    "furniture": furniture.FURNITURE,
+    "easyvqa": real.EASYVQA,
+    "digits": real.DIGITS,
+    "photos": real.PHOTOS,
+    "clips": real.CLIPS,
+    "dialogs": dialogs.DIALOGS,
 }
 
 __all__ = ["PACKS", "Made", "Part"]
