@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
@@ -10,9 +11,14 @@ from typing import Any
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
+from typer.testing import CliRunner
 
+from pixelword.cli import app
 from pixelword.errors import CheckpointError
+from pixelword.model import SIZES, NeoOVConfig
 from pixelword.model.bases import BASES, Base, find, known
+from pixelword.model.checkpoint import load_pretrained
+from pixelword.model.facts import meta_model
 from pixelword.model.gguf import load_gguf
 from pixelword.model.growth import grow
 from pixelword.model.vocabulary import CHAT, GROUNDING
@@ -174,6 +180,8 @@ def test_smollm2_grown_answers_text_exactly_as_before() -> None:
     read, tokenizer = load_gguf(path)
     same_tokenizers(tokenizer, theirs)
     native, grown = grow(path, **SMOLLM2.growth)
+    known_size = meta_model(NeoOVConfig(**SIZES["mini"])).state_dict()
+    assert {name: one.shape for name, one in native.state_dict().items()} == {n: t.shape for n, t in known_size.items()}
     assert grown is not None and len(grown) == native.config.llm_config.vocab_size == 49152
     assert grown.convert_tokens_to_ids(list(GROUNDING)) == list(range(3, 12))
     assert sum(one.numel() for one in native.parameters()) - sum(one.numel() for one in language.parameters()) == (
@@ -187,3 +195,23 @@ def test_smollm2_grown_answers_text_exactly_as_before() -> None:
             assert torch.equal(read(ids).logits, expected)
             torch.testing.assert_close(native(ids).logits, expected, rtol=0, atol=2e-4)
     assert theirs.decode(expected[0, -1].argmax()) == " Paris"
+
+
+def grown_by_command(source: str, out: Path, *options: str) -> Any:
+    result = CliRunner().invoke(app, ["grow", source, str(out), *options])
+    assert result.exit_code == 0, result.output
+    return load_pretrained(out)
+
+
+def test_the_command_knows_what_suits_a_packaged_model(tiny_base: Base, tmp_path: Path) -> None:
+    model = grown_by_command("tiny-lm", tmp_path / "named")
+    assert model.config.llm_config.extra_num_layers == 1 and model.config.vision_config.hidden_size == 16
+    assert not model.language_model.model.layers[0].mlp.down_proj.weight.any()
+    shutil.copyfile(find(tiny_base), tmp_path / "carried.gguf")
+    again = grown_by_command(str(tmp_path / "carried.gguf"), tmp_path / "carried")
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), model.parameters(), strict=True))
+    asked = ("--pre-buffer", "2", "--start", "released", "--text-bypass", "--vision-hidden-size", "32")
+    other = grown_by_command("tiny-lm", tmp_path / "asked", *asked)
+    assert other.config.llm_config.extra_num_layers == 2 and other.config.vision_config.hidden_size == 32
+    assert other.config.llm_config.text_bypasses_pre_buffer
+    assert other.language_model.model.layers[0].mlp.down_proj.weight.any()

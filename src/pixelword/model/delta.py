@@ -9,7 +9,7 @@ these together again. What that costs is in the report of `write_delta`, for eac
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -30,6 +30,8 @@ from .modeling import NeoOVForConditionalGeneration
 
 WEIGHTS = "delta.safetensors"
 FORMAT = 1
+#: What is written of a base: enough to find its file and to know it.
+_BASE = ("package", "version", "file", "sha256")
 _HW = ("q_proj_hw.weight", "k_proj_hw.weight")
 _EMBEDDING = "language_model.model.embed_tokens.weight"
 #: Up to this part of the embedding's rows are kept one by one; a change of more is one of low rank.
@@ -116,7 +118,7 @@ def _write(
     config.save_pretrained(whole)
     about = {
         "format": FORMAT,
-        "base": {key: value for key, value in asdict(base).items() if key != "growth"},
+        "base": {key: getattr(base, key) for key in _BASE},
         "sha256": sha256(whole / WEIGHTS),
         "error": {part.name: float(f"{part.error:.3g}") for part in parts},
     }
@@ -248,14 +250,14 @@ def _base(folder: Path) -> Base:
             f"{folder / DELTA}: format {about.get('format')!r} is not known here: install a newer pixelword"
         )
     try:
-        base = Base(**{key: str(value) for key, value in about["base"].items()})
+        package, version, file, digest = (str(about["base"][key]) for key in _BASE)
     except (KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{folder / DELTA} does not say what it was grown from: copy it again") from error
     if not (folder / WEIGHTS).is_file():
         raise CheckpointError(f"{folder / WEIGHTS} is missing: copy it there")
     if sha256(folder / WEIGHTS) != about.get("sha256"):
         raise CheckpointError(f"{folder / WEIGHTS} is not the file that {DELTA} describes: copy both again")
-    return base
+    return Base(package, version, file, digest)
 
 
 def _read(folder: Path) -> dict[str, dict[str, Tensor]]:
