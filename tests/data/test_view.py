@@ -154,6 +154,6 @@ def test_a_page_of_nothing_and_a_folder_in_its_place_are_errors(processor: NeoOV
         page("title", {}, [], processor)
     taken = tmp_path / "view.html"
     taken.mkdir()
-    with pytest.raises(InputError, match="cannot write the page"):
+    with pytest.raises(InputError, match="cannot be written"):
         write_page(taken, "title", {}, [sample_sheet(asked("a"), "one", "test", processor)], processor)
     assert list(tmp_path.iterdir()) == [taken], "nothing half-written is left"

@@ -19,6 +19,7 @@ import torch
 from PIL import Image
 
 from pixelword.data.documents import Document, documents
+from pixelword.data.files import write_whole
 from pixelword.data.packing import Packer, visible_pairs
 from pixelword.data.schema import Fault, Pack, Sample
 from pixelword.errors import InputError, PixelwordError
@@ -128,16 +129,7 @@ def write_page(
     path: Path, title: str, facts: Mapping[str, str], sheets: Iterable[Sheet], processor: NeoOVProcessor
 ) -> int:
     """Write the page, whole or not at all; returns its bytes. Raises InputError when it cannot be written."""
-    html = page(title, facts, sheets, processor).encode()
-    unfinished = path.with_name(f".{path.name}.unfinished")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        unfinished.write_bytes(html)
-        unfinished.replace(path)
-    except OSError as error:
-        unfinished.unlink(missing_ok=True)
-        raise InputError(f"{path}: cannot write the page: {error}; name another with --out") from error
-    return len(html)
+    return write_whole(path, page(title, facts, sheets, processor))
 
 
 def _piece(tokenizer: Any, token: int) -> str:

@@ -14,8 +14,8 @@ from typing import Any
 
 from PIL import Image
 
+from pixelword.data.files import write_whole
 from pixelword.evaluation import tables
-from pixelword.evaluation.files import write_whole
 from pixelword.evaluation.report import Failure
 from pixelword.evaluation.scores import boxes
 from pixelword.processing.videos import frame_label

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from pixelword.data.files import write_whole
 from pixelword.errors import InputError
-from pixelword.evaluation.files import write_whole
 
 COLUMNS = ("questions", "chance", "right", "95 %", "without", "wrong one", "errors")
 _BEGIN, _END = "<!-- accuracy -->", "<!-- end -->"

@@ -77,6 +77,11 @@ class AssetPack:
             raise self._damaged(error) from error
 
     @cached_property
+    def files(self) -> tuple[str, ...]:
+        """The names of all files of the pack."""
+        return tuple(name for name in self._zip.namelist() if name != _INDEX)
+
+    @cached_property
     def _splits(self) -> dict[Split, list[Item]]:
         parts: dict[Split, list[Item]] = {"train": [], "test": []}
         for item in self.items:
