@@ -7,7 +7,7 @@ positive to the right. Whoever draws many rooms keeps one `Renderer`, which hold
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,8 @@ from pixelword.errors import AssetError
 from pixelword.tasks.family import Box
 from pixelword.tasks.meshes import RGB, Mesh
 
+_STEP = 12  # of red between two things in a picture of masks: up to 21 things
+_KEPT = 300  # shapes
 _FINE = 2  # pictures are drawn this much larger and shrunk: smooth edges on any driver
 
 
@@ -94,9 +96,9 @@ class View:
 
 
 class Renderer:
-    """Draws rooms. `meshes`: every mesh by name; vtk's shapes of them are made once."""
+    """Draws rooms. `mesh`: gives a mesh by its name; vtk's shapes of them are kept."""
 
-    def __init__(self, meshes: Mapping[str, Mesh]) -> None:
+    def __init__(self, mesh: Callable[[str], Mesh]) -> None:
         """Raises AssetError when vtk is missing."""
         try:
             import vtk
@@ -105,7 +107,7 @@ class Renderer:
         vtk.vtkObject.GlobalWarningDisplayOff()  # it looks for a screen first, and says that there is none
         vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
         self.vtk = vtk
-        self.meshes = meshes
+        self.mesh = mesh
         self._shapes: dict[str, Any] = {}
         self._window: Any = None
 
@@ -119,29 +121,37 @@ class Renderer:
         pixels = self._shoot(scene, camera, size, _FINE)
         return Image.fromarray(pixels).resize(size, Image.Resampling.BOX)
 
-    def views(self, things: Sequence[Placed], camera: Camera, size: tuple[int, int]) -> list[View | None]:
-        """What is seen of each thing, None for what is not seen at all; walls hide nothing, they stand around."""
+    def views(
+        self, things: Sequence[Placed], camera: Camera, size: tuple[int, int], *, shares: bool = True
+    ) -> list[View | None]:
+        """What is seen of each thing, None for what is not seen at all; walls hide nothing, they stand around.
+
+        shares: find out how much of each is hidden, which takes a picture for each; else every `share` is 1.
+        """
         scene = self._scene((0, 0, 0))
         actors = [self._actor(thing) for thing in things]
         for number, actor in enumerate(actors, start=1):
             actor.GetMapper().ScalarVisibilityOff()
             look = actor.GetProperty()
             look.LightingOff()
-            look.SetColor(number * 8 / 255, 0, 0)
+            look.SetColor(number * _STEP / 255, 0, 0)
             scene.AddActor(actor)
         together = self._shoot(scene, camera, size, 1)[:, :, 0]
         seen: list[View | None] = []
         for number, actor in enumerate(actors, start=1):
-            mine = np.rint(together / 8) == number
+            mine = np.rint(together / _STEP) == number
             if not mine.any():
                 seen.append(None)
                 continue
-            for other in actors:
-                other.SetVisibility(other is actor)
-            whole = int((self._shoot(scene, camera, size, 1)[:, :, 0] > 0).sum())
+            share = 1.0
+            if shares:
+                for other in actors:
+                    other.SetVisibility(other is actor)
+                whole = int((self._shoot(scene, camera, size, 1)[:, :, 0] > 0).sum())
+                share = float(mine.sum() / max(whole, 1))
             rows, columns = np.flatnonzero(mine.any(axis=1)), np.flatnonzero(mine.any(axis=0))
             box = (float(columns[0]), float(rows[0]), float(columns[-1] + 1), float(rows[-1] + 1))
-            seen.append(View(box, float(mine.sum() / max(whole, 1)), int(mine.sum())))
+            seen.append(View(box, share, int(mine.sum())))
         return seen
 
     def _scene(self, colour: RGB) -> Any:
@@ -152,7 +162,9 @@ class Renderer:
 
     def _actor(self, thing: Placed) -> Any:
         if thing.mesh not in self._shapes:
-            self._shapes[thing.mesh] = _shape(self.vtk, self.meshes[thing.mesh])
+            if len(self._shapes) >= _KEPT:
+                self._shapes.clear()
+            self._shapes[thing.mesh] = _shape(self.vtk, self.mesh(thing.mesh))
         mapper = self.vtk.vtkPolyDataMapper()
         mapper.SetInputData(self._shapes[thing.mesh])
         actor = self.vtk.vtkActor()

@@ -42,7 +42,7 @@ LABELS: dict[str, tuple[str, ...]] = {
     "wardrobe": ("Wardrobe",),
     "chest of drawers": ("Drawers cabinet", "Dresser with drawers"),
     "bookcase": ("Bookcase", "Full bookcase"),
-    "shelves": ("Shelves", "Vertical shelves"),
+    "shelf unit": ("Shelves", "Vertical shelves"),
     "piano": ("Upright piano", "Grand piano"),
     "fridge": ("Fridge", "Refrigerator", "Large fridge"),
     "washing machine": ("Washing machine", "Clothes washing machine"),
