@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import accumulate
 from random import Random
 from string import ascii_uppercase
 
@@ -44,6 +45,17 @@ def documents(assets: Assets, split: Split) -> list[Item]:
     return _of(assets, split, "documents")
 
 
+def draw_document(rng: Random, assets: Assets, split: Split) -> Item:
+    """A document, the long ones as often as their length says."""
+    found = documents(assets, split)
+    return rng.choices(found, cum_weights=_lengths(assets.pack("words"), split))[0]
+
+
+@lru_cache(maxsize=8)
+def _lengths(pack: AssetPack, split: Split) -> list[int]:
+    return list(accumulate(len(one["text"]) for one in _kinds(pack, split)["documents"]))
+
+
 def glosses(assets: Assets, split: Split) -> list[Item]:
     """Headwords ("word", "part") with what they mean ("text"). Raises AssetError when the pack has none."""
     return _of(assets, split, "glosses")
@@ -68,7 +80,7 @@ def draw_headword(rng: Random, assets: Assets, split: Split) -> Found:
 def draw_run(rng: Random, assets: Assets, split: Split, number: int) -> Found:
     """So many words that stand side by side in a document."""
     while True:
-        item = rng.choice(documents(assets, split))
+        item = draw_document(rng, assets, split)
         text = item["text"]
         start = rng.randrange(max(1, len(text) - 14 * number))
         words = text[start : start + 30 + 14 * number].split()[1:-1]
