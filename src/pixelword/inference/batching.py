@@ -107,6 +107,11 @@ class Engine:
         """(running, waiting) requests."""
         return len(self._running) + (self._reading is not None), len(self._waiting)
 
+    @property
+    def alive(self) -> bool:
+        """Whether it still answers."""
+        return self._thread.is_alive()
+
     def close(self, *, cancel: bool = True) -> None:
         """End: after what is running and waiting has its answer, or (`cancel`) at once."""
         with self._wake:

@@ -21,16 +21,20 @@ REDIRECTS = (301, 302, 303, 307, 308)
 CHUNK = 1 << 16
 
 
-def fetch_url(url: str, limits: Limits, *, address_of: Callable[[str, int], str] | None = None) -> bytes:
+def fetch_url(
+    url: str, limits: Limits, *, address_of: Callable[[str, int], str] | None = None, only_https: bool = False
+) -> bytes:
     """The body behind `url`, at most `limits.max_bytes`. Raises `MediaError` naming the URL.
 
-    address_of: (host, port) -> the address to dial, or `MediaError`; `global_address` by default.
+    address_of: (host, port) -> the address to dial, or `MediaError`; `global_address` by default. Asked at every hop.
+    only_https: of every hop.
     """
+    schemes = ("https",) if only_https else ("http", "https")
     deadline = time.monotonic() + limits.url_deadline
     here = url
     for _ in range(limits.max_redirects + 1):
         try:
-            body, moved = _get(here, limits, deadline, address_of or global_address)
+            body, moved = _get(here, limits, deadline, address_of or global_address, schemes)
         except (OSError, http.client.HTTPException, ValueError) as error:
             if isinstance(error, MediaError):
                 raise
@@ -55,11 +59,13 @@ def global_address(host: str, port: int) -> str:
     return sorted(found)[0]
 
 
-def _get(url: str, limits: Limits, deadline: float, address_of: Callable[[str, int], str]) -> tuple[bytes, str | None]:
+def _get(
+    url: str, limits: Limits, deadline: float, address_of: Callable[[str, int], str], schemes: tuple[str, ...]
+) -> tuple[bytes, str | None]:
     """One hop: (body, None) or (b"", where it moved to)."""
     parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname:
-        raise MediaError(f"{url}: only http and https addresses are fetched")
+    if parts.scheme not in schemes or not parts.hostname:
+        raise MediaError(f"{url}: only {' and '.join(schemes)} addresses are fetched")
     port = parts.port or (443 if parts.scheme == "https" else 80)
     address = address_of(parts.hostname, port)
     connection = http.client.HTTPConnection(parts.hostname, port, timeout=limits.url_timeout)

@@ -1,0 +1,102 @@
+"""`pixelword serve MODEL`: an OpenAI-compatible server on this machine."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixelword.cli import options
+from pixelword.errors import InputError
+
+if TYPE_CHECKING:
+    from pixelword.serving.settings import Settings
+
+
+def serve(
+    model: Annotated[
+        str, typer.Argument(metavar="NAME|DIR", help="A packaged model or a checkpoint's folder.")
+    ] = "nano",
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; others reach it only if you change this.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    api_key: Annotated[
+        list[str] | None, typer.Option(help="Clients must give one of these (repeatable); also $PIXELWORD_API_KEY.")
+    ] = None,
+    served_model_name: Annotated[str | None, typer.Option(help="What clients call the model.")] = None,
+    max_model_len: Annotated[int | None, typer.Option(min=16, help="Tokens of prompt and answer together.")] = None,
+    max_num_seqs: Annotated[int, typer.Option(min=1, help="Requests that run at once.")] = 16,
+    max_num_batched_tokens: Annotated[int, typer.Option(min=1, help="Prompt tokens read between two steps.")] = 1024,
+    num_speculative_tokens: Annotated[int, typer.Option(min=0, help="Longest guess of the next tokens; 0: none.")] = 4,
+    prefix_cache_mb: Annotated[int, typer.Option(min=0, help="Memory for pictures and prompts read before.")] = 512,
+    limit_mm_per_prompt: Annotated[
+        str, typer.Option(help="Pictures and videos in a request, as JSON.")
+    ] = '{"image": 16, "video": 2}',
+    allowed_media_domains: Annotated[
+        list[str] | None, typer.Option(help="Fetch pictures from this host over https (repeatable); none by default.")
+    ] = None,
+    allowed_local_media_path: Annotated[
+        Path | None, typer.Option(help="Open file:// addresses in this folder; none by default.")
+    ] = None,
+    dtype: options.Dtype = None,
+    device: options.Device = None,
+) -> None:
+    """Answer OpenAI clients: chat with pictures and videos, streaming, /metrics.
+
+    Example: pixelword serve nano --port 8000 --api-key secret
+    """
+    try:
+        import uvicorn
+
+        import pixelword.serving.app as serving
+    except ImportError as error:
+        raise InputError(f'serving needs {error.name}: pip install "pixelword[serve]"') from error
+    settings = _settings(
+        served_model_name or Path(model).name,
+        [*(api_key or []), *filter(None, [os.environ.pop("PIXELWORD_API_KEY", "")])],
+        limit_mm_per_prompt,
+        allowed_media_domains or [],
+        allowed_local_media_path,
+    )
+    if host not in ("127.0.0.1", "localhost", "::1") and not settings.api_keys:
+        typer.echo(f"warning: anybody who reaches {host}:{port} may ask; give --api-key", err=True)
+    session = options.open_session(model, dtype=dtype, device=device)
+
+    from pixelword.inference.batching import Engine
+    from pixelword.inference.requests import BatchingOptions
+    from pixelword.model.checkpoint import resolve
+    from pixelword.serving.workers import Workers
+
+    batching = BatchingOptions(
+        max_num_seqs=max_num_seqs,
+        max_model_len=max_model_len,
+        max_num_batched_tokens=max_num_batched_tokens,
+        prefix_bytes=prefix_cache_mb << 20,
+        num_speculative_tokens=num_speculative_tokens,
+    )
+    with Engine(session.model, session.processor, batching) as engine, Workers(resolve(model), settings) as workers:
+        app = serving.create_app(engine, workers, settings)
+        config = uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=30, server_header=False)
+        uvicorn.Server(config).run()
+
+
+def _settings(name: str, keys: list[str], limits: str, domains: list[str], folder: Path | None) -> Settings:
+    from pixelword.serving.settings import Settings
+
+    try:
+        counts = json.loads(limits)
+        if not isinstance(counts, dict) or not all(isinstance(v, int) and v >= 0 for v in counts.values()):
+            raise ValueError("not numbers by name")
+    except ValueError as error:
+        raise InputError(f'--limit-mm-per-prompt {limits!r}: write it as \'{{"image": 4, "video": 1}}\'') from error
+    return Settings(
+        served_model_name=name,
+        api_keys=tuple(keys),
+        limit_mm_per_prompt=counts,
+        allowed_media_domains=tuple(domains),
+        allowed_local_media_path=folder,
+    )

@@ -1,0 +1,1 @@
+"""Answering over HTTP, as OpenAI's clients expect it; see `app`."""

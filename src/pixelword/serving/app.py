@@ -1,0 +1,321 @@
+"""An HTTP server that OpenAI's clients understand, over one engine: chat with pictures and videos, streams, figures.
+
+`create_app` makes it; `pixelword serve` runs it. The engine's thread owns the network, workers decode what comes in,
+and this process's event loop only passes words on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import re
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING, Any
+
+import torch
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse, StreamingResponse
+from starlette.exceptions import HTTPException
+
+from pixelword import __version__
+from pixelword.errors import InputError, MediaError, PixelwordError
+from pixelword.inference.requests import Generation, Token
+from pixelword.inference.sampling import Sampling
+from pixelword.processing.conversation import Encoded
+from pixelword.serving import guard, protocol, replies
+from pixelword.serving.limiting import BodyLimit
+from pixelword.serving.metrics import Metrics
+from pixelword.serving.settings import Settings
+from pixelword.serving.workers import Workers
+
+if TYPE_CHECKING:
+    from pixelword.inference.batching import Engine
+
+log = logging.getLogger("pixelword.serving")
+_KINDS = {400: "BadRequestError", 401: "AuthenticationError", 404: "NotFoundError", 413: "PayloadTooLargeError"}
+_KINDS |= {
+    405: "MethodNotAllowedError",
+    422: "UnprocessableEntityError",
+    429: "RateLimitError",
+    503: "ServiceUnavailableError",
+}
+_REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+#: Routes that need no key.
+OPEN = frozenset({"/health"})
+
+
+class Busy(Exception):
+    """More requests wait already than the settings allow."""
+
+
+class Server:
+    """What the routes share: engine, workers, settings, figures."""
+
+    def __init__(self, engine: Engine, workers: Workers, settings: Settings) -> None:
+        self.engine, self.workers, self.settings = engine, workers, settings
+        self.metrics = Metrics(engine, settings.served_model_name)
+        self.closing = False
+        self._preparing = 0
+
+    def check(self, request: protocol.Request) -> None:
+        """Before anything is done: the model's name, the number of answers, the load."""
+        if request.model not in (None, "", self.settings.served_model_name):
+            raise HTTPException(404, f"The model `{request.model}` does not exist.")
+        if (request.n or 1) > self.settings.max_choices:
+            raise InputError(
+                f"n: {request.n} is more than the {self.settings.max_choices} answers that a request may have"
+            )
+        here = sum(self.engine.load) + self._preparing
+        if self.closing or here >= self.engine.options.max_num_seqs + self.settings.max_waiting:
+            raise Busy
+
+    async def chat_prompt(self, messages: Sequence[protocol.ChatMessage], options: dict[str, Any]) -> Encoded:
+        """The prompt of a chat, its media fetched in a thread and decoded in a worker."""
+        self._preparing += 1
+        try:
+            told = await asyncio.to_thread(guard.conversation, messages, self.settings)
+            return await asyncio.wrap_future(self.workers.encode(told, options))
+        finally:
+            self._preparing -= 1
+
+    def text_prompt(self, text: str) -> Encoded:
+        """The prompt of a plain completion: words alone, in which control tokens are words too."""
+        if len(text) > self.settings.max_text:
+            raise InputError(f"prompt: more than the {self.settings.max_text:,} characters that one request may have")
+        ids = torch.tensor(self.engine.processor.encoder.text(text), dtype=torch.int64)
+        if not len(ids):
+            raise InputError("prompt: it is empty; give some words")
+        nothing = torch.zeros(0, 3 * 16 * 16)
+        return Encoded(ids, ids, torch.zeros_like(ids), nothing, torch.zeros(0, 2, dtype=torch.int64))
+
+
+class Answers:
+    """The answers to one request, as they come, on the event loop."""
+
+    def __init__(self, server: Server, asked: Sequence[tuple[Encoded, Sampling]]) -> None:
+        self.server = server
+        self._loop = asyncio.get_running_loop()
+        self._heard: asyncio.Queue[tuple[int, Token | None]] = asyncio.Queue()
+        self.generations: list[Generation] = []
+        try:
+            for index, (prompt, sampling) in enumerate(asked):
+                self.generations.append(server.engine.submit(prompt, sampling, self._listener(index)))
+        except BaseException:
+            self.cancel()
+            raise
+
+    def _listener(self, index: int) -> Callable[[Token | None], None]:
+        def hear(token: Token | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the event loop has ended: nobody listens any more
+                self._loop.call_soon_threadsafe(self._heard.put_nowait, (index, token))
+
+        return hear
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, Token | None]]:
+        """(number of the answer, token, or None at its end). Left early, it cancels what still runs."""
+        open_ = len(self.generations)
+        try:
+            while open_:
+                index, token = await self._heard.get()
+                if token is None:
+                    open_ -= 1
+                    self.server.metrics.count(self.generations[index])
+                    if (error := self.generations[index].error) is not None:
+                        raise error
+                yield index, token
+        finally:
+            self.cancel()
+
+    def cancel(self) -> None:
+        for one in self.generations:
+            one.cancel()
+
+
+async def _whole(answers: Answers, request: Request, reply: replies.Reply) -> dict[str, Any]:
+    """The answers when all are there; a client that goes away ends them."""
+    said: list[list[Token]] = [[] for _ in answers.generations]
+
+    async def collect() -> None:
+        async for index, token in answers:
+            if token is not None:
+                said[index].append(token)
+
+    work = asyncio.ensure_future(collect())
+    while not work.done():
+        await asyncio.wait({work}, timeout=0.25)
+        if not work.done() and await request.is_disconnected():
+            work.cancel()
+    await work
+    return reply.whole(answers.generations, said)
+
+
+async def _stream(answers: Answers, reply: replies.Reply, *, with_usage: bool) -> AsyncIterator[bytes]:
+    try:
+        if reply.chat:
+            for index in range(len(answers.generations)):
+                yield replies.event(reply.first(index))
+        async for index, token in answers:
+            if token is None:
+                yield replies.event(reply.last(index, answers.generations[index]))
+            elif token.text or token.logprob is not None:
+                yield replies.event(reply.piece(index, token))
+        if with_usage:
+            yield replies.event(reply.cost(answers.generations))
+        yield replies.DONE
+    except Exception:
+        log.exception("a stream failed")
+        yield replies.event(replies.error(500, "the server failed; try again", kind="InternalServerError"))
+    finally:
+        answers.cancel()
+
+
+def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
+    """The server over an engine that runs. It does not close them; its caller does."""
+    server = Server(engine, workers, settings)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        yield
+        server.closing = True
+
+    # no pages that load scripts from elsewhere
+    app = FastAPI(title="Pixelword", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
+    app.state.server = server
+    _add_errors(app, settings)
+    _add_routes(app, server)
+
+    app.add_middleware(BodyLimit, most=settings.max_body_bytes)  # within the next: without a key no body is taken in
+
+    @app.middleware("http")
+    async def outermost(request: Request, call_next: Callable[[Request], Awaitable[Response]]) -> Response:
+        """Keys, request ids, and headers that keep browsers from guessing."""
+        given = request.headers.get("x-request-id", "")
+        request.state.id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+        if request.url.path not in OPEN and not guard.authorised(
+            request.headers.get("authorization"), settings.api_keys
+        ):
+            response: Response = _error(401, "give a valid API key: Authorization: Bearer …")
+            response.headers["WWW-Authenticate"] = "Bearer"
+        else:
+            response = await call_next(request)
+        response.headers["X-Request-Id"] = request.state.id
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        return response
+
+    return app
+
+
+def _add_routes(app: FastAPI, server: Server) -> None:
+    settings, engine = server.settings, server.engine
+    tokenizer = engine.processor.tokenizer
+
+    async def answer(
+        request: Request, body: protocol.Request, asked: Sequence[tuple[Encoded, Sampling]], *, chat: bool
+    ) -> Response:
+        answers = Answers(server, asked)
+        reply = replies.Reply(request.state.id, settings.served_model_name, tokenizer, chat=chat)
+        if not body.stream:
+            return JSONResponse(await _whole(answers, request, reply))
+        with_usage = body.stream_options is not None and body.stream_options.include_usage
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        return StreamingResponse(
+            _stream(answers, reply, with_usage=with_usage), media_type="text/event-stream", headers=headers
+        )
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request, body: protocol.ChatRequest) -> Response:
+        server.check(body)
+        ways = [body.sampling(settings, longest=body.longest, logprobs=body.told, choice=n) for n in range(body.n or 1)]
+        prompt = await server.chat_prompt(body.messages, body.media_options())
+        return await answer(request, body, [(prompt, way) for way in ways], chat=True)
+
+    @app.post("/v1/completions")
+    async def completions(request: Request, body: protocol.CompletionRequest) -> Response:
+        server.check(body)
+        if body.echo:
+            raise InputError("echo is not supported by this server; leave it out")
+        prompts = [server.text_prompt(text) for text in body.prompts]
+        if len(prompts) * (body.n or 1) > settings.max_choices:
+            raise InputError(f"prompt: a request may have {settings.max_choices} answers in all")
+        asked = [
+            (prompt, body.sampling(settings, longest=body.max_tokens, logprobs=body.logprobs, choice=n))
+            for prompt in prompts
+            for n in range(body.n or 1)
+        ]
+        return await answer(request, body, asked, chat=False)
+
+    @app.post("/tokenize")
+    async def tokenize(body: protocol.TokenizeRequest) -> dict[str, Any]:
+        if body.messages is not None:
+            prompt = await server.chat_prompt(body.messages, {})
+        else:
+            prompt = server.text_prompt(body.prompt or "")
+        ids = prompt.input_ids.tolist()
+        told = {"count": len(ids), "max_model_len": engine.max_model_len, "tokens": ids}
+        return told | ({"token_strs": tokenizer.convert_ids_to_tokens(ids)} if body.return_token_strs else {})
+
+    @app.get("/v1/models")
+    async def models() -> dict[str, Any]:
+        model = {"id": settings.served_model_name, "object": "model", "created": 0, "owned_by": "pixelword"}
+        return {"object": "list", "data": [model | {"max_model_len": engine.max_model_len}]}
+
+    @app.get("/health")
+    async def health() -> Response:
+        return Response(status_code=503 if server.closing or not engine.alive else 200)
+
+    @app.get("/version")
+    async def version() -> dict[str, str]:
+        return {"version": __version__}
+
+    @app.get("/metrics")
+    async def metrics() -> Response:
+        return Response(server.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _error(status: int, message: str, param: str | None = None, headers: dict[str, str] | None = None) -> Response:
+    kind = _KINDS.get(status, "InternalServerError" if status >= 500 else "BadRequestError")
+    return JSONResponse(replies.error(status, message, kind=kind, param=param), status, headers=headers)
+
+
+def _add_errors(app: FastAPI, settings: Settings) -> None:
+    """Every error in OpenAI's shape, with words for a client and nothing of the inside."""
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> Response:
+        if "json" not in request.headers.get("content-type", ""):
+            return _error(400, "send the request as JSON, with Content-Type: application/json")
+        # of a choice between forms, what went furthest is what was meant
+        worst = max(error.errors(), key=lambda one: len(one["loc"]))
+        if worst["type"] == "json_invalid":
+            return _error(400, "the body is not valid JSON")
+        # pydantic's names of the forms (list[Part], str) are no field's
+        where = ".".join(str(p) for p in worst["loc"][1:] if isinstance(p, int) or (p.isidentifier() and p != "str"))
+        what = worst["msg"].removeprefix("Value error, ")
+        return _error(400, f"{where}: {what}" if where else what, where or None)
+
+    @app.exception_handler(MediaError)
+    async def media(request: Request, error: MediaError) -> Response:
+        return _error(422, str(error), "messages")
+
+    @app.exception_handler(PixelwordError)
+    async def refused(request: Request, error: PixelwordError) -> Response:
+        return _error(400, str(error))
+
+    @app.exception_handler(Busy)
+    async def busy(request: Request, error: Busy) -> Response:
+        return _error(
+            429, "too many requests wait already; try again soon", headers={"Retry-After": str(settings.retry_after)}
+        )
+
+    @app.exception_handler(HTTPException)
+    async def http(request: Request, error: HTTPException) -> Response:
+        return _error(error.status_code, str(error.detail), headers=dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def failed(request: Request, error: Exception) -> Response:
+        log.exception("request %s failed", getattr(request.state, "id", "?"), exc_info=error)
+        return _error(500, "the server failed; try again")

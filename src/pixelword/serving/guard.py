@@ -1,0 +1,141 @@
+"""What comes in from outside: addresses, headers and keys are checked here before anything is opened or decoded.
+
+Nothing is fetched unless its host was allowed; then over https alone, every address of the host must be global, the
+checked one is dialled, every redirect is checked anew, bytes and time are capped. Files are opened under one folder
+that was named, or not at all. A picture's size is read from its header; decoding it is for others (`workers`).
+"""
+
+from __future__ import annotations
+
+import hmac
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+from pixelword.errors import InputError, MediaError
+from pixelword.processing.fetch import fetch_url, global_address
+from pixelword.processing.images import check_size, open_picture
+from pixelword.processing.sources import read_bytes, read_file
+from pixelword.serving.protocol import ChatMessage, Part
+from pixelword.serving.settings import Settings
+
+_LONGEST_ADDRESS = 2048  # of an address that is no data URL
+
+
+def authorised(header: str | None, keys: Sequence[str]) -> bool:
+    """Whether `Authorization: Bearer …` holds one of the keys; every key is compared in full, in constant time."""
+    if not keys:
+        return True
+    scheme, _, given = (header or "").partition(" ")
+    found = False
+    for key in keys:
+        found |= hmac.compare_digest(given.strip().encode(), key.encode())
+    return found and scheme.lower() == "bearer"
+
+
+def check_messages(messages: Sequence[ChatMessage], settings: Settings) -> None:
+    """Raises InputError: too many pictures, videos or words, or pictures where none may be."""
+    counts = {"image": 0, "video": 0}
+    words = 0
+    for message in messages:
+        for part in [] if isinstance(message.content, str) else message.content:
+            if part.type == "text":
+                words += len(part.text or "")
+                continue
+            if message.role != "user":
+                raise InputError(f"pictures and videos belong to the user, not to role {message.role!r}")
+            counts[part.type.removesuffix("_url")] += 1
+        words += len(message.content) if isinstance(message.content, str) else 0
+    for kind, count in counts.items():
+        most = settings.limit_mm_per_prompt.get(kind, 0)
+        if count > most:
+            raise InputError(f"{count} {kind}s are more than the {most} that one request may have; send fewer")
+    if words > settings.max_text:
+        raise InputError(f"{words:,} characters are more than the {settings.max_text:,} that one request may have")
+
+
+def fetched(part: Part, settings: Settings) -> bytes:
+    """The bytes behind a part's address. Blocks while it fetches. Raises MediaError."""
+    kind = "picture" if part.type == "image_url" else "video"
+    address = part.address
+    if address.startswith("data:"):
+        # base64 is a third longer than what it holds
+        if len(address) > settings.limits.max_bytes * 3 // 2:
+            raise MediaError(f"a {kind} of more than {settings.limits.max_bytes:,} bytes; send a smaller one")
+        return read_bytes(address, kind=kind, limits=settings.limits, allow_files=False)
+    if len(address) > _LONGEST_ADDRESS:
+        raise MediaError(f"an address of {len(address):,} characters; send the {kind} as a data URL")
+    scheme = urlsplit(address).scheme.lower()
+    if scheme == "file":
+        return _local(address, kind, settings)
+    if scheme != "https":
+        raise MediaError(f"only data: and https: addresses are read here; send the {kind} as a data URL")
+
+    def address_of(host: str, port: int) -> str:
+        return _dialled(host, port, settings)
+
+    return fetch_url(address, settings.limits, address_of=address_of, only_https=True)
+
+
+def _dialled(host: str, port: int, settings: Settings) -> str:
+    """The address to dial for a host: asked again at every redirect."""
+    if host.lower().rstrip(".") not in {domain.lower() for domain in settings.allowed_media_domains}:
+        raise MediaError(f"pictures are not fetched from {host}: the server's --allowed-media-domains does not name it")
+    if port != 443:
+        raise MediaError(f"{host}: only port 443 is dialled")
+    return global_address(host, port)
+
+
+def _local(address: str, kind: str, settings: Settings) -> bytes:
+    folder = settings.allowed_local_media_path
+    if folder is None:
+        raise MediaError(f"files are not opened here; send the {kind} as a data URL")
+    parts = urlsplit(address)
+    path = Path(unquote(parts.path))
+    # resolved: neither .. nor a link leads out of the folder
+    inside = not parts.netloc and "\0" not in str(path) and path.resolve().is_relative_to(folder.resolve())
+    if not inside or not path.is_file():
+        raise MediaError(f"there is no such {kind} in the folder that this server may read")
+    return read_file(path.resolve(), kind=kind, limits=settings.limits, allow_files=True)
+
+
+def picture_pixels(data: bytes, settings: Settings) -> int:
+    """Height times width, from a picture's header alone. Raises MediaError: no picture, too large or too long."""
+    with open_picture(io.BytesIO(data), "the picture") as image:
+        width, height = image.size
+    check_size(width, height, "the picture", settings.limits)
+    return width * height
+
+
+def conversation(messages: Sequence[ChatMessage], settings: Settings) -> list[dict[str, Any]]:
+    """Messages in chat form with every picture and video as bytes, fetched and looked at from outside.
+
+    Blocks; raises InputError or MediaError.
+    """
+    check_messages(messages, settings)
+    pixels = 0
+    told: list[dict[str, Any]] = []
+    for message in messages:
+        role = "system" if message.role == "developer" else message.role
+        if isinstance(message.content, str):
+            told.append({"role": role, "content": message.content})
+            continue
+        parts: list[dict[str, Any]] = []
+        for part in message.content:
+            if part.type == "text":
+                parts.append({"type": "text", "text": part.text})
+                continue
+            data = fetched(part, settings)
+            if part.type == "image_url":
+                pixels += picture_pixels(data, settings)
+                if pixels > settings.max_request_pixels:
+                    raise InputError(
+                        f"all pictures of a request may have {settings.max_request_pixels:,} pixels; send smaller ones"
+                    )
+                parts.append({"type": "image", "image": data})
+            else:
+                parts.append({"type": "video", "video": data})
+        told.append({"role": role, "content": parts})
+    return told

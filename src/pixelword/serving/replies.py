@@ -1,0 +1,113 @@
+"""What clients get: OpenAI's shapes for answers, streams and errors."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pixelword.inference.requests import Generation, Token
+
+#: Why an answer ended, in OpenAI's words.
+_FINISH = {"stop": "stop", "length": "length", "cancelled": "abort"}
+_LONGEST = 600  # characters of an error
+DONE = b"data: [DONE]\n\n"
+
+
+def error(status: int, message: str, *, kind: str, param: str | None = None) -> dict[str, Any]:
+    """The body of an answer that is an error. What it quotes of a request may be long, or not even text."""
+    message = message.encode(errors="replace").decode()
+    if len(message) > _LONGEST:
+        message = f"{message[:_LONGEST]}…"
+    return {"error": {"message": message, "type": kind, "param": param, "code": status}}
+
+
+def event(content: dict[str, Any]) -> bytes:
+    """One server-sent event."""
+    return b"data: " + json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def usage(generations: Sequence[Generation]) -> dict[str, Any]:
+    """Tokens that a request cost: its prompt once, all its answers."""
+    said = sum(one.usage.completion_tokens for one in generations)
+    prompts = {id(one.prompt): one.usage for one in generations}.values()
+    asked = sum(one.prompt_tokens for one in prompts)
+    cached = sum(one.cached_tokens for one in prompts)
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": said,
+        "total_tokens": asked + said,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+
+
+class Reply:
+    """The bodies of one request's answer. chat: of `/v1/chat/completions`, else of `/v1/completions`."""
+
+    def __init__(self, request_id: str, model: str, tokenizer: Any, *, chat: bool) -> None:
+        self.chat, self.tokenizer = chat, tokenizer
+        self.head = {
+            "id": f"{'chatcmpl' if chat else 'cmpl'}-{request_id}",
+            "created": int(time.time()),
+            "model": model,
+        }
+
+    def whole(self, generations: Sequence[Generation], tokens: Sequence[Sequence[Token]]) -> dict[str, Any]:
+        """The body of an answer that was not streamed."""
+        choices = []
+        for index, (one, said) in enumerate(zip(generations, tokens, strict=True)):
+            choice: dict[str, Any] = {"index": index, "finish_reason": _FINISH[one.reason or "stop"]}
+            if self.chat:
+                choice["message"] = {"role": "assistant", "content": one.text}
+            else:
+                choice["text"] = one.text
+            choice["logprobs"] = self._logprobs(said)
+            choices.append(choice)
+        kind = "chat.completion" if self.chat else "text_completion"
+        return {**self.head, "object": kind, "choices": choices, "usage": usage(generations)}
+
+    def first(self, index: int) -> dict[str, Any]:
+        """The chunk with which a chat's streamed answer begins."""
+        return self._chunk({"index": index, "delta": {"role": "assistant", "content": ""}, "finish_reason": None})
+
+    def piece(self, index: int, token: Token) -> dict[str, Any]:
+        """A chunk with one more piece of text."""
+        part: dict[str, Any] = {"delta": {"content": token.text}} if self.chat else {"text": token.text}
+        return self._chunk({"index": index, **part, "logprobs": self._logprobs([token]), "finish_reason": None})
+
+    def last(self, index: int, one: Generation) -> dict[str, Any]:
+        """The chunk that says why an answer ended."""
+        part: dict[str, Any] = {"delta": {}} if self.chat else {"text": ""}
+        return self._chunk({"index": index, **part, "finish_reason": _FINISH[one.reason or "stop"]})
+
+    def cost(self, generations: Sequence[Generation]) -> dict[str, Any]:
+        """The chunk that `stream_options.include_usage` asks for."""
+        return {**self._chunk(None), "usage": usage(generations)}
+
+    def _chunk(self, choice: dict[str, Any] | None) -> dict[str, Any]:
+        kind = "chat.completion.chunk" if self.chat else "text_completion"
+        return {**self.head, "object": kind, "choices": [] if choice is None else [choice]}
+
+    def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
+        told = [token for token in tokens if token.logprob is not None]
+        if not told:
+            return None
+        if not self.chat:
+            return {
+                "tokens": [self._word(token.id) for token in told],
+                "token_logprobs": [token.logprob for token in told],
+                "top_logprobs": [{self._word(id_): value for id_, value in token.top} for token in told],
+            }
+        content = []
+        for token in told:
+            top = [self._entry(id_, value) for id_, value in token.top]
+            content.append({**self._entry(token.id, token.logprob or 0.0), "top_logprobs": top})
+        return {"content": content}
+
+    def _entry(self, token: int, logprob: float) -> dict[str, Any]:
+        word = self._word(token)
+        return {"token": word, "logprob": logprob, "bytes": list(word.encode())}
+
+    def _word(self, token: int) -> str:
+        return self.tokenizer.decode([token])

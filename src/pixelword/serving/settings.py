@@ -1,0 +1,60 @@
+"""What a server may do and what a request may cost. Defaults are the safe ones; names are vLLM's where it has one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pixelword.errors import InputError
+from pixelword.processing.limits import Limits
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Of one server.
+
+    served_model_name: what clients call the model; others are told there is no such model.
+    api_keys: any of these as `Authorization: Bearer …`; without one everybody who reaches the server may ask.
+    allowed_media_domains: hosts that pictures and videos may be fetched from, over https alone; none by default.
+    allowed_local_media_path: the one folder that `file://` addresses may name; none by default.
+    limit_mm_per_prompt: pictures and videos in one request.
+    max_body_bytes: of a request. max_text: characters of all its words.
+    max_request_pixels: pixels of all its pictures together, by their headers, before anything is decoded.
+    max_waiting: requests that wait for a place; more are told to come back after `retry_after` seconds.
+    workers: processes that decode media. media_seconds, media_bytes: what one request's media may take there.
+    max_tokens: the longest answer. default_max_tokens: where a request does not say.
+    max_choices: `n` of a request.
+    limits: of one picture, one video, one download.
+    """
+
+    served_model_name: str = "nano"
+    api_keys: tuple[str, ...] = ()
+    allowed_media_domains: tuple[str, ...] = ()
+    allowed_local_media_path: Path | None = None
+    limit_mm_per_prompt: dict[str, int] = field(default_factory=lambda: {"image": 16, "video": 2})
+    max_body_bytes: int = 64 << 20
+    max_text: int = 200_000
+    max_request_pixels: int = 100_000_000
+    max_waiting: int = 64
+    retry_after: int = 2
+    workers: int = 2
+    media_seconds: float = 30.0
+    media_bytes: int = 1 << 30
+    max_tokens: int = 4096
+    default_max_tokens: int = 256
+    max_choices: int = 4
+    limits: Limits = field(
+        default_factory=lambda: Limits(
+            max_image_pixels=40_000_000, max_bytes=32 << 20, max_frames=256, url_timeout=5.0, url_deadline=20.0
+        )
+    )
+
+    def __post_init__(self) -> None:
+        if unknown := set(self.limit_mm_per_prompt) - {"image", "video"}:
+            raise InputError(f"limit_mm_per_prompt: unknown {sorted(unknown)[0]!r}; say image and video")
+        if self.allowed_local_media_path is not None and not self.allowed_local_media_path.is_dir():
+            raise InputError(f"allowed_local_media_path: there is no folder {self.allowed_local_media_path}")
+        if any(not key for key in self.api_keys):
+            raise InputError("api_key: an empty key lets everybody in; leave it out, or give one")
+        if self.workers < 1:
+            raise InputError("workers must be at least 1: media are decoded outside the server's own process")

@@ -1,0 +1,173 @@
+"""Processes that decode pictures and videos and prepare prompts, away from the server and its secrets.
+
+What comes from outside meets decoders written in C. Each worker has bounds of time and memory; one that passes them, or
+dies, ends with its request and nothing else, and another takes its place.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import queue
+import resource
+import threading
+import traceback
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import fields
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load, save
+
+from pixelword.errors import InputError, MediaError, PixelwordError
+from pixelword.processing.conversation import Encoded
+from pixelword.serving.settings import Settings
+
+_START_SECONDS = 120.0
+#: First byte of what a worker sends.
+_PROMPT, _ERROR = b"P", b"E"
+_ERRORS = {kind.__name__: kind for kind in (InputError, MediaError)}
+
+
+class WorkerFailed(MediaError):
+    """A worker passed its bounds or died over a request's media."""
+
+
+class Workers:
+    """`settings.workers` processes with the processor of a model's folder. Use as a context, or call `close`."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self._folder, self._settings = folder, settings
+        self._free: queue.SimpleQueue[_Worker] = queue.SimpleQueue()
+        for _ in range(settings.workers):
+            self._free.put(_Worker(folder, settings))
+        self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="pixelword-prepare")
+        self._closed = threading.Event()
+
+    def encode(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Future[Encoded]:
+        """A conversation whose media are bytes -> its prompt. The future raises InputError or MediaError."""
+        return self._threads.submit(self._encode, list(messages), dict(options))
+
+    def _encode(self, messages: list[Mapping[str, Any]], options: dict[str, Any]) -> Encoded:
+        worker = self._free.get()
+        try:
+            worker.start()
+            return worker.encode(messages, options)
+        finally:
+            if self._closed.is_set():
+                worker.stop()
+            self._free.put(worker)
+
+    def close(self) -> None:
+        """End all workers; requests under way fail."""
+        self._closed.set()
+        self._threads.shutdown(wait=False, cancel_futures=True)
+        for _ in range(self._settings.workers):
+            self._free.get(timeout=_START_SECONDS).stop()
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+
+class _Worker:
+    """One process and the pipe to it; used by one thread at a time."""
+
+    def __init__(self, folder: Path, settings: Settings) -> None:
+        self.folder, self.settings = folder, settings
+        self.process: Any = None
+        self.pipe: Connection | None = None
+        self._launch()
+
+    def _launch(self) -> None:
+        # spawned, not forked: a child must not hold the server's sockets, keys or locks
+        context = multiprocessing.get_context("spawn")
+        self.pipe, theirs = context.Pipe()
+        self.process = context.Process(
+            target=_serve, args=(theirs, str(self.folder), self.settings.media_bytes), daemon=True
+        )
+        self.process.start()
+        theirs.close()
+        self.ready = False
+
+    def start(self) -> None:
+        """Wait for the process; a new one where the last has ended."""
+        if not self.process.is_alive():
+            self.stop()
+            self._launch()
+        if not self.ready:
+            self._receive(_START_SECONDS, "could not start")
+            self.ready = True
+
+    def encode(self, messages: list[Mapping[str, Any]], options: dict[str, Any]) -> Encoded:
+        assert self.pipe is not None
+        try:
+            self.pipe.send((messages, options, self.settings.limits))
+        except OSError as error:
+            self.stop()
+            raise WorkerFailed("the pictures of this request could not be read") from error
+        answer = self._receive(self.settings.media_seconds, "took too long, or too much memory, to read")
+        if answer[:1] == _PROMPT:
+            return Encoded(**load(answer[1:]))
+        kind, message = json.loads(answer[1:])
+        raise _ERRORS.get(kind, MediaError)(message)
+
+    def _receive(self, seconds: float, what: str) -> bytes:
+        assert self.pipe is not None
+        try:
+            if self.pipe.poll(seconds):
+                return self.pipe.recv_bytes()
+        except (EOFError, OSError):
+            pass  # it died
+        self.stop()
+        raise WorkerFailed(f"the pictures or videos of this request {what}; send smaller ones")
+
+    def stop(self) -> None:
+        self.process.kill()
+        self.process.join()
+        if self.pipe is not None:
+            self.pipe.close()
+
+
+def _serve(pipe: Connection, folder: str, more_bytes: int) -> None:
+    """A worker's life: a processor, then one request after another until the pipe closes."""
+    from pixelword.processing.processor import NeoOVProcessor
+
+    os.environ.clear()  # keys may lie there
+    torch.set_num_threads(1)
+    processor = NeoOVProcessor.from_pretrained(folder)
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _LINUX else 0
+    if held:
+        resource.setrlimit(resource.RLIMIT_AS, (held + more_bytes, held + more_bytes))
+    pipe.send_bytes(_PROMPT)
+    while True:
+        try:
+            messages, options, limits = pipe.recv()
+        except EOFError:
+            return
+        pipe.send_bytes(_answer(processor, messages, options | {"limits": limits}))
+
+
+_LINUX = Path("/proc/self/statm").exists()
+
+
+def _answer(processor: Any, messages: Any, options: dict[str, Any]) -> bytes:
+    """The prompt's tensors, or an error's kind and what a client may be told of it; no pickle, which could run code."""
+    try:
+        encoded = processor.encode(messages, add_generation_prompt=True, allow_urls=False, allow_files=False, **options)
+    except PixelwordError as error:
+        told = type(error).__name__, str(error)
+    except MemoryError:
+        told = "MediaError", "the pictures or videos of this request need too much memory; send smaller ones"
+    except Exception:
+        traceback.print_exc()  # for the server's log; a client is told no more than this
+        told = "MediaError", "the pictures or videos of this request cannot be read"
+    else:
+        return _PROMPT + save({field.name: getattr(encoded, field.name) for field in fields(encoded)})
+    return _ERROR + json.dumps(told).encode()
