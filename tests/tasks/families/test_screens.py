@@ -41,16 +41,14 @@ def browser() -> Iterator[pages.Browser]:
 def assets(browser: pages.Browser, tmp_path_factory: pytest.TempPathFactory) -> Assets:
     """Words, tables, and a pool of screens of them."""
     folder = tmp_path_factory.mktemp("assets")
-    sentences = [f"The {animal} sleeps in the {place}. Nobody wakes it up" for animal in ("cat", "dog", "owl", "fox", "hen")
-                 for place in ("house", "garden", "barn", "wood", "town")]  # fmt: skip
-    write_pack(
-        folder / "words.zip",
-        (({"key": f"text {n}", "text": text}, {}) for n, text in enumerate(sentences)),
-        licences={},
-    )
+    animals, places = ("cat", "dog", "owl", "fox", "hen"), ("house", "garden", "barn", "wood", "town")
+    sentences = [f"The {animal} sleeps in the {place}. Nobody wakes it" for animal in animals for place in places]
+    documents = ({"key": f"text {n}", "text": text} for n, text in enumerate(sentences))
+    write_pack(folder / "words.zip", ((one, {}) for one in documents), licences={})
     tables = (
         {"key": f"table {n}", "title": f"Fares of line {n}", "columns": ["stop", "fare", "riders"],
-         "rows": [[f"Stop {n}{'abcdefgh'[i]}", 2.5 + (7 * n + 3 * i) % 11, 100 + (13 * n + 29 * i) % 97] for i in range(8)]}
+         "rows": [[f"Stop {n}{stop}", 2.5 + (7 * n + 3 * i) % 11, 100 + (13 * n + 29 * i) % 97]
+                  for i, stop in enumerate("abcdefgh")]}
         for n in range(30)
     )  # fmt: skip
     write_pack(folder / "tables.zip", ((table, {}) for table in tables), licences={})
@@ -94,9 +92,10 @@ def shoot(kind: str, seed: int, assets: Assets, **theme: Any) -> tuple[Any, np.n
 
 
 def test_boxes_and_states_are_those_of_the_dom(browser: pages.Browser) -> None:
-    html = """<body style="margin:0;height:120px;background:#fff"><div data-role="row" data-name="red" style="position:absolute;
-      left:30px;top:20px;width:50px;height:40px;background:#f00"></div><button data-role="button" disabled>Go</button>
-      <input data-role="field" data-name="Town" value="Ghent"><input type="checkbox" data-role="checkbox" data-name="on" checked>"""
+    html = """<body style="margin:0;height:120px;background:#fff"><div data-role="row" data-name="red"
+      style="position:absolute; left:30px;top:20px;width:50px;height:40px;background:#f00"></div>
+      <button data-role="button" disabled>Go</button><input data-role="field" data-name="Town" value="Ghent">
+      <input type="checkbox" data-role="checkbox" data-name="on" checked>"""
     shot = browser.shoot(html, 300)
     assert shot is not None
     picture, elements = shot
@@ -127,11 +126,8 @@ def test_what_is_checked_shows_its_colour(browser: pages.Browser, assets: Assets
 def test_a_receipt_adds_up(browser: pages.Browser, assets: Assets) -> None:
     for seed in range(4):
         page, _, elements = shoot("receipt", seed, assets)
-        cents = [
-            round(100 * float(re.sub(r"[^\d.]", "", one.text)))
-            for one in elements
-            if "?" in one.ask and re.search(r"\d\.\d\d$", one.text)
-        ]
+        prices = [one.text for one in elements if one.ask and re.search(r"\d\.\d\d$", one.text)]
+        cents = [round(100 * float(re.sub(r"[^\d.]", "", price))) for price in prices]
         *lines, subtotal, tax, total = cents
         assert sum(lines) == subtotal and subtotal + tax == total
         dearest = next(answer for kind, words, answer, _ in page.known if words.startswith("What costs most"))
@@ -143,11 +139,8 @@ def test_a_receipt_adds_up(browser: pages.Browser, assets: Assets) -> None:
 def test_a_folder_knows_its_largest_file(browser: pages.Browser, assets: Assets) -> None:
     for seed in range(3):
         page, _, elements = shoot("files", seed, assets)
-        sizes = {
-            one.ask.split("How large is ")[1].split("?")[0]: int(one.text[:-3])
-            for one in elements
-            if one.text.endswith(" kB")
-        }
+        asks = [one for one in elements if one.text.endswith(" kB")]
+        sizes = {one.ask.split("How large is ")[1].split("?")[0]: int(one.text[:-3]) for one in asks}
         answers = {words.split("|")[0]: answer for _, words, answer, _ in page.known}
         assert answers["Which file is the largest?"] == max(sizes, key=lambda name: sizes[name])
         assert answers["How many files are there?"] == str(len(sizes))
