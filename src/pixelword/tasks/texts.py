@@ -46,14 +46,20 @@ def documents(assets: Assets, split: Split) -> list[Item]:
 
 
 def draw_document(rng: Random, assets: Assets, split: Split) -> Item:
-    """A document, the long ones as often as their length says."""
-    found = documents(assets, split)
-    return rng.choices(found, cum_weights=_lengths(assets.pack("words"), split))[0]
+    """A document: every source as often as the others, and in it the long ones as often as their length says."""
+    documents(assets, split)
+    sources = _sources(assets.pack("words"), split)
+    found, lengths = sources[rng.choice(tuple(sources))]
+    return rng.choices(found, cum_weights=lengths)[0]
 
 
 @lru_cache(maxsize=8)
-def _lengths(pack: AssetPack, split: Split) -> list[int]:
-    return list(accumulate(len(one["text"]) for one in _kinds(pack, split)["documents"]))
+def _sources(pack: AssetPack, split: Split) -> dict[str, tuple[list[Item], list[int]]]:
+    """Each source's documents with their lengths added up."""
+    groups: dict[str, list[Item]] = {}
+    for one in _kinds(pack, split)["documents"]:
+        groups.setdefault(one.get("source", ""), []).append(one)
+    return {name: (found, list(accumulate(len(one["text"]) for one in found))) for name, found in groups.items()}
 
 
 def glosses(assets: Assets, split: Split) -> list[Item]:

@@ -76,7 +76,7 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
 def passage(rng: Random, split: Split, assets: Assets, letters: int) -> Found:
     """At most so many letters of a document, from the start of a sentence to the end of one.
 
-    Long documents are read as often as their length says; a quarter of `letters` is the least where there are long ones.
+    At least a quarter of that, where there are documents as long.
     """
     for _ in range(50):
         item = draw_document(rng, assets, split)
