@@ -33,8 +33,9 @@ def stamps(archive: Archive) -> Made:
 
 
 def label(caption: str) -> str:
-    """What a caption names: "A european bear." is a european bear."""
-    bare = re.sub(r"^(an?|the|some) ", "", caption.strip().rstrip(".!"), flags=re.IGNORECASE)
+    """What a caption names: "A european bear." is a european bear, "It's a camera. Say cheese!" a camera."""
+    first = re.split(r"[.!,;:—–(]| - ", caption.strip())[0].strip()
+    bare = re.sub(r"^((it's|this is) )?(an?|the|some) ", "", first, flags=re.IGNORECASE)
     return bare[:1].lower() + bare[1:] if bare[1:2].islower() else bare
 
 
@@ -55,5 +56,5 @@ def sprites(archive: Archive) -> Made:
             yield {"key": stem, **told, "file": f"{stem}.webp"}, {f"{stem}.webp": picture}
 
 
-STAMPS = (Part(("tuxpaint-stamps-default",), stamps),)
+STAMPS = (Part(("tuxpaint-stamps-default",), stamps, version=2),)
 SPRITES = (Part(("arcade",), sprites),)
