@@ -60,9 +60,9 @@ def render_pool(
         shown(done, count)
     opened = AssetPack(path) if kept else None
     licences = dict(opened.licences if opened else {})
-    for need in _with_pool(name).needs:
-        if assets.has(need):
-            licences |= assets.pack(need).licences
+    for pack in sorted({*_with_pool(name).needs, *_packs(parts)}):
+        if assets.has(pack):
+            licences |= assets.pack(pack).licences
     write_pack(path, _joined(pool, seed, count, parts, opened, kept), licences=licences)
     shutil.rmtree(parts, ignore_errors=True)
     return path
@@ -96,6 +96,12 @@ def _key(pool: str | None, seed: int, number: int) -> str:
 
 def _part(parts: Path, seed: int, number: int) -> Path:
     return parts / f"{seed}-{number:06d}.zip"
+
+
+def _packs(parts: Path) -> set[str]:
+    """The packs that new items were made of."""
+    items = (AssetPack(part).items[0] for part in parts.glob("*.zip"))
+    return {asset.partition(":")[0] for item in items for asset in item.get("assets", ())}
 
 
 def _renamed(value: Any, names: Mapping[str, str]) -> Any:

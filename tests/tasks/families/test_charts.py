@@ -19,10 +19,11 @@ pytest.importorskip("matplotlib", reason='needs matplotlib: pip install "pixelwo
 from pixelword.errors import AssetError
 from pixelword.processing.images import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
-from pixelword.tasks.assets import Assets, split_of, write_pack
+from pixelword.tasks.assets import AssetPack, Assets, split_of, write_pack
 from pixelword.tasks.families.charts import FAMILY, POOL, render_item
 from pixelword.tasks.family import Question, Task, draw
 from pixelword.tasks.plots import draw_style, render
+from pixelword.tasks.pools import render_pool
 from pixelword.tasks.tabular import COLOURS, Chart, Columns, Series, draw_chart, number, possible
 
 TOWNS = ("Aby", "Borga", "Celle", "Dover", "Essen", "Fulda", "Ghent", "Halle", "Iserlohn", "Jena", "Kiel", "Lund")
@@ -239,3 +240,13 @@ def test_samples_go_through_the_processor(tasks: list[Task], tiny_tokenizer: Any
     for task in tasks[:6]:
         encoded = processor.encode(task.sample().messages)
         assert len(encoded.input_ids) > 50
+
+
+def test_a_pool_is_rendered_asked_and_grown(tmp_path: Path) -> None:
+    write_pack(tmp_path / "tables.zip", ((table(n), {}) for n in range(12)), licences={"towns": "CC0-1.0"})
+    first = AssetPack(render_pool("charts", Assets(tmp_path), 3))
+    assert len(first.items) == 3 and first.licences == {"towns": "CC0-1.0"}
+    grown = AssetPack(render_pool("charts", Assets(tmp_path), 6))
+    assert grown.items[:3] == first.items and len({item["file"] for item in grown.items}) == 6
+    task = draw("charts", 0, "train", Assets(tmp_path))
+    assert task.assets in [tuple(item["assets"]) for item in grown.of("train")]
