@@ -106,7 +106,10 @@ def cut_short(path: Path) -> None:
     [
         (lambda path: path.write_bytes(b"GGUF"), "no whole GGUF file"),
         (lambda path: path.write_text("something else, and long enough to be one"), "no whole GGUF file"),
-        (cut_short, "no whole GGUF file"),
+        (cut_short, "is truncated: "),
+        (lambda path: path.write_bytes(path.read_bytes()[:300]), "no whole GGUF file"),
+        (lambda path: path.write_bytes(b"GGUF\x09" + path.read_bytes()[5:]), r"version 9; known are \(2, 3\)"),
+        (lambda path: path.write_bytes(b""), "it is empty"),
         (Path.unlink, "there is no file"),
     ],
 )

@@ -7,10 +7,11 @@ read from such a file, and nothing in it is run.
 
 from __future__ import annotations
 
+import importlib.util
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,8 +29,7 @@ from transformers import (
 
 from pixelword.errors import CheckpointError
 
-if TYPE_CHECKING:
-    from gguf import GGUFReader
+from .gguf_file import read_header, read_tensors
 
 _FAMILIES: dict[str, tuple[Any, Any]] = {
     "llama": (LlamaConfig, LlamaForCausalLM),
@@ -77,8 +77,9 @@ def load_gguf(
         CheckpointError: the package gguf or the file is missing, or the file is damaged or of another type.
     """
     path = Path(path)
-    reader = _reader(path)
-    fields = dict(reader.fields)
+    content = _content(path)
+    header = read_header(content, path)
+    fields = header.values
     architecture = _value(fields, "general.architecture", path)
     if architecture not in _FAMILIES:
         raise CheckpointError(f"{path} holds a {architecture!r} model; one of {', '.join(_FAMILIES)} is needed")
@@ -86,7 +87,7 @@ def load_gguf(
         if _given(fields, f"{architecture}.{key}") not in (None, 0, "none"):
             raise CheckpointError(f"{path} {what} ({architecture}.{key}), which a native layer does not: take another")
     tokens = _value(fields, "tokenizer.ggml.tokens", path)
-    state = _tensors(reader, path)
+    state = {_name(name, path): torch.from_numpy(one) for name, one in read_tensors(content, header, path).items()}
     config_class, model_class = _FAMILIES[architecture]
     config = config_class(**_config(fields, path, architecture, len(tokens), "lm_head.weight" not in state))
     state = _unpermuted(state, config) if architecture == "llama" else state
@@ -95,21 +96,19 @@ def load_gguf(
     return model.to(dtype or torch.float32).eval(), words
 
 
-def _reader(path: Path) -> GGUFReader:
-    try:
-        from gguf import GGUFReader
-    except ImportError as error:
-        raise CheckpointError(f'{path} needs the package gguf: pip install "pixelword[mini]"') from error
+def _content(path: Path) -> np.ndarray:
+    """The file's bytes, read as they are needed."""
+    if importlib.util.find_spec("gguf") is None:
+        raise CheckpointError(f'{path} needs the package gguf: pip install "pixelword[mini]"')
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}: give the path of a .gguf file")
-    try:
-        return GGUFReader(path)
-    except Exception as error:  # it reads by offsets from the file itself: any type may come of a damaged one
-        raise CheckpointError(f"{path} is no whole GGUF file ({error}): copy it again") from error
+    if not path.stat().st_size:
+        raise CheckpointError(f"{path} is no whole GGUF file (it is empty): copy it again")
+    return np.memmap(path, mode="r")
 
 
 def _given(fields: Mapping[str, Any], key: str) -> Any:
-    return fields[key].contents() if key in fields else None
+    return fields.get(key)
 
 
 def _value(fields: Mapping[str, Any], key: str, path: Path) -> Any:
@@ -117,21 +116,6 @@ def _value(fields: Mapping[str, Any], key: str, path: Path) -> Any:
     if found is None:
         raise CheckpointError(f"{path} does not say {key}: take a file that llama.cpp's converter made")
     return found
-
-
-def _tensors(reader: GGUFReader, path: Path) -> dict[str, Tensor]:
-    """Every weight in float32 under transformers' names."""
-    from gguf.quants import dequantize
-
-    state: dict[str, Tensor] = {}
-    for one in reader.tensors:
-        try:
-            numbers = dequantize(one.data, one.tensor_type)
-        except (NotImplementedError, ValueError) as error:
-            raise CheckpointError(f"{path}: {one.name} cannot be dequantized ({error}): take another file") from error
-        # A copy: unquantized tensors are views of the file, which may be written to and go away.
-        state[_name(one.name, path)] = torch.from_numpy(np.array(numbers, dtype=np.float32))
-    return state
 
 
 def _name(name: str, path: Path) -> str:
