@@ -35,7 +35,7 @@ class _Cursor:
     """A place in the file's bytes that moves on with what is read."""
 
     def __init__(self, content: np.ndarray) -> None:
-        self.content, self.place = memoryview(content), 0
+        self.content, self.place = content.data, 0
 
     def numbers(self, letters: str) -> tuple[Any, ...]:
         found = struct.unpack_from(f"<{letters}", self.content, self.place)
