@@ -24,9 +24,14 @@ def phrase(rng: Random, wordings: Iterable[str], **blanks: str) -> str:
 
 def article(words: str) -> str:
     """'a red circle', 'an orange circle', 'a unicorn', 'some grapes'."""
-    if words.split()[-1] in _MANY:
+    if uncounted(words):
         return f"some {words}"
     return f"an {words}" if re.match(r"(?!uni|eu|one\b|us|ut)[aeiou]", words.lower()) else f"a {words}"
+
+
+def uncounted(words: str) -> bool:
+    """Whether it is not counted ("bread"), or is always many ("glasses"): no number of it is clear in a picture."""
+    return words.partition(" of ")[0].split()[-1] in _MANY
 
 
 def plural(noun: str) -> str:

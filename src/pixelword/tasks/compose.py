@@ -27,6 +27,7 @@ IntBox = tuple[int, int, int, int]
 TOKEN = 32 * 32
 #: Names of the nine parts of a picture, in reading order.
 CELLS = ("top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right")
+_GAP = 5  # least pixels between two things
 _SMALLEST = 26  # pixels of the longer side; below it many things cannot be told apart
 
 
@@ -145,7 +146,7 @@ def sprite(cutout: Cutout, mirrored: bool = False, turned: int = 0) -> Image.Ima
     image = picture(cutout)
     if mirrored:
         image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return trimmed(image.rotate(turned, Image.Resampling.BICUBIC, expand=True)) if turned else image
+    return trimmed(image.rotate(turned, Image.Resampling.BILINEAR, expand=True)) if turned else image
 
 
 def cell_of(placed: Placed, scene: Scene, *, clear: float = 0.06) -> str | None:
@@ -191,7 +192,7 @@ def _put(
         for _ in range(8 if min(room) >= 0 else 0):
             moved = one.at(rng.randint(0, room[0]), rng.randint(0, room[1]))
             x1, y1, x2, y2 = moved.box
-            if not any(overlap((x1 - 3, y1 - 3, x2 + 3, y2 + 3), box) for box in taken):
+            if not any(overlap((x1 - _GAP, y1 - _GAP, x2 + _GAP, y2 + _GAP), box) for box in taken):
                 return moved
         side *= 0.87
     return None

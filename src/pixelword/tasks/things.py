@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
 from itertools import product
 from random import Random
@@ -29,7 +29,7 @@ RGB = tuple[int, int, int]
 _BY_PICTURE = ("emoji", "openmoji")
 #: Hardly seen on any ground.
 _UNSUITED = frozenset(("stamps:naturalforces/lightningbolt", "stamps:animals/fish/shrimp"))
-STYLES = ("emoji", "openmoji", "stamps", "clipart")
+STYLES = ("emoji", "openmoji", "stamps")
 #: Named colours of drawn shapes. Pixels are named by `name_colours`, and these lie well inside their names.
 COLOURS: dict[str, RGB] = {
     "red": (214, 34, 40), "orange": (245, 130, 20), "yellow": (250, 220, 45), "green": (35, 155, 60),
@@ -37,7 +37,7 @@ COLOURS: dict[str, RGB] = {
     "black": (14, 14, 16), "white": (250, 250, 250), "grey": (128, 128, 130),
 }  # fmt: skip
 _BLACK = list(COLOURS).index("black")
-_ENTRY = re.compile(r"([a-z0-9\- ]+?)(?: \(([^)]*)\))?((?: [0-9A-F]{4,5}(?:-[0-9A-F]{4,5})*)*)")
+_ENTRY = re.compile(r"([A-Za-z0-9\- ]+?)(?: \(([^)]*)\))?((?: [0-9A-F]{4,5}(?:-[0-9A-F]{4,5})*)*)")
 _LARGEST = 256
 
 
@@ -105,7 +105,24 @@ def clash(one: str, other: str) -> bool:
     return one == other or one in b.also or other in a.also
 
 
-def cutouts(assets: Assets, split: Split, styles: Iterable[str] = STYLES) -> tuple[Cutout, ...]:
+class Pool(tuple[Cutout, ...]):
+    """Cut-outs to draw from."""
+
+    @cached_property
+    def by_name(self) -> dict[str, list[Cutout]]:
+        """The cut-outs by what they show."""
+        groups: dict[str, list[Cutout]] = {}
+        for one in self:
+            groups.setdefault(one.name, []).append(one)
+        return groups
+
+    @cached_property
+    def names(self) -> list[str]:
+        """What they show, sorted."""
+        return sorted(self.by_name)
+
+
+def cutouts(assets: Assets, split: Split, styles: Iterable[str] = STYLES) -> Pool:
     """All cut-outs of a split, of those packs that are there. Raises AssetError when none is."""
     present = [style for style in styles if assets.has(style)]
     if not present:
@@ -114,24 +131,11 @@ def cutouts(assets: Assets, split: Split, styles: Iterable[str] = STYLES) -> tup
 
 
 @lru_cache(maxsize=16)
-def _of_packs(packs: tuple[AssetPack, ...]) -> dict[Split, tuple[Cutout, ...]]:
+def _of_packs(packs: tuple[AssetPack, ...]) -> dict[Split, Pool]:
     """The test shows only what some other picture taught the name of."""
-    train = tuple(one for pack in packs for one in _of_pack(pack, "train"))
-    taught = {one.name for one in train}
-    return {"train": train, "test": tuple(o for pack in packs for o in _of_pack(pack, "test") if o.name in taught)}
-
-
-def named(pool: Sequence[Cutout]) -> dict[str, list[Cutout]]:
-    """The cut-outs by what they show."""
-    return _named(tuple(pool))
-
-
-@lru_cache(maxsize=16)
-def _named(pool: tuple[Cutout, ...]) -> dict[str, list[Cutout]]:
-    groups: dict[str, list[Cutout]] = {}
-    for one in pool:
-        groups.setdefault(one.name, []).append(one)
-    return groups
+    train = Pool(one for pack in packs for one in _of_pack(pack, "train"))
+    test = Pool(one for pack in packs for one in _of_pack(pack, "test") if one.name in train.by_name)
+    return {"train": train, "test": test}
 
 
 def _of_pack(pack: AssetPack, split: Split) -> Iterator[Cutout]:
@@ -168,7 +172,8 @@ _SAME = {
     "baseball cap": "cap", "classical guitar": "guitar", "electric guitar": "guitar", "brown hen": "chicken",
     "hen": "chicken", "garden spade": "shovel", "head of lettuce": "lettuce", "garlic bulb": "head of garlic",
     "bike": "bicycle", "motorbike": "motorcycle", "computer": "desktop computer", "pink flamingo": "flamingo",
-    "wild boar": "boar", "gift box": "gift", "present": "gift", "bull": "ox", "honeybee": "bee",
+    "wild boar": "boar", "christmas tree": "Christmas tree", "american football": "American football",
+    "gift box": "gift", "present": "gift", "bull": "ox", "honeybee": "bee",
 }  # fmt: skip
 
 
@@ -217,13 +222,13 @@ def colour_of(cutout: Cutout) -> str | None:
     if cutout.rgb is not None:
         return cutout.asset.split(":")[1].split()[0]
     names = name_colours(_seen(cutout))
-    if cutout.style == "openmoji" and (names != _BLACK).mean() > 0.4:
+    if cutout.style == "openmoji" and (names == _BLACK).mean() < 0.42:
         names = names[names != _BLACK]  # its outlines
     shares = sorted(((float((names == number).mean()), name) for number, name in enumerate(COLOURS)), reverse=True)
     (most, name), (second, _) = shares[:2]
     # borders between colours (orange brown, bluish green) are shading where one colour is far ahead
-    sure = most >= 0.62 or (most >= 0.42 and most >= 0.85 * float((names >= 0).mean()))
-    return name if sure and second <= 0.12 else None
+    shaded = cutout.style in _BY_PICTURE and most >= 0.42 and most >= 0.85 * float((names >= 0).mean())
+    return name if (most >= 0.62 or shaded) and second <= 0.1 else None
 
 
 @lru_cache(maxsize=8192)
@@ -243,6 +248,12 @@ def _seen(cutout: Cutout) -> np.ndarray:
     small = picture(cutout).reduce(max(1, max(picture(cutout).size) // 64))
     pixels = np.asarray(small)
     return pixels[pixels[..., 3] > 200][:, :3]
+
+
+def colour_named(rgb: RGB) -> str | None:
+    """The name of one colour; None where people would not agree."""
+    number = int(name_colours(np.array([rgb], dtype=np.uint8))[0])
+    return list(COLOURS)[number] if number >= 0 else None
 
 
 def name_colours(pixels: np.ndarray) -> np.ndarray:
@@ -265,7 +276,7 @@ def name_colours(pixels: np.ndarray) -> np.ndarray:
         "yellow": (hue > 42) & (hue < 64) & (saturation > 0.4) & (value > 0.75),
         "green": (hue > 75) & (hue < 165) & vivid,
         "blue": (hue > 190) & (hue < 248) & vivid,
-        "purple": (hue > 258) & (hue < 305) & (saturation > 0.3) & (value > 0.3),
+        "purple": (hue > 258) & (hue < 305) & (saturation > 0.3) & (value > 0.45),
         "pink": ((hue > 312) | (hue < 8)) & (saturation > 0.18) & (saturation < 0.6) & (value > 0.8),
         "brown": (hue > 8) & (hue < 40) & (saturation > 0.35) & (value > 0.25) & (value < 0.68),
         "black": (value < 0.22),
