@@ -218,7 +218,8 @@ def _bars(rng: Random, kind: str, columns: Columns) -> Chart | None:
 def _bars_of_groups(rng: Random, kind: str, columns: Columns) -> Chart | None:
     label, texts = rng.choice(columns.groups)
     names = [name for name in sorted(set(texts)) if len(name) <= _LONGEST_NAME]
-    if len(names) < 2:
+    # sexes and yes/no are in many tables, and two bars leave little to ask
+    if len(names) < 2 or (len(names) == 2 and rng.random() < 0.6):
         return None
     y_label, column = rng.choice(columns.numbers)
     rng.shuffle(names)
@@ -294,7 +295,9 @@ def _slices(rng: Random, kind: str, columns: Columns) -> Chart | None:
         value, column = rng.choice(columns.numbers)
         shares, label = {texts[p]: column[p] for p in places}, value
     total = sum(shares.values())
-    if len(shares) < 2 or max(map(len, shares)) > _LONGEST_NAME or total <= 0 or min(shares.values()) < 0.04 * total:
+    if len(shares) < 2 or (len(shares) == 2 and rng.random() < 0.6):
+        return None
+    if max(map(len, shares)) > _LONGEST_NAME or total <= 0 or min(shares.values()) < 0.04 * total:
         return None
     names = rng.sample(list(shares), len(shares))
     values = _shuffled(rng, [float(round(100 * shares[name] / total)) for name in names])

@@ -58,20 +58,17 @@ def render_item(rng: Random, split: Split, assets: Assets) -> tuple[dict[str, by
     """
     tables = _tables(assets.pack("tables"), split)
     fonts, keys = _fonts(rng, split, assets)
-    for _ in range(_TRIES):
-        kind = rng.choices(tuple(_SHARES), tuple(_SHARES.values()))[0]
-        if not tables[kind]:
-            continue
+    kinds = [kind for kind in _SHARES if tables[kind]]
+    # chosen once: kinds that often fail would be rare
+    kind = rng.choices(kinds, [_SHARES[kind] for kind in kinds])[0] if kinds else ""
+    for _ in range(_TRIES if kinds else 0):
         key, columns = rng.choice(tables[kind])
         chart = draw_chart(rng, kind, columns)
-        if chart is None:
-            continue
-        for _ in range(3):
-            drawn = render(chart, draw_style(rng, chart, fonts))
-            if drawn is not None:
-                picture, boxes = drawn
-                facts = {"file": _FILE, "chart": chart.facts(), "boxes": boxes, "assets": [f"tables:{key}", *keys]}
-                return {_FILE: encode(picture)}, facts
+        drawn = chart and render(chart, draw_style(rng, chart, fonts))
+        if chart and drawn:
+            picture, boxes = drawn
+            facts = {"file": _FILE, "chart": chart.facts(), "boxes": boxes, "assets": [f"tables:{key}", *keys]}
+            return {_FILE: encode(picture)}, facts
     raise AssetError(
         f"{assets.folder / 'tables.zip'}: no table for {split} makes a chart: pixelword tasks fetch tables"
     )

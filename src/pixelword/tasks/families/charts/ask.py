@@ -298,17 +298,13 @@ def _exists(view: View) -> Iterator[Candidate]:
     what = "row" if chart.kind == "table" else _MARKS.get(chart.kind, "")
     if not shown or not chart.others:
         return
-    for name, answer in ((view.rng.choice(shown), "yes"), (view.rng.choice(chart.others), "no")):
+    # several, since some will have been named before: else "no" would be the better guess
+    answer = view.rng.choice(("yes", "no"))
+    for name in view.rng.sample(shown if answer == "yes" else chart.others, min(3, len(shown), len(chart.others))):
         words = (f"Is there {article(what)} for {name}?", f"Does it show {name}?", f"Can you see {name} here?")
         marks = view.at(view.mark(0, shown.index(name))) if answer == "yes" and what != "row" else ()
-        question = Question(
-            "exists",
-            phrase(view.rng, map(_plain, words)),
-            answer,
-            choices=("yes", "no"),
-            absent=answer == "no",
-            boxes=marks,
-        )
+        text, absent = phrase(view.rng, map(_plain, words)), answer == "no"
+        question = Question("exists", text, answer, choices=("yes", "no"), absent=absent, boxes=marks)
         yield Candidate(question, _tells(("name", name)), _tells("type"))
 
 
@@ -322,8 +318,11 @@ def _cells(view: View) -> Iterator[Candidate]:
             if firsts.count(firsts[row]) > 1:
                 continue
             head = chart.names[column]
-            words = (f"What is the {head} of {firsts[row]}?", f"What is {head} for {firsts[row]}?",
+            words: tuple[str, ...] = (
+                     f"What is the {head} of {firsts[row]}?", f"What is {head} for {firsts[row]}?",
                      f"What stands in the column {head} for {firsts[row]}?")  # fmt: skip
+            if firsts[row].replace(".", "").lstrip("-").isdigit():
+                words = (f"What is {head} where {chart.names[0]} is {firsts[row]}?",)
             facts = _tells(("cell", row, column))
             boxes = view.at(f"cell:{row + 1}:{column}")
             question = Question("cell", phrase(view.rng, map(_plain, words)), texts[column], "words", boxes=boxes)
@@ -347,7 +346,7 @@ def _find(view: View) -> Iterator[Candidate]:
             for column, text in enumerate(chart.cells[row - 1]):
                 if sum(cells.count(text) for cells in chart.cells) == 1:
                     targets.append((text, f"cell:{row}:{column}", _tells(("cell", row - 1, column))))
-    if chart.title:
+    if chart.title and view.rng.random() < 0.3:
         targets.append(("title", "title", _tells()))
     for name, part, told in targets:
         left, top, right, bottom = box = view.boxes[part]

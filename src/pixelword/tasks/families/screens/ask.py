@@ -84,15 +84,18 @@ def _mentioned(screen: Screen, words: str) -> list[str]:
 
 
 def _exists(screen: Screen) -> Iterator[Candidate]:
+    texts = " ".join(one["name"].lower() for one in screen.elements)
+    # several, since some will have been named before: else "no" would be the better guess
+    there = screen.rng.random() < 0.5
     for role, noun in _NOUNS.items():
-        there = [one for one in screen.of(role) if one["name"] != "close"]
-        texts = " ".join(one["name"].lower() for one in screen.elements)
-        free = [name for name in screen.others.get(role, ()) if name.lower() not in texts]
+        shown = [one for one in screen.of(role) if one["name"] != "close"]
         if there:
-            one = screen.rng.choice(there)
-            yield _is_there(screen, noun, one["name"], _at(one))
-        if free and (there or role == "button"):
-            yield _is_there(screen, noun, screen.rng.choice(free), ())
+            for one in screen.rng.sample(shown, min(3, len(shown))):
+                yield _is_there(screen, noun, one["name"], _at(one))
+        elif shown or role == "button":
+            free = [name for name in screen.others.get(role, ()) if name.lower() not in texts]
+            for name in free[:3]:
+                yield _is_there(screen, noun, name, ())
 
 
 def _is_there(screen: Screen, noun: str, name: str, boxes: tuple[tuple[int, Box], ...]) -> Candidate:
