@@ -48,8 +48,9 @@ def settle(
         scene = arrange(rng, things, canvas(rng, tokens=(low, high)), fill=fill, ground=ground)
         if scene is not None:
             return scene
-        fill = (fill[0] * 0.85, fill[1] * 0.85)
-        low = min(high, round(low * 1.1) + 1)
+        fill = (max(0.1, fill[0] * 0.85), max(0.12, fill[1] * 0.85))
+        low = round(low * 1.1) + 1
+        high = max(low, high)
 
 
 def label(cutout: Cutout) -> str:
