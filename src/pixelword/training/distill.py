@@ -20,6 +20,7 @@ from pixelword.data.packing import IGNORED
 from pixelword.data.schema import Pack
 from pixelword.errors import RecipeError
 from pixelword.model import NeoOVForConditionalGeneration
+from pixelword.model.checkpoint import load_pretrained
 from pixelword.model.loss import CHUNK
 from pixelword.model.modeling import NeoOVModel
 from pixelword.training.stages import decoder_layers
@@ -145,7 +146,8 @@ def load_frozen(
 ) -> NeoOVForConditionalGeneration:
     """A checkpoint to compare with. Layers that add nothing (a grown model's pre-buffer, before it is trained) are
     left out: the same model, sooner."""
-    model = NeoOVForConditionalGeneration.from_pretrained(folder, dtype=dtype, attn_implementation=attention)
+    model = load_pretrained(folder, dtype=dtype)  # a delta, too
+    model.set_attn_implementation(attention)
     text, layers = model.config.llm_config, decoder_layers(model)
     kept = [layer for n, layer in enumerate(layers) if n >= text.extra_num_layers or not _is_idle(layer)]
     for n, layer in enumerate(kept):

@@ -163,13 +163,15 @@ class GateRecipe(RecipePart):
     `bound`: a run past it saves, says so and ends.
 
     text: a file with a document a paragraph, or the name of an asset pack of texts, whose held-out part is read.
-    tokens: of it, at most. against: a checkpoint folder; `distill.from`, or `model.from`, when absent.
+    tokens: of it, at most. against: a checkpoint folder; `distill.from`, or `model.from`, when absent. every: read it
+    every so many steps besides.
     """
 
     text: str = "words"
     bound: Positive = 0.05
     tokens: PositiveInt = 8192
     against: Path | None = None
+    every: PositiveInt | None = None
 
 
 class Recipe(RecipePart):

