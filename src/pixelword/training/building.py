@@ -16,7 +16,7 @@ from transformers import AutoTokenizer
 import pixelword
 from pixelword.errors import CheckpointError, RecipeError
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
-from pixelword.model.checkpoint import read_config
+from pixelword.model.checkpoint import load_pretrained, read_config
 from pixelword.model.facts import meta_model
 from pixelword.processing.images import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
@@ -102,9 +102,9 @@ def build_model(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVForConditiona
     """The network in float32: from the stage before, or with random weights."""
     config = _network_config(recipe, processor)
     if recipe.model.from_ is not None:
-        return NeoOVForConditionalGeneration.from_pretrained(
-            recipe.model.from_, dtype=torch.float32, attn_implementation=recipe.attention
-        )
+        model = load_pretrained(recipe.model.from_, dtype=torch.float32)  # a delta, too
+        model.set_attn_implementation(recipe.attention)
+        return model
     return NeoOVForConditionalGeneration(config).float()
 
 
