@@ -6,8 +6,7 @@ import io
 import string
 from functools import partial
 
-import numpy as np
-from PIL import Image, ImageDraw, ImageFont
+from PIL import ImageFont
 
 from pixelword.tasks.archives import Archive
 from pixelword.tasks.builders.part import Made, Part
@@ -56,20 +55,9 @@ def writes_english(font: ImageFont.FreeTypeFont) -> bool:
 
 
 def all_capitals(font: ImageFont.FreeTypeFont) -> bool:
-    """Whether small letters have the shapes of capitals, larger or smaller."""
-    return sum(_unlike(font, letter) for letter in "abdeghnqrt") < 2.4
-
-
-def _unlike(font: ImageFont.FreeTypeFont, letter: str) -> float:
-    """How far a letter is from its capital when both fill the same square: 0 (the same) to 1."""
-    small, large = (np.asarray(_square(font, one), dtype=np.float32) / 255 for one in (letter, letter.upper()))
-    return float(np.abs(small - large).mean())
-
-
-def _square(font: ImageFont.FreeTypeFont, letter: str) -> Image.Image:
-    picture = Image.new("L", (96, 96))
-    ImageDraw.Draw(picture).text((32, 16), letter, fill=255, font=font)
-    return picture.crop(picture.getbbox()).resize((24, 24), Image.Resampling.BOX)
+    """Whether small letters are capitals, larger or smaller: then none of them hangs below the line."""
+    height = -font.getbbox("H", anchor="ls")[1]
+    return all(font.getbbox(letter, anchor="ls")[3] < 0.1 * height for letter in "gpy")
 
 
 #: Debian's, each of a family that trdg lacks.
@@ -81,6 +69,6 @@ DEBIAN = (
 )  # fmt: skip
 
 FONTS = (
-    Part(("trdg",), partial(fonts, folder="trdg/fonts/latin/")),
-    *(Part((name,), fonts) for name in DEBIAN),
+    Part(("trdg",), partial(fonts, folder="trdg/fonts/latin/"), version=2),
+    *(Part((name,), fonts, version=2) for name in DEBIAN),
 )

@@ -57,7 +57,9 @@ def plain(markup: str) -> Iterable[str]:
         text = re.sub(r":[\w:+-]+:`[~!.]?([^`<]*?)(?:\s*<[^`]*>)?`", lambda found: found[1].rpartition(".")[2], block)
         text = re.sub(r"`([^`<]+?)\s*<[^`]*>`_*", r"\1", text)
         text = re.sub(
-            r"``(.+?)``|\*\*(.+?)\*\*|\*(.+?)\*|`(.+?)`_*", lambda found: next(filter(None, found.groups())), text
+            r"``(.+?)``|\*\*(.+?)\*\*|(?<!\\)\*(.+?)(?<!\\)\*|`(.+?)`_*",
+            lambda found: next(filter(None, found.groups())),
+            text,
         )
         yield re.sub(r"\\(.)", r"\1", text)
 
