@@ -135,6 +135,8 @@ class Renderer:
             look = actor.GetProperty()
             look.LightingOff()
             look.SetColor(number * _STEP / 255, 0, 0)
+            look.SetAmbient(1)  # without light a colour is still multiplied by its parts
+            look.SetDiffuse(0)
             scene.AddActor(actor)
         together = self._shoot(scene, camera, size, 1)[:, :, 0]
         seen: list[View | None] = []
@@ -250,9 +252,8 @@ def _shape(vtk: Any, mesh: Mesh) -> Any:
 
     points = vtk.vtkPoints()
     points.SetData(numpy_to_vtk(np.ascontiguousarray(mesh.points), deep=True))
-    cells = np.hstack([np.full((len(mesh.faces), 1), 3), mesh.faces]).astype(np.int64)
     polygons = vtk.vtkCellArray()
-    polygons.SetCells(len(mesh.faces), numpy_to_vtkIdTypeArray(cells.ravel(), deep=True))
+    polygons.SetData(3, numpy_to_vtkIdTypeArray(np.ascontiguousarray(mesh.faces, np.int64).ravel(), deep=True))
     shape = vtk.vtkPolyData()
     shape.SetPoints(points)
     shape.SetPolys(polygons)

@@ -215,8 +215,7 @@ def _counted(rng: Random, things: Sequence[Thing], names: Sequence[str]) -> Iter
     boxes = tuple(_sight(one) for one in things if one.label == label)
     question = Question("count", phrase(rng, _COUNT, them=plural(label)), str(len(boxes)), "number",
                         absent=not boxes, boxes=boxes)  # fmt: skip
-    fact = frozenset({("exists", label)})
-    yield Candidate(question, fact, fact)
+    yield Candidate(question, frozenset({("count", label)}), frozenset({("count", label), ("exists", label)}))
 
 
 def _exists(
@@ -227,7 +226,7 @@ def _exists(
     if absent and rng.random() < 0.5:
         label = rng.choice(absent)
         question = Question(kind, phrase(rng, wordings, one=article(label)), "no", choices=("yes", "no"), absent=True)
-        yield Candidate(question, frozenset({("exists", label)}))
+        yield Candidate(question, frozenset({("exists", label)}), frozenset({("count", label)}))
     else:
         one = rng.choice(things)
         question = Question(kind, phrase(rng, wordings, one=article(one.label)), "yes", choices=("yes", "no"),

@@ -25,7 +25,8 @@ _ALIKE = (
 )  # fmt: skip
 _FLOORS: tuple[RGB, ...] = ((188, 158, 118), (150, 112, 78), (205, 200, 190), (120, 120, 124), (176, 120, 96),
                             (96, 110, 96), (214, 190, 150), (90, 78, 70), (150, 160, 175))  # fmt: skip
-_SHAPE_SHARE = 0.22
+#: How often a coloured shape is chosen, not a piece of furniture.
+SHAPE_SHARE = 0.22
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def pieces(rng: Random, items: Sequence[Item], split: Split, number: int) -> lis
     for _ in range(8 * number):
         if len(chosen) >= number:
             break
-        if not by_label or rng.random() < _SHAPE_SHARE:
+        if not by_label or rng.random() < SHAPE_SHARE:
             one = _shape(rng, split)
             if any(one.label == other.label for other in chosen):
                 continue
@@ -118,23 +119,32 @@ def standing(rng: Random, space: Room) -> Camera:
 
 
 def before(
-    rng: Random, chosen: Sequence[Piece], space: Room, camera: Camera, aspect: float, nearest: float = 1.6
-) -> list[Placed]:
-    """The pieces on the floor where the camera sees it; those that find no place are left out."""
+    rng: Random,
+    chosen: Sequence[Piece],
+    space: Room,
+    camera: Camera,
+    aspect: float,
+    *,
+    nearest: float = 1.6,
+    standing: Sequence[Placed] = (),
+) -> tuple[list[Placed], list[Piece]]:
+    """What is standing and the pieces on the floor where the camera sees it, and the pieces that found no place."""
     slope = math.tan(math.radians(camera.view / 2)) * aspect
     angle = math.radians(camera.heading)
-    placed: list[Placed] = []
+    placed, left = list(standing), []
     for piece in sorted(chosen, key=lambda one: -one.size[0] * one.size[2]):
-        for _ in range(30):
+        for _ in range(40):
             ahead = rng.uniform(nearest, 9.0)
-            side = rng.uniform(-0.85, 0.85) * slope * ahead
+            side = rng.uniform(-0.8, 0.8) * slope * ahead
             x = camera.x + ahead * math.sin(angle) + side * math.cos(angle)
             z = camera.z - ahead * math.cos(angle) + side * math.sin(angle)
             one = _put(rng, piece, x, z, camera)
             if _fits(one, space, placed) and camera.distance(one) > one.radius + nearest * 0.7:
                 placed.append(one)
                 break
-    return placed
+        else:
+            left.append(piece)
+    return placed, left
 
 
 def around(rng: Random, chosen: Sequence[Piece], space: Room, camera: Camera) -> list[Placed]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import lru_cache
 from random import Random
 from typing import Any
@@ -32,6 +32,7 @@ _LEAST_PIXELS = 0.004  # of the picture
 _ONCE_PIXELS = 0.012  # of a frame, at least once on a walk, or it is taken out of the room
 _HARDLY = 0.003  # of a frame; less is not seen
 _TRIES = 40
+_ROUNDS = 3  # of finding places for what had none where it is seen
 
 
 def render_item(rng: Random, split: Split, assets: Assets) -> tuple[dict[str, bytes], Facts]:
@@ -64,14 +65,21 @@ def _picture(rng: Random, pack: AssetPack, split: Split, renderer: Renderer) -> 
     size = rng.choice(((320, 240), (288, 224), (352, 256), (320, 224), (256, 256), (384, 256)))
     space = layout.room(rng)
     camera = layout.standing(rng, space)
-    chosen = layout.pieces(rng, pack.of(split), split, rng.randint(3, 8))
-    things = layout.before(rng, chosen, space, camera, size[0] / size[1])
-    for _ in range(6):
-        views = renderer.views(things, camera, size)
-        kept = [thing for thing, view in zip(things, views, strict=True) if _is_clear(view, size)]
-        if len(kept) == len(things):
+    chosen = layout.pieces(rng, pack.of(split), split, rng.randint(3, 9))
+    by_mesh = {piece.mesh: piece for piece in chosen}
+    things: list[Placed] = []
+    left = list(chosen)
+    for _ in range(_ROUNDS):
+        things, left = layout.before(rng, left, space, camera, size[0] / size[1], standing=things)
+        while True:  # whoever hides nothing may stay
+            views = renderer.views(things, camera, size)
+            kept = [thing for thing, view in zip(things, views, strict=True) if _is_clear(view, size)]
+            if len(kept) == len(things):
+                break
+            left += [by_mesh[thing.mesh] for thing in things if thing not in kept]
+            things = kept
+        if not left:
             break
-        things = kept  # whoever hides nothing may stay
     if len(things) < 2:
         return None
     image = renderer.draw(space, things, camera, size)
@@ -91,16 +99,14 @@ def _walk(rng: Random, pack: AssetPack, split: Split, renderer: Renderer) -> tup
         things = layout.around(rng, chosen, space, start)
     else:
         start = replace(layout.standing(rng, space), view=start.view)
-        things = layout.before(rng, chosen, space, start, size[0] / size[1], nearest=3.2)
+        things, _ = layout.before(rng, chosen, space, start, size[0] / size[1], nearest=3.2)
     smooth, rate = 2, rng.choice((1, 2, 2))
     path = _path(rng, way, start, count, smooth)
     if not all(_is_free(camera, things) for camera in path):
         return None
-    for _ in range(4):
+    while True:
         tracks = [renderer.views(things, camera, size, shares=False) for camera in path[::smooth]]
-        most = [
-            max((views[place].pixels for views in tracks if views[place]), default=0) for place in range(len(things))
-        ]
+        most = [max((view.pixels for view in mine if view), default=0) for mine in zip(*tracks, strict=True)]
         kept = [thing for thing, pixels in zip(things, most, strict=True) if pixels >= _ONCE_PIXELS * size[0] * size[1]]
         if len(kept) == len(things):
             break
@@ -155,8 +161,10 @@ def _facts(
     chosen: Sequence[Piece],
 ) -> Facts:
     assets = {piece.mesh: piece.asset for piece in chosen}
-    told = [{"label": thing.label, "asset": assets[thing.mesh], "size": thing.size, "x": thing.x, "z": thing.z,
-             "radius": round(thing.radius, 3), "distance": round(camera.distance(thing), 3), "boxes": list(mine)}
-            for thing, mine in zip(things, boxes, strict=True)]  # fmt: skip
-    used = sorted({one["asset"] for one in told})
-    return {"width": size[0], "height": size[1], "things": told, "assets": used}
+    told: list[Facts] = [
+        {"label": thing.label, "asset": assets[thing.mesh], "size": thing.size, "x": thing.x, "z": thing.z,
+         "radius": round(thing.radius, 3), "distance": round(camera.distance(thing), 3), "boxes": list(mine)}
+        for thing, mine in zip(things, boxes, strict=True)
+    ]  # fmt: skip
+    used = sorted({assets[thing.mesh] for thing in things})
+    return {"width": size[0], "height": size[1], "things": told, "assets": used, "camera": asdict(camera)}
