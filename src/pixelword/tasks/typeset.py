@@ -95,9 +95,7 @@ def _families(pack: AssetPack, split: Split) -> dict[str, tuple[Face, ...]]:
         face = Face(item["key"], item["file"], bool(item.get("caps")), pack)
         found[face.key] = (*found.get(face.key, ()), face)
     if not found:
-        raise AssetError(
-            f"{pack.path} has no fonts of the split {split!r}: delete it, then pixelword tasks fetch fonts"
-        )
+        raise AssetError(f"{pack.path} has no fonts for {split!r}: delete it, then pixelword tasks fetch fonts")
     return found
 
 
@@ -135,8 +133,12 @@ def set_line(text: str, font: ImageFont.FreeTypeFont) -> Strip:
     for word in text.split():
         place = (round(x), edge + ascent)
         pen.text(place, word, fill=255, font=font, anchor="ls")
-        x1, y1, x2, y2 = pen.textbbox(place, word, font=font, anchor="ls")
-        words.append(Word(word, (float(x1), float(y1), float(x2), float(y2))))
+        # the font's own box has the room around letters too; right of the last word, all ink is this word's
+        start = int(words[-1].box[2]) if words else 0
+        ink = mask.crop((start, 0, *mask.size)).getbbox() or pen.textbbox(
+            (place[0] - start, place[1]), word, font, "ls"
+        )
+        words.append(Word(word, _moved((ink[0], ink[1], ink[2], ink[3]), start, 0)))
         x += font.getlength(word + " ")
     left, right = min(one.box[0] for one in words), max(one.box[2] for one in words)
     top, bottom = min(edge, *(one.box[1] for one in words)), max(2 * edge, *(one.box[3] for one in words))
