@@ -85,3 +85,5 @@ def evaluate(
         print(json.dumps(told, ensure_ascii=False))
     else:
         tables.show(told)
+    if not told["tests"]:
+        raise typer.Exit(1)  # nothing could be asked

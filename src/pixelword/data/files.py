@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 
 from pixelword.errors import InputError
@@ -19,6 +20,7 @@ def write_whole(path: Path, text: str) -> int:
         unfinished.write_bytes(content)
         unfinished.replace(path)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):  # there may be no folder to clean
+            unfinished.unlink()
         raise InputError(f"{path}: cannot be written ({error}); free some space or name another place") from error
     return len(content)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from pixelword.processing.conversation import Encoded
 
 #: Answers end here at the latest, unless a right one is longer.
-NEW_TOKENS = 64
+NEW_TOKENS = 32
 #: Questions and tokens of a batch, padding included, at most; a longer question is asked alone.
 _ROWS, _TOKENS = 32, 8192
 
@@ -45,7 +45,8 @@ class Asker:
         tokenizer, ends = session.processor.tokenizer, session.model.generation_config.eos_token_id
         known = tokenizer.get_vocab()
         self._ends = [tokenizer.eos_token_id] if ends is None else ends if isinstance(ends, list) else [ends]
-        self._silent = set(tokenizer.all_special_ids) - {known[mark] for mark in ANSWER_MARKS if mark in known}
+        control = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
+        self._silent = control - {known[mark] for mark in ANSWER_MARKS if mark in known}
 
     def encoded(self, conversation: Conversation, new_tokens: int) -> Encoded | str:
         """The question as the model reads it, or why it cannot."""

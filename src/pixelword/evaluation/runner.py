@@ -135,8 +135,8 @@ def run(
 
     Args:
         questions: of each test; None asks as many as the test says.
-        controls: of them asked without and with wrong pictures too; None asks all.
-        full: everything a test has, instead of `questions`.
+        controls: of them asked without and with wrong pictures too; None asks as many as the test says.
+        full: everything a test has, and all controls, instead of both.
         seed: another one draws others.
         report: told (test, questions answered, questions in all).
 
@@ -151,7 +151,7 @@ def run(
         except AssetError as error:
             yield Outcome(test, left_out=str(error))
             continue
-        checked = len(items) if controls is None else min(controls, len(items))
+        checked = None if full else controls or test.controls
         plan = {name: _asked(items, name)[: None if name == "right" else checked] for name in CONDITIONS}
         total = sum(map(len, plan.values())) + len(peers) * len(items)
         done = _Counter(test.name, total, report)

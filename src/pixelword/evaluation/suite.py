@@ -85,6 +85,7 @@ class Test:
     """A named set of questions.
 
     items: (number, seed) -> up to so many questions, all there are for None. default: how many are asked unless said.
+    controls: how many of them without and with a wrong picture, too; None: all.
     """
 
     __test__ = False  # pytest, which collects classes of this name
@@ -94,6 +95,7 @@ class Test:
     suite: str
     items: Callable[[int | None, int], list[Item]]
     default: int
+    controls: int | None = None
 
 
 def chosen(suites: Sequence[str], names: Sequence[str] = (), assets: Assets | None = None) -> list[Test]:
@@ -122,7 +124,7 @@ def held_out(assets: Assets) -> list[Test]:
 
 def _of_family(name: str, assets: Assets) -> Test:
     title = family.family(name).title
-    return Test(name, title, "held-out", partial(_drawn, name, assets), 60)
+    return Test(name, title, "held-out", partial(_drawn, name, assets), 60, 20)
 
 
 def _drawn(name: str, assets: Assets, number: int | None, seed: int) -> list[Item]:

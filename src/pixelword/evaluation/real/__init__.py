@@ -32,8 +32,8 @@ _FRAME_PIXELS = 192 * 192
 def tests(assets: Assets) -> list[Test]:
     """All of them, whether their packs are there or not."""
     return [
-        Test("easy-vqa", "easy-VQA, its own test split", "real", partial(_few, easy_vqa, assets), 200),
-        Test("digits", "handwritten digits", "real", partial(_few, digits, assets), 200),
+        Test("easy-vqa", "easy-VQA, its own test split", "real", partial(_few, easy_vqa, assets), 200, 50),
+        Test("digits", "handwritten digits", "real", partial(_few, digits, assets), 200, 50),
         Test("photos", "photographs", "real", partial(_written, "photos", assets), 1000),
         Test("clips", "clips", "real", partial(_written, "clips", assets), 1000),
     ]
