@@ -106,7 +106,7 @@ def _explain(rng: Random, split: Split, assets: Assets) -> Asked:
         item = rng.choice(documents(assets, split))
         if "word" in item and len(item["text"]) <= LETTERS[1]:
             question = phrase(rng, _EXPLAIN, it=item["word"])
-            return Question("define", question, item["text"], "words"), (f"words:{item['key']}",)
+            return Question("define", question, item["text"].strip(), "words"), (f"words:{item['key']}",)
     return _continue(rng, split, assets)
 
 
