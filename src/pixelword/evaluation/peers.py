@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any
 
 import numpy as np
@@ -33,10 +34,10 @@ class RapidOCR:
 
     def __init__(self) -> None:
         try:
-            from rapidocr_onnxruntime import RapidOCR as Engine
+            engine = import_module("rapidocr_onnxruntime").RapidOCR
         except ImportError as error:
             raise InputError("--peer rapidocr needs its package: pip install rapidocr-onnxruntime") from error
-        self._engine = Engine(intra_op_num_threads=1)
+        self._engine = engine(intra_op_num_threads=1)
 
     def answer(self, item: Item) -> Said | None:
         pictures = [part["image"] for part in item.media if part["type"] == "image"]

@@ -108,7 +108,11 @@ def chosen(suites: Sequence[str], names: Sequence[str] = (), assets: Assets | No
     if unknown := [suite for suite in suites if suite not in SUITES]:
         raise InputError(f"there is no suite {unknown[0]!r}: choose one of {', '.join(SUITES)}")
     packs = assets or Assets()
-    made = {"held-out": partial(held_out, packs), "real": partial(real.tests, packs), "nano": nano.tests}
+    made: dict[str, Callable[[], list[Test]]] = {
+        "held-out": partial(held_out, packs),
+        "real": partial(real.tests, packs),
+        "nano": nano.tests,
+    }
     found = [one for suite in SUITES if suite in suites for one in made[suite]()]
     if unknown := [name for name in names if name not in {one.name for one in found}]:
         known = ", ".join(one.name for one in found)
