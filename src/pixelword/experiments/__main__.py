@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -62,8 +63,9 @@ def overfit(
     from pixelword.tasks.assets import Assets
     from pixelword.training.recipe_file import load_recipe
 
-    settings = (f"model.from={grown}", f"steps={steps}", "optimizer.lr=3e-4", "schedule={kind: cosine, warmup: 10}")
-    recipe = load_recipe(recipes / "trial.yaml", settings)
+    rates = ("optimizer.lr=3e-4", "optimizer.groups={patch_embedding: 3.3, hw_projections: 0.5}")
+    pace = (f"steps={steps}", "schedule={kind: cosine, warmup: 10, floor: 0.1}", "attention=eager")
+    recipe = load_recipe(recipes / "trial.yaml", (f"model.from={grown}", *rates, *pace))
     samples = proof.named_pictures(Assets(assets), pictures, side)
     points = proof.write(proof.overfit(recipe, samples, side), out / "overfit.jsonl", say)
     last = points[-1]
@@ -96,4 +98,5 @@ if __name__ == "__main__":
     try:
         app()
     except PixelwordError as error:
-        raise SystemExit(f"error: {error}") from None
+        print(f"error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None

@@ -30,8 +30,9 @@ LEAST = 1e-12  # weight of a step in which nothing is supervised
 class Step:
     """What one step did.
 
-    loss: weighted mean over every supervised token of all ranks; kl: mean over every place of text, None where nothing
-        is distilled; grad_norm: over all ranks, before clipping; lr: of the first group. counts: of this rank's packs.
+    loss: weighted mean over every supervised token of all ranks; kl: mean over every place of text, None where there is
+        no text or no teacher; grad_norm: over all ranks, before clipping; lr: of the first group.
+    counts: of this rank's packs.
     skipped: why nothing was updated, None when it was; the same on every rank.
     """
 
@@ -80,7 +81,7 @@ class Engine:
             if self.average is not None:
                 self.average.update(number)
         self.optimizer.zero_grad()
-        return Step(loss, norm, rate, Counts.of(packs), skipped, None if self.teacher is None else kl)
+        return Step(loss, norm, rate, Counts.of(packs), skipped, kl if taught else None)
 
     def _backward(self, packs: Sequence[Pack], weight: float, taught: float = 1) -> tuple[float, float]:
         """Gradients of this rank's share of sum(w * cross-entropy) / weight, over all ranks, and of the teacher's term

@@ -116,7 +116,7 @@ class Window:
         """Start anew, now."""
         self.steps, self.counts = 0, Counts()
         self._loss, self._norm, self._lr, self._waited = 0.0, 0.0, 0.0, 0.0
-        self._kl: float | None = None
+        self._kl: list[float] = []
         self._excluded = 0.0
         self._started = time.monotonic()
 
@@ -131,7 +131,7 @@ class Window:
         self._lr = lr
         self._waited += waited
         if kl is not None:
-            self._kl = (self._kl or 0.0) + kl
+            self._kl.append(kl)
 
     def exclude(self, seconds: float) -> None:
         """Take out what was no training: validation, writing a checkpoint."""
@@ -140,9 +140,9 @@ class Window:
     def report(self) -> dict[str, float]:
         """What metrics.jsonl takes, and start anew. Every rank calls this at the same step.
 
-        loss, kl (where there is a teacher): means over the steps; grad_norm: the largest; data_wait: share of the time
-        the mean rank waited for packs; memory_gb: peak of the worst rank, on the GPU or, without one, of the process;
-        rates over all ranks together.
+        loss: mean over the steps; kl: over those with text, where there is a teacher; grad_norm: the largest;
+        data_wait: share of the time the mean rank waited for packs; memory_gb: peak of the worst rank, on the GPU or,
+        without one, of the process; rates over all ranks together.
         """
         seconds = max(time.monotonic() - self._started - self._excluded, 1e-9)
         own = torch.tensor([*astuple(self.counts), self._waited, memory_gb()], dtype=torch.float64)
@@ -160,8 +160,8 @@ class Window:
             "padding": round(1 - total.tokens / total.slots, 4),
             "memory_gb": round(ranks[:, -1].max().item(), 3),
         }
-        if self._kl is not None:
-            report["kl"] = round(self._kl / self.steps, 5)
+        if self._kl:
+            report["kl"] = round(sum(self._kl) / len(self._kl), 5)
         if self._flops is not None and self._peak > 0:
             flops = self._flops(total)
             report["tflops"] = round(flops / seconds / 1e12, 4)
