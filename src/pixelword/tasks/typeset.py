@@ -129,7 +129,8 @@ def set_line(text: str, font: ImageFont.FreeTypeFont) -> Strip:
     edge = ascent + descent  # room for swashes, which may leave the metrics
     mask = Image.new("L", (int(font.getlength(text)) + 2 * edge, 3 * edge))
     pen = ImageDraw.Draw(mask)
-    x, words = float(edge), []
+    x = float(edge)
+    words: list[Word] = []
     for word in text.split():
         place = (round(x), edge + ascent)
         pen.text(place, word, fill=255, font=font, anchor="ls")
