@@ -96,7 +96,8 @@ def render(chart: Chart, style: Style) -> tuple[Image.Image, dict[str, Box]] | N
     """The picture (RGB) and the boxes of its parts; None where texts collide or do not fit: draw another style.
 
     Parts: "title", "x", "y" (the axes' labels), "legend:N" (of series N), "mark:N:M" (of value M of series N: a bar,
-    a point of a line, a slice), "cell:ROW:COLUMN" of a table, row 0 its head.
+    a point of a line, a slice), "tick:M" (name of place M of a line, where it stands), "cell:ROW:COLUMN" of a table,
+    row 0 its head.
 
     Raises:
         AssetError: matplotlib is not installed.
@@ -184,6 +185,10 @@ def _draw_lines(axes: Any, chart: Chart, style: Style, parts: dict[str, Any]) ->
     # not every year has room for its label
     step = -(-len(chart.names) * 44 // style.size[0])
     axes.set_xticks(range(0, len(chart.names), step), chart.names[::step])
+    labels = axes.get_xticklabels()
+    parts.update(
+        {f"tick:{place}": label for place, label in zip(range(0, len(chart.names), step), labels, strict=True)}
+    )
     axes.margins(0.06, 0.12)
 
 
@@ -328,7 +333,7 @@ def _legible(figure: Any, axes: Any, canvas: Any, parts: Mapping[str, Any]) -> b
     """Whether all texts lie inside the picture and none covers another."""
     from matplotlib.text import Text
 
-    texts = [part for part in parts.values() if isinstance(part, Text)]
+    texts = [part for name, part in parts.items() if isinstance(part, Text) and not name.startswith("tick:")]
     for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
         low, high = sorted(axis.get_view_interval())
         texts += [tick.label1 for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]

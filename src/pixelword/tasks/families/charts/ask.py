@@ -3,58 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from random import Random
 
 from pixelword.tasks.asking import Candidate, Facts, article, grounded, phrase
+from pixelword.tasks.families.charts.view import TOLERANCE, View
 from pixelword.tasks.family import Box, Question
 from pixelword.tasks.tabular import COLOURS, KINDS, Chart, number
 
 _TYPES = tuple(dict.fromkeys(KINDS.values()))
 #: Of the axis: two values closer than this look equal.
 _CLOSE = 0.05
-#: Of the axis: what is smaller cannot be read to 5 % unless its value stands there.
-_SMALL = 0.35
 _MARKS = {"bar": "bar", "barh": "bar", "histogram": "bar", "pie": "slice", "line": "line"}
-
-
-@dataclass(frozen=True)
-class View:
-    """A chart as it is asked about: boxes and size in pixels of the picture that is shown."""
-
-    rng: Random
-    chart: Chart
-    boxes: Mapping[str, Box]
-    size: tuple[int, int]
-
-    def at(self, *names: str) -> tuple[tuple[int, Box], ...]:
-        return tuple((0, self.boxes[name]) for name in names if name in self.boxes)
-
-    @property
-    def span(self) -> float:
-        """What the axis of values covers, at least."""
-        values = [value for series in self.chart.series for value in series.values]
-        return max(values) - (min(values) if self.chart.kind == "line" else 0)
-
-    def values(self, index: int) -> tuple[float, ...]:
-        """The values at the chart's names: of one series, or of the slices of a pie."""
-        if self.chart.kind == "pie":
-            return tuple(series.values[0] for series in self.chart.series)
-        return self.chart.series[index].values
-
-    def mark(self, index: int, place: int) -> str:
-        """The part that shows a value."""
-        return f"mark:{place}:0" if self.chart.kind == "pie" else f"mark:{index}:{place}"
-
-    @property
-    def lines(self) -> range:
-        """The series whose values stand at the chart's names."""
-        return range(1 if self.chart.kind == "pie" else len(self.chart.series))
-
-    @property
-    def named(self) -> bool:
-        """Whether values stand at names."""
-        return self.chart.kind in ("bar", "barh", "line", "pie")
 
 
 def candidates(rng: Random, chart: Chart, boxes: Mapping[str, Box], size: tuple[int, int]) -> list[Candidate]:
@@ -123,7 +82,7 @@ def _extremes(view: View) -> Iterator[Candidate]:
         for words, best, sign in ((("highest", "largest"), max, 1), (("lowest", "smallest"), min, -1)):
             place = values.index(best(values))
             others = [sign * value for other, value in enumerate(values) if other != place]
-            if sign * values[place] - max(others) < _CLOSE * view.span:
+            if sign * values[place] - max(others) < _CLOSE * view.span or not view.labelled(place):
                 continue
             what = chart.x_label if chart.x_label.isalpha() and len(chart.x_label) > 2 else "category"
             word, of = view.rng.choice(words), _of(view, index)
@@ -148,8 +107,7 @@ def _values(view: View) -> Iterator[Candidate]:
     for index in view.lines:
         for place, value in enumerate(view.values(index)):
             mark = view.mark(index, place)
-            readable = value >= _SMALL * view.span if chart.kind != "line" else abs(value) >= _SMALL * view.span
-            if not chart.written and (not readable or chart.kind == "pie"):
+            if not view.labelled(place) or not (chart.written or view.readable(index, place)):
                 continue
             name, of = chart.names[place], _of(view, index)
             told = [("level", index, place), *_names(view, place)]
@@ -168,7 +126,7 @@ def _values(view: View) -> Iterator[Candidate]:
                     told.append(("label", chart.y_label))
             question = Question(
                 "value", phrase(view.rng, [_plain(text) for text in words]), number(value), "number",
-                boxes=view.at(mark), tolerance=0.05,
+                boxes=view.at(mark), tolerance=TOLERANCE,
             )  # fmt: skip
             yield Candidate(question, _tells(("value", index, place)), _tells(*told))
 
@@ -186,7 +144,7 @@ def _compare(view: View) -> Iterator[Candidate]:
         index = view.rng.choice(view.lines)
         one, other = view.rng.sample(range(len(chart.names)), 2)
         values = view.values(index)
-        if abs(values[one] - values[other]) < _CLOSE * view.span:
+        if abs(values[one] - values[other]) < _CLOSE * view.span or not (view.labelled(one) and view.labelled(other)):
             continue
         of, a, b = _of(view, index), chart.names[one], chart.names[other]
         more = values[one] > values[other]
