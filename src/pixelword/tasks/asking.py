@@ -103,13 +103,13 @@ def choose(rng: Random, candidates: Sequence[Candidate], number: int) -> tuple[Q
     while len(asked) < number and kinds:
         for kind in rng.sample(sorted(kinds), len(kinds)):
             group = kinds[kind]
-            one = next((it for it in group if not it.asks & told), None)
-            if one is None:
+            fresh = next((it for it in group if not it.asks & told), None)
+            if fresh is None:
                 del kinds[kind]
                 continue
-            group.remove(one)
-            asked.append(one.question)
-            told |= one.asks | one.tells
+            group.remove(fresh)
+            asked.append(fresh.question)
+            told |= fresh.asks | fresh.tells
             if len(asked) == number:
                 break
     return tuple(asked)

@@ -66,7 +66,7 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
     beginning = [*_ground(rng, scene), *_colours(rng, scene)]
     if len(things) == 1:
         beginning += [_is(rng, scene, names), _is(rng, scene, names), *_sort(rng, scene)]
-    questions = list(choose(rng, beginning, rng.randint(0, 2) if len(things) == 1 else rng.randint(0, 1)))
+    questions = list(choose(rng, beginning, rng.randint(1, 3) if len(things) == 1 else rng.randint(0, 1)))
     told = any(one.kind == "is" and one.answer == "yes" for one in questions)
     if not told:
         ground = any(one.kind == "ground" for one in questions)
