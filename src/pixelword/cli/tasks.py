@@ -41,9 +41,10 @@ def list_(assets: Folder = None) -> None:
         from pixelword.tasks.assets import default_folder
         from pixelword.tasks.listing import families_table, packs_table
 
-    folder = assets or default_folder()
+        folder = assets or default_folder()
+        families = families_table(folder)  # imports them all
     console = Console(highlight=False)
-    console.print(families_table(folder))
+    console.print(families)
     console.print()
     console.print(packs_table(folder))
     console.print(f"\n{folder}", soft_wrap=True)
@@ -65,8 +66,11 @@ def fetch(
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-    from pixelword.tasks.assets import default_folder
-    from pixelword.tasks.fetch import fetch as fetch_packs
+    from pixelword.cli import options
+
+    with options.quiet_imports():
+        from pixelword.tasks.assets import default_folder
+        from pixelword.tasks.fetch import fetch as fetch_packs
 
     folder = assets or default_folder()
     console = Console(stderr=True)
