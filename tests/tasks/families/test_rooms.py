@@ -79,9 +79,12 @@ def test_boxes_are_where_the_colour_is(pool: AssetPack) -> None:
     for item in _pictures(pool):
         picture = Image.open(BytesIO(pool.read(item["file"]))).convert("RGB")
         for thing in item["things"] if _only_boxes(item) else ():
-            rows, columns = np.nonzero(_mask(picture, _PIECES[thing["label"]][1]))
-            box = (columns.min(), rows.min(), columns.max() + 1, rows.max() + 1)
-            assert np.abs(np.subtract(box, thing["boxes"][0])).max() <= 4, (item["key"], thing)
+            mask = _mask(picture, _PIECES[thing["label"]][1])
+            # an edge where yellow meets cyan is green, but not wide
+            wide = mask[1:-1, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:] & mask[:-2, 1:-1] & mask[2:, 1:-1]
+            rows, columns = np.nonzero(wide)
+            box = (columns.min(), rows.min(), columns.max() + 3, rows.max() + 3)
+            assert np.abs(np.subtract(box, thing["boxes"][0])).max() <= 5, (item["key"], thing)
             held += 1
     assert held > 20
 
@@ -164,7 +167,7 @@ def test_the_way_of_a_walk_is_what_the_pictures_do(assets: Assets, monkeypatch: 
                 if all(inner) and min(before.sum(), after.sum()) > 60:
                     shifts.append(np.nonzero(after)[1].mean() - np.nonzero(before)[1].mean())
                     growth.append(after.sum() / before.sum())
-        if len(shifts) < 2:
+        if len(shifts) < (1 if item["way"].startswith("turn") else 2):
             continue
         if item["way"] in ("forwards", "backwards"):
             assert (np.median(growth) > 1) == (item["way"] == "forwards"), seed
