@@ -86,7 +86,7 @@ def test_boxes_are_where_the_colour_is(pool: AssetPack) -> None:
             box = (columns.min(), rows.min(), columns.max() + 3, rows.max() + 3)
             assert np.abs(np.subtract(box, thing["boxes"][0])).max() <= 5, (item["key"], thing)
             held += 1
-    assert held > 20
+    assert held > 8
 
 
 def test_things_are_projected_where_a_lens_puts_them(pool: AssetPack) -> None:
