@@ -71,8 +71,8 @@ class Engine:
         number, fraction: of the stage, for the learning rate.
         """
         rate = self.optimizer.set_factor(schedule_factor(self.recipe.schedule, number, fraction))
-        taught = self.teacher.weight(packs) if self.teacher is not None else 0
-        weight, taught = self.world.sum(sum(pack.weight for pack in packs), taught)
+        own = self.teacher.weight(packs) if self.teacher is not None else 0
+        weight, taught = self.world.sum(sum(pack.weight for pack in packs), own)
         loss, kl = self.world.sum(*self._backward(packs, max(weight, LEAST), max(taught, 1)))
         norm = self._clip()
         skipped = self.spikes.reason(loss, norm)
