@@ -222,12 +222,21 @@ class NeoOVAttention(nn.Module):
         return torch.cat((t1, h1, w1, t2, h2, w2), -1)
 
     def forward(
-        self, hidden: Tensor, rotary: tuple[Tensor, Tensor], visible: Interval, past_key_values: Cache | None = None
+        self,
+        hidden: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        visible: Interval,
+        past_key_values: Cache | None = None,
+        spatial: Tensor | None = None,
     ) -> Tensor:
-        """hidden (B, L, hidden_size), tables of `rotary_tables`, the interval -> (B, L, hidden_size)."""
+        """hidden (B, L, hidden_size), tables of `rotary_tables`, the interval -> (B, L, hidden_size).
+
+        spatial: (B, L, 1) bool, the places whose keys have an H and a W part; None for all.
+        """
         v = self.v_proj(hidden).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
         q = rotate(self._head(self.q_proj(hidden), self.q_proj_hw(hidden), "q"), *rotary).to(v.dtype)
-        k = rotate(self._head(self.k_proj(hidden), self.k_proj_hw(hidden), "k"), *rotary).to(v.dtype)
+        hw = self.k_proj_hw(hidden)
+        k = rotate(self._head(self.k_proj(hidden), hw if spatial is None else hw * spatial, "k"), *rotary).to(v.dtype)
         if past_key_values is not None:
             k, v = past_key_values.update(k, v, self.layer_idx)
         out = attend(q, k, v, visible, self.scaling, self.config._attn_implementation or "sdpa")

@@ -70,7 +70,8 @@ class NeoOVTextConfig(PreTrainedConfig):
         qk_norm: whether the temporal branch has per-head RMSNorm; False where the language model had none (Llama type).
             The H and W branches always have it.
         text_bypasses_pre_buffer: a departure from the released models: words leave the pre-buffer as they entered it
-            (pictures read them there), so that whatever it learns, text without pictures is answered as before.
+            (pictures read them there), and in the layers after it their keys have no H and W part, so that whatever
+            pre-buffer and H/W projections learn, text without pictures is answered as before.
     """
 
     model_type = "neo_text"

@@ -43,8 +43,9 @@ class NeoOVDecoderLayer(GradientCheckpointingLayer):
         rotary: tuple[Tensor, Tensor],
         visible: Interval,
         past_key_values: Cache | None = None,
+        spatial: Tensor | None = None,
     ) -> Tensor:
-        hidden = hidden + self.self_attn(self.input_layernorm(hidden), rotary, visible, past_key_values)
+        hidden = hidden + self.self_attn(self.input_layernorm(hidden), rotary, visible, past_key_values, spatial)
         return hidden + self.mlp(self.post_attention_layernorm(hidden))
 
 
@@ -84,14 +85,16 @@ class NeoOVDecoder(nn.Module):
             position_ids, config.head_dim, config.rope_theta, config.rope_theta_hw, inputs_embeds.dtype
         )
         hidden, states = inputs_embeds, [inputs_embeds]
-        bypassed = config.extra_num_layers if config.text_bypasses_pre_buffer else 0
-        if bypassed:
-            visual = torch.zeros(hidden.shape[:2], dtype=torch.bool) if visual is None else visual
-            visual = visual.to(hidden.device).unsqueeze(-1)
+        if not config.text_bypasses_pre_buffer:
+            places = None
+        else:
+            places = torch.zeros(hidden.shape[:2], dtype=torch.bool) if visual is None else visual
+            places = places.to(hidden.device).unsqueeze(-1)
         for number, layer in enumerate(self.layers):
-            after = layer(hidden, rotary, visible, past_key_values)
-            # all are computed: later pictures read the words' keys, and ranks that share layers run alike
-            hidden = torch.where(visual, after, hidden) if number < bypassed else after  # type: ignore[arg-type]
+            if places is None or number >= config.extra_num_layers:
+                hidden = layer(hidden, rotary, visible, past_key_values, places)
+            else:  # all are computed: later pictures read the words' keys, and ranks that share layers run alike
+                hidden = torch.where(places, layer(hidden, rotary, visible, past_key_values), hidden)
             if output_hidden_states:
                 states.append(hidden)
         hidden = self.norm(hidden)

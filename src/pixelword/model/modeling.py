@@ -339,8 +339,8 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
             labels: (B, L), -100 where nothing is learned; the state before a label predicts it.
             loss_weight: (B, L) float, the weight of the label at the same place.
             num_items_in_batch: divide the loss by this (a sum of weights over ranks and micro-batches) instead.
-            further_loss: (hidden (B, L, hidden_size), head (vocabulary, hidden_size)) -> scalar, added to the loss: here
-                because the head's weight is whole inside a forward only, when ranks share the network.
+            further_loss: (hidden (B, L, hidden_size), head (vocabulary, hidden_size)) -> scalar, added to the loss;
+                here because the head's weight is whole inside a forward only, when ranks share the network.
             logits_to_keep: logits of the last so many tokens (0: all), or of these indices.
             skip_logits: leave `logits` out; by default while training with labels, where they only cost memory.
         """
