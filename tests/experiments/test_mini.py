@@ -29,11 +29,19 @@ def plan(tmp_path, tiny_tokenizer) -> Plan:
         language = LlamaForCausalLM(LlamaConfig(**text, **heads, **ends, tie_word_embeddings=True))
     language.save_pretrained(tmp_path / "language")
     tiny_tokenizer.save_pretrained(tmp_path / "language")
-    sources = ("glosses", "computing", "speeches", "manuals")
+    names = [f"{first}{last}" for first in "bdfgklmn" for last in ("arn", "ell", "ine", "ock", "urt")]
     items = [
-        {"key": f"{source}/{n}", "source": source, "text": f"word{n}: what the number {n} is called. It is a number."}
-        for source in sources
-        for n in range(40)
+        {"key": f"glosses/{name}", "source": "glosses", "word": name, "part": "noun", "text": f"a kind of {name[1:]}"}
+        for name in names
+    ]
+    items += [
+        {
+            "key": f"{source}/{name}",
+            "source": source,
+            "text": f"The {name} stood by the road. It was not a tall {name}.",
+        }
+        for source in ("speeches", "manuals")
+        for name in names
     ]
     write_pack(tmp_path / "assets" / "words.zip", ((item, {}) for item in items), licences={"us": "CC0"})
     growth = ("--pre-buffer", "1", "--vision-hidden-size", "16", "--start", "identity")
