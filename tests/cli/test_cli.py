@@ -14,7 +14,7 @@ import pixelword
 from pixelword.cli import app
 from pixelword.errors import CheckpointError
 
-VERBS = ("ask", "chat", "info", "convert", "grow", "train", "evaluate")
+VERBS = ("ask", "chat", "info", "convert", "grow", "train", "evaluate", "serve")
 
 
 def test_every_verb_is_there() -> None:

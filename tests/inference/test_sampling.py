@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from pixelword.errors import InputError
 from pixelword.inference.sampling import Drawer, Sampling, Words, filtered
+from pixelword.processing.tokens import TextEncoder
 
 
 def test_draws_follow_the_distribution() -> None:
@@ -51,7 +52,7 @@ TEXT = "Grüße, 世界! 🦊 says: the end. And more"
 
 @pytest.mark.parametrize("stop", [(), ("nowhere",), ("the end",), ("nowhere", "🦊"), ("e", "the"), (" And more",)])
 def test_pieces_are_the_text_up_to_a_stop_string(tiny_tokenizer, stop) -> None:
-    words = Words(tiny_tokenizer, stop)
+    words = Words(tiny_tokenizer.decode, stop)
     pieces = []
     for token in tiny_tokenizer.encode(TEXT, add_special_tokens=False):
         pieces.append(words.add(token))
@@ -66,6 +67,15 @@ def test_pieces_are_the_text_up_to_a_stop_string(tiny_tokenizer, stop) -> None:
 
 
 def test_half_a_character_comes_out_at_the_end_alone(tiny_tokenizer) -> None:
-    words = Words(tiny_tokenizer)
+    words = Words(tiny_tokenizer.decode)
     first = tiny_tokenizer.encode("🦊", add_special_tokens=False)[0]
     assert words.add(first) == "" and words.finish() == "\N{REPLACEMENT CHARACTER}"
+
+
+def test_marks_of_boxes_are_words_and_other_control_tokens_are_not(tiny_tokenizer) -> None:
+    encoder = TextEncoder(tiny_tokenizer)
+    said = "<ref>cup</ref><box>[[1, 2, 3, 4]]</box>"
+    ids = [encoder.control["<img>"], *encoder.answer(said), tiny_tokenizer.eos_token_id]
+    assert encoder.decode(ids) == said
+    words = Words(encoder.decode)
+    assert "".join([*map(words.add, ids), words.finish()]) == said

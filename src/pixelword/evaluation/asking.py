@@ -10,7 +10,6 @@ import torch
 from transformers import LogitsProcessor, LogitsProcessorList
 
 from pixelword.errors import InputError
-from pixelword.processing.tokens import ANSWER_MARKS
 
 if TYPE_CHECKING:
     from pixelword.inference.session import Session
@@ -43,10 +42,7 @@ class Asker:
     def __init__(self, session: Session) -> None:
         self.session = session
         tokenizer, ends = session.processor.tokenizer, session.model.generation_config.eos_token_id
-        known = tokenizer.get_vocab()
         self._ends = [tokenizer.eos_token_id] if ends is None else ends if isinstance(ends, list) else [ends]
-        control = {number for number, token in tokenizer.added_tokens_decoder.items() if token.special}
-        self._silent = control - {known[mark] for mark in ANSWER_MARKS if mark in known}
 
     def encoded(self, conversation: Conversation, new_tokens: int) -> Encoded | str:
         """The question as the model reads it, or why it cannot."""
@@ -88,10 +84,9 @@ class Asker:
         return [self._said(row, watch.of(number)) for number, row in enumerate(new)]
 
     def _said(self, ids: Sequence[int], logs: Sequence[float]) -> Said:
-        """The words up to the end, the marks of boxes among them; other control tokens are no words."""
+        """The words up to the end, the marks of boxes among them."""
         length = next((place + 1 for place, one in enumerate(ids) if one in self._ends), len(ids))
-        kept = [one for one in ids[:length] if one not in self._silent]
-        words = self.session.processor.tokenizer.decode(kept, skip_special_tokens=False)
+        words = self.session.processor.encoder.decode(ids[:length])
         sure = torch.tensor(logs[:length]).mean().exp().item() if length else 0.0
         return Said(words.strip(), sure)
 

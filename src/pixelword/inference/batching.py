@@ -181,7 +181,7 @@ class Engine:
         prompt = one.prompt
         grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
         positions, _ = self.model.get_rope_index(prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None])
-        words = Words(self.processor.tokenizer, one.sampling.stop)
+        words = Words(self.processor.encoder.decode, one.sampling.stop)
         ids = prompt.input_ids.tolist()
         running = _Running(one, Drawer(one.sampling), words, positions, pieces(prompt), ids)
         row = self.rows.add()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -91,8 +92,8 @@ def filtered(scores: Tensor, sampling: Sampling) -> Tensor:
 class Words:
     """Tokens to text as it comes: no half characters, nothing that may yet become a stop string."""
 
-    def __init__(self, tokenizer: object, stop: tuple[str, ...] = ()) -> None:
-        self.tokenizer, self.stop = tokenizer, stop
+    def __init__(self, decode: Callable[[list[int]], str], stop: tuple[str, ...] = ()) -> None:
+        self._decode, self.stop = decode, stop
         self.text = ""  # of all tokens, as far as it is settled
         self.given = 0  # characters of it that were given out
         self.stopped = False
@@ -132,6 +133,3 @@ class Words:
             if any(text.startswith(self.text[-size:]) for text in self.stop):
                 return size
         return 0
-
-    def _decode(self, ids: list[int]) -> str:
-        return self.tokenizer.decode(ids, skip_special_tokens=True)  # type: ignore[attr-defined]

@@ -177,7 +177,7 @@ class Session:
         prompt = inputs["input_ids"].shape[1]
         new = tokens[0, prompt:]
         return Answer(
-            text=self.processor.tokenizer.decode(new, skip_special_tokens=True).strip(),
+            text=self.processor.encoder.decode(new).strip(),
             prompt_tokens=prompt,
             visual_tokens=int((inputs["mm_token_type_ids"] > 0).sum()),
             new_tokens=len(new),
@@ -219,7 +219,7 @@ class Session:
         return GenerationConfig.from_dict(settings)
 
     def _generate_in_thread(self, arguments: dict[str, Any]) -> Iterator[str]:
-        streamer = TextIteratorStreamer(self.processor.tokenizer, skip_prompt=True, skip_special_tokens=True)
+        streamer = TextIteratorStreamer(self.processor.encoder, skip_prompt=True)
         abandoned = threading.Event()
         failures: list[BaseException] = []
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from tokenizers import Tokenizer
@@ -45,6 +46,9 @@ class TextEncoder:
         self.added.update(self.control)
         self.marks: dict[str, int] = {mark: self.added[mark] for mark in ANSWER_MARKS if mark in self.added}
         self._mark_pattern = re.compile("(" + "|".join(map(re.escape, self.marks)) + ")") if self.marks else None
+        special = {entry["id"] for entry in state.get("added_tokens") or () if entry["special"]}
+        self._silent = frozenset(special | set(self.control.values())) - set(self.marks.values())
+        self._decode = tokenizer.decode
         self._plain = _without_added_tokens(state)
 
     def __deepcopy__(self, memo: dict[int, Any]) -> TextEncoder:
@@ -65,6 +69,10 @@ class TextEncoder:
             elif piece:
                 ids += self.text(piece)
         return ids
+
+    def decode(self, ids: Iterable[int]) -> str:
+        """The words of generated ids. Control tokens are none, but for `ANSWER_MARKS`, which say where things are."""
+        return self._decode([one for one in map(int, ids) if one not in self._silent], skip_special_tokens=False)
 
 
 def _without_added_tokens(state: dict[str, Any]) -> Tokenizer:
