@@ -26,11 +26,33 @@ def overfit() -> None:
         right.plot(steps, [0, *(100 * line[key] for line in asked)], "o-", color=colour, label=label)
     right.set(xlabel="step", ylabel="% of 32 named", ylim=(-3, 103))
     right.legend(frameon=False, loc="center right")
-    for axes in (left, right):
+    finish(figure, (left, right), "overfit")
+
+
+def stage1() -> None:
+    """Loss of training and of held-out families, and the shares of held-out questions answered exactly."""
+    lines = [json.loads(line) for line in (HERE / "stage1.jsonl").read_text().splitlines()]
+    train, held_out = ([line for line in lines if line["event"] == event] for event in ("train", "validation"))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
+    left.plot([one["step"] for one in train], [one["loss"] for one in train], color="#999999", label="training")
+    for name, colour in (("captions", "#3366aa"), ("scenes", "#bb5522")):
+        steps = [one["step"] for one in held_out]
+        left.plot(steps, [one["losses"][name] for one in held_out], "o-", color=colour, label=f"{name}, held out")
+        right.plot(steps, [100 * one["exact"][name] for one in held_out], "o-", color=colour, label=name)
+    left.set(xlabel="step", ylabel="loss", ylim=(0, None))
+    right.set(xlabel="step", ylabel="% exact, held out", ylim=(0, None))
+    left.legend(frameon=False)
+    right.legend(frameon=False)
+    finish(figure, (left, right), "stage1")
+
+
+def finish(figure: plt.Figure, both: tuple[plt.Axes, ...], name: str) -> None:
+    for axes in both:
         axes.spines[["top", "right"]].set_visible(False)
         axes.grid(alpha=0.25)
-    figure.savefig(HERE / "overfit.svg", metadata={"Date": None})
+    figure.savefig(HERE / f"{name}.svg", metadata={"Date": None})
 
 
 if __name__ == "__main__":
     overfit()
+    stage1()
