@@ -1,15 +1,31 @@
-"""A rendered picture, each time a little different: margin, size, light, grain, JPEG; its boxes follow."""
+"""Items of pools, or new ones where there is no pool; and a rendered picture, each time a little different: margin,
+size, light, grain, JPEG. Its boxes follow."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from io import BytesIO
 from random import Random
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageEnhance
 
-from pixelword.tasks.family import Box
+from pixelword.tasks.assets import Assets
+from pixelword.tasks.family import Box, Split
+
+#: What a family's `render` is; see `tasks.family.Family`.
+Render = Callable[[Random, Split, Assets], tuple[dict[str, bytes], dict[str, Any]]]
+
+
+def item_of(pool: str, render: Render, rng: Random, split: Split, assets: Assets) -> tuple[bytes, dict[str, Any]]:
+    """An item of a pool, or a new one where there is no pool: the file that its facts name as "file", and the facts."""
+    if assets.has(pool):
+        pack = assets.pack(pool)
+        facts = rng.choice(pack.of(split))
+        return pack.read(facts["file"]), facts
+    files, facts = render(rng, split, assets)
+    return files[facts["file"]], facts
 
 
 def encode(picture: Image.Image, quality: int = 82) -> bytes:

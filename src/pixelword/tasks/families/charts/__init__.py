@@ -19,7 +19,7 @@ from pixelword.tasks.assets import AssetPack, Assets
 from pixelword.tasks.families.charts.ask import candidates
 from pixelword.tasks.family import Box, Family, Split, Task
 from pixelword.tasks.plots import FontFiles, draw_style, render
-from pixelword.tasks.replay import encode, vary
+from pixelword.tasks.replay import encode, item_of, vary
 from pixelword.tasks.tabular import KINDS, Chart, Columns, draw_chart, possible
 
 POOL = "chart-pool"
@@ -35,13 +35,7 @@ _files = FontFiles()
 
 def draw(rng: Random, split: Split, assets: Assets) -> Task:
     """A chart of the pool, or a new one where there is no pool, and three to five questions about it."""
-    if assets.has(POOL):
-        pack = assets.pack(POOL)
-        facts = rng.choice(pack.of(split))
-        content = pack.read(facts["file"])
-    else:
-        files, facts = render_item(rng, split, assets)
-        content = files[facts["file"]]
+    content, facts = item_of(POOL, render_item, rng, split, assets)
     chart = Chart.from_facts(facts["chart"])
     boxes: dict[str, Box] = {name: tuple(box) for name, box in facts["boxes"].items()}
     with Image.open(BytesIO(content)) as opened:

@@ -19,20 +19,15 @@ from pixelword.tasks.assets import AssetPack, Assets
 from pixelword.tasks.families.rooms.ask import KINDS, about_picture, about_walk, things_of
 from pixelword.tasks.families.rooms.shoot import render_item
 from pixelword.tasks.family import Box, Family, Split, Task
-from pixelword.tasks.replay import vary
+from pixelword.tasks.replay import item_of, vary
 
 POOL = "room-pool"
 
 
 def draw(rng: Random, split: Split, assets: Assets) -> Task:
     """A room or a walk of the pool, or a new one where there is no pool, and three to five questions about it."""
-    if assets.has(POOL):
-        pack = assets.pack(POOL)
-        facts, names = rng.choice(pack.of(split)), _labels(pack, split)
-        content = pack.read(facts["file"])
-    else:
-        files, facts = render_item(rng, split, assets)
-        content, names = files[facts["file"]], _labels(assets.pack("furniture"), split)
+    content, facts = item_of(POOL, render_item, rng, split, assets)
+    names = _labels(assets.pack(POOL if assets.has(POOL) else "furniture"), split)
     used = tuple(facts["assets"])
     if "way" in facts:
         video = load_video(content, fps=facts["rate"])

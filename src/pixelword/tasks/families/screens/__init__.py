@@ -22,7 +22,7 @@ from pixelword.tasks.families.screens.content import draw_page
 from pixelword.tasks.families.screens.theme import draw_theme
 from pixelword.tasks.family import Box, Family, Split, Task
 from pixelword.tasks.pages import browser
-from pixelword.tasks.replay import encode, vary
+from pixelword.tasks.replay import encode, item_of, vary
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -35,13 +35,7 @@ _TRIES = 40
 
 def draw(rng: Random, split: Split, assets: Assets) -> Task:
     """A screen of the pool, or a new one where there is no pool, and three to five questions about it."""
-    if assets.has(POOL):
-        pack = assets.pack(POOL)
-        facts = rng.choice(pack.of(split))
-        content = pack.read(facts["file"])
-    else:
-        files, facts = render_item(rng, split, assets)
-        content = files[facts["file"]]
+    content, facts = item_of(POOL, render_item, rng, split, assets)
     boxes: dict[str, Box] = {str(place): tuple(one["box"]) for place, one in enumerate(facts["elements"])}
     with Image.open(BytesIO(content)) as opened:
         picture, boxes = vary(rng, opened.convert("RGB"), boxes, smallest=0.92)
