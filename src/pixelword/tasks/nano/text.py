@@ -1,4 +1,4 @@
-"""Text alone: the facts of nano_text.txt, and sums.
+"""Text alone: the facts of facts.txt, and sums.
 
 The test asks known facts in wordings that training never uses, and sums that training never shows.
 """
@@ -14,7 +14,7 @@ from pixelword.tasks.asking import phrase
 from pixelword.tasks.nano.questions import Turn
 from pixelword.tasks.nano.scenes import Split
 
-FACTS_FILE = "nano_text.txt"
+FACTS_FILE = "facts.txt"
 _SUM_WORDINGS = {
     "train": ("What is {a} {op} {b}?", "What is {a} {op} {b}?", "How much is {a} {op} {b}?", "{a} {sign} {b} ="),
     "test": ("What is {a} {op} {b}?", "How much is {a} {op} {b}?"),
@@ -39,7 +39,7 @@ def topics() -> tuple[Topic, ...]:
     wordings: list[str] = []
     held_out: list[str] = []
     facts: list[tuple[str, str]] = []
-    lines = files("pixelword.tasks").joinpath(FACTS_FILE).read_text("utf-8").splitlines()
+    lines = files("pixelword.tasks.nano").joinpath(FACTS_FILE).read_text("utf-8").splitlines()
     for number, line in enumerate(lines, 1):
         if not line.strip() or line.startswith("#"):
             continue
