@@ -199,6 +199,8 @@ def test_a_request_that_breaks_the_network_breaks_alone(session, prompts, answer
         good = [running.submit(prompt) for prompt in prompts]
         with pytest.raises(IndexError):
             running.submit(bad).result()
+        with pytest.raises(ValueError, match="visual tokens"):
+            running.submit(replace(prompts[0], image_grid_hw=torch.tensor([[2, 2]]))).result()
         assert [one.result() for one in good] == answers
         assert running.submit(prompts[0]).result() == answers[0]
 

@@ -178,6 +178,15 @@ class Engine:
         with self._wake:
             one = self._waiting.popleft()
         one.usage.waited = time.perf_counter() - one.submitted
+        try:
+            self._reading = self._seated(one)
+        except Exception as error:  # a prompt that does not fit its pictures, or no memory for it
+            self.rows.used = len(self._running)
+            one.error = error
+            self._end(one, "cancelled")
+
+    def _seated(self, one: Generation) -> _Running:
+        """A request with a row, in which stands what the prefix cache knows of its prompt."""
         prompt = one.prompt
         grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
         positions, _ = self.model.get_rope_index(prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None])
@@ -186,7 +195,7 @@ class Engine:
         running = _Running(one, Drawer(one.sampling), words, positions, pieces(prompt), ids)
         row = self.rows.add()
         running.read = one.usage.cached_tokens = self.prefix.restore(running.pieces, len(prompt), self.rows, row)
-        self._reading = running
+        return running
 
     def _read_on(self) -> None:
         """One chunk of the prompt that is being read; after the last it gets its first token and joins the others."""
