@@ -221,6 +221,19 @@ class NeoOVAttention(nn.Module):
         (t1, t2), (h1, h2), (w1, w2) = (part.chunk(2, -1) for part in (t, h, w))
         return torch.cat((t1, h1, w1, t2, h2, w2), -1)
 
+    def projected(
+        self, hidden: Tensor, rotary: tuple[Tensor, Tensor], spatial: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """What attention is over: turned q (B, heads, L, 2 * head_dim), k (B, kv_heads, L, …), v (…, head_dim).
+
+        Arguments as of `forward`.
+        """
+        v = self.v_proj(hidden).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        q = rotate(self._head(self.q_proj(hidden), self.q_proj_hw(hidden), "q"), *rotary).to(v.dtype)
+        hw = self.k_proj_hw(hidden)
+        k = rotate(self._head(self.k_proj(hidden), hw if spatial is None else hw * spatial, "k"), *rotary).to(v.dtype)
+        return q, k, v
+
     def forward(
         self,
         hidden: Tensor,
@@ -233,10 +246,7 @@ class NeoOVAttention(nn.Module):
 
         spatial: (B, L, 1) bool, the places whose keys have an H and a W part; None for all.
         """
-        v = self.v_proj(hidden).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-        q = rotate(self._head(self.q_proj(hidden), self.q_proj_hw(hidden), "q"), *rotary).to(v.dtype)
-        hw = self.k_proj_hw(hidden)
-        k = rotate(self._head(self.k_proj(hidden), hw if spatial is None else hw * spatial, "k"), *rotary).to(v.dtype)
+        q, k, v = self.projected(hidden, rotary, spatial)
         if past_key_values is not None:
             k, v = past_key_values.update(k, v, self.layer_idx)
         out = attend(q, k, v, visible, self.scaling, self.config._attn_implementation or "sdpa")
