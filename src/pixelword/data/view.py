@@ -7,14 +7,11 @@ tensors and from the functions the model calls, so that a fault of the data show
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import torch
 from PIL import Image
 
@@ -26,6 +23,7 @@ from pixelword.errors import InputError, PixelwordError
 from pixelword.model.rotary import rope_index
 from pixelword.model.visibility import interval
 from pixelword.processing.images import unpatchify
+from pixelword.processing.sources import data_url
 from pixelword.processing.sources import describe as source_name
 from pixelword.processing.videos import Video
 
@@ -217,15 +215,9 @@ def _pictures(
                 "columns": columns // images.merge_size,
                 "merge": images.merge_size,
                 "patch": images.patch_size,
-                "src": _data_url(pixels),
+                # a photograph gets hardly smaller above level 3
+                "src": data_url(Image.fromarray(pixels), "PNG", compress_level=3),
             }
         )
         seen += size
     return told
-
-
-def _data_url(pixels: np.ndarray) -> str:
-    """(H, W, 3) uint8 -> a PNG inside an address."""
-    file = io.BytesIO()
-    Image.fromarray(pixels).save(file, "PNG", compress_level=3)  # a photograph gets hardly smaller above it
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode("ascii")

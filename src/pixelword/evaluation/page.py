@@ -5,8 +5,6 @@ A single HTML file that asks no network for anything: pictures are inside it.
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from pixelword.data.files import write_whole
 from pixelword.evaluation import tables
 from pixelword.evaluation.report import Failure
 from pixelword.evaluation.scores import boxes
+from pixelword.processing.sources import data_url
 from pixelword.processing.videos import frame_label
 
 #: Longest side of a picture on the page, and of a frame of a clip; frames of a clip that are shown.
@@ -85,7 +84,4 @@ def _shown(picture: Image.Image, side: int) -> dict[str, Any]:
     """A picture of at most `side` pixels inside an address; small ones are enlarged by the browser."""
     small = picture.convert("RGB")
     small.thumbnail((side, side))
-    file = io.BytesIO()
-    small.save(file, "WEBP", quality=82)
-    address = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
-    return {"src": address, "width": picture.width, "height": picture.height}
+    return {"src": data_url(small, "WEBP", quality=82), "width": picture.width, "height": picture.height}

@@ -8,11 +8,14 @@ import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from pixelword.errors import MediaError
 from pixelword.processing.fetch import fetch_url
 from pixelword.processing.limits import Limits
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 # Shorter strings without a file behind them are mistyped paths, not base64.
 SHORTEST_BASE64 = 64
@@ -180,6 +183,13 @@ def read_file(source: str | os.PathLike[str], *, kind: str, limits: Limits, allo
         return path.read_bytes()
     except OSError as error:
         raise MediaError(f"{path}: cannot be read ({error.strerror}); check its permissions") from error
+
+
+def data_url(image: Image.Image, format: str, **options: Any) -> str:
+    """A picture inside an address, for a page or a request. format: "PNG", "WEBP", ...; options: of PIL's `save`."""
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return f"data:image/{format.lower()};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 def _from_data_url(url: str, kind: str) -> bytes:

@@ -6,8 +6,6 @@ that an answer names is dashed, so that a wrong one stands out.
 
 from __future__ import annotations
 
-import base64
-import io
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +15,7 @@ from PIL import Image
 
 from pixelword.data.files import write_whole
 from pixelword.errors import AssetError
+from pixelword.processing.sources import data_url
 from pixelword.tasks.assets import Assets
 from pixelword.tasks.family import Family, Question, Task, draw, family
 
@@ -129,7 +128,5 @@ def _chosen(pictures: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def _shown(picture: Image.Image, label: str) -> dict[str, Any]:
     """The picture inside an address, pixel for pixel."""
-    file = io.BytesIO()
-    picture.convert("RGB").save(file, "WEBP", quality=85)
-    address = "data:image/webp;base64," + base64.b64encode(file.getvalue()).decode("ascii")
+    address = data_url(picture.convert("RGB"), "WEBP", quality=85)
     return {"src": address, "size": picture.size, "label": label, "boxes": []}
