@@ -41,7 +41,8 @@ def ask(
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls
     )
-    from pixelword.inference.session import Sampling, conversation, user_message
+    from pixelword.inference.sampling import Sampling
+    from pixelword.inference.session import conversation, user_message
 
     messages = conversation(user_message(question, pictures, video or []), system=system)
     sampling = Sampling(max_new_tokens, temperature, seed)

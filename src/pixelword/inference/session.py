@@ -196,7 +196,7 @@ class Session:
         encoded = self.processor.encode(messages, add_generation_prompt=True, **vars(self.media))
         self._check_length(len(encoded.input_ids), int((encoded.mm_token_type_ids > 0).sum()), sampling.max_new_tokens)
         inputs = {name: value.to(self.model.device) for name, value in self.processor.batch([encoded]).items()}
-        return inputs, {"generation_config": self.generation_config(sampling), **_drawing(sampling)}
+        return inputs, {"generation_config": self._generation_config(sampling), **_drawing(sampling)}
 
     def _check_length(self, prompt: int, visual: int, new: int) -> None:
         context = self.model.config.get_text_config().max_position_embeddings
@@ -207,7 +207,7 @@ class Session:
                 f"max_new_tokens"
             )
 
-    def generation_config(self, sampling: Sampling) -> GenerationConfig:
+    def _generation_config(self, sampling: Sampling) -> GenerationConfig:
         """The checkpoint's own settings, less its sampling: what to draw is ours to say (see :class:`Sampling`)."""
         settings = self.model.generation_config.to_dict()
         settings |= {"max_new_tokens": sampling.max_new_tokens, "max_length": None, "do_sample": False}

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pixelword.data.schema import Pack, Sample
-from pixelword.inference.session import Sampling, Session
+from pixelword.inference.sampling import Sampling
+from pixelword.inference.session import Session
 from pixelword.model.loss import supervised_rows
 from pixelword.processing.options import MediaOptions
 from pixelword.training.building import precision
