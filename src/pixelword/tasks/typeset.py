@@ -71,7 +71,7 @@ class Strip:
     def placed_words(self) -> tuple[Word, ...]:
         """The words with boxes relative to what the strip is placed in."""
         x, y = self.at
-        return tuple(replace(one, box=_moved(one.box, x, y)) for one in self.words)
+        return tuple(replace(one, box=moved(one.box, x, y)) for one in self.words)
 
 
 @dataclass(frozen=True)
@@ -139,13 +139,12 @@ def set_line(text: str, font: ImageFont.FreeTypeFont) -> Strip:
         ink = mask.crop((start, 0, *mask.size)).getbbox() or pen.textbbox(
             (place[0] - start, place[1]), word, font, "ls"
         )
-        words.append(Word(word, _moved((ink[0], ink[1], ink[2], ink[3]), start, 0)))
+        words.append(Word(word, moved((ink[0], ink[1], ink[2], ink[3]), start, 0)))
         x += font.getlength(word + " ")
     left, right = min(one.box[0] for one in words), max(one.box[2] for one in words)
     top, bottom = min(edge, *(one.box[1] for one in words)), max(2 * edge, *(one.box[3] for one in words))
     crop = (int(left), int(top), int(right), int(bottom))
-    moved = tuple(replace(one, box=_moved(one.box, -crop[0], -crop[1])) for one in words)
-    return Strip(mask.crop(crop), moved)
+    return Strip(mask.crop(crop), tuple(replace(one, box=moved(one.box, -crop[0], -crop[1])) for one in words))
 
 
 def stack(strips: Sequence[Strip], *, gap: int, align: str = "left") -> Stack:
@@ -225,5 +224,6 @@ def _projection(start: Sequence[tuple[float, float]], end: Sequence[tuple[float,
     return np.append(np.linalg.solve(np.array(rows), np.array(values)), 1.0).reshape(3, 3)
 
 
-def _moved(box: Box, x: float, y: float) -> Box:
+def moved(box: Box, x: float, y: float) -> Box:
+    """A box that many pixels further to the right and down."""
     return box[0] + x, box[1] + y, box[2] + x, box[3] + y

@@ -14,7 +14,19 @@ from pixelword.tasks.family import Box, Split
 from pixelword.tasks.grounds import RGB, Ground, ground_for, paint
 from pixelword.tasks.texts import Found, draw_headword, draw_name, draw_number, draw_run
 from pixelword.tasks.things import COLOURS
-from pixelword.tasks.typeset import SMALLEST, Stack, Strip, View, Word, draw_face, set_line, stack, tilt, weathered
+from pixelword.tasks.typeset import (
+    SMALLEST,
+    Stack,
+    Strip,
+    View,
+    Word,
+    draw_face,
+    moved,
+    set_line,
+    stack,
+    tilt,
+    weathered,
+)
 
 _WIDEST, _LEAST = 620, 96
 #: Least difference in brightness between type and what it stands on, of 255.
@@ -72,7 +84,7 @@ class _Panel:
 
     def at(self, x: int, y: int) -> tuple[Row, ...]:
         """Its rows when its top left corner is at (x, y)."""
-        return _mapped(self.rows, lambda box: (box[0] + x, box[1] + y, box[2] + x, box[3] + y))
+        return _mapped(self.rows, lambda box: moved(box, x, y))
 
 
 def draw_page(rng: Random, split: Split, assets: Assets) -> Page:
@@ -182,7 +194,7 @@ def _write(
     layer = _painted(rng, flat, inks, board, edge)
     told = names or [None] * len(rows)
     found = tuple(
-        Row(_shifted(strip.placed_words(), edge), one.what, colour)
+        Row(tuple(replace(word, box=moved(word.box, edge, edge)) for word in strip.placed_words()), one.what, colour)
         for strip, one, colour in zip(flat.strips, contents, told, strict=True)
     )
     return _Panel(layer, found, size, (face.asset, *(one.found.asset for one in contents if one.found.asset)))
@@ -297,12 +309,6 @@ def _any(rng: Random) -> RGB:
 
 def _mapped(rows: Sequence[Row], way: Callable[[Box], Box]) -> tuple[Row, ...]:
     return tuple(replace(row, words=tuple(replace(one, box=way(one.box)) for one in row.words)) for row in rows)
-
-
-def _shifted(words: Sequence[Word], edge: int) -> tuple[Word, ...]:
-    return tuple(
-        replace(one, box=(one.box[0] + edge, one.box[1] + edge, one.box[2] + edge, one.box[3] + edge)) for one in words
-    )
 
 
 def near_word(rng: Random, split: Split, assets: Assets, word: str) -> str:
