@@ -61,7 +61,7 @@ def test_adapters_add_their_two_thin_products() -> None:
     config = NeoOVConfig(**TINY)
     with_adapters = rates(config, [], LoraRecipe(rank=4, targets=targets))
     network = tiny([])
-    peft = pytest.importorskip("peft")
+    peft = pytest.importorskip("peft", reason='needs peft: pip install "pixelword[train]"')
     adapted = peft.get_peft_model(network, peft.LoraConfig(r=4, target_modules=targets))
     assert with_adapters.flops(ROWS * LENGTH, ROWS * LENGTH**2, 4, PATCHES) == step(adapted)
 
