@@ -60,6 +60,11 @@ class NeoOVDecoder(nn.Module):
         self.norm = RMSNorm(config.hidden_size, config.rms_norm_eps)
         self.gradient_checkpointing = False
 
+    def rotary(self, position_ids: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosine and sine of every token's angles, each (B, 1, L, head_dim); made once for all layers."""
+        config = self.config
+        return rotary_tables(position_ids, config.head_dim, config.rope_theta, config.rope_theta_hw, dtype)
+
     def forward(
         self,
         inputs_embeds: Tensor,
@@ -81,9 +86,7 @@ class NeoOVDecoder(nn.Module):
             the normed last state (B, L, hidden_size), and if asked the state before each layer and the last.
         """
         config = self.config
-        rotary = rotary_tables(
-            position_ids, config.head_dim, config.rope_theta, config.rope_theta_hw, inputs_embeds.dtype
-        )
+        rotary = self.rotary(position_ids, inputs_embeds.dtype)
         hidden, states = inputs_embeds, [inputs_embeds]
         if not config.text_bypasses_pre_buffer:
             places = None

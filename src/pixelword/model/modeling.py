@@ -53,9 +53,9 @@ class NeoOVVisionModel(nn.Module):
 class NeoOVLanguageModel(nn.Module):
     """`language_model` of the released layout: the stack, and the head where there is one."""
 
-    def __init__(self, config: NeoOVTextConfig, head: bool) -> None:
+    def __init__(self, config: NeoOVTextConfig, head: bool, decoder: type[NeoOVDecoder] = NeoOVDecoder) -> None:
         super().__init__()
-        self.model = NeoOVDecoder(config)
+        self.model = decoder(config)
         if head:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
@@ -97,11 +97,12 @@ class NeoOVModel(NeoOVPreTrainedModel):
 
     _keys_to_ignore_on_load_unexpected = [r"language_model\.lm_head\.weight"]
     _has_head = False
+    _decoder = NeoOVDecoder  # another one is compared with it in `experiments.ablations`
 
     def __init__(self, config: NeoOVConfig) -> None:
         super().__init__(config)
         self.vision_model = NeoOVVisionModel(config)
-        self.language_model = NeoOVLanguageModel(config.llm_config, self._has_head)
+        self.language_model = NeoOVLanguageModel(config.llm_config, self._has_head, self._decoder)
         self.post_init()
 
     def get_input_embeddings(self) -> nn.Module:

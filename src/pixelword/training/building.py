@@ -38,6 +38,8 @@ _COSTLY = {
     torch.ops.aten._scaled_dot_product_cudnn_attention.default,
     torch.ops.higher_order.flex_attention,
 }
+#: What makes a network of a recipe, in float32.
+Builder = Callable[["Recipe", NeoOVProcessor], NeoOVForConditionalGeneration]
 _CONTROL = {"img_context_token_id": IMG_CONTEXT, "img_start_token_id": IMG_START, "img_end_token_id": IMG_END}
 
 
@@ -60,14 +62,15 @@ def build_processor(recipe: Recipe) -> NeoOVProcessor:
 
 
 def build_network(
-    recipe: Recipe, processor: NeoOVProcessor, world: World
+    recipe: Recipe, processor: NeoOVProcessor, world: World, build: Builder | None = None
 ) -> tuple[NeoOVForConditionalGeneration, nn.Module]:
     """The network as the stage trains it, and what to call in its place: frozen, adapted, compiled, shared out.
 
     Every rank calls this. Sharded, only the first one reads the weights (or draws them), into its CPU's memory.
+    build: makes the network in place of `build_model`, where it is not sharded.
     """
     if world.mesh is None:
-        model = build_model(recipe, processor).to(world.device)
+        model = (build or build_model)(recipe, processor).to(world.device)
         _prepare(model, recipe)
         return model, copy_over(model, world) if world.size > 1 else model
     whole: dict[str, Tensor] = {}

@@ -56,10 +56,11 @@ class Trainer:
         trust: bool = False,
         tensorboard: bool = False,
         profile: bool = False,
+        build: building.Builder | None = None,
     ) -> None:
         """`resume`: a checkpoint to go on from; another run's only with `trust`: reading one can run code.
 
-        `tensorboard`, `profile`: write these beside the metrics too.
+        `tensorboard`, `profile`: write these beside the metrics too. `build`: makes another network of the recipe.
         """
         self.recipe, self.console, self.world = recipe, console or Console(), world or World()
         if recipe.threads:
@@ -68,7 +69,7 @@ class Trainer:
         self.processor = building.build_processor(recipe)
         self.source: PackSource = open_packs(recipe, self.processor)  # its faults are told before weights are loaded
         self.gate = Gate(recipe, self.processor, self.world) if recipe.gate else None
-        self.model, network = building.build_network(recipe, self.processor, self.world)
+        self.model, network = building.build_network(recipe, self.processor, self.world, build)
         teacher = Teacher.of(recipe, self.model.config.llm_config.vocab_size, self.world)
         torch.manual_seed(recipe.seed + self.world.rank)  # from here on ranks draw for themselves (dropout)
         self.engine = Engine(self.model, network, recipe, self.world, teacher)
