@@ -11,8 +11,11 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from pixelword.errors import RecipeError
+from pixelword.errors import CheckpointError, RecipeError
 from pixelword.model import NeoOVForConditionalGeneration
+from pixelword.model.bases import find
+from pixelword.model.delta import write_delta
+from pixelword.model.growth import grow
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.training import distill
 from pixelword.training.distill import Teacher, load_frozen, text_documents, text_places
@@ -147,6 +150,26 @@ def test_layers_that_add_nothing_are_left_out_of_a_teacher(tiny_model_dir, tmp_p
     assert len(teacher.get_decoder().layers) == 1 and not any(p.requires_grad for p in teacher.parameters())
     with torch.no_grad():
         assert torch.equal(teacher(input_ids=ids).logits, expected)
+
+
+def test_a_teacher_may_be_a_delta_or_the_packaged_language_model_itself(tiny_base, tmp_path) -> None:
+    """A grown model, its delta, and the language model that it grew from say the same of text."""
+    model, tokenizer = grow(find(tiny_base), **tiny_base.growth, dtype=torch.float32)
+    model.save_pretrained(tmp_path / "grown")
+    NeoOVProcessor(tokenizer=tokenizer).save_pretrained(tmp_path / "grown")
+    write_delta(tmp_path / "grown", tmp_path / "delta", base="tiny-lm")
+    ids = torch.arange(4, 40)[None]
+    said = []
+    for place in (tmp_path / "grown", tmp_path / "delta", Path("tiny-lm")):
+        teacher = load_frozen(place, torch.float32, "sdpa", torch.device("cpu"))
+        assert len(teacher.get_decoder().layers) == model.config.llm_config.num_hidden_layers - 1  # idle ones are out
+        with torch.no_grad():
+            said.append(teacher(input_ids=ids).logits)
+    assert said[0].std() > 0.1
+    for other in said[1:]:
+        torch.testing.assert_close(other, said[0], rtol=1e-4, atol=1e-5)
+    with pytest.raises(CheckpointError, match="no-such-model"):
+        load_frozen(Path("no-such-model"), torch.float32, "sdpa", torch.device("cpu"))
 
 
 def test_a_teacher_of_another_vocabulary_is_refused(tiny, before, tiny_model_dir) -> None:

