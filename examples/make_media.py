@@ -1,10 +1,11 @@
-"""Draw the pictures and the clip of this folder: `make media`.
+"""Draw the pictures and the clip of this folder, and those of them that the served page offers: `make media`.
 
 They look like what nano was trained on, but each is placed and coloured by hand here.
 """
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import av
@@ -14,6 +15,7 @@ from pixelword.tasks.nano.drawing import render
 from pixelword.tasks.nano.scenes import BACKGROUNDS, COLOURS, RGB, Background, Scene, Thing
 
 HERE = Path(__file__).parent
+PAGE = HERE.parent / "src" / "pixelword" / "serving" / "static" / "examples"
 FRAMES, FRAMES_PER_SECOND = 4, 1
 
 
@@ -57,6 +59,8 @@ def main() -> None:
     for name, picture in PICTURES.items():
         render(picture).save(HERE / name, optimize=True)
     write_clip(HERE / "moving_right.mp4", moving_right())
+    for copy in PAGE.iterdir():
+        shutil.copyfile(HERE / copy.name, copy)
 
 
 if __name__ == "__main__":

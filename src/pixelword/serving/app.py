@@ -26,7 +26,7 @@ from pixelword.errors import InputError, MediaError, PixelwordError
 from pixelword.inference.requests import Generation, Token
 from pixelword.inference.sampling import Sampling
 from pixelword.processing.conversation import Encoded
-from pixelword.serving import guard, protocol, replies
+from pixelword.serving import guard, page, protocol, replies
 from pixelword.serving.limiting import BodyLimit
 from pixelword.serving.metrics import Metrics
 from pixelword.serving.settings import Settings
@@ -44,8 +44,8 @@ _KINDS |= {
     503: "ServiceUnavailableError",
 }
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-#: Routes that need no key.
-OPEN = frozenset({"/health"})
+#: Routes that need no key. The page's files are the same for everybody; what they ask for needs one.
+OPEN = frozenset({"/health", *page.FILES})
 
 
 class Busy(Exception):
@@ -187,6 +187,7 @@ def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
     app.state.server = server
     _add_errors(app, settings)
     _add_routes(app, server)
+    page.add_page(app)
 
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)  # within the next: without a key no body is taken in
 
@@ -195,7 +196,7 @@ def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
         """Keys, request ids, and headers that keep browsers from guessing."""
         given = request.headers.get("x-request-id", "")
         request.state.id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        if request.url.path not in OPEN and not guard.authorised(
+        if request.scope["path"] not in OPEN and not guard.authorised(
             request.headers.get("authorization"), settings.api_keys
         ):
             response: Response = _error(401, "give a valid API key: Authorization: Bearer …")
@@ -261,7 +262,8 @@ def _add_routes(app: FastAPI, server: Server) -> None:
     @app.get("/v1/models")
     async def models() -> dict[str, Any]:
         model = {"id": settings.served_model_name, "object": "model", "created": 0, "owned_by": "pixelword"}
-        return {"object": "list", "data": [model | {"max_model_len": engine.max_model_len}]}
+        limits = settings.limit_mm_per_prompt | {"bytes": settings.limits.max_bytes}
+        return {"object": "list", "data": [model | {"max_model_len": engine.max_model_len, "limits": limits}]}
 
     @app.get("/health")
     async def health() -> Response:

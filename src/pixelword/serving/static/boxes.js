@@ -1,0 +1,58 @@
+/** Places that an answer names, `<ref>a dog</ref><box>[[x1, y1, x2, y2]]</box>` in thousandths, drawn onto its picture. */
+
+import {h, svg} from "./dom.js";
+
+const PLACE = /(?:<ref>([^<]*)<\/ref>\s*)?<(box|quad)>([^<]*)<\/\2>/;
+/** A mark whose end has not come yet. */
+const OPEN = /<(?:ref|box|quad)>[^<]*(?:<\/ref>\s*)?$/;
+const COLOURS = 5;
+
+/** Numbers of a mark -> its corners, as [x, y] in thousandths. A box of two numbers is a point. */
+function shapes(kind, text) {
+  const groups = text.match(/\[[^[\]]+\]/g) ?? [text];
+  return groups.map(group => (group.match(/-?\d+(?:\.\d+)?/g) ?? []).map(number => Math.min(1000, Math.max(0, Number(number)))))
+    .filter(numbers => numbers.length >= 2)
+    .map(numbers => {
+      if (kind === "box" && numbers.length === 4) {
+        const [x1, y1, x2, y2] = numbers;
+        return [[x1, y1], [x2, y1], [x2, y2], [x1, y2]];
+      }
+      return Array.from({length: numbers.length >> 1}, (_, at) => [numbers[2 * at], numbers[2 * at + 1]]);
+    });
+}
+
+/** Text without what has no end yet. */
+export const settled = text => text.replace(OPEN, "");
+
+/** Rule for `markdown.render`: shows a mark as its name, and puts {number, name, corners} into `found`. */
+export function rule(found) {
+  return [PLACE, match => {
+    const [all, name, kind, numbers] = match;
+    const corners = shapes(kind, numbers);
+    if (!corners.length) return document.createTextNode(name ?? all);
+    const number = found.length + 1;
+    found.push({number, name: name ?? "", corners});
+    return h("span", {className: `place c${number % COLOURS}`, title: numbers}, `${number} ${name ?? "here"}`);
+  }];
+}
+
+/** The picture with its places. media: as `media.read` gives it. */
+export function figure(media, places) {
+  const drawn = svg("svg", {viewBox: "0 0 1000 1000", preserveAspectRatio: "none", "aria-hidden": "true"});
+  const labels = [];
+  for (const {number, name, corners} of places) {
+    for (const shape of corners) {
+      const colour = `c${number % COLOURS}`;
+      const label = h("span", {className: `label ${colour}`}, String(number));
+      label.style.left = `${Math.min(...shape.map(([x]) => x)) / 10}%`;
+      label.style.top = `${Math.min(...shape.map(([, y]) => y)) / 10}%`;
+      labels.push(label);
+      if (shape.length === 1) label.classList.add("point");
+      else for (const line of ["under", "over"]) {
+        drawn.append(svg("polygon", {class: `${line} ${colour}`, points: shape.map(one => one.join(",")).join(" ")}));
+      }
+    }
+  }
+  const alt = `${media.name} with ${places.map(place => `${place.number} ${place.name}`).join(", ")}`;
+  return h("figure", {className: "places"}, h("img", {src: media.shown, alt}), drawn, ...labels);
+}
