@@ -8,12 +8,13 @@ BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
 PIP     = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo mini test lint format bench media clean print-torch
+.PHONY: help demo mini test test-ray lint format bench media clean print-torch
 
 help:
 	@echo "make demo    ask the packaged model about pictures, a video and words"
 	@echo "make mini    make the model mini from packages: one GPU, under an hour; MINI=\"--scale 0.01\" tries it on a CPU"
 	@echo "make test    run the tests (ARGS=... goes to pytest)"
+	@echo "make test-ray  the tests of Ray, in an environment of its own"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite what it can"
 	@echo "make bench   run the benchmarks (long; an idle machine)"
@@ -56,6 +57,20 @@ $(VENV)/.mini: $(VENV)/.core
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest $(ARGS)
 
+# Ray has an environment of its own, laid over $(VENV): what is installed there, torch above all, is not installed again.
+VENV_RAY ?= .venv-ray
+test-ray: $(VENV_RAY)/.ray
+	$(VENV_RAY)/bin/python -m pytest tests/ray $(ARGS)
+
+$(VENV_RAY)/.ray: $(VENV)/.dev
+	@echo "installing Ray into $(VENV_RAY)"
+	@test -x $(VENV_RAY)/bin/python || $(BIN)/python -m venv $(VENV_RAY)
+	@below=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+	over=$$($(VENV_RAY)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+	echo "import site; site.addsitedir('$$below')" > "$$over/zz-below.pth"
+	@$(VENV_RAY)/bin/python -m pip --quiet --disable-pip-version-check install --editable ".[ray]"
+	@touch $@
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -74,7 +89,7 @@ media: $(VENV)/.core
 	$(BIN)/python examples/make_media.py
 
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_RAY) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # For .ci/run, which installs the same torch into a second environment.

@@ -1,0 +1,104 @@
+"""Answer the rows of a job with Ray Data: replicas on as many machines as the cluster has.
+
+Ray starts a replica anew when it dies and gives its parts to others; parts that are done are known by their files, so a
+part that was under way is done again and no other.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from pixelword.errors import InputError
+from pixelword.integrations.ray.askers import Asking
+from pixelword.integrations.ray.job import Done, Job, Part, as_dict
+
+
+class Answerer:
+    """A replica: made once in a process of its own, then handed parts."""
+
+    def __init__(self, job: Job, how: Asking) -> None:
+        self._job, self._ask = job, how.open()
+
+    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+        """Parts (columns of `Part`) -> what became of them: rows and errors."""
+        parts = [Part(*map(int, fields)) for fields in zip(*(batch[name] for name in _FIELDS), strict=True)]
+        errors = [self._answered(part) for part in parts]
+        return {"rows": [part.count for part in parts], "errors": errors}
+
+    def _answered(self, part: Part) -> int:
+        if self._job.path(part).exists():  # by a replica that died before it could say so
+            return 0
+        rows = self._job.read(part)
+        return self._job.write(part, rows, self._ask(rows))
+
+
+_FIELDS = ("number", "first", "count", "offset")
+
+
+def answer(
+    job: Job,
+    how: Asking,
+    *,
+    replicas: int = 2,
+    cpus: float = 1.0,
+    gpus: float = 0.0,
+    told: Callable[[int, int], None] = lambda rows, of: None,
+) -> Done:
+    """Do what is missing of a job, and count it. cpus, gpus: of one replica. told: (rows done, of all), as it goes on.
+
+    Raises InputError: no Ray here, the servers stay away or refuse the job; what is done stays done.
+    """
+    missing = job.missing()
+    if missing:
+        _run(job, how, missing, replicas, cpus, gpus, told)
+    job.sweep()
+    return job.check()
+
+
+def _run(
+    job: Job,
+    how: Asking,
+    missing: list[Part],
+    replicas: int,
+    cpus: float,
+    gpus: float,
+    told: Callable[[int, int], None],
+) -> None:
+    try:
+        import ray
+        import ray.data
+    except ImportError as error:
+        raise InputError('many machines need Ray: pip install "pixelword[ray]"') from error
+    if not ray.is_initialized():
+        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray tells its makers of every run otherwise
+        # a cluster has a dashboard or has none; one of our own would be a port that nobody asked for
+        ray.init(**({} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}))
+    ray.data.DataContext.get_current().enable_progress_bars = False
+    whole = sum(part.count for part in job.parts)
+    done = whole - sum(part.count for part in missing)
+    told(done, whole)
+    # a block a part: a replica that dies loses the part in its hands, not those before it
+    parts = ray.data.from_items([as_dict(part) for part in missing], override_num_blocks=len(missing))
+    answered = parts.map_batches(
+        Answerer,
+        fn_constructor_args=(job, how),
+        batch_size=1,
+        compute=ray.data.ActorPoolStrategy(size=replicas),
+        num_cpus=cpus,
+        num_gpus=gpus,
+    )
+    try:
+        for row in answered.iter_rows():
+            done += int(row["rows"])
+            told(done, whole)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.cause
+        raise (cause if isinstance(cause, InputError) else error) from None
+
+
+def folder_of(rows: Path) -> Path:
+    """Where answers go if nobody says: beside the rows."""
+    return rows.with_name(f"{rows.stem}-answers")

@@ -1,0 +1,183 @@
+"""A file of rows to be answered, part by part, such that no row is lost or answered twice, whatever ends in between.
+
+A part is some rows that follow each other; its answers are one file, which appears whole or not at all. What is left to
+do is what has no file: a job that was stopped, or a worker that died, needs no other memory. Rows are counted in the
+end, and each must be there once.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from pixelword.errors import InputError
+
+_JOB = "job.json"
+
+
+@dataclass(frozen=True)
+class Part:
+    """Rows [first, first + count) of the file, from byte `offset` on."""
+
+    number: int
+    first: int
+    count: int
+    offset: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One question. fault: why it cannot be asked. Pictures and videos: paths, or data URLs."""
+
+    number: int
+    id: Any
+    question: str = ""
+    images: tuple[str, ...] = ()
+    videos: tuple[str, ...] = ()
+    fault: str | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """Rows of a finished job, and how many of them have an error in place of an answer."""
+
+    rows: int
+    errors: int
+
+
+class Job:
+    """Rows in a file of JSON lines, and the folder of their answers.
+
+    A row is `{"image": "a.png", "question": "…", "id": …}`; `image` and `video` may be lists or missing, paths are
+    relative to the file, `question` may be given for all rows at once, `id` comes back with the answer. rows, out: must
+    be the same files on every machine. options: what else decides the answers; a folder belongs to one job.
+
+    Raises InputError: there are no rows, or the folder holds another job's answers.
+    """
+
+    def __init__(
+        self, rows: Path, out: Path, *, question: str | None = None, part_rows: int = 256, **options: Any
+    ) -> None:
+        if part_rows < 1:
+            raise InputError("part_rows must be at least 1")
+        if not rows.is_file():
+            raise InputError(f"there is no file {rows}; give one with a JSON object in each line")
+        self.rows, self.out, self.question = rows.resolve(), out.resolve(), question
+        self.parts, digest = _planned(self.rows, part_rows)
+        if not self.parts:
+            raise InputError(f"{rows} has no rows")
+        self._claim({"rows_sha256": digest, "part_rows": part_rows, "question": question, **options})
+
+    def _claim(self, identity: Mapping[str, Any]) -> None:
+        self.out.mkdir(parents=True, exist_ok=True)
+        held = self.out / _JOB
+        if not held.exists():
+            _write(held, json.dumps(identity, indent=1))
+        elif (other := json.loads(held.read_text(encoding="utf-8"))) != identity:
+            names = sorted(name for name in {*other, *identity} if other.get(name) != identity.get(name))
+            raise InputError(
+                f"{self.out} holds answers of another job ({', '.join(names)} differ); give another folder"
+            )
+
+    def path(self, part: Part) -> Path:
+        """Where a part's answers are, when it is done."""
+        return self.out / f"part-{part.number:06d}.jsonl"
+
+    def missing(self) -> list[Part]:
+        """Parts that are still to be done."""
+        return [part for part in self.parts if not self.path(part).exists()]
+
+    def read(self, part: Part) -> list[Row]:
+        """The rows of a part; a line that is no row is a row with a fault."""
+        with self.rows.open("rb") as lines:
+            lines.seek(part.offset)
+            return [self._row(part.first + n, lines.readline()) for n in range(part.count)]
+
+    def _row(self, number: int, line: bytes) -> Row:
+        try:
+            told = json.loads(line)
+            if not isinstance(told, dict):
+                raise ValueError("it is not an object")
+            question = told.get("question") or self.question
+            if not isinstance(question, str) or not question.strip():
+                raise ValueError("it has no question")
+            images, videos = (self._paths(told.get(name)) for name in ("image", "video"))
+        except ValueError as error:
+            return Row(number, None, fault=f"line {number + 1} is no row: {error}")
+        return Row(number, told.get("id"), question, images, videos)
+
+    def _paths(self, given: Any) -> tuple[str, ...]:
+        found = given if isinstance(given, list) else [] if given is None else [given]
+        if not all(isinstance(one, str) and one for one in found):
+            raise ValueError("image and video are paths, or lists of paths")
+        return tuple(one if one.startswith("data:") else str(self.rows.parent / one) for one in found)
+
+    def write(self, part: Part, rows: Sequence[Row], answers: Sequence[Mapping[str, Any]]) -> int:
+        """Keep the answers of a part, in the order of its rows; returns how many are errors."""
+        lines = [
+            json.dumps({"row": row.number, "id": row.id, **answer}, ensure_ascii=False)
+            for row, answer in zip(rows, answers, strict=True)
+        ]
+        _write(self.path(part), "\n".join(lines) + "\n")
+        return sum("error" in answer for answer in answers)
+
+    def answers(self) -> Iterator[dict[str, Any]]:
+        """All answers in the order of the rows."""
+        for part in self.parts:
+            with self.path(part).open(encoding="utf-8") as lines:
+                yield from map(json.loads, lines)
+
+    def check(self) -> Done:
+        """Count everything: each row once, in order. Raises InputError: a part is missing or was changed."""
+        if missing := self.missing():
+            raise InputError(f"{len(missing)} of {len(self.parts)} parts are not done; run the job again")
+        errors = 0
+        for part in self.parts:
+            with self.path(part).open(encoding="utf-8") as lines:
+                found = [json.loads(line) for line in lines]
+            if [one["row"] for one in found] != list(range(part.first, part.first + part.count)):
+                raise InputError(f"{self.path(part)} does not hold its rows; delete it and run the job again")
+            errors += sum("error" in one for one in found)
+        return Done(self.parts[-1].first + self.parts[-1].count, errors)
+
+    def sweep(self) -> None:
+        """Delete what workers left that died while they wrote. Not while others work on the job."""
+        for left in self.out.glob(".*.part"):
+            left.unlink(missing_ok=True)
+
+
+def _planned(rows: Path, part_rows: int) -> tuple[list[Part], str]:
+    """The parts of a file, and its hash; blank lines at its end are no rows."""
+    digest, offsets, at, count, last = hashlib.sha256(), [], 0, 0, 0
+    with rows.open("rb") as lines:
+        for number, line in enumerate(lines):
+            if number % part_rows == 0:
+                offsets.append(at)
+            digest.update(line)
+            at += len(line)
+            count, last = (number + 1, number + 1) if line.strip() else (count, number + 1)
+    if count < last and rows.stat().st_size:
+        offsets = offsets[: -(-count // part_rows)]
+    sizes = [min(part_rows, count - n * part_rows) for n in range(len(offsets))]
+    return [Part(n, n * part_rows, size, offsets[n]) for n, size in enumerate(sizes)], digest.hexdigest()
+
+
+def _write(path: Path, text: str) -> None:
+    """Whole or not at all, on whichever machine it is read."""
+    whole = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+    with whole.open("w", encoding="utf-8") as out:
+        out.write(text)
+        out.flush()
+        os.fsync(out.fileno())
+    whole.replace(path)
+
+
+def as_dict(part: Part) -> dict[str, int]:
+    """A part as a row of a data set."""
+    return asdict(part)

@@ -1,0 +1,82 @@
+"""Our server as an application of Ray Serve: replicas on as many machines as the cluster has, behind one address.
+
+    serve run pixelword.integrations.ray.serving:app model=nano replicas=2
+
+Each replica is the whole server, with its engine, its decoding workers and its own prefix cache; Ray starts one anew
+that no longer answers. Keys come from $PIXELWORD_API_KEY of the machine that runs `serve run`.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from pixelword.errors import InputError
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from ray.serve import Application
+
+
+class Options(BaseModel):
+    """What `serve run` may be told, `name=value`. cpus, gpus: of one replica."""
+
+    model_config = ConfigDict(extra="forbid")
+    model: str = "nano"
+    served_model_name: str | None = None
+    replicas: Annotated[int, Field(ge=1)] = 2
+    cpus: Annotated[float, Field(gt=0)] = 1.0
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    max_num_seqs: Annotated[int, Field(ge=1)] = 16
+    max_waiting: Annotated[int, Field(ge=0)] = 64
+    prefix_cache_mb: Annotated[int, Field(ge=0)] = 512
+
+
+def server(options: Options, api_keys: tuple[str, ...]) -> FastAPI:
+    """The application of one replica, with its engine and workers; they end with its process."""
+    from pixelword.inference.batching import Engine
+    from pixelword.inference.requests import BatchingOptions
+    from pixelword.inference.session import load
+    from pixelword.model.checkpoint import resolve
+    from pixelword.serving.app import create_app
+    from pixelword.serving.settings import Settings
+    from pixelword.serving.workers import Workers
+
+    name = options.served_model_name or Path(options.model).name
+    settings = Settings(served_model_name=name, api_keys=api_keys, max_waiting=options.max_waiting)
+    batching = BatchingOptions(max_num_seqs=options.max_num_seqs, prefix_bytes=options.prefix_cache_mb << 20)
+    session = load(options.model)
+    engine = Engine(session.model, session.processor, batching)
+    return create_app(engine, Workers(resolve(options.model), settings), settings)
+
+
+def app(options: Options) -> Application:
+    """What `serve run` builds. Raises InputError: there is no Ray Serve here."""
+    try:
+        from ray import serve
+    except ImportError as error:
+        raise InputError('many machines need Ray: pip install "pixelword[ray,serve]"') from error
+    keys = tuple(filter(None, [os.environ.get("PIXELWORD_API_KEY", "")]))
+
+    def build() -> FastAPI:
+        return server(options, keys)
+
+    @serve.ingress(build)
+    class Replica:
+        """A server of ours. Ray asks after its health every few seconds."""
+
+        def check_health(self) -> None:
+            if not self.app.state.server.engine.alive:  # type: ignore[attr-defined]
+                raise RuntimeError("the engine has ended")
+
+    deployed = serve.deployment(
+        Replica,
+        name="pixelword",
+        num_replicas=options.replicas,
+        max_ongoing_requests=options.max_num_seqs + options.max_waiting,
+        ray_actor_options={"num_cpus": options.cpus, "num_gpus": options.gpus},
+    )
+    return deployed.bind()
