@@ -54,7 +54,7 @@ def launch(
             profile=profile,
         )
         if ranks.rank == 0:
-            _record(recipe)
+            record(recipe)
         return trainer.run()
 
 
@@ -85,7 +85,7 @@ def _checkpoint(out: Path, resume: str) -> Path | None:
     return Path(resume)
 
 
-def _record(recipe: Recipe) -> None:
+def record(recipe: Recipe) -> None:
     """Write what runs, overrides included, beside its checkpoints."""
     recipe.out.mkdir(parents=True, exist_ok=True)
     values = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)

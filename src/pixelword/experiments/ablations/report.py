@@ -1,0 +1,129 @@
+"""An ablation's table, plot and verdicts: on a terminal, and between the marks of a page of the documentation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from pixelword.data.files import write_whole
+from pixelword.errors import InputError
+from pixelword.experiments.ablations.jobs import Cell, jobs_of
+from pixelword.experiments.ablations.summary import Judged, Row, Summary, summary
+
+__all__ = ["plan", "show", "summary", "write"]
+
+
+def plan(found: Sequence[Cell]) -> Iterator[str]:
+    """What would be run, in order; stages that variants share are trained with the first of them."""
+    for cell in found:
+        stages = ", then ".join(f"{job.recipe.stage} ({job.recipe.steps} steps)" for job in cell.job.chain)
+        yield f"{'done' if cell.result.exists() else 'to do'}  {cell}: {stages}"
+    every = list(jobs_of(found))
+    left = [job for job in every if not job.weights.exists()]
+    yield f"{len(every)} stages in all, {len(left)} to train: {sum(job.recipe.steps for job in left):,} steps"
+
+
+def columns(told: Summary, kinds: Sequence[str]) -> list[str]:
+    return ["variant", "right", "95 %", "by seed", *kinds, "blank", "loss", "parameters", "minutes", "paper"]
+
+
+def cells(told: Summary, row: Row, kinds: Sequence[str]) -> list[str]:
+    """The columns of a variant, with some kinds of questions apart."""
+    half = told.half(len(row.figures))
+    paper = row.variant.paper
+    return [
+        row.variant.name,
+        _percent(row.mean),
+        "–" if half is None else f"±{100 * half:.1f}",
+        ", ".join(f"{100 * share:.1f}" for share in row.shares),
+        *(_percent(row.kind(kind)) for kind in kinds),
+        _percent(row.of("blank")),
+        f"{row.of('loss'):.3f}",
+        f"{row.of('parameters') / 1e6:.2f}M",
+        f"{row.of('seconds') / 60:.1f}",
+        "–" if paper is None else f"{paper:g}",
+    ]
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def show(told: Summary) -> None:
+    """Print it for people."""
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console()
+    if told.rows:
+        table = Table(*columns(told, ()), title=told.ablation.asks, title_justify="left")
+        for row in told.rows:
+            table.add_row(*cells(told, row, ()))
+        console.print(table)
+    for line in readings(told):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def readings(told: Summary) -> Iterator[str]:
+    """A line on each finding, and one on what was not run."""
+    for one in told.judged:
+        yield f"{one.finding.says}: {_reading(one)}"
+    if told.left:
+        yield f"not run: {', '.join(told.left)}"
+
+
+def _reading(one: Judged) -> str:
+    if one.verdict == "not run":
+        return "not run"
+    points = f"{100 * one.difference:+.1f} points"
+    if one.low == -float("inf"):
+        return f"{one.verdict} ({points}, one seed: no interval)"
+    return f"{one.verdict} ({points}, 95 % {100 * one.low:+.1f} to {100 * one.high:+.1f})"
+
+
+def markdown(told: Summary, command: str, picture: str) -> str:
+    """The section of a page: question, table, plot, findings."""
+    ablation = told.ablation
+    lines = [f"**{ablation.asks}** Cost: {ablation.cost}", "", "```sh", command, "```", ""]
+    if not told.rows:
+        return "\n".join([*lines, f"Not run: {', '.join(told.left)}."])
+    names = columns(told, told.kinds)
+    lines += [f"| {' | '.join(names)} |", "|---|" + "---:|" * (len(names) - 1)]
+    lines += [f"| {' | '.join(cells(told, row, told.kinds))} |" for row in told.rows]
+    if told.spread is None:
+        spread = "one seed each: no interval"
+    else:
+        spread = f"intervals from the spread between seeds, {100 * told.spread:.1f} points, pooled over the variants "
+        spread += f"({told.freedom} degrees of freedom)"
+    lines += ["", f"{told.questions:,} held-out questions a seed; {spread}."]
+    lines += ["", f"![{ablation.asks}]({picture}.svg)", ""]
+    if ablation.curve:
+        lines += [f"![Held-out loss of {ablation.curve} as the last stage goes]({picture}-curve.svg)", ""]
+    lines += [f"- {line[0].upper()}{line[1:]}." for line in readings(told)]
+    return "\n".join(lines + (["", f"The paper's figures: {ablation.paper}"] if ablation.paper else []))
+
+
+def write(page: Path, file: Path, told: Summary) -> None:
+    """Write an ablation's section anew between its marks in a page, and its plot beside the page.
+
+    Raises InputError: the page cannot be read or written, or it has no marks for it.
+    """
+    name = told.ablation.name
+    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
+    try:
+        text = page.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{page}: cannot be read ({error}); name another with --report") from error
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise InputError(f"{page} has no place for {name}: put {begin} and {end} where it shall stand")
+    picture = f"{page.stem}/{name}"
+    if told.rows:
+        from pixelword.experiments.ablations.plot import draw, draw_curve
+
+        draw(told, page.parent / f"{picture}.svg")
+        if told.ablation.curve:
+            draw_curve(told, page.parent / f"{picture}-curve.svg")
+    section = markdown(told, f"pixelword ablate {file}", picture)
+    write_whole(page, f"{before}{begin}\n{section}\n{end}{after}")

@@ -1,0 +1,119 @@
+"""What an ablation's figures say: means over seeds with intervals, and which findings hold.
+
+With two or three seeds a variant's own spread says little, so the spread between seeds is pooled over all variants of
+an ablation, and intervals are Student's with as many degrees of freedom as that gives.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pixelword.experiments.ablations.jobs import Cell
+from pixelword.experiments.ablations.recipe import Ablation, Finding, Variant
+from pixelword.experiments.ablations.running import figures_of
+
+#: 97.5 % quantiles of Student's t for 1, 2, … degrees of freedom.
+_T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
+      2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042)  # fmt: skip
+_NORMAL = 1.960
+Verdict = Literal["holds", "the contrary holds", "not told apart", "not run"]
+
+
+@dataclass(frozen=True)
+class Row:
+    """A variant: the figures of each seed that was run, in order, and the share of right answers over them."""
+
+    variant: Variant
+    cells: tuple[Cell, ...]
+    figures: tuple[dict[str, Any], ...]
+
+    @property
+    def shares(self) -> list[float]:
+        return [one["exact"] for one in self.figures]
+
+    @property
+    def mean(self) -> float:
+        return self.of("exact")
+
+    def of(self, name: str) -> float:
+        """Mean of a figure over the seeds."""
+        return sum(one[name] for one in self.figures) / len(self.figures)
+
+    def kind(self, name: str) -> float:
+        """Mean share of right answers to a kind of question."""
+        kinds = [one["kinds"][name] for one in self.figures]
+        return sum(one["right"] / one["asked"] for one in kinds) / len(kinds)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A finding, with the difference of the two variants' means and its 95 % interval, where both were run."""
+
+    finding: Finding
+    verdict: Verdict
+    difference: float = 0.0
+    low: float = -math.inf
+    high: float = math.inf
+
+
+@dataclass(frozen=True)
+class Summary:
+    """rows: of the variants that were run. left: names of those that were not. spread: standard deviation between
+    seeds, pooled; None where no variant has two. freedom: of it."""
+
+    ablation: Ablation
+    rows: tuple[Row, ...]
+    left: tuple[str, ...]
+    spread: float | None
+    freedom: int
+
+    @property
+    def kinds(self) -> list[str]:
+        return list(self.rows[0].figures[0]["kinds"]) if self.rows else []
+
+    @property
+    def questions(self) -> int:
+        return sum(one["asked"] for one in self.rows[0].figures[0]["kinds"].values()) if self.rows else 0
+
+    def half(self, seeds: float) -> float | None:
+        """Half the width of the 95 % interval of a mean over so many seeds."""
+        if self.spread is None:
+            return None
+        quantile = _T[self.freedom - 1] if self.freedom <= len(_T) else _NORMAL
+        return quantile * self.spread / math.sqrt(seeds)
+
+    @property
+    def judged(self) -> list[Judged]:
+        return [self._judge(finding) for finding in self.ablation.findings]
+
+    def _judge(self, finding: Finding) -> Judged:
+        rows = {row.variant.name: row for row in self.rows}
+        if finding.better not in rows or finding.than not in rows:
+            return Judged(finding, "not run")
+        one, other = rows[finding.better], rows[finding.than]
+        difference = one.mean - other.mean
+        half = self.half(1 / (1 / len(one.figures) + 1 / len(other.figures)))
+        if half is None:
+            return Judged(finding, "not told apart", difference)
+        low, high = difference - half, difference + half
+        verdict: Verdict = "holds" if low > 0 else "the contrary holds" if high < 0 else "not told apart"
+        return Judged(finding, verdict, difference, low, high)
+
+
+def summary(ablation: Ablation, found: Sequence[Cell]) -> Summary:
+    """Of what was run so far, among these cells of this and of other ablations."""
+    rows, left = [], []
+    for variant in ablation.variants:
+        own = [cell for cell in found if cell.ablation is ablation and cell.variant is variant]
+        done = [(cell, figures) for cell in own if (figures := figures_of(cell)) is not None]
+        if done:
+            rows.append(Row(variant, tuple(cell for cell, _ in done), tuple(figures for _, figures in done)))
+        else:
+            left.append(variant.name)
+    squares = [(share - row.mean) ** 2 for row in rows for share in row.shares]
+    freedom = sum(len(row.shares) - 1 for row in rows)
+    spread = math.sqrt(sum(squares) / freedom) if freedom else None
+    return Summary(ablation, tuple(rows), tuple(left), spread, freedom)
