@@ -15,6 +15,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from pixelword.explain import look_inside
     from pixelword.inference.session import Answer, Chat, Session, load
     from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel
     from pixelword.processing.processor import NeoOVProcessor
@@ -42,6 +43,7 @@ __all__ = [
     "Session",
     "__version__",
     "load",
+    "look_inside",
 ]
 
 

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from typing import Annotated
 
 import typer
 
 from pixelword.cli import options
-from pixelword.errors import InputError
 
 
 def ask(
@@ -37,7 +35,7 @@ def ask(
     Example: pixelword ask --video clip.mp4 "which way does it move?"
     """
     *pictures, question = words
-    _check_question(question, alone=not pictures and not video)
+    options.check_question(question, "ask", alone=not pictures and not video)
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls
     )
@@ -52,13 +50,3 @@ def ask(
     with options.progress("reading …"):
         answer = dataclasses.asdict(session.answer(messages, sampling))
     print(json.dumps({"answer": answer.pop("text"), "model": model, **answer}, ensure_ascii=False))
-
-
-def _check_question(question: str, *, alone: bool) -> None:
-    """The likeliest slip is to forget the question; then the last picture would be read as words."""
-    if not os.path.isfile(question):  # Path.is_file raises where a question is too long for a name
-        return
-    if alone:
-        example = f'pixelword ask {question} "what is this?"'
-        raise InputError(f"{question} is a file, and there is no question about it: {example}")
-    raise InputError(f"{question} is a file, where the question should be: put the question after the pictures")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
+
+from pixelword.errors import InputError
 
 if TYPE_CHECKING:
     from pixelword.inference.session import Session
@@ -85,3 +88,13 @@ def _announced(pieces: Iterator[str]) -> Iterator[str]:
         first = next(pieces, "")
     yield first
     yield from pieces
+
+
+def check_question(question: str, verb: str, *, alone: bool) -> None:
+    """The likeliest slip is to forget the question; then the last picture would be read as words. Raises InputError."""
+    if not os.path.isfile(question):  # Path.is_file raises where a question is too long for a name
+        return
+    if alone:
+        example = f'pixelword {verb} {question} "what is this?"'
+        raise InputError(f"{question} is a file, and there is no question about it: {example}")
+    raise InputError(f"{question} is a file, where the question should be: put the question after the pictures")

@@ -1,0 +1,95 @@
+"""`pixelword explain PICTURE… "question"`: which pixels an answer rests on, as a page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pixelword.cli import options
+from pixelword.errors import InputError
+
+if TYPE_CHECKING:
+    from pixelword.inference.session import Session
+
+
+def explain(
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="PICTURE|QUESTION", help="The pictures, and last the question.")
+    ] = None,
+    out: Annotated[Path, typer.Option(help="The page: one HTML file that needs no network.")] = Path("explain.html"),
+    video: options.Videos = None,
+    model: options.Model = "nano",
+    answer: Annotated[str | None, typer.Option(help="Explain this answer instead of the model's own.")] = None,
+    max_words: Annotated[int, typer.Option(min=1, help="Tokens of the answer that are explained, its first.")] = 24,
+    occlusions: Annotated[
+        int, typer.Option(min=0, help="Parts of the pictures that are hidden one by one, at most; 0 checks nothing.")
+    ] = 144,
+    check: Annotated[
+        int | None,
+        typer.Option(min=2, help="No page: check the maps on so many drawn questions of each of nano's kinds."),
+    ] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="With --check: only this kind (repeatable).")] = None,
+    system: options.System = None,
+    min_pixels: options.MinPixels = None,
+    max_pixels: options.MaxPixels = None,
+    allow_urls: options.AllowUrls = False,
+    dtype: Annotated[
+        str, typer.Option(help="float32 gives the cleanest maps; bfloat16 halves the memory.")
+    ] = "float32",
+    device: options.Device = None,
+) -> None:
+    """Look inside an answer: attention by layer, head and T, H, W part, rollout, gradients, and what hiding proves.
+
+    Example: pixelword explain photo.png "what is on the left?" --out report.html
+    """
+    if check is None and not words:
+        raise InputError('there is no question: pixelword explain photo.png "what is on the left?"')
+    session = options.open_session(
+        model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls
+    )
+    if check is not None:
+        _check(session, model, check, kind)
+        return
+    *pictures, question = words or []
+    options.check_question(question, "explain", alone=not pictures and not video)
+    from pixelword.explain import look_inside
+
+    with options.progress("looking inside …"):
+        found = look_inside(
+            session, question, images=pictures, videos=video or [], system=system, answer=answer,
+            max_words=max_words, occlusions=occlusions,
+        )  # fmt: skip
+        size = found.save(out, model=model)
+    print(f"{found.answer}\n{out}: {size / 1e6:.1f} MB")
+
+
+def _check(session: Session, model: str, questions: int, kinds: list[str] | None) -> None:
+    """A table a kind of question, as each is done."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    from pixelword.data.progress import bar
+    from pixelword.explain.faithfulness import METHODS
+    from pixelword.explain.survey import Mean, Row, survey
+
+    def told(mean: Mean, scale: int = 1) -> str:
+        digits = 0 if scale == 100 else 2
+        return f"{scale * mean.value:.{digits}f} ({scale * mean.low:.{digits}f} to {scale * mean.high:.{digits}f})"
+
+    def table(row: Row) -> Table:
+        title = f"{row.kind}: in {row.matter} of {row.asked} answers of {model} some single patch matters"
+        made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+        for name in ("method", "rank correlation", "finds, %", "area"):
+            made.add_column(name, justify="left" if name == "method" else "right")
+        for name, title in {**METHODS, "chance": "any order", "occlusion": "occlusion itself"}.items():
+            if name in row.checks:
+                rank, found, area = row.checks[name]
+                made.add_row(title, told(rank), told(found, 100), told(area))
+        return made
+
+    with bar("checking") as report:
+        for row in survey(session, questions, kinds or (), report=report):
+            Console(highlight=False).print(table(row))

@@ -1,0 +1,125 @@
+"""`look_inside`: ask a session a question, and see what its answer rests on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pixelword.errors import InputError
+from pixelword.explain.faithfulness import Faithfulness, by_method, check
+from pixelword.explain.maps import Maps, make_maps
+from pixelword.explain.occlusion import Occlusion, occlude
+from pixelword.explain.reading import Reading, read
+
+if TYPE_CHECKING:
+    from pixelword.inference.session import Session
+    from pixelword.processing.conversation import Encoded
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What an answer rests on. occlusion and faithfulness are None where nothing was hidden."""
+
+    question: str
+    reading: Reading
+    maps: Maps
+    occlusion: Occlusion | None
+    faithfulness: Faithfulness | None
+
+    @property
+    def answer(self) -> str:
+        return self.reading.answer
+
+    def save(self, path: str | Path, *, model: str = "") -> int:
+        """Write the page: one HTML file that needs no network; returns its bytes. Raises InputError when it cannot."""
+        from pixelword.explain import page
+
+        return page.write(Path(path), self, model)
+
+
+def look_inside(
+    session: Session,
+    question: str,
+    *,
+    images: Any = (),
+    videos: Any = (),
+    system: str | None = None,
+    answer: str | None = None,
+    max_words: int = 24,
+    occlusions: int = 144,
+) -> Explanation:
+    """Ask, and look at what the answer rests on.
+
+    Args:
+        session: As `pixelword.load` gives it; float32 weights give the cleanest gradients.
+        question, images, videos, system: As of `Session.ask`.
+        answer: Explain this answer instead of the model's own.
+        max_words: Tokens of the answer that are explained, its first.
+        occlusions: Parts of the pictures that are hidden one by one, at most; 0 hides nothing and checks nothing.
+
+    Raises:
+        InputError: as `Session.ask`, or there is no answer to explain.
+        MediaError: a picture or a video cannot be read.
+    """
+    from pixelword.inference.session import conversation, user_message
+
+    messages = conversation(user_message(question, images, videos), system=system)
+    return explain_messages(session, messages, answer=answer, max_words=max_words, occlusions=occlusions)
+
+
+def explain_messages(
+    session: Session,
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    answer: str | None = None,
+    max_words: int = 24,
+    occlusions: int = 144,
+) -> Explanation:
+    """As `look_inside`, of a conversation in chat form that ends with a question."""
+    prompt = session.processor.encode(messages, add_generation_prompt=True, **vars(session.media))
+    return explain_prompt(
+        session, prompt, _question(messages), answer=answer, max_words=max_words, occlusions=occlusions
+    )
+
+
+def explain_prompt(
+    session: Session,
+    prompt: Encoded,
+    question: str,
+    *,
+    answer: str | None = None,
+    max_words: int = 24,
+    occlusions: int = 144,
+) -> Explanation:
+    """As `look_inside`, of a prompt that was prepared elsewhere."""
+    if max_words < 1 or occlusions < 0:
+        raise InputError("max_words must be at least 1 and occlusions at least 0")
+    tokens = _said(session, prompt, max_words) if answer is None else session.processor.encoder.answer(answer)
+    reading = read(session.model, session.processor, prompt, tokens, max_words=max_words)
+    maps = make_maps(reading)
+    if not occlusions or not reading.pictures:
+        return Explanation(question, reading, maps, None, None)
+    hider, occlusion = occlude(reading, occlusions)
+    visual = reading.visual.cpu()
+    return Explanation(question, reading, maps, occlusion, check(hider, occlusion, by_method(maps, visual)))
+
+
+def _said(session: Session, prompt: Encoded, most: int) -> list[int]:
+    """The greedy answer's tokens without its end."""
+    inputs = {name: one.to(session.model.device) for name, one in session.processor.batch([prompt]).items()}
+    found = session.model.generation_config.eos_token_id
+    ends = (
+        [session.processor.tokenizer.eos_token_id] if found is None else found if isinstance(found, list) else [found]
+    )
+    new = session.model.generate(**inputs, max_new_tokens=most, do_sample=False, eos_token_id=ends)
+    return [token for token in new[0, len(prompt) :].tolist() if token not in ends]
+
+
+def _question(messages: Sequence[Mapping[str, Any]]) -> str:
+    """The words of the last turn."""
+    content = messages[-1]["content"]
+    if isinstance(content, str):
+        return content
+    return "".join(part["text"] for part in content if part["type"] == "text")

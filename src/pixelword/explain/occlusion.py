@@ -1,0 +1,135 @@
+"""What happens when part of a picture is hidden: the one map that is an experiment, not a reading of attention."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from pixelword.errors import InputError
+from pixelword.explain.reading import Reading, Seen
+
+#: Tokens in one batch of hidden variants, at most.
+_TOKENS = 8192
+
+
+@dataclass(frozen=True)
+class Cell:
+    """A square of visual tokens of a picture, hidden at once. tokens: their numbers among all visual tokens."""
+
+    picture: int
+    row: int
+    column: int
+    rows: int
+    columns: int
+    tokens: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Occlusion:
+    """drops: (N, cells) how much less likely each word is, in nats, when only this cell is hidden."""
+
+    cells: tuple[Cell, ...]
+    drops: Tensor
+
+    def over_tokens(self, visual: int) -> Tensor:
+        """(N, visual): each visual token with its cell's drop."""
+        spread = torch.zeros(len(self.drops), visual)
+        for number, cell in enumerate(self.cells):
+            spread[:, list(cell.tokens)] = self.drops[:, number : number + 1]
+        return spread
+
+
+def cut(pictures: Sequence[Seen], most: int) -> tuple[Cell, ...]:
+    """Pictures cut into at most `most` cells, squares of one size; single visual tokens where they are few enough.
+
+    Raises InputError: more pictures than cells, so that not even whole pictures could be hidden one by one.
+    """
+    if len(pictures) > most:
+        raise InputError(f"{len(pictures)} pictures or frames cannot be hidden {most} times: allow more occlusions")
+    side = 1
+    while sum(-(-one.rows // side) * -(-one.columns // side) for one in pictures) > most:
+        side += 1
+    found: list[Cell] = []
+    first = 0
+    for number, one in enumerate(pictures):
+        for row in range(0, one.rows, side):
+            for column in range(0, one.columns, side):
+                high, wide = min(side, one.rows - row), min(side, one.columns - column)
+                tokens = (first + (row + r) * one.columns + column + c for r in range(high) for c in range(wide))
+                found.append(Cell(number, row, column, high, wide, tuple(tokens)))
+        first += one.rows * one.columns
+    return tuple(found)
+
+
+class Hider:
+    """Asks for the likelihood of a reading's words with some of its cells painted over.
+
+    A hidden cell gets the mean colour of its picture: a hole that is no black square and carries no edge of its own in
+    a plain picture. The network reads the changed pixels afresh; nothing is masked inside it.
+    """
+
+    def __init__(self, reading: Reading, cells: Sequence[Cell]) -> None:
+        self.reading, self.cells = reading, cells
+        processor = reading.model.config.vision_config
+        self._merge = processor.merge_size
+        self._means = [self._mean(one) for one in reading.pictures]
+
+    @cached_property
+    def untouched(self) -> Tensor:
+        """(N,) log-probabilities of the words with nothing hidden."""
+        return self.likelihoods([()])[0]
+
+    def likelihoods(self, hidden: Sequence[Sequence[int]]) -> Tensor:
+        """(variants, N) log-probabilities of the words; a variant is the numbers of its hidden cells."""
+        rows = max(1, _TOKENS // self.reading.length)
+        return torch.cat([self._read(hidden[first : first + rows]) for first in range(0, len(hidden), rows)])
+
+    @torch.no_grad()
+    def _read(self, variants: Sequence[Sequence[int]]) -> Tensor:
+        reading, count = self.reading, len(variants)
+        inputs = reading.inputs
+        output = reading.model(
+            input_ids=inputs["input_ids"].expand(count, -1),
+            mm_token_type_ids=inputs["mm_token_type_ids"].expand(count, -1),
+            pixel_values=torch.cat([self._painted(one) for one in variants]),
+            image_grid_hw=inputs["image_grid_hw"].repeat(count, 1),
+            use_cache=False,
+            logits_to_keep=reading.rows,
+        )
+        chances = output.logits.float().log_softmax(-1)
+        return chances.gather(-1, reading.word_ids.expand(count, -1)[..., None])[..., 0].cpu()
+
+    def _painted(self, hidden: Sequence[int]) -> Tensor:
+        pixels = self.reading.inputs["pixel_values"].clone()
+        for number in hidden:
+            cell = self.cells[number]
+            pixels[self._patches(cell)] = self._means[cell.picture]
+        return pixels
+
+    def _patches(self, cell: Cell) -> list[int]:
+        """Places of a cell's patches: `merge` by `merge` a visual token, row by row of the picture."""
+        picture, merge = self.reading.pictures[cell.picture], self._merge
+        rows = range(cell.row * merge, (cell.row + cell.rows) * merge)
+        columns = range(cell.column * merge, (cell.column + cell.columns) * merge)
+        return [picture.patches + row * picture.columns * merge + column for row in rows for column in columns]
+
+    def _mean(self, picture: Seen) -> Tensor:
+        """(3 * patch * patch,) a patch of the picture's mean colour."""
+        stop = picture.patches + picture.rows * picture.columns * self._merge**2
+        own = self.reading.inputs["pixel_values"][picture.patches : stop]
+        channels = own.unflatten(-1, (3, -1)).mean((0, 2))
+        return channels.repeat_interleave(own.shape[-1] // 3)
+
+
+def occlude(reading: Reading, most: int = 144) -> tuple[Hider, Occlusion]:
+    """Hide each cell by itself. Raises InputError: there is no picture, or too many for so few occlusions."""
+    if not reading.pictures:
+        raise InputError("there is no picture to hide parts of")
+    cells = cut(reading.pictures, most)
+    hider = Hider(reading, cells)
+    drops = hider.untouched - hider.likelihoods([(number,) for number in range(len(cells))])
+    return hider, Occlusion(cells, drops.T.contiguous())

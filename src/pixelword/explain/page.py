@@ -1,0 +1,124 @@
+"""An explanation as one page: maps over the pictures, layer by layer and head by head, and what they are worth.
+
+A single HTML file that asks no network for anything. What it draws is plain data (`told`), which the server's page gets
+as JSON for the same script.
+"""
+
+from __future__ import annotations
+
+import base64
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from pixelword.data.files import write_whole
+from pixelword.explain.faithfulness import METHODS
+from pixelword.processing.sources import data_url
+
+if TYPE_CHECKING:
+    from pixelword.explain.explanation import Explanation
+    from pixelword.explain.faithfulness import Faithfulness
+    from pixelword.explain.reading import Seen
+
+#: The page's files; the server hands the scripts and the style to its own page.
+LOOK = Path(__file__).parent / "look"
+#: Numbers of one array on the page, at most: above it single heads are left out, or whole maps.
+MOST = 6_000_000
+
+
+def write(path: Path, explanation: Explanation, model: str) -> int:
+    """Write the page, whole or not at all; returns its bytes. Raises InputError when it cannot be written."""
+    return write_whole(path, html(told(explanation, model)))
+
+
+def html(data: dict[str, Any]) -> str:
+    """The page of `told` data."""
+    from jinja2 import Environment, FileSystemLoader
+
+    template = Environment(loader=FileSystemLoader(LOOK), autoescape=True).get_template("page.html.jinja")
+    style = (LOOK / "look.css").read_text(encoding="utf-8")
+    return template.render(title=data["question"], data=data, style=style, script=_script())
+
+
+def _script() -> str:
+    """The modules as one: they stand in one element here, so what they import from each other is there already."""
+    modules = ((LOOK / f"{name}.js").read_text(encoding="utf-8") for name in ("draw", "trust", "look"))
+    lines = "\n".join(modules).splitlines()
+    return "\n".join(line for line in lines if not line.startswith("import "))
+
+
+def told(explanation: Explanation, model: str) -> dict[str, Any]:
+    """An explanation as the page's script reads it."""
+    reading, maps = explanation.reading, explanation.maps
+    visual = reading.visual.nonzero()[:, 0].cpu()
+    weights, parts = _bounded(maps.weights, 2), _bounded(maps.parts - maps.parts.mean(-1, keepdim=True), 3)
+    first, pictures = 0, []
+    for one in reading.pictures:
+        pictures.append(_picture(one, first))
+        first += len(one.tokens)
+    return {
+        "model": model,
+        "question": explanation.question,
+        "answer": explanation.answer,
+        "words": [{"text": one.text, "place": one.place, "chance": one.chance} for one in reading.words],
+        "pieces": list(reading.pieces),
+        "visual": visual.tolist(),
+        "pictures": pictures,
+        "layers": maps.weights.shape[1],
+        "before": reading.model.config.get_text_config().extra_num_layers,
+        "heads": maps.weights.shape[2],
+        "weights": packed(weights),
+        "parts": packed(parts, signed=True),
+        "rollout": packed(maps.rollout),
+        "gradient": packed(maps.gradient),
+        "occlusion": None
+        if explanation.occlusion is None
+        else packed(explanation.occlusion.over_tokens(len(visual)), signed=True),
+        "stages": [[name, packed(one)] for name, one in maps.stages.items() if one.numel() <= MOST],
+        "frames": [[name, one.tolist()] for name, one in maps.frames.items()],
+        "trust": None if explanation.faithfulness is None else _trust(explanation.faithfulness),
+    }
+
+
+def packed(values: Tensor, *, signed: bool = False) -> dict[str, Any]:
+    """Rows of the last axis as bytes with a scale each: value = scale * (byte / 255)^2, or scale * (byte - 128) / 127.
+
+    Squares, because most attention is small: 0.1 % of a row's largest weight still has a byte of its own.
+    """
+    rows = values.detach().float().reshape(-1, values.shape[-1]).numpy()
+    scale = np.abs(rows).max(1, initial=0.0)
+    share = rows / np.where(scale > 0, scale, 1)[:, None]
+    small = np.rint(share * 127 + 128) if signed else np.rint(np.sqrt(share.clip(0)) * 255)
+    return {
+        "shape": list(values.shape),
+        "signed": signed,
+        "scale": [float(f"{one:.6g}") for one in scale],
+        "bytes": base64.b64encode(small.astype(np.uint8).tobytes()).decode("ascii"),
+    }
+
+
+def _bounded(values: Tensor, heads: int) -> Tensor:
+    """As it is, or with the axis of heads as their mean where it would make the page heavy."""
+    return values if values.numel() <= MOST else values.mean(heads, keepdim=True)
+
+
+def _picture(seen: Seen, first: int) -> dict[str, Any]:
+    """first: the number of its first token among all visual tokens."""
+    return {
+        "start": seen.start, "first": first, "rows": seen.rows, "columns": seen.columns, "label": seen.label,
+        "width": seen.pixels.shape[1], "height": seen.pixels.shape[0],
+        "src": data_url(Image.fromarray(seen.pixels), "WEBP", quality=88),
+    }  # fmt: skip
+
+
+def _trust(faithfulness: Faithfulness) -> dict[str, Any]:
+    names = {**METHODS, "chance": "any order", "occlusion": "occlusion itself"}
+    return {
+        "matter": faithfulness.matter,
+        "cells": faithfulness.cells,
+        "hidden": faithfulness.hidden,
+        "checks": [{"name": name, "title": title, **vars(faithfulness.checks[name])} for name, title in names.items()],
+    }

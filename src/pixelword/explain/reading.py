@@ -1,0 +1,201 @@
+"""A question and its answer, read once more with every layer's state kept, so that maps can be made layer by layer."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pixelword.errors import InputError
+from pixelword.model.attention import attend
+from pixelword.model.visibility import Interval, interval
+from pixelword.processing.conversation import Encoded
+from pixelword.processing.images import unpatchify
+
+if TYPE_CHECKING:
+    from pixelword.model import NeoOVForConditionalGeneration
+    from pixelword.processing.processor import NeoOVProcessor
+
+#: A frame's time, which stands right before it, and the tokens that it may have.
+_TIME, _BEFORE = re.compile(r"\[([\d:.]+)\]:$"), 24
+
+
+@dataclass(frozen=True)
+class Word:
+    """One token of the answer. place: where it stands; the state before it said it. chance: its probability there."""
+
+    text: str
+    place: int
+    chance: float
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture, or a frame of a video, as the network saw it.
+
+    start: place of its first visual token. rows, columns: of visual tokens. pixels (H, W, 3) uint8. label: a frame's
+    time, or a picture's number where there are several. patches: where its patches begin in `pixel_values`.
+    """
+
+    start: int
+    rows: int
+    columns: int
+    pixels: np.ndarray
+    label: str
+    patches: int
+
+    @property
+    def tokens(self) -> range:
+        """Places of its visual tokens."""
+        return range(self.start, self.start + self.rows * self.columns)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One layer over a whole sequence: what goes out, its attention's q, k, v and heads (1, L, heads * head_dim)."""
+
+    out: Tensor
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    heads: Tensor
+
+
+@dataclass(frozen=True)
+class Reading:
+    """A prompt with its answer, L tokens in one row.
+
+    inputs: what the network reads. states: (1, L, hidden_size) before each layer, and after the last, before its norm.
+    pieces: what each token says. visual: (L,) bool. rows: (N,) the places whose states said the N words.
+    """
+
+    model: NeoOVForConditionalGeneration
+    inputs: dict[str, Tensor]
+    states: tuple[Tensor, ...]
+    words: tuple[Word, ...]
+    pictures: tuple[Seen, ...]
+    pieces: tuple[str, ...]
+    visual: Tensor
+    rows: Tensor
+    rotary: tuple[Tensor, Tensor]
+    visible: Interval
+
+    @property
+    def length(self) -> int:
+        return len(self.pieces)
+
+    @property
+    def answer(self) -> str:
+        return "".join(word.text for word in self.words).strip()
+
+    @property
+    def word_ids(self) -> Tensor:
+        """(N,) the tokens of the words."""
+        return self.inputs["input_ids"][0, self.rows + 1]
+
+    def in_use(self, number: int) -> Tensor:
+        """(L,) bool: the places whose attention in this layer goes anywhere; see `text_bypasses_pre_buffer`."""
+        config = self.model.config.get_text_config()
+        if config.text_bypasses_pre_buffer and number < config.extra_num_layers:
+            return self.visual
+        return torch.ones_like(self.visual)
+
+    def step(self, number: int, hidden: Tensor) -> Step:
+        """Layer `number` over states (1, L, hidden_size), in the open: no module is hooked or changed.
+
+        A hook would be seen by whoever else runs the same network, such as a server's other requests.
+        """
+        config = self.model.config.get_text_config()
+        decoder: Any = self.model.get_decoder()
+        layer = decoder.layers[number]
+        attention = layer.self_attn
+        bypassed = config.text_bypasses_pre_buffer
+        before = number < config.extra_num_layers
+        spatial = self.visual[None, :, None] if bypassed and not before else None
+        q, k, v = attention.projected(layer.input_layernorm(hidden), self.rotary, spatial)
+        kernel = config._attn_implementation or "sdpa"
+        heads = attend(q, k, v, self.visible, attention.scaling, kernel).transpose(1, 2).flatten(2)
+        out = hidden + attention.o_proj(heads)
+        out = out + layer.mlp(layer.post_attention_layernorm(out))
+        if bypassed and before:
+            out = torch.where(self.visual[None, :, None], out, hidden)
+        return Step(out, q, k, v, heads)
+
+    def said(self, last: Tensor) -> Tensor:
+        """(N,) log-probabilities of the words from the last layer's states (1, L, hidden_size)."""
+        decoder: Any = self.model.get_decoder()
+        logits = self.model.get_output_embeddings()(decoder.norm(last[0, self.rows]))
+        return logits.float().log_softmax(-1).gather(-1, self.word_ids[:, None])[:, 0]
+
+
+def read(
+    model: NeoOVForConditionalGeneration,
+    processor: NeoOVProcessor,
+    prompt: Encoded,
+    answer: Sequence[int],
+    *,
+    max_words: int = 24,
+) -> Reading:
+    """Read a prompt and its answer's tokens, less its end, of which the first `max_words` are explained.
+
+    Raises InputError: no answer, or more than the model's context.
+    """
+    if not len(answer):
+        raise InputError("there is no answer to explain: the model said nothing; give the answer to look at")
+    answer = list(answer)[:max_words]
+    ids = torch.cat((prompt.input_ids, torch.tensor(answer, dtype=torch.int64)))
+    context = model.config.get_text_config().max_position_embeddings
+    if len(ids) > context:
+        raise InputError(f"question and answer have {len(ids):,} tokens, and this model reads {context:,}")
+    types = torch.cat((prompt.mm_token_type_ids, torch.zeros(len(answer), dtype=torch.int64)))
+    inputs = {"input_ids": ids[None], "mm_token_type_ids": types[None]}
+    if len(prompt.image_grid_hw):
+        inputs |= {"pixel_values": prompt.pixel_values, "image_grid_hw": prompt.image_grid_hw}
+    inputs = {name: value.to(model.device) for name, value in inputs.items()}
+    rows = torch.arange(len(answer), device=model.device) + len(prompt) - 1
+    config = model.config.get_text_config()
+    with torch.no_grad():
+        read = model(**inputs, use_cache=False, output_hidden_states=True, logits_to_keep=rows)
+        positions, _ = model.get_rope_index(
+            inputs["input_ids"], inputs.get("image_grid_hw"), None, inputs["mm_token_type_ids"]
+        )
+        rotary = model.get_decoder().rotary(positions, read.hidden_states[0].dtype)
+    chances = read.logits[0].float().softmax(-1)
+    words = tuple(
+        Word(_piece(processor, token), len(prompt) + n, float(chances[n, token])) for n, token in enumerate(answer)
+    )
+    pieces = tuple(_piece(processor, token) for token in ids.tolist())
+    reading = Reading(
+        model, inputs, read.hidden_states[:-1], words, _pictures(prompt, processor, pieces), pieces,
+        inputs["mm_token_type_ids"][0] != 0, rows, rotary, interval(positions),
+    )  # fmt: skip
+    with torch.no_grad():  # the network's own last state is normed already
+        last = reading.step(config.num_hidden_layers - 1, reading.states[-1]).out
+    return replace(reading, states=(*reading.states, last))
+
+
+def _piece(processor: NeoOVProcessor, token: int) -> str:
+    """What a token says; the tokenizer's own name of it where it is only some bytes of a character."""
+    text = str(processor.tokenizer.decode([token]))
+    return str(processor.tokenizer.convert_ids_to_tokens(token)) if "\ufffd" in text else text
+
+
+def _pictures(prompt: Encoded, processor: NeoOVProcessor, pieces: Sequence[str]) -> tuple[Seen, ...]:
+    images, merge = processor.image_processor, processor.image_processor.merge_size
+    places = prompt.mm_token_type_ids.nonzero().flatten().tolist()
+    grids = prompt.image_grid_hw.tolist()
+    found: list[Seen] = []
+    token = patch = 0
+    for number, (rows, columns) in enumerate(grids):
+        cells = prompt.pixel_values[patch : patch + rows * columns].numpy()
+        pixels = unpatchify(cells, (rows, columns), images.patch_size, mean=images.image_mean, std=images.image_std)
+        time = _TIME.search("".join(pieces[max(0, places[token] - 1 - _BEFORE) : places[token] - 1]))
+        label = time[1] if time else str(number + 1) if len(grids) > 1 else ""
+        found.append(Seen(places[token], rows // merge, columns // merge, pixels, label, patch))
+        patch, token = patch + rows * columns, token + rows * columns // merge**2
+    return tuple(found)

@@ -1,0 +1,96 @@
+"""Many explanations at once: which maps may be believed, kind of question by kind of question, on drawn pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from pixelword.errors import InputError
+from pixelword.evaluation import nano
+from pixelword.evaluation.scores import bootstrap
+from pixelword.evaluation.suite import Test
+from pixelword.explain.explanation import explain_messages
+from pixelword.explain.faithfulness import METHODS, Check
+
+if TYPE_CHECKING:
+    from pixelword.explain.explanation import Explanation
+    from pixelword.inference.session import Session
+
+#: Everything that a table has a row for.
+ROWS = (*METHODS, "chance", "occlusion")
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class Mean:
+    """A mean with its 95 % interval by bootstrap."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kind of question. asked: how many; matter: in how many of them some single patch matters.
+
+    checks: method -> (rank correlation, share found, area) over those where one does; {} where none does.
+    """
+
+    kind: str
+    asked: int
+    matter: int
+    checks: dict[str, tuple[Mean, Mean, Mean]]
+
+
+def survey(
+    session: Session, questions: int, kinds: Sequence[str] = (), *, seed: int = 0, report: Progress | None = None
+) -> Iterator[Row]:
+    """A row for each of nano's kinds that has pictures, and one over all; the same numbers for the same arguments.
+
+    Raises InputError for an unknown kind.
+    """
+    total: list[tuple[bool, dict[str, Check]]] = []
+    for test in _tests(kinds):
+        own: list[tuple[bool, dict[str, Check]]] = []
+        for number, item in enumerate(test.items(questions, seed)):
+            if report is not None:
+                report(test.name, number, questions)
+            if item.media and (told := _checked(explain_messages(session, item.messages(), occlusions=256))):
+                own.append(told)
+        if own:
+            total += own
+            yield _row(test.name, own)
+    yield _row("all", total)
+
+
+def _tests(kinds: Sequence[str]) -> list[Test]:
+    known = {test.name: test for test in nano.tests()}
+    if unknown := [kind for kind in kinds if kind not in known]:
+        raise InputError(f"there is no kind {unknown[0]!r}: choose one of {', '.join(known)}")
+    return [known[kind] for kind in kinds or known]
+
+
+def _checked(found: Explanation) -> tuple[bool, dict[str, Check]] | None:
+    faithful = found.faithfulness
+    return None if faithful is None else (faithful.matter > 0, faithful.checks)
+
+
+def _row(kind: str, told: Sequence[tuple[bool, dict[str, Check]]]) -> Row:
+    mattering = [checks for matters, checks in told if matters]
+    names = ROWS if mattering else ()
+
+    def three(name: str) -> tuple[Mean, Mean, Mean]:
+        found = [checks[name] for checks in mattering]
+        return (
+            _mean([one.rank for one in found]),
+            _mean([one.found for one in found]),
+            _mean([one.area for one in found]),
+        )
+
+    return Row(kind, len(told), len(mattering), {name: three(name) for name in names})
+
+
+def _mean(values: Sequence[float]) -> Mean:
+    return Mean(sum(values) / len(values), *bootstrap(values, [1.0] * len(values)))
