@@ -1,0 +1,215 @@
+"""Many clients on one server for a while: is anything lost, does memory grow, are answers those given alone?
+
+    python benchmarks/soak.py                    # 16 clients, 10 minutes
+    python benchmarks/soak.py --seconds 60
+    python benchmarks/soak.py --quick            # 10 seconds, 6 clients, nothing is written
+
+It starts `pixelword serve`, asks each of its questions alone, then has clients ask them all at once: whole or streamed,
+slow to send or to read, cut short in every phase, and wrong in every way that has a name. Memory, threads and open
+files of the server and its workers are read from outside. Ends with 1 when something was lost, grew or differed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections import Counter
+from dataclasses import asdict
+from pathlib import Path
+from statistics import median, quantiles
+from typing import Any
+
+import httpx
+import running
+from served import Served, served
+from soak_clients import MANNERS, Client, Outcome, alone, run
+from soak_requests import asks, bad
+
+#: Less than the questions need, so that the prefix cache is full and gives away what is old while it is watched.
+PREFIX_MB = 8
+#: Share of the time that counts as warming up, and megabytes that the rest may grow by.
+WARM, MOST_GROWTH_MB = 0.3, 32.0
+MOST_KEPT = 100  # faults in the samples' file
+
+
+def arguments(argv: list[str] | None = None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, help="of load; 600, or 10 with --quick")
+    parser.add_argument("--clients", type=int, help="16, or 6 with --quick")
+    parser.add_argument("--questions", type=int, help="different ones; 48, or 12 with --quick")
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--threads", type=int, default=running.cores(), help="of the server; by default all cores")
+    running.add_options(parser)
+    args = parser.parse_args(argv)
+    for name, full, quick in (("seconds", 600, 10), ("clients", 16, 6), ("questions", 48, 12)):
+        if getattr(args, name) is None:
+            setattr(args, name, quick if args.quick else full)
+        if getattr(args, name) <= 0:
+            parser.error(f"--{name} must be above 0")
+    return args
+
+
+def soak(server: Served, clients: int, seconds: float, questions: int) -> tuple[list[Outcome], list[dict[str, Any]]]:
+    """What became of every request, and what the server held each second and, last, when all had gone."""
+    asked = asks(0, questions)
+    known = list(zip(asked, alone(server.address, asked), strict=True))
+    held: list[dict[str, Any]] = []
+    begin = time.monotonic()
+
+    def make(number: int, begin: float, stop: Any) -> Client:
+        return Client(number, server.address, known, bad(), begin, stop)
+
+    def watch() -> None:
+        held.append({"at": time.monotonic() - begin, **asdict(server.measure())})
+
+    every = run(make, clients, seconds, watch)
+    unended = [one.name for one in every if one.is_alive()]
+    outcomes = [outcome for one in every for outcome in list(one.outcomes)]
+    lost = [Outcome("lost", name, seconds, 0.0, fault="it did not end") for name in unended]
+    held.append({"at": time.monotonic() - begin, **asdict(server.measure())} | _idle(server.address))
+    return outcomes + lost, held
+
+
+def _idle(address: str) -> dict[str, int]:
+    """Requests that have a place or wait for one, when nobody asks any more."""
+    end = time.monotonic() + 20
+    while True:
+        lines = httpx.get(f"{address}/metrics").text.splitlines()
+        named = {line.split("{")[0]: int(float(line.split()[-1])) for line in lines if line.startswith("vllm:num_")}
+        left = {"running": named["vllm:num_requests_running"], "waiting": named["vllm:num_requests_waiting"]}
+        if not any(left.values()) or time.monotonic() > end:
+            return left
+        time.sleep(0.1)
+
+
+def verdicts(outcomes: list[Outcome], held: list[dict[str, Any]]) -> dict[str, str | None]:
+    """Promise: what broke it, or None."""
+    faults = [one for one in outcomes if one.fault]
+    differ = [one for one in faults if (one.fault or "").startswith("answered")]
+    lost = [one for one in faults if one not in differ]
+    grown = growth(held)
+    left = held[-1]
+    return {
+        "nothing is lost": lost and f"{len(lost)} of {len(outcomes)}: {lost[0].manner}, {lost[0].fault}",
+        "answers are those given alone": differ and f"{len(differ)}: {differ[0].kind}, {differ[0].fault}",
+        "memory does not grow": f"by {grown:.0f} MB" if grown > MOST_GROWTH_MB else None,
+        "every place is free again": f"{left['running']} run, {left['waiting']} wait"
+        if left["running"] or left["waiting"]
+        else None,
+    } | {f"no {what} are left behind": _left_behind(held, what) for what in ("threads", "files")}
+
+
+def _warm(held: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """What was held after warming up, while clients asked."""
+    return [one for one in held[:-1] if one["at"] >= WARM * held[-2]["at"]]
+
+
+def growth(held: list[dict[str, Any]]) -> float:
+    """Megabytes between the median of the first third and that of the last, after warming up."""
+    values = [(one["bytes"] + one["worker_bytes"]) / 1e6 for one in _warm(held)]
+    third = max(len(values) // 3, 1)
+    return median(values[-third:]) - median(values[:third])
+
+
+def _left_behind(held: list[dict[str, Any]], what: str) -> str | None:
+    """More of them when all had gone than at any moment with everybody there is a leak for certain."""
+    most = max(one[what] for one in held[: max(len(held) // 3, 1)])
+    return f"{held[-1][what]}, and at most {most} in the first third" if held[-1][what] > most else None
+
+
+def render(meta: dict[str, Any], outcomes: list[dict[str, Any]], held: list[dict[str, Any]]) -> str:
+    """The page's generated part. outcomes: a line per manner."""
+    lines = running.heading("Soak of the server", meta)
+    shape = f"`pixelword serve {meta['model']}`, {meta['questions']} questions, a prefix cache of {PREFIX_MB} MB"
+    sent, tokens = (sum(one[what] for one in outcomes) for what in ("count", "tokens"))
+    lines += [
+        f"{meta['clients']} clients for {meta['seconds']:g} s on {shape}. "
+        f"{sent:,} requests, {tokens:,} tokens answered.",
+        "",
+        "| promise | |",
+        "|---|---|",
+        *(
+            f"| {promise} | {'kept' if not broken else f'**broken**: {broken}'} |"
+            for promise, broken in meta["promises"]
+        ),
+        "",
+        "| manner | requests | faults | median | 95 % within | first words, median |",
+        "|---|---:|---:|---:|---:|---:|",
+    ]
+    for one in outcomes:
+        first = f"{one['first_s']:.2f} s" if one["first_s"] is not None else ""
+        lines.append(
+            f"| {one['manner']} | {one['count']:,} | {one['faults']} | {one['median_s']:.2f} s | {one['most_s']:.2f} s "
+            f"| {first} |"
+        )
+    lines += ["", "| at | memory | of its workers | threads | open files |", "|---:|---:|---:|---:|---:|"]
+    for one in [*held[:: max(len(held) // 10, 1)], held[-1]]:
+        memory = f"{one['bytes'] / 1e6:,.0f} MB | {one['worker_bytes'] / 1e6:,.0f} MB"
+        lines.append(f"| {one['at']:.0f} s | {memory} | {one['threads']} | {one['files']} |")
+    grown = f"Growth after the first {WARM:.0%} of the time: {growth(held):+.1f} MB (may be {MOST_GROWTH_MB:g}); "
+    return "\n".join(
+        [*lines, "", grown + "medians of the first and the last third of the rest. The last row: nobody asks."]
+    )
+
+
+def summary(outcomes: list[Outcome]) -> list[dict[str, Any]]:
+    """A line per manner of asking."""
+    found = []
+    for manner in [name for name in (*MANNERS, "lost") if any(one.manner == name for one in outcomes)]:
+        those = [one for one in outcomes if one.manner == manner]
+        seconds = [one.seconds for one in those]
+        first = [one.first for one in those if one.first is not None]
+        found.append(
+            {
+                "manner": manner,
+                "count": len(those),
+                "kinds": dict(Counter(one.kind for one in those)),
+                "faults": sum(one.fault is not None for one in those),
+                "tokens": sum(one.tokens for one in those),
+                "median_s": median(seconds),
+                "most_s": quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0],
+                "first_s": median(first) if first else None,
+            }
+        )
+    return found
+
+
+def page(path: Path) -> None:
+    meta, lines = running.read(path)
+    parts = {name: [line for line in lines if line["part"] == name] for name in ("manner", "held")}
+    running.write_page(path.with_suffix(".md"), render(meta, parts["manner"], parts["held"]), "soak.py")
+
+
+def main() -> None:
+    args = arguments()
+    if args.render:
+        return page(args.render)
+    with tempfile.TemporaryDirectory() as folder:
+        options = [args.model, "--prefix-cache-mb", str(PREFIX_MB)]
+        with served(options, Path(folder) / "log", threads=args.threads) as server:
+            outcomes, held = soak(server, args.clients, args.seconds, args.questions)
+            traces = server.log.read_text().count("Traceback")
+    broken = verdicts(outcomes, held) | {"no stack traces in the log": f"{traces} of them" if traces else None}
+    meta = running.describe(args.hardware) | {
+        "threads": args.threads,
+        "promises": list(broken.items()),
+        **{name: getattr(args, name) for name in ("seconds", "clients", "questions", "model")},
+    }
+    manners = summary(outcomes)
+    if not args.quick or args.output != running.RESULTS:
+        path = args.output / f"soak-{meta['hardware']}-{meta['date']}.jsonl"
+        faults = [asdict(one) for one in outcomes if one.fault][:MOST_KEPT]
+        lines = [("manner", manners), ("held", held), ("fault", faults)]
+        running.begin(path, meta, [{"part": part, **one} for part, those in lines for one in those])
+        page(path)
+        print(f"wrote {path.with_suffix('.md')}")
+    for promise, why in broken.items():
+        print(f"{'BROKEN' if why else 'kept  '}  {promise}{f': {why}' if why else ''}")
+    print(f"{len(outcomes):,} requests in {args.seconds:g} s; memory {growth(held):+.1f} MB after warming up")
+    if any(broken.values()):
+        raise SystemExit(1)
+
+
+if __name__ == "__main__":
+    main()
