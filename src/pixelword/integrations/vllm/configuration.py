@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from vllm.config import ModelConfig, VllmConfig
+from transformers import AutoConfig
+from vllm.config import VllmConfig
 from vllm.model_executor.models import ModelRegistry
 from vllm.model_executor.models.config import MODELS_CONFIG_MAP, VerifyAndUpdateConfig
 from vllm.transformers_utils.model_arch_config_convertor import (
@@ -21,11 +22,18 @@ from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
 from . import ARCHITECTURE
 
 
+class NeoOVEngineConfig(NeoOVConfig):
+    """The configuration as vLLM's process reads it, with what vLLM looks for and a checkpoint may lack."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.architectures = [ARCHITECTURE]  # released configurations name another class, or none
+        size = self.llm_config.head_dim
+        self.llm_config.mrope_section = [size // 2, size // 4, size // 4]  # there being one turns three axes on
+
+
 class NeoOVArchitecture(ModelArchConfigConvertorBase):
     """A head of the cache is as wide as Q and K, and pictures see themselves whole."""
-
-    def get_architectures(self) -> list[str]:
-        return [ARCHITECTURE]  # released configurations name another class, or none
 
     def get_head_size(self) -> int:
         return 2 * self.hf_text_config.head_dim
@@ -36,11 +44,6 @@ class NeoOVArchitecture(ModelArchConfigConvertorBase):
 
 class NeoOVSettings(VerifyAndUpdateConfig):
     """Runs when vLLM has read all options, before anything is loaded."""
-
-    @staticmethod
-    def verify_and_update_model_config(model_config: ModelConfig) -> None:
-        text = model_config.hf_config.get_text_config()
-        text.mrope_section = [text.head_dim // 2, text.head_dim // 4, text.head_dim // 4]  # turns three axes on
 
     @staticmethod
     def verify_and_update_config(vllm_config: VllmConfig) -> None:
@@ -99,6 +102,7 @@ def check_steps(tokens: int, scheduler: Any) -> None:
 
 def install() -> None:
     """Enter the model, its settings, its video reader and its chat into vLLM's registries."""
+    AutoConfig.register("neo_chat", NeoOVEngineConfig, exist_ok=True)
     ModelRegistry.register_model(ARCHITECTURE, "pixelword.integrations.vllm.model:NeoOVForConditionalGeneration")
     MODEL_ARCH_CONFIG_CONVERTORS["neo_chat"] = NeoOVArchitecture
     MODELS_CONFIG_MAP[ARCHITECTURE] = NeoOVSettings
