@@ -1,0 +1,176 @@
+"""Replicas for real, in Ray's own environment (`make test-ray`): rows and requests outlive those who answer them."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("ray", reason="Ray has an environment of its own: make test-ray")
+
+import httpx
+
+from pixelword.integrations.ray.job import Job
+
+ROOT = Path(__file__).parents[2]
+SCRIPT = ROOT / "examples" / "batch" / "answer_rows.py"
+ROWS = ROOT / "examples" / "batch" / "rows.jsonl"
+EXPECTED = ["red", "3", "a yellow star", "the second", "right", "5"]
+SECONDS = 900.0  # a busy machine takes minutes to start two networks
+pytestmark = pytest.mark.timeout(2000)
+
+
+@contextmanager
+def started(*command: str, log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process in a session of its own, which ends with all that it started."""
+    # no token is written to the user's home for a cluster that lives a minute
+    environment = os.environ | {"RAY_AUTH_MODE": "disabled", "RAY_USAGE_STATS_ENABLED": "0"}
+    environment |= {"RAY_worker_niceness": "0", "OMP_NUM_THREADS": "1"}
+    with log.open("ab") as out:
+        process = subprocess.Popen(
+            [sys.executable, *command], cwd=ROOT, stdout=out, stderr=out, env=environment, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(60)
+        finally:
+            for pid in session_of(process.pid):
+                os.kill(pid, signal.SIGKILL)
+            process.wait()
+
+
+def session_of(leader: int) -> list[int]:
+    """Processes that a session's leader started, itself included."""
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == leader and fields[0] != "Z":
+            found.append(int(stat.parent.name))
+    return found
+
+
+def replicas(leader: int, name: str) -> list[int]:
+    """Ray names its workers by what they are doing."""
+    titles = {pid: Path(f"/proc/{pid}/cmdline").read_bytes() for pid in session_of(leader)}
+    return [pid for pid, title in titles.items() if title.startswith(b"ray::") and name.encode() in title]
+
+
+def until(true: Callable[[], Any], log: Path, seconds: float = SECONDS) -> Any:
+    end = time.monotonic() + seconds
+    while not (found := true()):
+        assert time.monotonic() < end, f"it did not come about:\n{log.read_text()[-3000:]}"
+        time.sleep(0.05)
+    return found
+
+
+def test_two_replicas_answer_a_file_of_rows(tmp_path: Path) -> None:
+    log, out = tmp_path / "log", tmp_path / "out"
+    options = ("--out", str(out), "--replicas", "2", "--cpus", "0.5", "--part-rows", "2")
+    with started(str(SCRIPT), str(ROWS), *options, log=log) as process:
+        assert process.wait(SECONDS) == 0, log.read_text()
+    assert "6 rows answered, 0 of them with an error" in log.read_text().replace("\n", " ")
+    job = Job(ROWS, out, part_rows=2, model="nano", max_tokens=64)
+    assert [one["answer"] for one in job.answers()] == EXPECTED
+
+
+def test_no_row_is_lost_or_doubled_when_a_worker_and_then_the_job_are_killed(tmp_path: Path) -> None:
+    rows, out, log = tmp_path / "rows.jsonl", tmp_path / "out", tmp_path / "log"
+    asked = [json.loads(line) for line in ROWS.read_text().splitlines()]
+    circle = str(ROOT / "examples" / "red_circle.png")
+    for one in asked:  # from another folder
+        for kind in {"image", "video"} & one.keys():
+            given = one[kind] if isinstance(one[kind], list) else [one[kind]]
+            one[kind] = [str(ROWS.parent / path) for path in given]
+    some = [{**asked[n % 6], "id": n} for n in range(120)]
+    some[17] = {"image": [circle, "missing.png"], "question": "what is it?"}
+    rows.write_text("".join(json.dumps(one) + "\n" for one in some))
+
+    def done() -> set[str]:
+        return {path.name for path in out.glob("part-*.jsonl")}
+
+    command = [str(SCRIPT), str(rows), "--out", str(out), "--replicas", "2", "--cpus", "0.5", "--part-rows", "3"]
+    with started(*command, log=log) as process:
+        until(lambda: len(done()) >= 2, log)
+        victim = until(lambda: replicas(process.pid, "Answerer"), log)[0]
+        os.kill(victim, signal.SIGKILL)
+        before = len(done())
+        until(lambda: len(done()) >= before + 3, log)
+        assert process.poll() is None, "all was done before the job could be killed"
+    first = {name: (out / name).stat().st_mtime_ns for name in done()}
+    assert len(first) < 40
+    with started(*command, log=log) as process:
+        assert process.wait(SECONDS) == 0, log.read_text()[-3000:]
+    assert all((out / name).stat().st_mtime_ns == then for name, then in first.items())
+    job = Job(rows, out, part_rows=3, model="nano", max_tokens=64)
+    assert (job.check().rows, job.check().errors) == (120, 1)
+    answers = list(job.answers())
+    assert "missing.png" in answers[17]["error"]
+    assert [one.get("answer") for n, one in enumerate(answers) if n != 17] == [
+        EXPECTED[n % 6] for n in range(120) if n != 17
+    ]
+
+
+def test_requests_outlive_a_replica_behind_one_address(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # as docs/serving.md says it, on a free port
+    (told,) = re.findall(r"^serve (run .+)$", (ROOT / "docs" / "serving.md").read_text(), re.MULTILINE)
+    words = [*told.split(), "cpus=0.5"]
+    code = (
+        "from ray import serve; from ray.serve.scripts import cli; "
+        f"serve.start(http_options={{'port': {port}}}); cli({words})"
+    )
+    address = f"http://127.0.0.1:{port}"
+    picture = base64.b64encode((ROOT / "examples" / "red_circle.png").read_bytes()).decode()
+    parts = [
+        {"type": "image_url", "image_url": {"url": f"data:image/png;base64,{picture}"}},
+        {"type": "text", "text": "what colour is the circle?"},
+    ]
+    body = {"model": "nano", "messages": [{"role": "user", "content": parts}], "max_tokens": 16}
+
+    with started("-c", code, log=log) as process, httpx.Client(base_url=address, timeout=60) as http:
+
+        def answers() -> bool:
+            try:
+                answer = http.post("/v1/chat/completions", json=body)
+            except httpx.TransportError:
+                return False
+            return answer.status_code == 200 and answer.json()["choices"][0]["message"]["content"] == "red"
+
+        until(answers, log)
+        assert len(replicas(process.pid, "ServeReplica")) == 2
+        with http.stream("POST", "/v1/chat/completions", json={**body, "stream": True}) as stream:
+            lines = [line for line in stream.iter_lines() if line]
+        assert len(lines) > 2 and lines[-1] == "data: [DONE]"
+        assert http.post("/v1/chat/completions", json={**body, "messages": []}).status_code == 400
+
+        victim = replicas(process.pid, "ServeReplica")[0]
+        os.kill(victim, signal.SIGKILL)
+        until(answers, log, 30.0)  # by the other one
+        until(lambda: len(set(replicas(process.pid, "ServeReplica")) - {victim}) == 2, log)
+        until(answers, log)
+        out = tmp_path / "out"
+        command = [str(SCRIPT), str(ROWS), "--out", str(out), "--server", address, "--replicas", "1", "--cpus", "0.5"]
+        with started(*command, log=log) as batch:
+            assert batch.wait(SECONDS) == 0, log.read_text()[-3000:]
+        assert [one["answer"] for one in Job(ROWS, out, model="nano", max_tokens=64).answers()] == EXPECTED
