@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -221,6 +221,14 @@ class NeoOVAttention(nn.Module):
         (t1, t2), (h1, h2), (w1, w2) = (part.chunk(2, -1) for part in (t, h, w))
         return torch.cat((t1, h1, w1, t2, h2, w2), -1)
 
+    def branches(self, hidden: Tensor) -> Sequence[Tensor]:
+        """The five products of (B, L, hidden_size): q, q_hw, k, k_hw, v, each (B, L, heads * head_dim).
+
+        Apart, for training and saving; for answering `inference.products` makes one of them.
+        """
+        projections = (self.q_proj, self.q_proj_hw, self.k_proj, self.k_proj_hw, self.v_proj)
+        return [projection(hidden) for projection in projections]
+
     def projected(
         self, hidden: Tensor, rotary: tuple[Tensor, Tensor], spatial: Tensor | None = None
     ) -> tuple[Tensor, Tensor, Tensor]:
@@ -228,10 +236,10 @@ class NeoOVAttention(nn.Module):
 
         Arguments as of `forward`.
         """
-        v = self.v_proj(hidden).unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-        q = rotate(self._head(self.q_proj(hidden), self.q_proj_hw(hidden), "q"), *rotary).to(v.dtype)
-        hw = self.k_proj_hw(hidden)
-        k = rotate(self._head(self.k_proj(hidden), hw if spatial is None else hw * spatial, "k"), *rotary).to(v.dtype)
+        q, q_hw, k, k_hw, v = self.branches(hidden)
+        v = v.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
+        q = rotate(self._head(q, q_hw, "q"), *rotary).to(v.dtype)
+        k = rotate(self._head(k, k_hw if spatial is None else k_hw * spatial, "k"), *rotary).to(v.dtype)
         return q, k, v
 
     def forward(
