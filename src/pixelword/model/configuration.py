@@ -143,7 +143,8 @@ class NeoOVConfig(PreTrainedConfig):
     """Configuration of `NeoOVForConditionalGeneration`; `model_type` is the released checkpoints' `neo_chat`.
 
     `vision_config` and `llm_config` are dicts or configs. `get_text_config()` is `llm_config`.
-    Keys that this class does not know are kept and written back.
+    Keys that this class does not know are kept and written back; one is ours: `grown_from`, the packaged language model
+    (a name of `bases.BASES`) that the model grew from.
     """
 
     model_type = "neo_chat"

@@ -23,6 +23,7 @@ from transformers import (
 
 from pixelword.errors import CheckpointError, InputError
 
+from .bases import Base, find, known
 from .checkpoint import read_json, torch_dtype, verify
 from .configuration import NeoOVConfig
 from .facts import meta_model
@@ -82,7 +83,9 @@ def grow(
     """
     _check_arguments(extra_num_layers, start, vision_hidden_size)
     given = isinstance(language_model, PreTrainedModel)
+    base = None
     if not isinstance(language_model, PreTrainedModel):
+        base = known(Path(language_model))
         language_model, its_own = _read(Path(language_model), torch_dtype(dtype))
         tokenizer = tokenizer or its_own
     text = _text_config(language_model, extra_num_layers)
@@ -101,6 +104,8 @@ def grow(
         img_start_token_id=ids["img_start_token_id"],
         img_end_token_id=ids["img_end_token_id"],
     )
+    if base is not None:
+        config.grown_from = base.package
     model = meta_model(config)
     state = inherited(language_model, config)
     generator = torch.Generator().manual_seed(seed)
@@ -108,6 +113,12 @@ def grow(
     if given:  # a model of the caller's keeps its tensors to itself
         state = {name: tensor.clone() for name, tensor in state.items()}
     return assembled(config, {name: tensor.to(kind) for name, tensor in state.items()}), tokenizer
+
+
+def ungrown(base: Base, dtype: str | torch.dtype | None = None) -> NeoOVForConditionalGeneration:
+    """A packaged language model itself, as a native model without a pre-buffer, in the tokens of those that grow from
+    it. Raises CheckpointError where its package is missing."""
+    return grow(find(base), **{**base.growth, "extra_num_layers": 0}, dtype=dtype)[0]
 
 
 def _check_arguments(extra: int, start: str, vision_hidden_size: int) -> None:

