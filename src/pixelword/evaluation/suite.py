@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from importlib.util import find_spec
 from itertools import count, islice
 from typing import Any
 
@@ -20,11 +19,11 @@ from PIL import Image
 
 from pixelword.errors import InputError
 from pixelword.evaluation.scores import Score, score
-from pixelword.tasks import families, family
+from pixelword.tasks import family
 from pixelword.tasks.assets import Assets
 from pixelword.tasks.family import Question
 
-SUITES = ("held-out", "real", "nano")
+SUITES = ("held-out", "real", "nano", "retrieval")
 #: The categories of drawn families, in the order of tables; real tests and nano's kinds have their suite's name.
 CATEGORIES = (
     "image", "text in pictures", "hallucination", "grounding", "multi-image", "video", "spatial", "language",
@@ -101,9 +100,10 @@ class Test:
 def chosen(suites: Sequence[str], names: Sequence[str] = (), assets: Assets | None = None) -> list[Test]:
     """The tests of some suites, in order; only those of these names where names are given.
 
+    "retrieval" has none: its sets of pairs are `matching.SOURCES`, whose names may be given, too.
     Raises InputError for an unknown suite, or a name that none of them has.
     """
-    from pixelword.evaluation import nano, real
+    from pixelword.evaluation import matching, nano, real
 
     if unknown := [suite for suite in suites if suite not in SUITES]:
         raise InputError(f"there is no suite {unknown[0]!r}: choose one of {', '.join(SUITES)}")
@@ -112,18 +112,18 @@ def chosen(suites: Sequence[str], names: Sequence[str] = (), assets: Assets | No
         "held-out": partial(held_out, packs),
         "real": partial(real.tests, packs),
         "nano": nano.tests,
+        "retrieval": list,  # sets of pairs, and no questions
     }
     found = [one for suite in SUITES if suite in suites for one in made[suite]()]
-    if unknown := [name for name in names if name not in {one.name for one in found}]:
-        known = ", ".join(one.name for one in found)
-        raise InputError(f"{' and '.join(suites)} has no test {unknown[0]!r}: choose one of {known}")
+    known = [one.name for one in found] + [one.name for one in matching.SOURCES if "retrieval" in suites]
+    if unknown := [name for name in names if name not in known]:
+        raise InputError(f"{' and '.join(suites)} has no test {unknown[0]!r}: choose one of {', '.join(known)}")
     return [one for one in found if not names or one.name in names]
 
 
 def held_out(assets: Assets) -> list[Test]:
-    """A test for every family of tasks."""
-    found = [name for name in family.NAMES if find_spec(f"{families.__name__}.{name}")]
-    return [_of_family(name, assets) for name in found]
+    """A test for every family of tasks that no other suite asks."""
+    return [_of_family(name, assets) for name in family.NAMES if family.family(name).suite == "held-out"]
 
 
 def _of_family(name: str, assets: Assets) -> Test:

@@ -22,7 +22,7 @@ Box = tuple[float, float, float, float]
 
 #: The names of all families, in the order in which pages and tables show them. Each is a module of `tasks.families`.
 NAMES: tuple[str, ...] = (
-    "captions", "scenes", "lines", "charts", "screens", "grounding", "pairs", "motion", "rooms", "text",
+    "captions", "scenes", "easyvqa", "lines", "charts", "screens", "grounding", "pairs", "motion", "rooms", "text",
 )  # fmt: skip
 
 
@@ -80,10 +80,13 @@ class Task:
 class Family:
     """One family of tasks.
 
-    name: of its module. title: for people. kinds: kind of question -> category of the suite. needs: asset packs.
+    name: of its module. title: for people. kinds: kind of question -> category of the suite.
+    needs: the asset packs that it is drawn from; of a family with a pool, those that the pool is rendered from, which
+        nobody needs after that.
     draw: (generator, split, assets) -> task; a pure function of them, at least tens a second: what is slow to make is
         rendered beforehand into a pool, a pack like any other, by `render`.
     render: (generator, split, assets) -> (file name -> bytes, facts as JSON has them): one item of the pool `pool`.
+    suite: which suite of `evaluation` asks its test split.
     """
 
     name: str
@@ -93,6 +96,7 @@ class Family:
     needs: Sequence[str] = ()
     pool: str | None = None
     render: Callable[[Random, Split, Assets], tuple[dict[str, bytes], dict[str, Any]]] | None = field(default=None)
+    suite: Literal["held-out", "real"] = "held-out"
 
 
 def family(name: str) -> Family:

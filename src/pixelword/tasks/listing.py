@@ -15,12 +15,13 @@ from pixelword.tasks.packages import PACKAGES
 
 
 def families_table(folder: Path) -> Table:
-    """A row a family: what it asks, which packs it needs (those that are missing in red), and its pool."""
+    """A row a family: what it asks, which packs it needs (in red those that it lacks), and its pool."""
     assets = Assets(folder)
     table = _table("family", "what", "kinds", "needs", "pool")
     for name in NAMES:
         one = family(name)
-        needs = ", ".join(need if assets.has(need) else f"[red]{need}[/]" for need in one.needs)
+        rendered = one.pool is not None and assets.has(one.pool)
+        needs = ", ".join(need if rendered or assets.has(need) else f"[red]{need}[/]" for need in one.needs)
         pool = "" if one.pool is None else f"{len(assets.pack(one.pool).items):,}" if assets.has(one.pool) else "none"
         table.add_row(name, one.title, str(len(one.kinds)), needs, pool)
     return table

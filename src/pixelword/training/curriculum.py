@@ -66,7 +66,7 @@ class FamilyTasks:
 
     def _check(self, name: str, one: Family) -> None:
         """RecipeError unless everything that the family draws from can be opened."""
-        for pack in one.needs:
+        for pack in one.needs if one.pool is None else ():
             try:
                 self._assets.pack(pack)
             except AssetError as error:

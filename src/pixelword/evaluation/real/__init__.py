@@ -18,6 +18,7 @@ from pixelword.evaluation.suite import Item, Part, Test
 from pixelword.processing.images import load_image
 from pixelword.processing.videos import load_video
 from pixelword.tasks.assets import AssetPack, Assets
+from pixelword.tasks.families import easyvqa
 from pixelword.tasks.family import Question
 
 CATEGORY = "real"
@@ -49,23 +50,14 @@ def _few(read: Callable[[Assets], Iterator[Make]], assets: Assets, number: int |
 
 def easy_vqa(assets: Assets) -> Iterator[Make]:
     """Its test split: shapes on a ground, yes or no, which shape, which colour."""
-    pack = assets.pack("easyvqa")
+    pack = assets.pack(easyvqa.PACK)
     for item in pack.of("test"):
-        for number, (words, answer) in enumerate(item["questions"]):
-            yield partial(_easy, pack, item, number, words, answer)
+        for number, question in enumerate(easyvqa.questions(item)):
+            yield partial(_easy, pack, item, number, question)
 
 
-def _easy(pack: AssetPack, item: dict[str, Any], number: int, words: str, answer: str) -> Item:
-    kind = "yes or no" if answer in ("yes", "no") else "colour" if "color" in words else "shape"
-    question = Question(kind, words, answer, choices=tuple(_EASY[kind]))
+def _easy(pack: AssetPack, item: dict[str, Any], number: int, question: Question) -> Item:
     return Item(f"easy-vqa/{item['key']}/{number}", "easy-vqa", CATEGORY, _picture(pack, item), question)
-
-
-_EASY = {
-    "yes or no": ("yes", "no"),
-    "shape": ("circle", "rectangle", "triangle"),
-    "colour": ("black", "gray", "red", "green", "blue", "yellow", "teal", "brown"),
-}
 
 
 def digits(assets: Assets) -> Iterator[Make]:

@@ -8,6 +8,7 @@ from random import Random
 from pixelword.tasks.asking import Candidate, article, choose, phrase
 from pixelword.tasks.assets import Assets
 from pixelword.tasks.compose import Scene, render, worn
+from pixelword.tasks.families import flags
 from pixelword.tasks.family import Family, Question, Split, Task
 from pixelword.tasks.grounds import NAMED
 from pixelword.tasks.naming import absent, draw_things, label, made_of, settle, whole
@@ -53,8 +54,14 @@ GROUNDS = {
 }  # fmt: skip
 
 
+#: Of pictures, where the pack of flags is there.
+_FLAGS = 0.05
+
+
 def draw(rng: Random, split: Split, assets: Assets) -> Task:
-    """One thing, large, two times in three; else two or three side by side."""
+    """One thing, large, two times in three; else two or three side by side; now and then a flag."""
+    if assets.has("flags") and rng.random() < _FLAGS:
+        return flags.draw(rng, split, assets)
     pool = cutouts(assets, split)
     number = 1 if rng.random() < 0.65 else rng.randint(2, 3)
     things = draw_things(rng, pool, split, number, shapes=0.08)

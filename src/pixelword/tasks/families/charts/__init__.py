@@ -99,6 +99,7 @@ FAMILY = Family(
         "exists": "hallucination", "find": "grounding",
     },
     draw=draw,
+    needs=("tables", "fonts"),
     pool=POOL,
     render=render_item,
 )  # fmt: skip

@@ -71,6 +71,7 @@ FAMILY = Family(
     title="Rooms and walks: nearer, taller, how far, which way",
     kinds=KINDS,
     draw=draw,
+    needs=("furniture",),
     pool=POOL,
     render=render_item,
 )

@@ -89,6 +89,7 @@ FAMILY = Family(
         "state": "text in pictures", "exists": "hallucination", "point": "grounding", "label": "grounding",
     },
     draw=draw,
+    needs=("words", "tables", "fonts"),
     pool=POOL,
     render=render_item,
 )  # fmt: skip
