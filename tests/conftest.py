@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast, Qwen3Config, Qwen3ForCausalLM
 
@@ -123,6 +125,31 @@ def tiny(tmp_path: Path) -> Callable[..., Any]:
         return load_recipe(path, overrides)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def square_packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of packs `emoji`, `openmoji` and `stamps`: plain squares of 30 colours under names of the vocabulary.
+
+    What one pack holds out, another teaches. Not to be written to.
+    """
+    from pixelword.tasks.assets import write_pack
+    from pixelword.tasks.things import concepts
+
+    folder = tmp_path_factory.mktemp("squares")
+    names = [one.name for one in concepts().values() if one.kind in ("animal", "vehicle") and one.pictures][:30]
+    for number, pack in enumerate(("emoji", "openmoji", "stamps")):
+        items = []
+        for place, name in enumerate(names):
+            file = io.BytesIO()
+            rgb = (place % 3 * 127, place // 3 % 3 * 127, place // 9 * 63)
+            Image.new("RGBA", (64, 64), (*rgb, 255)).save(file, "PNG")
+            split = "test" if (place + number) % 3 == 0 else "train"
+            key = concepts()[name].pictures[0] if pack != "stamps" else f"folder/{name}"
+            item = {"key": key, "label": f"A {name}.", "file": f"{place}.png", "split": split}
+            items.append((item, {f"{place}.png": file.getvalue()}))
+        write_pack(folder / f"{pack}.zip", items, licences={"drawn here": "CC0"})
+    return folder
 
 
 #: Of the tiny language model: control tokens, one of them spare.

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import io
 import json
 from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 
 from pixelword.experiments.overfit import (
     QUESTION,
@@ -20,30 +18,16 @@ from pixelword.experiments.overfit import (
     write,
 )  # fmt: skip
 from pixelword.processing.processor import NeoOVProcessor
-from pixelword.tasks.assets import Assets, write_pack
-from pixelword.tasks.things import concepts
+from pixelword.tasks.assets import Assets
 from pixelword.training.building import build_model, build_processor
 from pixelword.training.recipe import Recipe
 
 SIDE = 64
 
 
-@pytest.fixture(scope="module")
-def assets(tmp_path_factory) -> Assets:
-    """Squares of colours under names of the vocabulary."""
-    folder = tmp_path_factory.mktemp("squares")
-    names = [one.name for one in concepts().values() if one.kind in ("animal", "vehicle") and one.pictures][:30]
-    for pack in ("emoji", "openmoji", "stamps"):
-        items = []
-        for place, name in enumerate(names):
-            file = io.BytesIO()
-            rgb = (place % 3 * 127, place // 3 % 3 * 127, place // 9 * 63)
-            Image.new("RGBA", (64, 64), (*rgb, 255)).save(file, "PNG")
-            key = concepts()[name].pictures[0] if pack != "stamps" else f"folder/{name}"
-            item = {"key": key, "label": f"A {name}.", "file": f"{place}.png", "split": "train"}
-            items.append((item, {f"{place}.png": file.getvalue()}))
-        write_pack(folder / f"{pack}.zip", items, licences={"drawn here": "CC0"})
-    return Assets(folder)
+@pytest.fixture
+def assets(square_packs) -> Assets:
+    return Assets(square_packs)
 
 
 @pytest.fixture

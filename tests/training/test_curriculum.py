@@ -2,48 +2,24 @@
 
 from __future__ import annotations
 
-import io
 from collections import Counter
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
 
 from pixelword.errors import InputError, RecipeError
-from pixelword.tasks.assets import write_pack
-from pixelword.tasks.things import concepts
 from pixelword.training.building import build_processor
 from pixelword.training.curriculum import curriculum
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.packs import open_held_out, open_packs
 
 
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory) -> Path:
-    """Packs of plain squares under names of the vocabulary, and of short texts."""
-    folder = tmp_path_factory.mktemp("assets")
-    names = [one.name for one in concepts().values() if one.kind in ("animal", "vehicle") and one.pictures][:30]
-    for number, pack in enumerate(("emoji", "openmoji", "stamps")):
-        items = []
-        for place, name in enumerate(names):
-            file = io.BytesIO()
-            Image.new("RGBA", (64, 64), (place % 3 * 127, place // 3 % 3 * 127, place // 9 * 63, 255)).save(file, "PNG")
-            key = concepts()[name].pictures[0] if pack != "stamps" else f"folder/{name}"
-            split = "test" if (place + number) % 3 == 0 else "train"
-            item = {"key": key, "label": f"A {name}.", "file": f"{place}.png", "split": split}
-            items.append((item, {f"{place}.png": file.getvalue()}))
-        write_pack(folder / f"{pack}.zip", items, licences={"drawn here": "CC0"})
-    return folder
-
-
 @pytest.fixture
-def mini(tiny, folder):
+def mini(tiny, square_packs):
     def make(*overrides: str, mixture: str = "{captions: 3, scenes: 1}"):
-        data = (
-            f"data={{tasks: mini, assets: {folder}, mixture: {mixture}, turns: 4, rows: 2, length: 1024, workers: 0}}"
-        )
+        where = f"tasks: mini, assets: {square_packs}, mixture: {mixture}"
+        data = f"data={{{where}, turns: 4, rows: 2, length: 1024, workers: 0}}"
         return tiny(data, "data.min_pixels=9216", "data.max_pixels=9216", *overrides)
 
     return make
@@ -59,7 +35,7 @@ def test_packs_are_a_function_of_their_number_and_of_the_seed(mini) -> None:
     assert one(3).input_ids.shape == (2, 1024) and len(one(3).image_grid_hw) > 2
 
 
-def test_families_come_by_their_weights_and_with_several_questions(mini, folder) -> None:
+def test_families_come_by_their_weights_and_with_several_questions(mini) -> None:
     tasks = curriculum(mini().data)
     rng = np.random.default_rng(0)
     drawn = [tasks.mixed(rng, 1.0, 4) for _ in range(200)]
