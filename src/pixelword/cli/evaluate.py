@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pixelword.cli import options
+from pixelword.errors import AssetError
+
+if TYPE_CHECKING:
+    from pixelword.evaluation.report import Summary
+    from pixelword.inference.session import Session
+    from pixelword.tasks.assets import Assets
 
 _SUITES = Annotated[
     list[str] | None,
     typer.Option(
-        "--suite", metavar="held-out|real|nano", help="What to ask (repeatable); nano: its own, else held-out."
+        "--suite",
+        metavar="held-out|real|nano|retrieval",
+        help="What to ask (repeatable); nano: its own, else held-out.",
     ),
 ]
 
@@ -38,6 +47,12 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="rapidocr|NAME|DIR", help="Ask this beside it (repeatable); a model gets no pictures."),
     ] = None,
+    head: Annotated[
+        int,
+        typer.Option(
+            min=0, metavar="PAIRS", help="Retrieval: also by a head of two linear maps, taught on so many pairs."
+        ),
+    ] = 0,
     assets: Annotated[Path | None, typer.Option(help="Where asset packs lie; the usual folder when absent.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="A folder for report.html, report.json and every answer; goes on where it was.")
@@ -55,18 +70,19 @@ def evaluate(
     """
     session = options.open_session(model, dtype=dtype, device=device)
     from pixelword.data.progress import bar
-    from pixelword.evaluation import page, peers, tables
+    from pixelword.evaluation import matching, page, peers, tables
     from pixelword.evaluation.about import about, identity
     from pixelword.evaluation.report import Summary
     from pixelword.evaluation.runner import Answers, run
     from pixelword.evaluation.suite import chosen
+    from pixelword.model.checkpoint import resolve
     from pixelword.tasks.assets import Assets
 
     suites = suite or ["nano" if model == "nano" else "held-out"]
     packs = Assets(assets)
     asked = chosen(suites, tasks or (), packs)
     settings = {"questions": questions, "controls": controls, "full": full, "seed": seed}
-    described = about(session, model, {"suites": suites, **settings})
+    described = about(session, model, {"suites": suites, **settings, **({"head": head} if head else {})})
     others = peers.named(peer or (), device=device)
     answers = Answers(out, identity(described))
     summary = Summary(described)
@@ -76,6 +92,13 @@ def evaluate(
             report=report,
         ):  # fmt: skip
             summary.add(outcome)
+        if "retrieval" in suites:
+            amount = questions or (matching.FULL if full else matching.PAIRS)
+            _match(
+                summary, session, packs, tasks or (), {"number": amount, "seed": seed, "head": head, "report": report}
+            )
+    if "held-out" in suites and (not tasks or "text" in tasks):
+        _read(summary, session, resolve(model), packs, full)
     told = summary.finished()
     if out is not None:
         page.write(out, told, summary.failures)
@@ -85,5 +108,29 @@ def evaluate(
         print(json.dumps(told, ensure_ascii=False))
     else:
         tables.show(told)
-    if not told["tests"]:
+    if not told["tests"] and not told["retrieval"]:
         raise typer.Exit(1)  # nothing could be asked
+
+
+def _match(
+    summary: Summary, session: Session, packs: Assets, names: Sequence[str], settings: Mapping[str, Any]
+) -> None:
+    """Retrieval and naming, a set of pairs after the other."""
+    from pixelword.evaluation import matching
+
+    for source in matching.chosen(names):
+        try:
+            summary.retrieval += matching.matched(session, source, packs, **settings)
+        except AssetError as error:
+            summary.left_out[source.name] = str(error)
+
+
+def _read(summary: Summary, session: Session, folder: Path, packs: Assets, full: bool) -> None:
+    """Perplexity on held-out text."""
+    from pixelword.evaluation import language
+
+    try:
+        with options.progress("reading held-out text …"):
+            summary.language = language.measured(session, folder, packs, language.FULL if full else language.TOKENS)
+    except AssetError as error:
+        summary.left_out["perplexity"] = str(error)

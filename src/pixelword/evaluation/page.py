@@ -41,6 +41,10 @@ def html(report: Mapping[str, Any], failures: Mapping[str, Sequence[Failure]]) -
         tests={test["name"]: test for test in report["tests"]},
         cells=tables.cells,
         peers=tables.peers_of,
+        language=tables.language(report),
+        matched=tables.matched,
+        columns=tables.MATCHED,
+        retrieval=tables.RETRIEVAL,
         failures={name: [_told(one) for one in found] for name, found in failures.items() if found},
         style=(_HERE / "report.css").read_text(encoding="utf-8"),
     )

@@ -9,6 +9,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from pixelword.evaluation.asking import Said
+from pixelword.evaluation.language import Language
+from pixelword.evaluation.matching import Matched
 from pixelword.evaluation.runner import CONDITIONS, Outcome
 from pixelword.evaluation.scores import Score, bootstrap, wilson
 from pixelword.evaluation.suite import CATEGORIES, Item
@@ -129,7 +131,10 @@ def failures(outcome: Outcome, most: int = FAILURES) -> list[Failure]:
 
 
 class Summary:
-    """Gathers outcomes into the report: JSON, and what the page shows. Pictures are kept of failures alone."""
+    """Gathers outcomes into the report: JSON, and what the page shows. Pictures are kept of failures alone.
+
+    language, retrieval: set by whoever measures them.
+    """
 
     def __init__(self, about: Mapping[str, Any]) -> None:
         """`about`: model, versions, machine and settings, as JSON has them."""
@@ -138,6 +143,8 @@ class Summary:
         self.tests: list[dict[str, Any]] = []
         self.failures: dict[str, list[Failure]] = {}
         self.left_out: dict[str, str] = {}
+        self.language: Language | None = None
+        self.retrieval: list[Matched] = []
         self._categories: dict[str, list[tuple[Item, dict[str, Said]]]] = {}
 
     def add(self, outcome: Outcome) -> Row | None:
@@ -186,6 +193,8 @@ class Summary:
             "seconds": round(time.monotonic() - self._begun, 1),
             "categories": self.categories(),
             "tests": self.tests,
+            "language": self.language and {**asdict(self.language), "excess": self.language.excess},
+            "retrieval": [one.told() for one in self.retrieval],
             "left_out": self.left_out,
             "failures": shown,
         }

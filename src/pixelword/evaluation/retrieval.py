@@ -6,16 +6,20 @@ log-probability with the picture less that without one, so that words which are 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from pixelword.errors import InputError
 
 if TYPE_CHECKING:
+    from transformers import Cache
+
     from pixelword.inference.session import Session
 
 QUESTION = "What is this?"
@@ -35,38 +39,59 @@ class Recall:
 
 @torch.inference_mode()
 def likelihoods(session: Session, media: Sequence[dict[str, Any]], texts: Sequence[str], question: str) -> Tensor:
-    """(texts,) float32: log-probability a token of each text, the closing token included, as the answer.
+    """(texts,) float32: log-probability a token of each text as the answer, its closing included.
 
-    media: chat parts before the question, () for none. Raises InputError for no text, and as `Session.answer` does.
+    media: chat parts before the question, () for none; read once for all texts. Raises InputError for no text, and as
+    `Session.answer` does.
     """
     if not texts or not all(text.strip() for text in texts):
         raise InputError("there is nothing to compare: give at least one text, and no empty one")
-    words = [{"role": "user", "content": [*media, {"type": "text", "text": question}]}]
-    encoded = [
-        session.processor.encode([*words, {"role": "assistant", "content": text}], **vars(session.media))
-        for text in texts
+    asked = [{"role": "user", "content": [*media, {"type": "text", "text": question}]}]
+    prompt = session.processor.encode(asked, add_generation_prompt=True, **vars(session.media))
+    device = session.model.device
+    inputs = {name: value.to(device) for name, value in session.processor.batch([prompt]).items()}
+    read = session.model(**inputs, logits_to_keep=1, use_cache=True)
+    answers = [_answer(session, text).to(device) for text in texts]
+    found = [
+        _after(session, read.past_key_values, read.logits[:, -1:], answers[a : a + _ROWS])
+        for a in range(0, len(answers), _ROWS)
     ]
-    found = []
-    for a in range(0, len(encoded), _ROWS):
-        batch = session.processor.batch(encoded[a : a + _ROWS], with_labels=True)
-        inputs = {name: value.to(session.model.device) for name, value in batch.items()}
-        labels = inputs.pop("labels")[:, 1:]
-        first = int((labels >= 0).any(0).nonzero()[0])  # logits of the answers alone: all of them are large
-        kept = labels.shape[1] + 1 - first
-        logits = session.model(**inputs, logits_to_keep=kept, use_cache=False).logits[:, :-1].float()
-        wanted = labels[:, first:]
-        each = logits.log_softmax(-1).gather(-1, wanted.clamp(min=0)[..., None])[..., 0]
-        learnt = wanted >= 0
-        found.append(((each * learnt).sum(1) / learnt.sum(1)).cpu())
-    return torch.cat(found)
+    return torch.cat(found).cpu()
 
 
-def scores(session: Session, pictures: Sequence[Any], texts: Sequence[str], question: str = QUESTION) -> Tensor:
-    """(pictures, texts) float32: how much likelier each picture makes each text."""
+def _answer(session: Session, text: str) -> Tensor:
+    """Ids of what is learned of a turn that says this: the words, and how it is closed."""
+    encoded = session.processor.encode([{"role": "user", "content": "?"}, {"role": "assistant", "content": text}])
+    return encoded.labels[encoded.labels >= 0]
+
+
+def _after(session: Session, prompt: Cache, first: Tensor, answers: Sequence[Tensor]) -> Tensor:
+    """(answers,) mean log-probability of their tokens after a prompt that was read. first: its last logits."""
+    ids = pad_sequence(list(answers), batch_first=True, padding_value=-1)
+    cache = deepcopy(prompt)  # every call writes into its own
+    cache.batch_repeat_interleave(len(ids))
+    # what lies behind a shorter answer is seen by none of its tokens
+    rest = session.model(input_ids=ids[:, :-1].clamp(min=0), past_key_values=cache).logits
+    logs = torch.cat((first.expand(len(ids), -1, -1), rest), dim=1).float().log_softmax(-1)
+    each = logs.gather(-1, ids.clamp(min=0)[..., None])[..., 0]
+    return (each * (ids >= 0)).sum(1) / (ids >= 0).sum(1)
+
+
+def scores(
+    session: Session,
+    pictures: Sequence[Any],
+    texts: Sequence[str],
+    question: str = QUESTION,
+    report: Callable[[int], None] = lambda done: None,
+) -> Tensor:
+    """(pictures, texts) float32: how much likelier each picture makes each text. report: told the pictures done."""
     if not pictures:
         raise InputError("there is nothing to compare: give at least one picture")
     alone = likelihoods(session, (), texts, question)
-    rows = [likelihoods(session, ({"type": "image", "image": one},), texts, question) - alone for one in pictures]
+    rows = []
+    for number, one in enumerate(pictures, 1):
+        rows.append(likelihoods(session, ({"type": "image", "image": one},), texts, question) - alone)
+        report(number)
     return torch.stack(rows)
 
 

@@ -10,6 +10,9 @@ from pixelword.data.files import write_whole
 from pixelword.errors import InputError
 
 COLUMNS = ("questions", "chance", "right", "95 %", "without", "wrong one", "errors")
+RETRIEVAL = "retrieval: found first / among the first five"
+MATCHED = ("pairs", "chance", "text of a picture", "95 %", "picture of a text")
+_WAYS = ("chance", "words", "pictures")
 _BEGIN, _END = "<!-- accuracy -->", "<!-- end -->"
 Figures = Mapping[str, Any]
 
@@ -46,6 +49,27 @@ def sections(report: Figures) -> Iterator[tuple[str, list[Figures]]]:
             yield title, rows
 
 
+def matched(row: Figures) -> list[str]:
+    """A set of pairs: its name, and the columns of `MATCHED`."""
+    guess, words, pictures = (f"{100 * one['1']:.0f} / {_percent(one['5'])}" for one in (row[way] for way in _WAYS))
+    name = row["name"] if row["way"] == "likelihood" else f"{row['name']}, with a {row['way']}"
+    return [name, str(row["pairs"]), guess, words, f"{100 * row['low']:.0f}–{100 * row['high']:.0f}", pictures]
+
+
+def language(report: Figures) -> str:
+    """What the model's language is worth, in a line; "" where nobody asked."""
+    told = report["language"]
+    if not told:
+        return ""
+    words = f"Perplexity on held-out text ({told['tokens']:,} tokens): {told['perplexity']:.2f}"
+    if not told["base"]:
+        return f"{words}."
+    if told["base_perplexity"] is None:
+        return f"{words}; that of {told['base']}, which it grew from, is not known: {told['note']}"
+    excess = f"{100 * told['excess']:+.1f} %"
+    return f"{words}; {told['base']}, which it grew from: {told['base_perplexity']:.2f} ({excess})."
+
+
 def show(report: Figures) -> None:
     """Print it for people."""
     from rich.console import Console
@@ -59,6 +83,13 @@ def show(report: Figures) -> None:
             told = dict(peers_of(row))
             table.add_row(row["name"], *cells(row), *(told.get(name, "–") for name in peers))
         console.print(table)
+    if report["retrieval"]:
+        table = Table("", *MATCHED, title=RETRIEVAL, title_justify="left")
+        for row in report["retrieval"]:
+            table.add_row(*matched(row))
+        console.print(table)
+    if words := language(report):
+        console.print(words, markup=False, highlight=False, soft_wrap=True)
     for name, why in report["left_out"].items():
         console.print(f"left out: {name}: {why}", markup=False, soft_wrap=True)
 
@@ -88,6 +119,12 @@ def markdown(report: Figures) -> str:
             told = dict(peers_of(row))
             lines.append("| " + " | ".join([row["name"], *cells(row), *(told.get(name, "–") for name in peers)]) + " |")
         lines.append("")
+    if report["retrieval"]:
+        lines += [f"| {RETRIEVAL} | " + " | ".join(MATCHED) + " |", "|---|" + "---:|" * len(MATCHED)]
+        lines += ["| " + " | ".join(matched(row)) + " |" for row in report["retrieval"]]
+        lines.append("")
+    if words := language(report):
+        lines += [words, ""]
     lines += [f"Left out: {name}: {why}" for name, why in report["left_out"].items()]
     return "\n".join(lines).strip()
 

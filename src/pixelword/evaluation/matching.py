@@ -1,0 +1,166 @@
+"""Retrieval and zero-shot naming on held-out pictures: which text belongs to which picture, and the other way round.
+
+By the likelihood of words without any training (`retrieval`), and, as an option, by a head of two linear maps on the
+model's frozen states (`contrast`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from itertools import count, islice
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from PIL import Image
+from torch import Tensor
+
+from pixelword.errors import AssetError
+from pixelword.evaluation import contrast, retrieval
+from pixelword.evaluation.scores import wilson
+from pixelword.tasks import family
+from pixelword.tasks.families import flags
+from pixelword.tasks.family import Split
+from pixelword.tasks.things import clash, concepts
+
+if TYPE_CHECKING:
+    from pixelword.inference.session import Session
+    from pixelword.tasks.assets import Assets
+
+#: Pairs of each set unless said, and of a full run.
+PAIRS, FULL = 48, 256
+_KS = (1, 5)
+#: Pictures in a row without a new text after which a set has no more.
+_PATIENCE = 2000
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A picture and the text that belongs to it, unlike every other text of its set."""
+
+    picture: Image.Image
+    text: str
+
+
+@dataclass(frozen=True)
+class Source:
+    """A set of pairs. question: asked about every picture; drawn: (assets, split, seed) -> pairs without end, texts may
+    come again; apart: whether two of its texts cannot both be right of one picture."""
+
+    name: str
+    question: str
+    drawn: Callable[[Assets, Split, int], Iterator[Pair]]
+    apart: Callable[[str, str], bool]
+
+
+@dataclass(frozen=True)
+class Matched:
+    """How well partners were found. name: of the set; way: "likelihood" or "head"; pairs: pictures, and as many texts.
+
+    words: k -> share of pictures whose text is among their first k (k = 1: naming them right); pictures: of texts whose
+    picture is; chance: what a guess finds. low, high: the 95 % interval of words[1].
+    """
+
+    name: str
+    way: str
+    pairs: int
+    words: dict[int, float]
+    pictures: dict[int, float]
+    chance: dict[int, float]
+    low: float
+    high: float
+
+    def told(self) -> dict[str, Any]:
+        """As JSON has it."""
+        of_ks = ("words", "pictures", "chance")
+        return asdict(self) | {name: {str(k): one for k, one in getattr(self, name).items()} for name in of_ks}
+
+
+def _captions(kind: str) -> Callable[[Assets, Split, int], Iterator[Pair]]:
+    """The family `captions`, where it asks a question of this kind about things."""
+
+    def drawn(assets: Assets, split: Split, seed: int) -> Iterator[Pair]:
+        for number in count(seed * 1_000_000):
+            task = family.draw("captions", number, split, assets)
+            asked = next((one for one in task.questions if one.kind == kind), None)
+            if asked is not None and not (kind == "name" and asked.answer not in concepts()):
+                yield Pair(task.media[0]["image"], asked.answer)
+
+    return drawn
+
+
+def _flags(assets: Assets, split: Split, seed: int) -> Iterator[Pair]:
+    if not flags.drawings(assets, split):
+        raise AssetError(f"{assets.folder} has no flags for {split}: pixelword tasks fetch {' '.join(flags.PACKS)}")
+    for number in count(seed * 1_000_000):
+        picture, country = flags.shown(Random(f"flags {split} {number}"), split, assets)
+        yield Pair(picture, country)
+
+
+SOURCES = (
+    Source("names", "What is this?", _captions("name"), lambda a, b: not clash(a, b)),
+    Source("captions", "Describe the picture.", _captions("caption"), lambda a, b: a != b),
+    Source("flags", "Which country's flag is this?", _flags, lambda a, b: a != b),
+)
+
+
+def pairs(source: Source, assets: Assets, number: int, split: Split = "test", seed: int = 0) -> list[Pair]:
+    """Up to `number` pairs whose texts differ. Raises AssetError: a pack is missing."""
+    found: list[Pair] = []
+    since = 0
+    for one in source.drawn(assets, split, seed):
+        since += 1
+        if all(source.apart(one.text, other.text) for other in found):
+            found.append(one)
+            since = 0
+        if len(found) == number or since == _PATIENCE:
+            return found
+    raise AssertionError("a source has no end")
+
+
+def matched(
+    session: Session,
+    source: Source,
+    assets: Assets,
+    *,
+    number: int = PAIRS,
+    seed: int = 0,
+    head: int = 0,
+    report: Callable[[str, int, int], None] = lambda name, done, total: None,
+) -> list[Matched]:
+    """A set measured by likelihood, and by a head where `head` says of how many training pairs it learns.
+
+    report: told (set, pictures done, pictures in all). Raises AssetError: a pack is missing.
+    """
+    held = pairs(source, assets, number, "test", seed)
+    pictures, texts = [one.picture for one in held], [one.text for one in held]
+    total = len(held) + (head and head + len(held))
+
+    def told(done: int) -> None:
+        report(source.name, done, total)
+
+    table = retrieval.scores(session, pictures, texts, source.question, told)
+    found = [_row(source.name, "likelihood", table)]
+    if head:
+        taught = list(islice(source.drawn(assets, "train", seed), head))
+        learnt = contrast.learnt(
+            contrast.states(
+                session, [(one.picture, one.text) for one in taught], source.question, lambda n: told(len(held) + n)
+            )
+        )
+        asked = contrast.states(
+            session, list(zip(pictures, texts, strict=True)), source.question, lambda n: told(len(held) + head + n)
+        )
+        found.append(_row(source.name, "head", learnt.scores(asked)))
+    return found
+
+
+def _row(name: str, way: str, table: Tensor) -> Matched:
+    one = retrieval.recall(table, _KS)
+    low, high = wilson(round(one.words[1] * len(table)), len(table))
+    return Matched(name, way, len(table), one.words, one.pictures, one.chance, low, high)
+
+
+def chosen(names: Sequence[str]) -> tuple[Source, ...]:
+    """The sets of these names; all for none."""
+    return tuple(one for one in SOURCES if not names or one.name in names)
