@@ -25,8 +25,6 @@ const conversation = new Conversation(turn => {
 
 /** At most once a frame: a fast model says more words than a screen shows. */
 function draw() {
-  const follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
-  let added = false;
   for (const turn of conversation.turns) {
     const view = views.get(turn);
     if (view && dirty.has(turn)) view.update();
@@ -35,7 +33,7 @@ function draw() {
     for (const before of views.values()) before.update(); // they are no longer the last
     views.set(turn, made);
     list.append(made.root);
-    added = true;
+    follows = true;
   }
   for (const [turn, view] of views) {
     if (conversation.turns.includes(turn)) continue;
@@ -46,8 +44,18 @@ function draw() {
   start.hidden = conversation.turns.length > 0;
   byId("send").hidden = conversation.busy;
   byId("stop").hidden = !conversation.busy;
-  if (added || follows) scroller.scrollTop = scroller.scrollHeight;
 }
+
+/** Whatever grows or shrinks (an answer, a picture that has come, the composer), the end stays in sight. */
+let follows = true;
+scroller.addEventListener("scroll", () => {
+  follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
+});
+const sizes = new ResizeObserver(() => {
+  if (follows && conversation.turns.length) scroller.scrollTop = scroller.scrollHeight;
+});
+sizes.observe(scroller);
+sizes.observe(list);
 
 const host = {
   ask(question) {

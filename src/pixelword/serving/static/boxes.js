@@ -1,11 +1,14 @@
 /** Places that an answer names, `<ref>a dog</ref><box>[[x1, y1, x2, y2]]</box>` in thousandths, drawn onto its picture. */
 
 import {h, svg} from "./dom.js";
+import {harden} from "./media.js";
 
 const PLACE = /(?:<ref>([^<]*)<\/ref>\s*)?<(box|quad)>([^<]*)<\/\2>/;
+const NAME = /<ref>([^<]*)<\/ref>/;
 /** A mark whose end has not come yet. */
-const OPEN = /<(?:ref|box|quad)>[^<]*(?:<\/ref>\s*)?$/;
+const OPEN = /(?:<ref>[^<]*(?:<\/ref>\s*)?)?(?:<(?:box|quad)>[^<]*)?$/;
 const COLOURS = 5;
+const LEAST = 260, TALLEST = 420; // pixels: small pictures are enlarged, so that boxes leave something to see
 
 /** Numbers of a mark -> its corners, as [x, y] in thousandths. A box of two numbers is a point. */
 function shapes(kind, text) {
@@ -24,16 +27,17 @@ function shapes(kind, text) {
 /** Text without what has no end yet. */
 export const settled = text => text.replace(OPEN, "");
 
-/** Rule for `markdown.render`: shows a mark as its name, and puts {number, name, corners} into `found`. */
-export function rule(found) {
-  return [PLACE, match => {
+/** Rules for `markdown.render`: show a mark as its name, and put {number, name, corners} into `found`. */
+export function rules(found) {
+  const place = match => {
     const [all, name, kind, numbers] = match;
     const corners = shapes(kind, numbers);
     if (!corners.length) return document.createTextNode(name ?? all);
     const number = found.length + 1;
     found.push({number, name: name ?? "", corners});
     return h("span", {className: `place c${number % COLOURS}`, title: numbers}, `${number} ${name ?? "here"}`);
-  }];
+  };
+  return [[PLACE, place], [NAME, match => document.createTextNode(match[1])]];
 }
 
 /** The picture with its places. media: as `media.read` gives it. */
@@ -54,5 +58,11 @@ export function figure(media, places) {
     }
   }
   const alt = `${media.name} with ${places.map(place => `${place.number} ${place.name}`).join(", ")}`;
-  return h("figure", {className: "places"}, h("img", {src: media.shown, alt}), drawn, ...labels);
+  const frame = h("figure", {className: "places"}, h("img", {src: media.shown, alt, onload: fit}), drawn, ...labels);
+  return frame;
+
+  function fit({target: {naturalWidth: width, naturalHeight: height}, target}) {
+    harden(target, width);
+    frame.style.width = `${Math.min(Math.max(width, LEAST), (TALLEST * width) / height)}px`;
+  }
 }

@@ -8,6 +8,7 @@ const attached = byId("attached"), drop = byId("drop"), notice = byId("notice");
 
 export class Composer {
   #media = [];
+  #reading = Promise.resolve(); // of files that are still being taken in
 
   /** host: {ask({text, media}), busy(), limits() -> {bytes} of the server, as far as they are known}. */
   constructor(host) {
@@ -52,8 +53,13 @@ export class Composer {
     });
   }
 
-  /** Take files in; what is no picture or video is told in one line. */
-  async add(given) {
+  /** Take files in, one after another; what is no picture or video is told in one line. */
+  add(given) {
+    this.#reading = this.#reading.then(() => this.#add(given));
+    return this.#reading;
+  }
+
+  async #add(given) {
     this.say("");
     for (const file of given) {
       try {
@@ -79,7 +85,8 @@ export class Composer {
     notice.textContent = line;
   }
 
-  #send() {
+  async #send() {
+    await this.#reading;
     const text = words.value.trim();
     if (this.host.busy()) return;
     if (!text) {

@@ -53,6 +53,7 @@ export function element(media) {
   return shown;
 }
 
-function harden(shown, width) {
+/** Few pixels are seen as they are, not blurred. */
+export function harden(shown, width) {
   shown.classList.toggle("small", width <= SMALL);
 }

@@ -15,20 +15,32 @@ import {settings} from "./settings.js";
 export const PANELS = [settings];
 
 const side = byId("side"), tabs = byId("tabs"), roots = byId("panels"), button = byId("beside");
+const narrow = matchMedia("(max-width: 820px)"); // as in page.css
+
+/** On a narrow screen the panel lies over everything else, which then is out of reach for the keyboard, too. */
+function cover() {
+  for (const name of ["header", "main", "footer"]) document.querySelector(name).inert = !side.hidden && narrow.matches;
+}
 
 /** Show the panel of this id. */
 export function open(id) {
   side.hidden = false;
   document.body.classList.add("beside");
   button.setAttribute("aria-expanded", "true");
-  for (const tab of tabs.children) tab.ariaSelected = String(tab.dataset.id === id);
+  for (const tab of tabs.children) {
+    tab.ariaSelected = String(tab.dataset.id === id);
+    if (tab.dataset.id === id) tab.focus();
+  }
   for (const root of roots.children) root.hidden = root.id !== `panel-${id}`;
   side.dataset.panel = id;
+  cover();
 }
 
 export function close() {
-  if (side.contains(document.activeElement)) button.focus();
+  const inside = side.contains(document.activeElement);
   side.hidden = true;
+  cover();
+  if (inside) button.focus();
   document.body.classList.remove("beside");
   button.setAttribute("aria-expanded", "false");
 }
@@ -46,7 +58,12 @@ export function mount(host) {
   }
   button.addEventListener("click", () => (side.hidden ? open(side.dataset.panel ?? PANELS[0].id) : close()));
   byId("close").addEventListener("click", close);
-  side.addEventListener("keydown", event => event.key === "Escape" && close());
+  side.addEventListener("keydown", event => {
+    if (event.key !== "Escape") return;
+    event.stopPropagation(); // elsewhere it stops an answer
+    close();
+  });
+  narrow.addEventListener("change", cover);
 }
 
 /** Buttons for a finished answer. */

@@ -40,7 +40,7 @@ export class TurnView {
     const thought = turn.answer.match(THOUGHT);
     const said = (thought ? turn.answer.slice(thought[0].length) : turn.answer).trimStart();
     const places = [];
-    const blocks = render(ended ? said : boxes.settled(said), [boxes.rule(places)]);
+    const blocks = render(ended ? said : boxes.settled(said), boxes.rules(places));
     if (thought) blocks.unshift(h("details", {}, h("summary", {}, "Thoughts"), h("p", {}, thought[1].trim())));
     if (ended && places.length) blocks.push(...this.#drawn(places));
     return blocks;
