@@ -27,6 +27,7 @@ _HOMES = {
     "Chat": "pixelword.inference.session",
     "Session": "pixelword.inference.session",
     "load": "pixelword.inference.session",
+    "look_inside": "pixelword.explain",
     "NeoOVConfig": "pixelword.model",
     "NeoOVForConditionalGeneration": "pixelword.model",
     "NeoOVModel": "pixelword.model",

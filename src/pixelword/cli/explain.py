@@ -62,7 +62,7 @@ def explain(
             max_words=max_words, occlusions=occlusions,
         )  # fmt: skip
         size = found.save(out, model=model)
-    print(f"{found.answer}\n{out}: {size / 1e6:.1f} MB")
+    print(f"{found.answer}\n{out}: {size / 1000:,.0f} kB")
 
 
 def _check(session: Session, model: str, questions: int, kinds: list[str] | None) -> None:
@@ -77,13 +77,14 @@ def _check(session: Session, model: str, questions: int, kinds: list[str] | None
 
     def told(mean: Mean, scale: int = 1) -> str:
         digits = 0 if scale == 100 else 2
-        return f"{scale * mean.value:.{digits}f} ({scale * mean.low:.{digits}f} to {scale * mean.high:.{digits}f})"
+        low, value, high = (f"{scale * one:.{digits}f}" for one in (mean.low, mean.value, mean.high))
+        return f"{value} [{low}, {high}]"
 
     def table(row: Row) -> Table:
         title = f"{row.kind}: in {row.matter} of {row.asked} answers of {model} some single patch matters"
         made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
         for name in ("method", "rank correlation", "finds, %", "area"):
-            made.add_column(name, justify="left" if name == "method" else "right")
+            made.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
         for name, title in {**METHODS, "chance": "any order", "occlusion": "occlusion itself"}.items():
             if name in row.checks:
                 rank, found, area = row.checks[name]

@@ -88,7 +88,7 @@ def packed(values: Tensor, *, signed: bool = False) -> dict[str, Any]:
 
     Squares, because most attention is small: 0.1 % of a row's largest weight still has a byte of its own.
     """
-    rows = values.detach().float().reshape(-1, values.shape[-1]).numpy()
+    rows = values.detach().float().flatten(0, -2).numpy()
     scale = np.abs(rows).max(1, initial=0.0)
     share = rows / np.where(scale > 0, scale, 1)[:, None]
     small = np.rint(share * 127 + 128) if signed else np.rint(np.sqrt(share.clip(0)) * 255)
