@@ -12,6 +12,8 @@ from pathlib import Path
 from fastapi import FastAPI, Request
 from fastapi.responses import FileResponse
 
+from pixelword.explain.page import LOOK
+
 _FOLDER = Path(__file__).parent / "static"
 #: Address -> file.
 FILES = {"/": _FOLDER / "index.html"} | {
@@ -19,6 +21,8 @@ FILES = {"/": _FOLDER / "index.html"} | {
     for file in sorted(_FOLDER.rglob("*"))
     if file.is_file() and file.suffix in (".css", ".js", ".svg", ".png", ".mp4")
 }
+#: What draws an explanation here draws it in the page of `pixelword explain`, too.
+FILES |= {f"/page/look/{name}": LOOK / name for name in ("draw.js", "look.js", "trust.js", "look.css")}
 #: No inline script, no markup made from text, nothing from another host, no frame around it.
 _POLICY = "; ".join(
     (

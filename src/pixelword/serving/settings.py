@@ -23,7 +23,7 @@ class Settings:
     max_waiting: requests that wait for a place; more are told to come back after `retry_after` seconds.
     workers: processes that decode media. media_seconds, media_bytes: what one request's media may take there.
     max_tokens: the longest answer. default_max_tokens: where a request does not say.
-    max_choices: `n` of a request.
+    max_choices: `n` of a request. max_explain_tokens: the longest prompt whose answer can be looked into; 0: none.
     limits: of one picture, one video, one download.
     """
 
@@ -43,6 +43,7 @@ class Settings:
     max_tokens: int = 4096
     default_max_tokens: int = 256
     max_choices: int = 4
+    max_explain_tokens: int = 2048
     limits: Limits = field(
         default_factory=lambda: Limits(
             max_image_pixels=40_000_000, max_bytes=32 << 20, max_frames=256, url_timeout=5.0, url_deadline=20.0

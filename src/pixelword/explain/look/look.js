@@ -93,9 +93,9 @@ class Look {
       make("header", {}, make("p", {class: "eyebrow"}, `look inside${data.model ? ` · ${data.model}` : ""}`),
         make("h1", {}, data.question), this.words),
       make("div", {class: "columns"}, make("div", {}, data.pictures.length ? left : null, read), right),
-      this.between(), trust(data.trust), this.tip,
+      this.between(), trust(data.trust),
     ];
-    this.root.append(...parts.filter(Boolean));
+    this.root.append(make("div", {class: "inner"}, ...parts), this.tip);
     this.images = data.pictures.map(one => this.figure(one));
     Promise.all(this.images.map(({image}) => image.decode())).then(() => { this.ready = true; this.draw(); });
     this.draw();

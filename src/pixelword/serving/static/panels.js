@@ -10,9 +10,10 @@
  */
 
 import {byId, h} from "./dom.js";
+import {inside} from "./inside.js";
 import {settings} from "./settings.js";
 
-export const PANELS = [settings];
+export const PANELS = [settings, inside];
 
 const side = byId("side"), tabs = byId("tabs"), roots = byId("panels"), button = byId("beside");
 const narrow = matchMedia("(max-width: 820px)"); // as in page.css

@@ -1,0 +1,77 @@
+"""`POST /v1/explain`: what an answer rests on, for the page's tab "Look inside" and whoever else asks.
+
+Guarded as every route is: key, body, media, load. It runs beside the engine, on a thread of its own and on the same
+weights, of which it changes nothing; one explanation at a time, so that answers keep most of the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Annotated, Any
+
+from fastapi import FastAPI
+from fastapi.responses import JSONResponse
+from pydantic import Field
+from starlette.exceptions import HTTPException
+
+from pixelword.errors import InputError
+from pixelword.serving import protocol
+
+if TYPE_CHECKING:
+    from pixelword.processing.conversation import Encoded
+    from pixelword.serving.app import Server
+
+#: Explanations that may wait for the one that runs.
+_WAITING = 2
+
+
+class ExplainRequest(protocol.ChatRequest):
+    """A chat request, and: the answer to explain (the model's own greedy one when absent), how many of its words, and
+    how often a part of the pictures is hidden to check the maps (0 checks nothing)."""
+
+    answer: protocol.Text | None = None
+    max_words: Annotated[int, Field(ge=1, le=64)] = 16
+    occlusions: Annotated[int, Field(ge=0, le=256)] = 64
+
+
+def add_explain(app: FastAPI, server: Server) -> None:
+    """The route. A prompt may have `settings.max_explain_tokens` tokens."""
+    turn = asyncio.Semaphore(1)
+    here = 0
+
+    @app.post("/v1/explain")
+    async def explain(body: ExplainRequest) -> JSONResponse:
+        nonlocal here
+        server.check(body)
+        if here > _WAITING:
+            wait = {"Retry-After": str(server.settings.retry_after)}
+            raise HTTPException(429, "other answers are being looked into; try again soon", headers=wait)
+        here += 1
+        try:
+            prompt = await server.chat_prompt(body.messages, body.media_options())
+            most = server.settings.max_explain_tokens
+            if len(prompt) > most:
+                raise InputError(
+                    f"messages: {len(prompt):,} tokens are more than the {most:,} that can be looked into; "
+                    "send fewer or smaller pictures"
+                )
+            async with turn:
+                return JSONResponse(await asyncio.to_thread(_explained, server, prompt, body))
+        finally:
+            here -= 1
+
+
+def _explained(server: Server, prompt: Encoded, body: ExplainRequest) -> dict[str, Any]:
+    from pixelword.explain import page
+    from pixelword.explain.explanation import explain_prompt
+    from pixelword.inference.session import Session
+
+    session = Session(server.engine.model, server.engine.processor)
+    content = body.messages[-1].content
+    question = content if isinstance(content, str) else "".join(part.text or "" for part in content)
+    # as many cells as pictures at least, so that a video can be hidden frame by frame
+    occlusions = max(body.occlusions, len(prompt.image_grid_hw)) if body.occlusions else 0
+    found = explain_prompt(
+        session, prompt, question, answer=body.answer, max_words=body.max_words, occlusions=occlusions
+    )
+    return page.told(found, server.settings.served_model_name)
