@@ -1,8 +1,12 @@
-"""Draw docs/mini/*.svg from the measurements beside them: python docs/make_mini_curves.py"""
+"""Draw docs/mini/*.svg from the measurements beside them: python docs/make_mini_curves.py [RUN]
+
+RUN: the folder of a run of stage 1, whose metrics.jsonl becomes docs/mini/stage1.jsonl first.
+"""
 
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 import matplotlib
@@ -12,6 +16,21 @@ matplotlib.rcParams["svg.hashsalt"] = "mini"  # the same file from the same numb
 from matplotlib import pyplot as plt  # noqa: E402
 
 HERE = Path(__file__).parent / "mini"
+
+
+#: What is kept of an event, by its kind.
+KEPT = {
+    "train": ("step", "loss", "tokens_per_s", "elapsed"),
+    "validation": ("step", "loss", "losses", "exact"),
+    "gate": ("step", "perplexity", "against", "excess"),
+}
+
+
+def take(run: Path) -> None:
+    """The run's metrics, less what no curve needs."""
+    events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    kept = [{key: one[key] for key in ("event", *KEPT[one["event"]])} for one in events if one["event"] in KEPT]
+    (HERE / "stage1.jsonl").write_text("".join(json.dumps(one) + "\n" for one in kept))
 
 
 def overfit() -> None:
@@ -54,5 +73,7 @@ def finish(figure: plt.Figure, both: tuple[plt.Axes, ...], name: str) -> None:
 
 
 if __name__ == "__main__":
+    if sys.argv[1:]:
+        take(Path(sys.argv[1]))
     overfit()
     stage1()
