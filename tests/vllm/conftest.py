@@ -86,6 +86,11 @@ def plain() -> Callable[[Path], Plain]:
 
 
 @pytest.fixture(scope="session")
+def nano_folder() -> Path:
+    return NANO
+
+
+@pytest.fixture(scope="session")
 def nano(plain: Any) -> Plain:
     return plain(NANO)
 
@@ -155,6 +160,12 @@ def questions() -> dict[str, list[dict[str, Any]]]:
         ],
         "system": [{"role": "system", "content": "Answer."}, *asked("what is on the left?", "left_right.png")],
     }
+
+
+@pytest.fixture(scope="session")
+def as_sent() -> Callable[..., list[dict[str, Any]]]:
+    """as_sent(conversation) -> its messages with media in data URLs."""
+    return with_media
 
 
 @pytest.fixture(scope="session")
