@@ -56,6 +56,34 @@ def test_a_host_s_name_opens_nothing(guarded, host) -> None:
     assert httpx.get(f"{guarded}/v1/models", headers={"Host": host}).status_code in (400, 401)
 
 
+@pytest.mark.parametrize(
+    ("origin", "status"),
+    [
+        (None, 200),
+        ("http://localhost:8000", 200),
+        ("http://127.0.0.1:8000", 200),
+        ("http://[::1]:8000", 200),
+        ("http://192.168.1.7:8000", 200),
+        ("http://rebound.example:8000", 403),
+        ("http://127.0.0.1.rebound.example", 403),
+        ("http://127.0.0.1@rebound.example", 403),
+        ("http://[::1", 403),
+        ("null", 403),
+        ("", 403),
+    ],
+)
+def test_a_page_whose_name_was_led_here_may_not_ask_without_a_key(address, guarded, origin, status) -> None:
+    """DNS rebinding: to the browser, that page's server is this one."""
+    body = {"prompt": "what is it?"}
+    headers = {} if origin is None else {"Origin": origin}
+    answer = httpx.post(f"{address}/tokenize", json=body, headers=headers)
+    assert answer.status_code == status
+    assert status == 200 or "key" in answer.json()["error"]["message"]
+    # with a key, which no other page knows, a proxy's name is as good as any
+    signed = {"Authorization": "Bearer a-secret", **headers}
+    assert httpx.post(f"{guarded}/tokenize", json=body, headers=signed).status_code == 200
+
+
 def test_only_reading_is_possible(guarded) -> None:
     assert httpx.head(guarded).status_code == 200
     assert {httpx.request(way, guarded).status_code for way in ("POST", "PUT", "DELETE")} == {405}

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
 log = logging.getLogger("pixelword.serving")
 _KINDS = {400: "BadRequestError", 401: "AuthenticationError", 404: "NotFoundError", 413: "PayloadTooLargeError"}
 _KINDS |= {
+    403: "PermissionDeniedError",
     405: "MethodNotAllowedError",
     422: "UnprocessableEntityError",
     429: "RateLimitError",
@@ -201,6 +202,8 @@ def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
         ):
             response: Response = _error(401, "give a valid API key: Authorization: Bearer …")
             response.headers["WWW-Authenticate"] = "Bearer"
+        elif not settings.api_keys and guard.foreign(request.headers.get("origin")):
+            response = _error(403, "without a key, only this server's page at its own address, or localhost, may ask")
         else:
             response = await call_next(request)
         response.headers["X-Request-Id"] = request.state.id

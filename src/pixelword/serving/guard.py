@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hmac
 import io
+import ipaddress
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,22 @@ def authorised(header: str | None, keys: Sequence[str]) -> bool:
     for key in keys:
         found |= hmac.compare_digest(given.strip().encode(), key.encode())
     return found and scheme.lower() == "bearer"
+
+
+def foreign(origin: str | None) -> bool:
+    """Whether a page of another name asks, by the `Origin` that browsers send with it; other clients send none.
+
+    Any name can be made to lead here (DNS rebinding), and its page is then our own to the browser; an address cannot.
+    """
+    if origin is None:
+        return False
+    try:
+        host = urlsplit(origin).hostname or ""
+        if host != "localhost":
+            ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return False
 
 
 def check_messages(messages: Sequence[ChatMessage], settings: Settings) -> None:
