@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
-SIZE = {"width": 1040, "height": 690}
+SIZE = {"width": 1040, "height": 780}
 
 
 def ask(page: Page, question: str, *files: str) -> None:
@@ -38,6 +38,8 @@ def main() -> None:
         page.set_default_timeout(120_000)
         page.goto(given.address)
         page.locator("#model").wait_for()
+        ask(page, "which way does it move?", "moving_right.mp4")  # the first answer waits for the server's workers
+        page.get_by_role("button", name="New chat").click()
         ask(page, "describe the picture", "left_right.png")
         ask(page, "which picture has more objects?", "left_right.png", "three_squares.png")
         page.evaluate("document.activeElement.blur()")

@@ -42,6 +42,7 @@ export class TurnView {
     const places = [];
     const blocks = render(ended ? said : boxes.settled(said), boxes.rules(places));
     if (thought) blocks.unshift(h("details", {}, h("summary", {}, "Thoughts"), h("p", {}, thought[1].trim())));
+    if (turn.state === "done" && !turn.answer) blocks.push(h("p", {className: "note"}, "(no words)"));
     if (ended && places.length) blocks.push(...this.#drawn(places));
     return blocks;
   }
@@ -80,7 +81,7 @@ export class TurnView {
     return [
       note ? h("p", {className: "note"}, note) : null,
       h("p", {className: "figures"}, ...figures(turn.figures)),
-      h("div", {className: "actions"}, copy, last ? button("Ask again", this.host.again) : null, ...buttonsOf(turn)),
+      h("div", {className: "actions"}, turn.answer ? copy : null, last ? button("Ask again", this.host.again) : null, ...buttonsOf(turn)),
     ].filter(Boolean);
   }
 }
@@ -90,7 +91,7 @@ function figures({first, seconds, usage, pieces}) {
   const told = [];
   if (first !== null) told.push(["first word after", time(first)]);
   const tokens = usage?.completion_tokens ?? pieces;
-  told.push([tokens === 1 ? "token" : "tokens", String(tokens)]);
+  if (tokens) told.push([tokens === 1 ? "token" : "tokens", String(tokens)]);
   if (tokens > 2 && seconds > first) told.push(["tokens/s", rate((tokens - 1) / (seconds - first))]);
   if (usage) {
     told.push(["in the prompt", String(usage.prompt_tokens)]);
