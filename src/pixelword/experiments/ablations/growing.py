@@ -103,17 +103,14 @@ def begin_spatial(model: NeoOVForConditionalGeneration, growth: Growth, generato
 
 
 def as_qwen3(model: NeoOVForConditionalGeneration) -> Qwen3ForCausalLM:
-    """The Qwen3 that a native model without a pre-buffer and with spatial keys of zero is; tensors are shared."""
+    """The Qwen3 that a native model without a pre-buffer and with spatial keys of zero is."""
     text = model.config.llm_config
     same = ("vocab_size", "hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads",
             "num_key_value_heads", "head_dim", "rms_norm_eps", "tie_word_embeddings", "max_position_embeddings",
             "pad_token_id", "eos_token_id", "bos_token_id")  # fmt: skip
     rope = {"rope_type": "default", "rope_theta": text.rope_theta}
     config = Qwen3Config(**{key: getattr(text, key, None) for key in same}, rope_parameters=rope)
-    with torch.device("meta"):
-        qwen = Qwen3ForCausalLM(config)
+    qwen = Qwen3ForCausalLM(config)
     state = {name.removeprefix(_LANGUAGE): tensor for name, tensor in model.state_dict().items() if "_hw" not in name}
-    names = qwen.state_dict().keys()
-    qwen.load_state_dict({name: tensor for name, tensor in state.items() if name in names}, assign=True)
-    qwen.tie_weights()
+    qwen.load_state_dict({name: state[name] for name in qwen.state_dict()})
     return qwen.float().eval()

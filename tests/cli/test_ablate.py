@@ -1,0 +1,29 @@
+"""`pixelword ablate`: what would be run, and where faults are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RECIPES = Path(__file__).parents[2] / "recipes" / "ablations"
+
+
+def test_a_plan_trains_nothing(run, tmp_path: Path) -> None:
+    out = tmp_path / "runs"
+    result = run("ablate", RECIPES / "attention.yaml", RECIPES / "eyes.yaml", "--plan", "--out", out)
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert lines[0] == "to do  attention: causal 1-D, seed 0: scratch (700 steps)"
+    assert "22 stages in all" in lines[-1] and not out.exists()
+
+
+def test_a_report_of_nothing_says_so(run, tmp_path: Path) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("<!-- loss -->\n<!-- end of loss -->\n")
+    result = run("ablate", RECIPES / "loss.yaml", "--out", tmp_path / "runs", "--report", page)
+    assert result.exit_code == 0, result.output
+    assert "Not run: square, token, sample." in page.read_text()
+
+
+def test_faults_are_one_line(refused, tmp_path: Path) -> None:
+    assert "cannot read the ablation" in refused("ablate", tmp_path / "absent.yaml")
+    assert "no place for attention" in refused("ablate", RECIPES / "attention.yaml", "--report", RECIPES / "loss.yaml")
