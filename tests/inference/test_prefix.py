@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelword.inference.prefix import BLOCK, pieces
+from pixelword.inference.prefix import BLOCK, continued, pieces
 from pixelword.inference.speculation import accepted, guess
 from pixelword.processing.conversation import Encoded
 
@@ -62,7 +62,7 @@ def test_an_answer_is_what_the_next_prompt_begins_with() -> None:
     one = prompt([5, (2, 2), 30])
     longer = replace(one, input_ids=torch.cat((one.input_ids, torch.arange(40))))
     longer = replace(longer, mm_token_type_ids=torch.cat((one.mm_token_type_ids, torch.zeros(40, dtype=torch.int64))))
-    assert pieces(one, range(40)) == pieces(longer)
+    assert continued(pieces(one), longer.input_ids.tolist()) == pieces(longer)
 
 
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 6))

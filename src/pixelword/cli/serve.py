@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -32,6 +32,12 @@ def serve(
     max_num_seqs: Annotated[int, typer.Option(min=1, help="Requests that run at once.")] = 16,
     max_num_batched_tokens: Annotated[int, typer.Option(min=1, help="Prompt tokens read between two steps.")] = 1024,
     num_speculative_tokens: Annotated[int, typer.Option(min=0, help="Longest guess of the next tokens; 0: none.")] = 4,
+    quantization: Annotated[
+        str | None, typer.Option(help="int8: weights rounded to half of bfloat16's bytes, on a CPU.")
+    ] = None,
+    compile_steps: Annotated[
+        bool, typer.Option("--compile", help="Compile the steps at the start; needs a C++ compiler and a minute.")
+    ] = False,
     prefix_cache_mb: Annotated[int, typer.Option(min=0, help="Memory for pictures and prompts read before.")] = 512,
     limit_mm_per_prompt: Annotated[
         str, typer.Option(help="Pictures and videos in a request, as JSON.")
@@ -77,11 +83,20 @@ def serve(
         max_num_batched_tokens=max_num_batched_tokens,
         prefix_bytes=prefix_cache_mb << 20,
         num_speculative_tokens=num_speculative_tokens,
+        quantization=_quantization(quantization),
+        compile=compile_steps,
     )
     with Engine(session.model, session.processor, batching) as engine, Workers(resolve(model), settings) as workers:
+        workers.wait()
         app = serving.create_app(engine, workers, settings)
         config = uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=30, server_header=False)
         uvicorn.Server(config).run()
+
+
+def _quantization(wanted: str | None) -> Literal["int8"] | None:
+    if wanted not in (None, "int8"):
+        raise InputError(f"--quantization {wanted!r} is not one of int8")
+    return "int8" if wanted else None
 
 
 def _settings(name: str, keys: list[str], limits: str, domains: list[str], folder: Path | None) -> Settings:

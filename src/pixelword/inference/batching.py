@@ -11,19 +11,20 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
-from pixelword.inference.prefix import Piece, PrefixCache, pieces
+from pixelword.inference.network import Network
+from pixelword.inference.prefix import Piece, PrefixCache, continued, pieces
 from pixelword.inference.requests import BatchingOptions, Generation, Listener, Reason, Token, Usage
 from pixelword.inference.rows import Rows
 from pixelword.inference.sampling import Drawer, Sampling, Words
 from pixelword.inference.speculation import accepted, guess
-from pixelword.model.visibility import interval
 from pixelword.processing.conversation import Encoded
 
 if TYPE_CHECKING:
@@ -70,12 +71,14 @@ class Engine:
         self.prefix = PrefixCache(self.options.prefix_bytes)
         self.rows = Rows(text.num_hidden_layers)
         self.steps = 0
+        self._network = Network(model, self.rows, self.options)
         self._ends = _end_tokens(model, processor)
-        self._waiting: deque[Generation] = deque()
+        self._waiting: deque[tuple[Generation, Future[_Running]]] = deque()
         self._running: list[_Running] = []  # number in the list = row
         self._reading: _Running | None = None  # has the row after the last running one
         self._wake = threading.Condition()
         self._closing: Literal["no", "finish", "cancel"] = "no"
+        self._seats = ThreadPoolExecutor(1, thread_name_prefix="pixelword-seats")
         self._thread = threading.Thread(target=self._work, name="pixelword-engine", daemon=True)
         self._thread.start()
 
@@ -98,9 +101,14 @@ class Engine:
         with self._wake:
             if self._closing != "no" or not self._thread.is_alive():
                 raise InputError("the engine is closed")
-            self._waiting.append(one)
-            self._wake.notify()
+            seat = self._seats.submit(self._seat, one)
+            self._waiting.append((one, seat))
+        seat.add_done_callback(lambda _: self._notify())
         return one
+
+    def _notify(self) -> None:
+        with self._wake:
+            self._wake.notify()
 
     @property
     def load(self) -> tuple[int, int]:
@@ -118,6 +126,8 @@ class Engine:
             self._closing = "cancel" if cancel else "finish"
             self._wake.notify()
         self._thread.join()
+        self._seats.shutdown(cancel_futures=True)
+        self._network.close()
 
     def __enter__(self) -> Engine:
         return self
@@ -138,17 +148,17 @@ class Engine:
                     if self._running:
                         self._guarded(self._running, self._step)
         finally:
-            for one in (*self._waiting, *(r.one for r in self._everyone())):
+            for one in (*(one for one, _ in self._waiting), *(r.one for r in self._everyone())):
                 self._end(one, "cancelled")
 
     def _wait(self) -> bool:
         """Sleep while there is nothing to do; False when it is time to end."""
         with self._wake:
-            while self._closing == "no" and not (self._waiting or self._running or self._reading):
+            while not (self._running or self._reading or (self._waiting and self._waiting[0][1].done())):
+                if self._closing == "cancel" or (self._closing == "finish" and not self._waiting):
+                    return False
                 self._wake.wait()
-            if self._closing == "finish":
-                return bool(self._waiting or self._running or self._reading)
-            return self._closing == "no"
+            return self._closing != "cancel"
 
     def _guarded(self, concerned: list[_Running], work: Callable[[], None]) -> None:
         """A failure of the network ends those it concerns, and nobody else."""
@@ -166,43 +176,45 @@ class Engine:
         for running in [r for r in self._everyone() if r.one.cancelled]:
             self._leave(running, "cancelled")
         with self._wake:
-            gone = [one for one in self._waiting if one.cancelled]
-            self._waiting = deque(one for one in self._waiting if not one.cancelled)
+            gone = [one for one, _ in self._waiting if one.cancelled]
+            self._waiting = deque(pair for pair in self._waiting if not pair[0].cancelled)
         for one in gone:
             self._end(one, "cancelled")
 
     def _admit(self) -> None:
         """Give the first one waiting a row; its prompt is read from where the prefix cache ends."""
-        if self._reading is not None or not self._waiting or len(self._running) >= self.options.max_num_seqs:
+        if self._reading is not None or len(self._running) >= self.options.max_num_seqs:
             return
         with self._wake:
-            one = self._waiting.popleft()
+            if not self._waiting or not self._waiting[0][1].done():
+                return
+            one, seat = self._waiting.popleft()
         one.usage.waited = time.perf_counter() - one.submitted
         try:
-            self._reading = self._seated(one)
+            running = seat.result()
+            row = self.rows.add()
+            running.read = self.prefix.restore(running.pieces, running.prompt_length, self.rows, row)
+            one.usage.cached_tokens = running.read
+            self._reading = running
         except Exception as error:  # a prompt that does not fit its pictures, or no memory for it
             self.rows.used = len(self._running)
             one.error = error
             self._end(one, "cancelled")
 
-    def _seated(self, one: Generation) -> _Running:
-        """A request with a row, in which stands what the prefix cache knows of its prompt."""
+    def _seat(self, one: Generation) -> _Running:
+        """What a request needs beside its row; in a thread of its own, since hashing pictures takes a while."""
         prompt = one.prompt
         grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
         positions, _ = self.model.get_rope_index(prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None])
         words = Words(self.processor.encoder.decode, one.sampling.stop)
-        ids = prompt.input_ids.tolist()
-        running = _Running(one, Drawer(one.sampling), words, positions, pieces(prompt), ids)
-        row = self.rows.add()
-        running.read = one.usage.cached_tokens = self.prefix.restore(running.pieces, len(prompt), self.rows, row)
-        return running
+        return _Running(one, Drawer(one.sampling), words, positions, pieces(prompt), prompt.input_ids.tolist())
 
     def _read_on(self) -> None:
         """One chunk of the prompt that is being read; after the last it gets its first token and joins the others."""
         running, row = self._reading, len(self._running)
         assert running is not None
         start, stop = running.read, self._chunk_end(running)
-        logits = self._forward_prompt(running, row, start, stop)
+        logits = self._network.read(running.one.prompt, running.positions, row, start, stop)
         running.read = stop
         if stop < running.prompt_length:
             return
@@ -221,22 +233,6 @@ class Engine:
             stop += 1
         return stop
 
-    def _forward_prompt(self, running: _Running, row: int, start: int, stop: int) -> Tensor:
-        """Read tokens [start, stop) of a prompt into its row; logits (1, 1, vocabulary) of the last."""
-        prompt, device = running.one.prompt, self.model.device
-        starts = torch.tensor([start], device=device)
-        window = self.rows.window(slice(row, row + 1), starts, stop - start)
-        positions = running.positions[:, :, start:stop].to(device)
-        inputs: dict[str, Any] = {
-            "input_ids": prompt.input_ids[None, start:stop].to(device),
-            "mm_token_type_ids": prompt.mm_token_type_ids[None, start:stop].to(device),
-            **_pictures(prompt, start, stop, device),
-        }
-        visible = interval(positions, past=start)
-        return self.model(
-            **inputs, position_ids=positions, past_key_values=window, visible=visible, use_cache=True, logits_to_keep=1
-        ).logits
-
     def _step(self) -> None:
         """The next token of every running request, and those of its guess that were right."""
         guesses = [self._guess(running) for running in self._running]
@@ -245,17 +241,7 @@ class Engine:
         new = [[r.tokens[-1], *g, *[0] * (width - 1 - len(g))] for r, g in zip(self._running, guesses, strict=True)]
         starts = torch.tensor([running.read for running in self._running], device=device)
         first = torch.tensor([running.next_position for running in self._running], device=device)
-        positions = (first[:, None] + torch.arange(width, device=device)).expand(3, -1, -1)
-        window = self.rows.window(slice(0, len(self._running)), starts, width)
-        ids = torch.tensor(new, device=device)
-        logits = self.model(
-            input_ids=ids,
-            mm_token_type_ids=torch.zeros_like(ids),
-            position_ids=positions,
-            past_key_values=window,
-            visible=window.visible(width),
-            use_cache=True,
-        ).logits
+        logits = self._network.next(torch.tensor(new, device=device), first, starts)
         self.steps += 1
         ended: list[tuple[_Running, Reason]] = []
         for running, guessed, scores in zip(self._running, guesses, logits, strict=True):
@@ -316,8 +302,7 @@ class Engine:
         else:
             row = self._running.index(running)
             if running.one.error is None:
-                answer = running.tokens[running.prompt_length :]
-                known = pieces(running.one.prompt, answer)
+                known = continued(running.pieces, running.tokens)
                 self.prefix.store([piece for piece in known if piece.stop <= running.read], self.rows, row)
             last = self._running.pop()
             if last is not running:
@@ -339,21 +324,3 @@ def _end_tokens(model: NeoOVForConditionalGeneration, processor: NeoOVProcessor)
     found = model.generation_config.eos_token_id
     found = processor.tokenizer.eos_token_id if found is None else found
     return frozenset([found] if isinstance(found, int) else found or [])
-
-
-def _pictures(prompt: Encoded, start: int, stop: int, device: torch.device) -> dict[str, Tensor]:
-    """Pixels and grids of the pictures within tokens [start, stop), which cut none; {} where there is none."""
-    visual = prompt.mm_token_type_ids != 0
-    total = int(visual.sum())
-    if not total:
-        return {}
-    merged = len(prompt.pixel_values) // total
-    before, inside = (int(visual[a:b].sum()) * merged for a, b in ((0, start), (start, stop)))
-    if not inside:
-        return {}
-    ends = prompt.image_grid_hw.prod(-1).cumsum(0)
-    first, last = (int(torch.searchsorted(ends, patch, right=True)) for patch in (before, before + inside))
-    return {
-        "pixel_values": prompt.pixel_values[before : before + inside].to(device),
-        "image_grid_hw": prompt.image_grid_hw[first:last].to(device),
-    }

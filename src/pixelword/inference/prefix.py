@@ -31,20 +31,30 @@ class Piece:
     name: bytes
 
 
-def pieces(prompt: Encoded, generated: Sequence[int] = ()) -> list[Piece]:
-    """The whole pieces of a prompt and of what was generated after it, in order; a last block that is not full is left
-    out."""
+def pieces(prompt: Encoded) -> list[Piece]:
+    """The whole pieces of a prompt, in order; a last block that is not full is left out."""
     found: list[Piece] = []
     name = b""
-    for start, stop, content in _contents(prompt, generated):
+    for start, stop, content in _contents(prompt):
         name = hashlib.sha256(name + content).digest()
         found.append(Piece(start, stop, name))
     return found
 
 
-def _contents(prompt: Encoded, generated: Sequence[int]) -> Iterator[tuple[int, int, bytes]]:
-    ids = torch.cat((prompt.input_ids, torch.tensor(list(generated), dtype=torch.int64)))
-    visual = prompt.mm_token_type_ids != 0
+def continued(known: Sequence[Piece], tokens: Sequence[int]) -> list[Piece]:
+    """The pieces of a prompt and of what was generated after it. tokens: all of both; no picture is read again."""
+    found = list(known)
+    start, name = (known[-1].stop, known[-1].name) if known else (0, b"")
+    ids = torch.tensor(list(tokens), dtype=torch.int64)
+    for a, b, content in _blocks(ids, start, len(ids)):
+        if b - a == BLOCK:
+            name = hashlib.sha256(name + content).digest()
+            found.append(Piece(a, b, name))
+    return found
+
+
+def _contents(prompt: Encoded) -> Iterator[tuple[int, int, bytes]]:
+    ids, visual = prompt.input_ids, prompt.mm_token_type_ids != 0
     sizes = prompt.image_grid_hw.prod(-1).tolist()
     tokens = int(visual.sum())
     merged = sum(sizes) // tokens if tokens else 1  # patches of a visual token

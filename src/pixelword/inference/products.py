@@ -129,7 +129,7 @@ def prepare(
         raise InputError(f"quantization {quantization!r} is not one of int8")
     if quantization is None and not (packing_pays(model) if pack is None else pack):
         return None
-    linears = [linear for layer in _layers(model) for linear in _linears(layer)]
+    linears = [linear for layer in layers(model) for linear in _linears(layer)]
     plain = all(type(x) is nn.Linear and x.bias is None for x in (*linears, model.language_model.lm_head))
     if not plain or next(model.parameters()).device.type != "cpu":
         if quantization is None:
@@ -144,20 +144,20 @@ def prepare(
         return known
     make: Callable[[Tensor], Any] = Int8 if quantization else Packed
     with torch.no_grad():
-        layers = [_prepare_layer(layer, make, release) for layer in _layers(model)]
+        prepared_layers = [_prepare_layer(layer, make, release) for layer in layers(model)]
         head = make(model.language_model.lm_head.weight)
     _stand_in(model.language_model.lm_head, "forward", head)
-    _PREPARED[model] = prepared = Prepared(layers, head, quantization, release)
+    _PREPARED[model] = prepared = Prepared(prepared_layers, head, quantization, release)
     return prepared
 
 
 def plain_products(model: NeoOVForConditionalGeneration) -> Prepared:
     """The products of a model's own weights, joined: for compiled steps where neither packing nor int8 is."""
-    layers = []
-    for layer in _layers(model):
+    made = []
+    for layer in layers(model):
         *branches, out, gate, up, down = (linear.weight for linear in _linears(layer))
-        layers.append(LayerProducts(Plain(torch.cat(branches)), Plain(out), Plain(torch.cat((gate, up))), Plain(down)))
-    return Prepared(layers, Plain(model.language_model.lm_head.weight), None, False)
+        made.append(LayerProducts(Plain(torch.cat(branches)), Plain(out), Plain(torch.cat((gate, up))), Plain(down)))
+    return Prepared(made, Plain(model.language_model.lm_head.weight), None, False)
 
 
 def restore(model: NeoOVForConditionalGeneration) -> None:
@@ -187,12 +187,13 @@ def _prepare_layer(layer: NeoOVDecoderLayer, make: Callable[[Tensor], Any], rele
             linear.weight = nn.Parameter(linear.weight.new_empty(0), requires_grad=False)
             linear.__dict__["forward"] = _gone
     _stand_in(attention, "branches", lambda x: products.branches(x).split(sizes, -1))
-    _stand_in(mlp, "forward", lambda x: products.down(_gated(products.gate_up(x))))
+    _stand_in(mlp, "forward", lambda x: products.down(gated(products.gate_up(x))))
     _stand_in(out, "forward", products.out)
     return products
 
 
-def _layers(model: NeoOVForConditionalGeneration) -> list[NeoOVDecoderLayer]:
+def layers(model: NeoOVForConditionalGeneration) -> list[NeoOVDecoderLayer]:
+    """A model's decoder layers, pre-buffer first."""
     return list(model.get_decoder().layers)  # type: ignore[arg-type]
 
 
@@ -207,7 +208,8 @@ def _stand_in(module: nn.Module, method: str, prepared: Callable[[Tensor], Any])
     module.__dict__[method] = _Instead(getattr(module, method), prepared)
 
 
-def _gated(gate_up: Tensor) -> Tensor:
+def gated(gate_up: Tensor) -> Tensor:
+    """SwiGLU's middle: (..., 2 * width), gate | up, -> (..., width)."""
     gate, up = gate_up.chunk(2, -1)
     return F.silu(gate) * up
 

@@ -24,6 +24,8 @@ class BatchingOptions:
     max_num_batched_tokens: prompt tokens read between two steps; a picture is never cut, so it may be more.
     prefix_bytes: memory for what was read before.
     num_speculative_tokens: longest guess, 0 for none.
+    quantization: "int8" to hold the weights in half of bf16's bytes, rounded; the model can do nothing else then.
+    compile: compile the steps at the start (a minute, the first time), for which a C++ compiler must be there.
     """
 
     max_num_seqs: int = 16
@@ -31,6 +33,8 @@ class BatchingOptions:
     max_num_batched_tokens: int = 1024
     prefix_bytes: int = 512 << 20
     num_speculative_tokens: int = 4
+    quantization: Literal["int8"] | None = None
+    compile: bool = False
 
     def __post_init__(self) -> None:
         if self.max_num_seqs < 1 or self.max_num_batched_tokens < 1:

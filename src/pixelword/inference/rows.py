@@ -74,6 +74,12 @@ class Rows:
             taken.append((keys[row, :, start:stop].clone(), values[row, :, start:stop].clone()))
         return taken
 
+    def views(self, layer: int, rows: int, tokens: int) -> Stretch:
+        """The first `tokens` places (or as many as there are) of the first rows' buffers, to be read and written."""
+        keys, values = self._keys[layer], self._values[layer]
+        assert keys is not None and values is not None
+        return keys[:rows, :, :tokens], values[:rows, :, :tokens]
+
     def window(self, rows: slice, starts: Tensor, most: int) -> Window:
         """What one forward over `rows` writes to, its new tokens from `starts` (rows,) on; `most`: of them in a row."""
         self.reserve(rows.stop, int(starts.max()) + most)

@@ -1,0 +1,93 @@
+"""The network over the rows of the requests that run: a stretch of a prompt, or everybody's next tokens."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pixelword.inference.products import prepare, restore
+from pixelword.inference.requests import BatchingOptions
+from pixelword.inference.rows import Rows
+from pixelword.model.visibility import interval
+from pixelword.processing.conversation import Encoded
+
+if TYPE_CHECKING:
+    from pixelword.inference.compiled import CompiledStep
+    from pixelword.model import NeoOVForConditionalGeneration
+
+
+class Network:
+    """A model made as fast as it can be here, until `close`. Not for several threads at once.
+
+    Raises InputError: the options cannot be had with this model or on this machine.
+    """
+
+    def __init__(self, model: NeoOVForConditionalGeneration, rows: Rows, options: BatchingOptions) -> None:
+        self.model, self.rows = model, rows
+        prepared = prepare(model, quantization=options.quantization)
+        self._compiled: CompiledStep | None = None
+        if options.compile:
+            from pixelword.inference.compiled import CompiledStep
+
+            self._compiled = CompiledStep(model, prepared)
+            with torch.inference_mode():
+                self._compiled.warm_up(options.max_num_seqs, 1 + options.num_speculative_tokens)
+
+    def close(self) -> None:
+        """Leave the model as it was."""
+        restore(self.model)
+
+    def read(self, prompt: Encoded, positions: Tensor, row: int, start: int, stop: int) -> Tensor:
+        """Read tokens [start, stop) of a prompt, which cut no picture, into its row; positions (3, 1, L) of all of it.
+
+        Returns:
+            logits (1, 1, vocabulary) of the last.
+        """
+        device = self.model.device
+        starts = torch.tensor([start], device=device)
+        window = self.rows.window(slice(row, row + 1), starts, stop - start)
+        positions = positions[:, :, start:stop].to(device)
+        inputs: dict[str, Any] = {
+            "input_ids": prompt.input_ids[None, start:stop].to(device),
+            "mm_token_type_ids": prompt.mm_token_type_ids[None, start:stop].to(device),
+            **_pictures(prompt, start, stop, device),
+        }
+        visible = interval(positions, past=start)
+        return self.model(
+            **inputs, position_ids=positions, past_key_values=window, visible=visible, use_cache=True, logits_to_keep=1
+        ).logits
+
+    def next(self, ids: Tensor, first: Tensor, starts: Tensor) -> Tensor:
+        """Logits (B, L, vocabulary) of new text tokens (B, L), whose t and places in the rows start at (B,) each."""
+        if self._compiled is not None:
+            return self._compiled(ids, first, self.rows, starts)
+        width = ids.shape[1]
+        window = self.rows.window(slice(0, len(ids)), starts, width)
+        return self.model(
+            input_ids=ids,
+            mm_token_type_ids=torch.zeros_like(ids),
+            position_ids=(first[:, None] + torch.arange(width, device=ids.device)).expand(3, -1, -1),
+            past_key_values=window,
+            visible=window.visible(width),
+            use_cache=True,
+        ).logits
+
+
+def _pictures(prompt: Encoded, start: int, stop: int, device: torch.device) -> dict[str, Tensor]:
+    """Pixels and grids of the pictures within tokens [start, stop), which cut none; {} where there is none."""
+    visual = prompt.mm_token_type_ids != 0
+    total = int(visual.sum())
+    if not total:
+        return {}
+    merged = len(prompt.pixel_values) // total
+    before, inside = (int(visual[a:b].sum()) * merged for a, b in ((0, start), (start, stop)))
+    if not inside:
+        return {}
+    ends = prompt.image_grid_hw.prod(-1).cumsum(0)
+    first, last = (int(torch.searchsorted(ends, patch, right=True)) for patch in (before, before + inside))
+    return {
+        "pixel_values": prompt.pixel_values[before : before + inside].to(device),
+        "image_grid_hw": prompt.image_grid_hw[first:last].to(device),
+    }
