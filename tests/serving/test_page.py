@@ -89,6 +89,15 @@ def test_only_reading_is_possible(guarded) -> None:
     assert {httpx.request(way, guarded).status_code for way in ("POST", "PUT", "DELETE")} == {405}
 
 
+def test_it_works_under_a_folder_of_a_proxy() -> None:
+    """Addresses are relative to the page's own."""
+    for path, file in page.FILES.items():
+        if file.suffix in (".html", ".js"):
+            assert re.findall(r"""(?:src|href|from|import|fetch|URL)\s*[=(]?\s*[("'`]+/""", file.read_text()) == [], (
+                path
+            )
+
+
 def test_no_file_names_another_host_or_hides_code_in_markup() -> None:
     texts = {
         path: file.read_text() for path, file in page.FILES.items() if file.suffix in (".html", ".js", ".css", ".svg")
