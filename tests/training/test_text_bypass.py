@@ -51,6 +51,14 @@ def test_whatever_stage_one_learns_text_is_answered_as_before(tiny, before) -> N
     assert len({reading["perplexity"] for reading in events(recipe, "gate")}) == 1
 
 
+def test_text_alone_teaches_stage_one_nothing(tiny, before) -> None:
+    recipe = stage(tiny, before, "data.mixture={text: 1}", "optimizer.weight_decay=0", "steps=2", out="text")
+    Trainer(recipe).run()
+    old, new = load_pretrained(before).state_dict(), load_pretrained(recipe.out / "final").state_dict()
+    assert all(torch.equal(tensor, old[name]) for name, tensor in new.items())
+    assert [line["grad_norm"] for line in events(recipe, "train")] == [0, 0]
+
+
 def test_adapters_reach_text_and_the_teacher_keeps_them_near(tiny, before) -> None:
     """Stages 2 and 3: the gate sees text move, and with the teacher it moves less."""
     far: dict[str, float] = {}
