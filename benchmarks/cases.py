@@ -121,3 +121,18 @@ STEPS = {
     "selective": "+ selective activation checkpointing",
     "full": "full activation checkpointing instead",
 }
+
+#: Shapes that are decoded: mini, and that of Qwen3-1.7B with H and W projections.
+DECODED = {
+    "135m": Shape(576, 1536, 36, 6, 9, 3, 64, 49152, vision_hidden_size=512),
+    "1.7b": Shape(2048, 6144, 28, 8, 16, 8, 128, 151936),
+}
+#: How the network multiplies: name -> what stands in the table.
+WAYS = {
+    "plain": "its own weights (as transformers runs it)",
+    "packed": "packed weights (what the engine does on a CPU)",
+    "compiled": "packed weights, compiled step",
+    "int8": "int8 weights",
+    "int8-compiled": "int8 weights, compiled step",
+    "text": "transformers Qwen3, text only, same weight bytes",
+}
