@@ -18,7 +18,7 @@ CUTS = (
     "Regular", "Book", "Roman", "Medium", "Bold", "Italic", "Oblique", "Bold Italic", "BoldItalic", "Bold Oblique",
     "Light", "Black", "SemiBold", "Semibold", "Heavy", "UltraBold",
 )  # fmt: skip
-_CUT_WORDS = {"black", "bold", "oblique", "semibold", "ultrabold", "light", "display", "italic", "sc"}
+_CUT_WORDS = {"black", "bold", "oblique", "semibold", "ultrabold", "light", "medium", "display", "italic", "sc"}
 #: Symbols, and outlines so thin or torn that people cannot read them at 16 pixels.
 _LEFT_OUT = ("symbol", "Capture", "Tusj", "Emoji", "Hairline", "Mathematical")
 
@@ -66,6 +66,11 @@ DEBIAN = (
     "fonts-lobstertwo", "fonts-dancingscript", "fonts-vollkorn", "fonts-quattrocento", "fonts-cabin",
     "fonts-oldstandard", "fonts-crosextra-carlito", "fonts-crosextra-caladea", "fonts-play", "fonts-karla",
     "fonts-hack-ttf",
+    "fonts-arapey", "fonts-averia-sans-gwf", "fonts-averia-serif-gwf", "fonts-b612", "fonts-cantarell",
+    "fonts-comfortaa", "fonts-dosis", "fonts-goudybookletter", "fonts-junction", "fonts-kaushanscript",
+    "fonts-leckerli-one", "fonts-league-spartan", "fonts-lindenhill", "fonts-manrope", "fonts-monofur",
+    "fonts-mononoki", "fonts-okolaks", "fonts-oxygen", "fonts-prociono", "fonts-quicksand", "fonts-roboto-slab",
+    "fonts-rufscript", "fonts-yanone-kaffeesatz", "fonts-adf-baskervald",
 )  # fmt: skip
 
 FONTS = (
