@@ -16,7 +16,7 @@ from pixelword.evaluation.suite import Item
 
 RAPIDOCR = "rapidocr"
 #: Of the height of a box, what is left around it when a line is cut out.
-_MARGIN = 0.25
+_MARGIN = 0.1
 
 
 def named(names: Sequence[str], *, device: str | None = None) -> list[Peer]:
@@ -27,7 +27,8 @@ def named(names: Sequence[str], *, device: str | None = None) -> list[Peer]:
 class RapidOCR:
     """PP-OCR's detector and recogniser, for questions whose answer is a text in one picture.
 
-    It understands no question, so the lines that the answer rests on are cut out for it: that much is given to it.
+    It understands no question, so the lines that the answer rests on are cut out for it: that much is given to it, and
+    its detector, which a line without its surroundings misleads, looks only where no line is known.
     """
 
     name = RAPIDOCR
@@ -44,15 +45,26 @@ class RapidOCR:
         if item.question.metric != "words" or len(pictures) != 1 or len(item.media) != 1:
             return None
         picture = pictures[0]
-        places = [box for number, box in item.question.boxes if number == 0] or [(0, 0, *picture.size)]
-        read = [self._read(_cut(picture, box)) for box in places]
+        places = [box for number, box in item.question.boxes if number == 0]
+        read = [self._line(_cut(picture, box)) for box in places] or [self._page(picture.convert("RGB"))]
         words = " ".join(line for line, _ in read if line)
         return Said(words, float(np.mean([sure for _, sure in read])))
 
-    def _read(self, picture: Image.Image) -> tuple[str, float]:
-        found, _ = self._engine(np.asarray(picture)[:, :, ::-1])  # it reads BGR
+    def _line(self, picture: Image.Image) -> tuple[str, float]:
+        """The words of a picture of one line, and how sure it is of them."""
+        found, _ = self._engine(_bgr(picture), use_det=False, use_cls=False, use_rec=True)
+        return (str(found[0][0]), float(found[0][1])) if found else ("", 0.0)
+
+    def _page(self, picture: Image.Image) -> tuple[str, float]:
+        """The words of any picture, in reading order."""
+        found, _ = self._engine(_bgr(picture))
         lines: list[Any] = sorted(found or (), key=lambda one: (round(one[0][0][1] / 10), one[0][0][0]))
         return " ".join(words for _, words, _ in lines), float(np.mean([float(s) for *_, s in lines])) if lines else 0.0
+
+
+def _bgr(picture: Image.Image) -> np.ndarray:
+    """(H, W, 3) uint8, blue first, as the engine reads it."""
+    return np.asarray(picture)[:, :, ::-1]
 
 
 def _cut(picture: Image.Image, box: Sequence[float]) -> Image.Image:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pixelword.data.files import write_whole
 from pixelword.errors import InputError
 
-COLUMNS = ("questions", "chance", "right", "95 %", "without", "wrong one", "errors")
+if TYPE_CHECKING:
+    from rich.table import Table
+
+COLUMNS = ("asked", "chance", "right", "95 %", "without", "wrong one", "errors")
 RETRIEVAL = "retrieval: found first / among the first five"
 MATCHED = ("pairs", "chance", "text of a picture", "95 %", "picture of a text")
 _WAYS = ("chance", "words", "pictures")
+#: Letters of the first column, at least.
+_LABEL = 13
 _BEGIN, _END = "<!-- accuracy -->", "<!-- end -->"
 Figures = Mapping[str, Any]
 
@@ -32,7 +37,7 @@ def chance(row: Figures) -> str:
 def errors(row: Figures) -> str:
     """Errors a letter and a word, or the overlap of boxes, where that was asked for."""
     if row["cer"]:
-        return f"CER {_percent(row['cer']['value'], 1)}, WER {_percent(row['wer']['value'], 1)}"
+        return f"CER {_percent(row['cer']['value'])}, WER {_percent(row['wer']['value'])}"
     return f"IoU {row['iou']['value']:.2f}" if row["iou"] else ""
 
 
@@ -73,18 +78,17 @@ def language(report: Figures) -> str:
 def show(report: Figures) -> None:
     """Print it for people."""
     from rich.console import Console
-    from rich.table import Table
 
     console = Console()
     for title, rows in sections(report):
         peers = _peers(rows)
-        table = Table("", *COLUMNS, *peers, title=title, title_justify="left")
+        table = _table(title, ("", *COLUMNS, *peers))
         for row in rows:
             told = dict(peers_of(row))
             table.add_row(row["name"], *cells(row), *(told.get(name, "–") for name in peers))
         console.print(table)
     if report["retrieval"]:
-        table = Table("", *MATCHED, title=RETRIEVAL, title_justify="left")
+        table = _table(RETRIEVAL, ("", *MATCHED))
         for row in report["retrieval"]:
             table.add_row(*matched(row))
         console.print(table)
@@ -92,6 +96,21 @@ def show(report: Figures) -> None:
         console.print(words, markup=False, highlight=False, soft_wrap=True)
     for name, why in report["left_out"].items():
         console.print(f"left out: {name}: {why}", markup=False, soft_wrap=True)
+
+
+def _table(title: str, columns: Sequence[str]) -> Table:
+    """Narrow enough for a terminal of 80 letters with a peer."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0)
+    )
+    for place, name in enumerate(columns):
+        table.add_column(
+            name, justify="right" if place else "left", overflow="fold", min_width=None if place else _LABEL
+        )
+    return table
 
 
 def _peers(rows: list[Figures]) -> list[str]:
