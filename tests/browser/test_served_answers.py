@@ -74,3 +74,25 @@ def test_places_in_an_answer_are_drawn_onto_its_picture(visit: Any) -> None:
     assert places["first"][:2] == pytest.approx([0.02, 0.35 - places["first"][3]], abs=0.01)
     left, top, width, height = places["point"]
     assert (left + width / 2, top + height / 2) == pytest.approx((0.8, 0.5), abs=0.01)
+
+
+def test_of_several_pictures_one_can_be_chosen(visit: Any) -> None:
+    page = visit()
+    page.evaluate(
+        """async answer => {
+          const {TurnView} = await import("/page/turns.js");
+          const media = ["left_right", "three_squares"].map(name =>
+            ({kind: "image", name, shown: `/page/examples/${name}.png`}));
+          const figures = {first: 0.1, seconds: 1, usage: null, pieces: 9};
+          const turn = {text: "where?", media, state: "done", answer: `<think>hm</think>${answer}`, figures};
+          const view = new TurnView(turn, {isLast: () => true, pictures: one => one.media});
+          document.getElementById("turns").append(view.root);
+        }""",
+        ANSWER,
+    )
+    shown = page.locator(".places img")
+    assert shown.get_attribute("alt") == "three_squares with 1 the star, 2 a point"
+    page.get_by_role("button", name="picture 1").click()
+    assert shown.get_attribute("alt") == "left_right with 1 the star, 2 a point"
+    assert page.get_by_role("button", name="picture 1").get_attribute("aria-pressed") == "true"
+    assert page.locator("summary").inner_text() == "Thoughts" and not page.get_by_text("hm").is_visible()
