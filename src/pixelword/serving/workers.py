@@ -48,6 +48,18 @@ class Workers:
         self._threads = ThreadPoolExecutor(settings.workers, thread_name_prefix="pixelword-prepare")
         self._closed = threading.Event()
 
+    def wait(self) -> None:
+        """Until every process is ready, which spares the first requests their start. Raises PixelwordError."""
+        workers = [self._free.get() for _ in range(self._settings.workers)]
+        try:
+            for worker in workers:
+                worker.start()
+        except WorkerFailed as error:
+            raise PixelwordError("the processes that read pictures could not start; see above") from error
+        finally:
+            for worker in workers:
+                self._free.put(worker)
+
     def encode(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Future[Encoded]:
         """A conversation whose media are bytes -> its prompt. The future raises InputError or MediaError."""
         return self._threads.submit(self._encode, list(messages), dict(options))
