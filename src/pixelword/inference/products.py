@@ -44,7 +44,7 @@ class Plain:
 
 
 class Packed:
-    """As `Plain`, by oneDNN with the weight in its own order, which it reads in longer strides: for few rows in bf16."""
+    """As `Plain`, by oneDNN with the weight in its own order, which it reads in longer strides: for few rows."""
 
     def __init__(self, weight: Tensor) -> None:
         self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), 1)

@@ -44,7 +44,14 @@ class NeoOVDecoderLayer(GradientCheckpointingLayer):
         visible: Interval,
         past_key_values: Cache | None = None,
         spatial: Tensor | None = None,
+        keys_only: bool = False,
     ) -> Tensor:
+        """As `NeoOVAttention.forward`. keys_only: remember the tokens' keys and values, and leave `hidden` as it is."""
+        if keys_only:
+            assert past_key_values is not None
+            _, k, v = self.self_attn.projected(self.input_layernorm(hidden), rotary, spatial)
+            past_key_values.update(k, v, self.self_attn.layer_idx)
+            return hidden
         hidden = hidden + self.self_attn(self.input_layernorm(hidden), rotary, visible, past_key_values, spatial)
         return hidden + self.mlp(self.post_attention_layernorm(hidden))
 
@@ -96,6 +103,8 @@ class NeoOVDecoder(nn.Module):
         for number, layer in enumerate(self.layers):
             if places is None or number >= config.extra_num_layers:
                 hidden = layer(hidden, rotary, visible, past_key_values, places)
+            elif visual is None and past_key_values is not None and not torch.is_grad_enabled():
+                hidden = layer(hidden, rotary, visible, past_key_values, keys_only=True)  # pictures may follow
             else:  # all are computed: later pictures read the words' keys, and ranks that share layers run alike
                 hidden = torch.where(places, layer(hidden, rotary, visible, past_key_values), hidden)
             if output_hidden_states:
