@@ -79,7 +79,7 @@ class Look {
 
   build() {
     const {data} = this;
-    this.words = make("div", {class: "answer", role: "group", "aria-label": "Words of the answer"});
+    this.words = make("div", {class: "answer", role: "group", "aria-label": "Words of the answer"}, ...this.chips());
     this.note = make("p", {class: "note"});
     this.pictures = make("div", {class: data.pictures.length > 2 ? "pictures many" : "pictures"});
     this.legend = make("div", {class: "legend"});
@@ -99,6 +99,15 @@ class Look {
     this.images = data.pictures.map(one => this.figure(one));
     Promise.all(this.images.map(({image}) => image.decode())).then(() => { this.ready = true; this.draw(); });
     this.draw();
+  }
+
+  chips() {
+    const chip = (text, word, title) => {
+      const made = make("button", {type: "button", class: word === null ? "whole" : "word", title, onclick: () => this.set({word, patch: null})}, text);
+      return Object.assign(made, {word});
+    };
+    const words = this.data.words.map((one, n) => chip(one.text.trim() || "␣", n, `probability ${percent(one.chance)}`));
+    return [...words, ...(words.length > 1 ? [chip("whole answer", null, "mean of all words")] : [])];
   }
 
   controls() {
@@ -249,11 +258,7 @@ class Look {
   }
 
   drawWords() {
-    const {data, state} = this;
-    const chip = (text, word, title) =>
-      make("button", {type: "button", class: word === null ? "whole" : "word", title, ariaPressed: String(state.word === word && state.patch === null), onclick: () => this.set({word, patch: null})}, text);
-    const words = data.words.map((one, n) => chip(one.text.trim() || "␣", n, `probability ${percent(one.chance)}`));
-    this.words.replaceChildren(...words, ...(words.length > 1 ? [chip("whole answer", null, "mean of all words")] : []));
+    for (const chip of this.words.children) chip.ariaPressed = String(chip.word === this.state.word && this.state.patch === null);
   }
 
   drawPicture({picture, canvas, cursor}, values, most) {
