@@ -14,7 +14,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 ROOT = Path(__file__).parents[1]
-SIZE = {"width": 1040, "height": 780}
+SIZE = {"width": 1040, "height": 830}
 
 
 def ask(page: Page, question: str, *files: str) -> None:
@@ -43,6 +43,7 @@ def main() -> None:
         ask(page, "describe the picture", "left_right.png")
         ask(page, "which picture has more objects?", "left_right.png", "three_squares.png")
         page.evaluate("document.activeElement.blur()")
+        page.mouse.move(20, 400)
         page.screenshot(path=given.out)
         browser.close()
     picture = Image.open(given.out).convert("RGB")
