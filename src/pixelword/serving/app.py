@@ -28,6 +28,7 @@ from pixelword.inference.sampling import Sampling
 from pixelword.processing.conversation import Encoded
 from pixelword.serving import guard, page, protocol, replies
 from pixelword.serving.limiting import BodyLimit
+from pixelword.serving.look import add_explain
 from pixelword.serving.metrics import Metrics
 from pixelword.serving.settings import Settings
 from pixelword.serving.workers import Workers
@@ -189,6 +190,7 @@ def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
     _add_errors(app, settings)
     _add_routes(app, server)
     page.add_page(app)
+    add_explain(app, server)
 
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)  # within the next: without a key no body is taken in
 
