@@ -58,7 +58,6 @@ def sample(shape_name: str, way: str, *, quick: bool, steps: int) -> dict[str, A
     from measure import competing, peak, ticks
 
     from pixelword.inference.network import Network
-    from pixelword.inference.products import restore
     from pixelword.inference.requests import BatchingOptions
     from pixelword.inference.rows import Rows
 
@@ -77,13 +76,12 @@ def sample(shape_name: str, way: str, *, quick: bool, steps: int) -> dict[str, A
                 num_speculative_tokens=0,
                 compile="compiled" in way,
                 quantization="int8" if way.startswith("int8") else None,
+                pack=way != "plain",
             )
             began = time.perf_counter()
             rows = Rows(model.config.get_text_config().num_hidden_layers)
             network = Network(model, rows, options)
             found["ready_s"] = time.perf_counter() - began
-            if way == "plain":
-                restore(model)
             take = _our_step(network)
         for batch in (1, 2) if quick else BATCHES:
             step = take(batch)

@@ -23,7 +23,9 @@ from serving_systems import LOADS, SYSTEMS, Work, measured
 
 def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--model", default="nano", help="a checkpoint's folder, or a packaged model")
+    parser.add_argument(
+        "--model", default="nano", help="a checkpoint's folder (for vLLM a whole one), or a packaged model"
+    )
     known = list(SYSTEMS)
     parser.add_argument("--systems", nargs="+", choices=known, metavar="NAME", help=", ".join(known))
     parser.add_argument("--vllm-python", type=Path, help="interpreter of an environment with vLLM and this package")
@@ -68,7 +70,8 @@ METHOD = """\
   repeats itself, and would flatter it.
 - *transformers* is `generate` on the same class with its own weights and cache, in a loop, without a server; several
   clients are one padded batch, which a server without a running batch cannot have. It reads pictures anew every time.
-- **Others**: cores that processes other than the client and the server kept busy is not known here; run it alone.
+- **Others**: cores that other processes kept busy in the second before a system started, highest of the rounds. Above
+  about 0.1, trust nothing but ratios.
 """
 
 
@@ -76,7 +79,7 @@ def render(meta: dict[str, Any], samples: list[dict[str, Any]]) -> str:
     good = [s for s in samples if "failed" not in s]
     loads = list(good[0]["tokens_s"]) if good else []
     titles = [f"{n} client{'s' * (n != '1')}" for n in loads]
-    heads = ["first token, cold", "again", "between tokens", *titles, "memory", "rounds"]
+    heads = ["first token, cold", "again", "between tokens", *titles, "memory", "others", "rounds"]
     lines = [*running.heading("Serving", meta), "| | " + " | ".join(heads) + " |", "|---|" + "---:|" * len(heads)]
     for name, title in SYSTEMS.items():
         rows = [s for s in good if s["system"] == name]
@@ -87,7 +90,9 @@ def render(meta: dict[str, Any], samples: list[dict[str, Any]]) -> str:
 
             cells = [f"{middle('cold_s'):.2f} s", f"{middle('again_s'):.2f} s", f"{1000 * middle('between_s'):.1f} ms"]
             cells += [f"{median(s['tokens_s'][n] for s in rows):.1f}/s" for n in loads]
-            lines.append(f"| {title} | {' | '.join(cells)} | {middle('bytes') / 1e6:,.0f} MB | {len(rows)} |")
+            others = [s["competing_cores"] for s in rows if s["competing_cores"] is not None]
+            cells += [f"{middle('bytes') / 1e6:,.0f} MB", f"{max(others):.1f}" if others else "unknown", str(len(rows))]
+            lines.append(f"| {title} | {' | '.join(cells)} |")
         failed = [s["failed"] for s in samples if s["system"] == name and "failed" in s]
         lines += [f"| {title} | failed: {why} |" for why in failed]
     return "\n".join([*lines, "", *_aims(good), METHOD.format(**meta)])

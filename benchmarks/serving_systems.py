@@ -52,16 +52,26 @@ class Work:
 
 def measured(system: str, work: Work, folder: Path, threads: int, vllm: Path | None) -> dict[str, Any]:
     """One round of one system: seconds to first tokens, between tokens, tokens a second by load, resident bytes."""
+    others = {"competing_cores": _others()}
     if system == "transformers":
-        return _transformers(work)
+        return _transformers(work) | others
     if system == "vllm":
         assert vllm is not None
         with _vllm(work, vllm, folder, threads) as (address, pid):
-            return _asked(work, address) | {"bytes": _tree_bytes(pid)}
+            return _asked(work, address) | {"bytes": _tree_bytes(pid)} | others
     most = ["--max-num-seqs", str(max(work.loads)), "--num-speculative-tokens", "0", "--prefix-cache-mb", "1024"]
     options = [work.model, "--dtype", "bfloat16", *most, *OPTIONS[system]]
     with served(options, folder / "log", seconds=900, threads=threads) as server:
-        return _asked(work, server.address) | {"bytes": server.measure().bytes}
+        return _asked(work, server.address) | {"bytes": server.measure().bytes} | others
+
+
+def _others() -> float | None:
+    """Cores that other processes keep busy in the second before a system starts."""
+    from measure import competing, ticks
+
+    before = ticks()
+    time.sleep(1)
+    return competing(before, ticks())
 
 
 def _asked(work: Work, address: str) -> dict[str, Any]:
@@ -176,7 +186,8 @@ def _vllm(work: Work, python: Path, folder: Path, threads: int) -> Iterator[tupl
         port = free.getsockname()[1]
     options = ["--model", str(resolve(work.model)), "--served-model-name", "model", "--dtype", "bfloat16"]
     options += ["--port", str(port), "--max-num-seqs", str(max(work.loads)), "--disable-chunked-mm-input"]
-    options += ["--max-model-len", "4096", "--max-num-batched-tokens", "4096"]
+    text = json.loads((resolve(work.model) / "config.json").read_text())["llm_config"]
+    options += ["--max-model-len", str(min(4096, text["max_position_embeddings"])), "--max-num-batched-tokens", "4096"]
     environment = os.environ | {"VLLM_CPU_KVCACHE_SPACE": "2", "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": str(threads)}
     command = [str(python), "-m", "vllm.entrypoints.openai.api_server", *options]
     address, log = f"http://127.0.0.1:{port}", folder / "vllm.log"

@@ -50,9 +50,16 @@ def test_the_page_says_whether_the_aims_are_met() -> None:
     import running
     from bench_serving import render
 
-    found = {"cold_s": 2.0, "again_s": 0.25, "between_s": 0.02, "tokens_s": {"1": 50.0, "16": 250.0}, "bytes": 5e8}
+    found = {
+        "cold_s": 2.0,
+        "again_s": 0.25,
+        "between_s": 0.02,
+        "tokens_s": {"1": 50.0, "16": 250.0},
+        "bytes": 5e8,
+        "competing_cores": 0.0,
+    }
     samples = [{"round": 0, "system": "ours", **found}, {"round": 0, "system": "vllm", "failed": "it did not start"}]
     meta = running.describe("here") | {"threads": 1, "side": 64, "new_tokens": 3, "repeats": 1, "model": "nano"}
     page = render(meta, samples)
     assert "starts sooner | 5 | 8.0 | met |" in page and "to one's | 6 | 5.0 | **not met** |" in page
-    assert "| 2.00 s | 0.25 s | 20.0 ms | 50.0/s | 250.0/s | 500 MB | 1 |" in page and "did not start" in page
+    assert "| 2.00 s | 0.25 s | 20.0 ms | 50.0/s | 250.0/s | 500 MB | 0.0 | 1 |" in page and "did not start" in page

@@ -35,6 +35,9 @@ def serve(
     quantization: Annotated[
         str | None, typer.Option(help="int8: weights rounded to half of bfloat16's bytes, on a CPU.")
     ] = None,
+    pack: Annotated[
+        bool | None, typer.Option(help="Hold weights in the order that a CPU reads fastest; by default where it pays.")
+    ] = None,
     compile_steps: Annotated[
         bool, typer.Option("--compile", help="Compile the steps at the start; needs a C++ compiler and a minute.")
     ] = False,
@@ -84,6 +87,7 @@ def serve(
         prefix_bytes=prefix_cache_mb << 20,
         num_speculative_tokens=num_speculative_tokens,
         quantization=_quantization(quantization),
+        pack=pack,
         compile=compile_steps,
     )
     with Engine(session.model, session.processor, batching) as engine, Workers(resolve(model), settings) as workers:

@@ -26,7 +26,7 @@ class Network:
 
     def __init__(self, model: NeoOVForConditionalGeneration, rows: Rows, options: BatchingOptions) -> None:
         self.model, self.rows = model, rows
-        prepared = prepare(model, quantization=options.quantization)
+        prepared = prepare(model, quantization=options.quantization, pack=options.pack)
         self._compiled: CompiledStep | None = None
         if options.compile:
             from pixelword.inference.compiled import CompiledStep

@@ -25,6 +25,7 @@ class BatchingOptions:
     prefix_bytes: memory for what was read before.
     num_speculative_tokens: longest guess, 0 for none.
     quantization: "int8" to hold the weights in half of bf16's bytes, rounded; the model can do nothing else then.
+    pack: hold the weights in the order that a CPU reads fastest; None where that pays.
     compile: compile the steps at the start (a minute, the first time), for which a C++ compiler must be there.
     """
 
@@ -34,6 +35,7 @@ class BatchingOptions:
     prefix_bytes: int = 512 << 20
     num_speculative_tokens: int = 4
     quantization: Literal["int8"] | None = None
+    pack: bool | None = None
     compile: bool = False
 
     def __post_init__(self) -> None:
