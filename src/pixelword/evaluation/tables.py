@@ -85,7 +85,8 @@ def show(report: Figures) -> None:
         table = _table(title, ("", *COLUMNS, *peers))
         for row in rows:
             told = dict(peers_of(row))
-            table.add_row(row["name"], *cells(row), *(told.get(name, "–") for name in peers))
+            told_of = [*cells(row), *(told.get(name, "–") for name in peers)]
+            table.add_row(row["name"], *(one.replace(", ", "\n") for one in told_of))
         console.print(table)
     if report["retrieval"]:
         table = _table(RETRIEVAL, ("", *MATCHED))
@@ -108,7 +109,10 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     )
     for place, name in enumerate(columns):
         table.add_column(
-            name, justify="right" if place else "left", overflow="fold", min_width=None if place else _LABEL
+            name.replace(" one", "\none"),
+            justify="right" if place else "left",
+            overflow="fold",
+            min_width=None if place else _LABEL,
         )
     return table
 
