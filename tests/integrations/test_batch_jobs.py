@@ -129,7 +129,7 @@ def test_a_picture_that_is_none_is_one_row_s_error(tmp_path) -> None:
     job = Job(rows, tmp_path / "out")
     answerer = Answerer(job, Asking())
     told = answerer({name: [value] for name, value in as_dict(job.parts[0]).items()})
-    assert told == {"rows": [3], "errors": [2]}
+    assert told == {"rows": [3], "errors": [2], "failed": [""]}
     bad, missing, good = job.answers()
     assert "bad.png" in bad["error"] and "missing.png" in missing["error"] and good["answer"] == "red"
     # asked again, a part that is there is not done again
@@ -206,6 +206,13 @@ def test_what_no_patience_mends(tmp_path, telling) -> None:
         ask(tmp_path, telling)
     with pytest.raises(InputError, match=r"no server has answered for 0 s .*ConnectError"):
         ask(tmp_path, "http://127.0.0.1:9", patience=0)
+
+
+def test_a_replica_tells_why_the_job_cannot_go_on(tmp_path, telling) -> None:
+    Told.replies = [refused(401)]
+    job = Job(written(tmp_path, 1), tmp_path / "out")
+    told = Answerer(job, Asking(servers=(telling,)))({name: [n] for name, n in as_dict(job.parts[0]).items()})
+    assert "will not answer this job: 401" in told["failed"][0] and job.missing() == job.parts
 
 
 def test_answers_lie_beside_the_rows(tmp_path) -> None:

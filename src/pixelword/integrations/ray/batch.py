@@ -23,10 +23,13 @@ class Answerer:
         self._job, self._ask = job, how.open()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Parts (columns of `Part`) -> what became of them: rows and errors."""
+        """Parts (columns of `Part`) -> what became of them: rows, errors, and why the job cannot go on, or nothing."""
         parts = [Part(*map(int, fields)) for fields in zip(*(batch[name] for name in _FIELDS), strict=True)]
-        errors = [self._answered(part) for part in parts]
-        return {"rows": [part.count for part in parts], "errors": errors}
+        try:
+            errors, why = [self._answered(part) for part in parts], ""
+        except InputError as error:  # told, not raised: Ray would wrap it in pages of its own
+            errors, why = [0] * len(parts), str(error)
+        return {"rows": [part.count for part in parts], "errors": errors, "failed": [why] * len(parts)}
 
     def _answered(self, part: Part) -> int:
         if self._job.path(part).exists():  # by a replica that died before it could say so
@@ -90,13 +93,11 @@ def _run(
         num_cpus=cpus,
         num_gpus=gpus,
     )
-    try:
-        for row in answered.iter_rows():
-            done += int(row["rows"])
-            told(done, whole)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.cause
-        raise (cause if isinstance(cause, InputError) else error) from None
+    for row in answered.iter_rows():
+        if row["failed"]:
+            raise InputError(row["failed"])
+        done += int(row["rows"])
+        told(done, whole)
 
 
 def folder_of(rows: Path) -> Path:
