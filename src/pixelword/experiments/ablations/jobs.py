@@ -22,7 +22,7 @@ from pixelword.training.recipe_file import load_recipe
 
 #: Seeds of one stage and of the next do not meet.
 _APART = 1000
-_RESULT = 10  # hexadecimal digits that name a stage or a measurement
+_DIGITS = 10  # hexadecimal digits that name a stage or a measurement
 
 
 @dataclass(frozen=True)
@@ -45,8 +45,13 @@ class Job:
 
     @property
     def weights(self) -> Path:
-        """What it leaves; there when it is done."""
+        """What it leaves."""
         return self.folder / "final" / "model.safetensors"
+
+    @property
+    def facts(self) -> Path:
+        """Its seconds and parameters, written last: there when it is done."""
+        return self.folder / "facts.json"
 
     @property
     def chain(self) -> tuple[Job, ...]:
@@ -120,13 +125,14 @@ def _stage(path: Path, overrides: Sequence[str], network: Network, seed: int, pl
     before, growth = place.before, place.growth
     base = load_recipe(path, overrides)
     told = [f"seed={base.seed * _APART + seed}"]
+    start = None
     if before is not None:
-        start = before.folder / "final" if growth is None else before.folder / f"grown-{_digest(_plain(growth))}"
-        told += [f"model.from={start}", "model.config=null", "tokenizer=null"]
+        start = Path(before.folder.name) / ("final" if growth is None else f"grown-{_digest(_plain(growth))}")
+        told += [f"model.from={out / start}", "model.config=null", "tokenizer=null"]
     recipe = load_recipe(path, (*overrides, *told))
-    depends = recipe.model_dump(mode="json", by_alias=True, exclude={"out"})
-    name = _digest({"recipe": depends, "network": _plain(network), "language": place.language})
-    folder = out / f"{recipe.stage}-{name}"
+    depends = recipe.model_dump(mode="json", by_alias=True, exclude={"out": True, "model": {"from_"}})
+    own = {"start": start, "network": _plain(network), "language": place.language}
+    folder = out / f"{recipe.stage}-{_digest({'recipe': depends, **own})}"
     return Job(recipe.model_copy(update={"out": folder}), network, before, growth, place.language)
 
 
@@ -135,7 +141,7 @@ def _plain(part: Growth | Network) -> dict[str, object]:
 
 
 def _digest(value: object) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:_RESULT]
+    return hashlib.sha256(json.dumps(value, sort_keys=True, default=str).encode()).hexdigest()[:_DIGITS]
 
 
 def jobs_of(found: Sequence[Cell]) -> Iterator[Job]:

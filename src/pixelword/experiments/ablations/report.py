@@ -10,6 +10,9 @@ from pixelword.errors import InputError
 from pixelword.experiments.ablations.jobs import Cell, jobs_of
 from pixelword.experiments.ablations.summary import Judged, Row, Summary, summary
 
+#: Columns that fit on a terminal.
+_SHOWN = 6
+
 __all__ = ["plan", "show", "summary", "write"]
 
 
@@ -19,16 +22,16 @@ def plan(found: Sequence[Cell]) -> Iterator[str]:
         stages = ", then ".join(f"{job.recipe.stage} ({job.recipe.steps} steps)" for job in cell.job.chain)
         yield f"{'done' if cell.result.exists() else 'to do'}  {cell}: {stages}"
     every = list(jobs_of(found))
-    left = [job for job in every if not job.weights.exists()]
+    left = [job for job in every if not job.facts.exists()]
     yield f"{len(every)} stages in all, {len(left)} to train: {sum(job.recipe.steps for job in left):,} steps"
 
 
-def columns(told: Summary, kinds: Sequence[str]) -> list[str]:
-    return ["variant", "right", "95 %", "by seed", *kinds, "blank", "loss", "parameters", "minutes", "paper"]
+def columns(told: Summary) -> list[str]:
+    return ["variant", "right", "95 %", "by seed", "blank", "paper", *told.kinds, "loss", "parameters", "minutes"]
 
 
-def cells(told: Summary, row: Row, kinds: Sequence[str]) -> list[str]:
-    """The columns of a variant, with some kinds of questions apart."""
+def cells(told: Summary, row: Row) -> list[str]:
+    """The columns of a variant."""
     half = told.half(len(row.figures))
     paper = row.variant.paper
     return [
@@ -36,12 +39,12 @@ def cells(told: Summary, row: Row, kinds: Sequence[str]) -> list[str]:
         _percent(row.mean),
         "–" if half is None else f"±{100 * half:.1f}",
         ", ".join(f"{100 * share:.1f}" for share in row.shares),
-        *(_percent(row.kind(kind)) for kind in kinds),
         _percent(row.of("blank")),
+        "–" if paper is None else f"{paper:g}",
+        *(_percent(row.kind(kind)) for kind in told.kinds),
         f"{row.of('loss'):.3f}",
         f"{row.of('parameters') / 1e6:.2f}M",
         f"{row.of('seconds') / 60:.1f}",
-        "–" if paper is None else f"{paper:g}",
     ]
 
 
@@ -56,9 +59,9 @@ def show(told: Summary) -> None:
 
     console = Console()
     if told.rows:
-        table = Table(*columns(told, ()), title=told.ablation.asks, title_justify="left")
+        table = Table(*columns(told)[:_SHOWN], title=told.ablation.asks, title_justify="left")
         for row in told.rows:
-            table.add_row(*cells(told, row, ()))
+            table.add_row(*cells(told, row)[:_SHOWN])
         console.print(table)
     for line in readings(told):
         console.print(line, markup=False, soft_wrap=True)
@@ -87,9 +90,9 @@ def markdown(told: Summary, command: str, picture: str) -> str:
     lines = [f"**{ablation.asks}** Cost: {ablation.cost}", "", "```sh", command, "```", ""]
     if not told.rows:
         return "\n".join([*lines, f"Not run: {', '.join(told.left)}."])
-    names = columns(told, told.kinds)
+    names = columns(told)
     lines += [f"| {' | '.join(names)} |", "|---|" + "---:|" * (len(names) - 1)]
-    lines += [f"| {' | '.join(cells(told, row, told.kinds))} |" for row in told.rows]
+    lines += [f"| {' | '.join(cells(told, row))} |" for row in told.rows]
     if told.spread is None:
         spread = "one seed each: no interval"
     else:

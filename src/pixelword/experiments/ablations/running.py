@@ -37,7 +37,7 @@ def run(found: Sequence[Cell], say: Callable[[str], None], console: Console | No
         if cell.result.exists():
             continue
         for job in cell.job.chain:
-            if not job.weights.exists():
+            if not job.facts.exists():
                 say(f"{number} of {len(found)}, {cell}: {job.recipe.stage}, {job.recipe.steps} steps -> {job.folder}")
                 if (stopped := train(job, console)) is not None:
                     return stopped
@@ -50,8 +50,10 @@ def run(found: Sequence[Cell], say: Callable[[str], None], console: Console | No
 def train(job: Job, console: Console | None = None) -> int | None:
     """One stage, from its newest checkpoint where there is one; the signal that stopped it, None when it is done."""
     recipe = job.recipe
-    if job.growth is not None and not recipe.model.from_.is_dir():  # type: ignore[union-attr]
-        grown(job.before.folder / "final", recipe.model.from_, job.growth, recipe.seed)  # type: ignore[union-attr, arg-type]
+    if job.growth is not None:
+        assert job.before is not None and recipe.model.from_ is not None
+        if not recipe.model.from_.is_dir():
+            grown(job.before.folder / "final", recipe.model.from_, job.growth, recipe.seed)
     saved = checkpoints(job.folder)
     with world(recipe) as ranks:
         newest = saved[-1] if saved else None
@@ -60,10 +62,10 @@ def train(job: Job, console: Console | None = None) -> int | None:
         outcome = trainer.run()
     if outcome.signal is not None:
         return outcome.signal
-    facts = {"seconds": round(outcome.progress.elapsed, 1), "parameters": trainer.model.num_parameters()}
-    write_whole(job.folder / "facts.json", json.dumps(facts))
     if not job.network.plain:  # nothing shall take it for one of ours
         (job.folder / "final" / "config.json").replace(job.folder / "final" / "variant-config.json")
+    facts = {"seconds": round(outcome.progress.elapsed, 1), "parameters": trainer.model.num_parameters()}
+    write_whole(job.facts, json.dumps(facts))
     shutil.rmtree(job.folder / "checkpoints")
     return None
 
@@ -102,7 +104,7 @@ def measure(cell: Cell) -> dict[str, Any]:
         asked, right, loss = _read(model, own, cell.job)
         _, blank, _ = _read(model, own, cell.job, blank=True)
         kinds[kind] = {"asked": asked, "right": right, "blank": blank, "loss": round(loss, 4)}
-    facts = [json.loads((job.folder / "facts.json").read_text(encoding="utf-8")) for job in cell.job.chain]
+    facts = [json.loads(job.facts.read_text(encoding="utf-8")) for job in cell.job.chain]
     return {
         "kinds": kinds,
         "exact": _mean([one["right"] / one["asked"] for one in kinds.values()]),
