@@ -24,10 +24,11 @@ from pixelword.errors import MediaError
 from pixelword.model.checkpoint import resolve
 from pixelword.processing import fetch
 from pixelword.serving import guard, protocol
+from pixelword.serving.app import create_app
 from pixelword.serving.settings import Settings
 from pixelword.serving.workers import Workers
 
-from .conftest import EXAMPLES, asks
+from .conftest import EXAMPLES, asks, listening
 
 CIRCLE = EXAMPLES / "red_circle.png"
 JSON = {"Content-Type": "application/json"}
@@ -235,6 +236,19 @@ def test_decoding_stays_within_its_memory() -> None:
         with pytest.raises(MediaError, match=r"memory|cannot be read"):
             workers.encode(large, {}).result(120)
         assert len(workers.encode(small, {}).result(120))
+
+
+def test_a_worker_that_is_still_starting_is_no_fault_of_the_request(engine, monkeypatch) -> None:
+    with (
+        Workers(resolve("nano"), replace(Settings(), workers=1)) as workers,
+        listening(create_app(engine, workers, Settings())) as address,
+    ):
+        monkeypatch.setattr("pixelword.serving.workers._START_SECONDS", 0.0)
+        answer = post(address, GOOD)
+        assert "still starting" in assert_refused(answer, 503) and answer.headers["Retry-After"] == "2"
+        monkeypatch.undo()
+        assert workers.encode([{"role": "user", "content": "hello"}], {}).result(180)  # it was left to start
+        assert_well(address)
 
 
 @pytest.mark.parametrize("declared", [True, False])

@@ -115,8 +115,12 @@ def test_what_servers_tell_of_themselves(client, address) -> None:
     assert answer.status_code == 200 and answer.headers["X-Request-Id"] == "mine-1"
 
 
-def test_a_client_that_goes_away_frees_its_place(client, engine) -> None:
-    endless = {"ignore_eos": True}
+def test_a_client_that_goes_away_frees_its_place(client, address, engine) -> None:
+    def aborted() -> float:
+        lines = httpx.get(f"{address}/metrics").text.splitlines()
+        return sum(float(line.split()[-1]) for line in lines if "request_success_total" in line and '"abort"' in line)
+
+    endless, before = {"ignore_eos": True}, aborted()
     stream = client.chat.completions.create(
         model="nano", messages=asks(DESCRIBE, SQUARES), max_tokens=1500, stream=True, extra_body=endless
     )
@@ -129,6 +133,7 @@ def test_a_client_that_goes_away_frees_its_place(client, engine) -> None:
             model="nano", messages=asks(DESCRIBE, SQUARES), max_tokens=1500, extra_body=endless
         )
     _until(lambda: engine.load == (0, 0))
+    _until(lambda: aborted() == before + 2)  # nobody listened, and both are in the figures
 
 
 def test_overload_is_told_and_passes(serving, engine) -> None:

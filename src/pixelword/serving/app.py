@@ -31,7 +31,7 @@ from pixelword.serving.limiting import BodyLimit
 from pixelword.serving.look import add_explain
 from pixelword.serving.metrics import Metrics
 from pixelword.serving.settings import Settings
-from pixelword.serving.workers import Workers
+from pixelword.serving.workers import NotReady, Workers
 
 if TYPE_CHECKING:
     from pixelword.inference.batching import Engine
@@ -113,9 +113,15 @@ class Answers:
     def _listener(self, index: int) -> Callable[[Token | None], None]:
         def hear(token: Token | None) -> None:
             with contextlib.suppress(RuntimeError):  # the event loop has ended: nobody listens any more
-                self._loop.call_soon_threadsafe(self._heard.put_nowait, (index, token))
+                self._loop.call_soon_threadsafe(self._hear, index, token)
 
         return hear
+
+    def _hear(self, index: int, token: Token | None) -> None:
+        """On the event loop; ends are counted whether somebody still listens or not."""
+        if token is None:
+            self.server.metrics.count(self.generations[index])
+        self._heard.put_nowait((index, token))
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, Token | None]]:
         """(number of the answer, token, or None at its end). Left early, it cancels what still runs."""
@@ -125,7 +131,6 @@ class Answers:
                 index, token = await self._heard.get()
                 if token is None:
                     open_ -= 1
-                    self.server.metrics.count(self.generations[index])
                     if (error := self.generations[index].error) is not None:
                         raise error
                 yield index, token
@@ -147,11 +152,15 @@ async def _whole(answers: Answers, request: Request, reply: replies.Reply) -> di
                 said[index].append(token)
 
     work = asyncio.ensure_future(collect())
-    while not work.done():
-        await asyncio.wait({work}, timeout=0.25)
-        if not work.done() and await request.is_disconnected():
-            work.cancel()
-    await work
+    try:
+        while not work.done():
+            await asyncio.wait({work}, timeout=0.25)
+            if not work.done() and await request.is_disconnected():
+                work.cancel()
+        await work
+    finally:  # the server may end this too, in the middle
+        work.cancel()
+        answers.cancel()
     return reply.whole(answers.generations, said)
 
 
@@ -171,8 +180,21 @@ async def _stream(answers: Answers, reply: replies.Reply, *, with_usage: bool) -
     except Exception:
         log.exception("a stream failed")
         yield replies.event(replies.error(500, "the server failed; try again", kind="InternalServerError"))
-    finally:
-        answers.cancel()
+
+
+class _Streaming(StreamingResponse):
+    """A stream whose answers end with it, even where its client left before it began and nothing of it ever ran."""
+
+    def __init__(self, answers: Answers, pieces: AsyncIterator[bytes]) -> None:
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(pieces, media_type="text/event-stream", headers=headers)
+        self._answers = answers
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._answers.cancel()
 
 
 def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
@@ -227,10 +249,7 @@ def _add_routes(app: FastAPI, server: Server) -> None:
         if not body.stream:
             return JSONResponse(await _whole(answers, request, reply))
         with_usage = body.stream_options is not None and body.stream_options.include_usage
-        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-        return StreamingResponse(
-            _stream(answers, reply, with_usage=with_usage), media_type="text/event-stream", headers=headers
-        )
+        return _Streaming(answers, _stream(answers, reply, with_usage=with_usage))
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request, body: protocol.ChatRequest) -> Response:
@@ -316,6 +335,13 @@ def _add_errors(app: FastAPI, settings: Settings) -> None:
     async def busy(request: Request, error: Busy) -> Response:
         return _error(
             429, "too many requests wait already; try again soon", headers={"Retry-After": str(settings.retry_after)}
+        )
+
+    @app.exception_handler(NotReady)
+    async def starting(request: Request, error: NotReady) -> Response:
+        log.error("request %s was sent away: %s", request.state.id, error)
+        return _error(
+            503, "the server is still starting; try again soon", headers={"Retry-After": str(settings.retry_after)}
         )
 
     @app.exception_handler(HTTPException)

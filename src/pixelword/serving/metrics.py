@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from pixelword.inference.requests import Generation
+from pixelword.serving.replies import FINISH
 
 if TYPE_CHECKING:
     from pixelword.inference.batching import Engine
@@ -40,7 +41,8 @@ class Metrics:
     def count(self, one: Generation) -> None:
         """A request has ended."""
         usage, label = one.usage, self._label
-        self._ended.labels(**label, finished_reason=one.reason or "error").inc()
+        reason = "error" if one.error else FINISH[one.reason or "stop"]
+        self._ended.labels(**label, finished_reason=reason).inc()
         self._prompt.labels(**label).inc(usage.prompt_tokens)
         self._generated.labels(**label).inc(usage.completion_tokens)
         self._whole.labels(**label).observe(usage.total)

@@ -10,7 +10,7 @@ from typing import Any
 from pixelword.inference.requests import Generation, Token
 
 #: Why an answer ended, in OpenAI's words.
-_FINISH = {"stop": "stop", "length": "length", "cancelled": "abort"}
+FINISH = {"stop": "stop", "length": "length", "cancelled": "abort"}
 _LONGEST = 600  # characters of an error
 DONE = b"data: [DONE]\n\n"
 
@@ -57,7 +57,7 @@ class Reply:
         """The body of an answer that was not streamed."""
         choices = []
         for index, (one, said) in enumerate(zip(generations, tokens, strict=True)):
-            choice: dict[str, Any] = {"index": index, "finish_reason": _FINISH[one.reason or "stop"]}
+            choice: dict[str, Any] = {"index": index, "finish_reason": FINISH[one.reason or "stop"]}
             if self.chat:
                 choice["message"] = {"role": "assistant", "content": one.text}
             else:
@@ -79,7 +79,7 @@ class Reply:
     def last(self, index: int, one: Generation) -> dict[str, Any]:
         """The chunk that says why an answer ended."""
         part: dict[str, Any] = {"delta": {}} if self.chat else {"text": ""}
-        return self._chunk({"index": index, **part, "finish_reason": _FINISH[one.reason or "stop"]})
+        return self._chunk({"index": index, **part, "finish_reason": FINISH[one.reason or "stop"]})
 
     def cost(self, generations: Sequence[Generation]) -> dict[str, Any]:
         """The chunk that `stream_options.include_usage` asks for."""

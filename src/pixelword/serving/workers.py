@@ -37,6 +37,10 @@ class WorkerFailed(MediaError):
     """A worker passed its bounds or died over a request's media."""
 
 
+class NotReady(Exception):
+    """The workers are still starting, or cannot: not the request's doing, which may come again."""
+
+
 class Workers:
     """`settings.workers` processes with the processor of a model's folder. Use as a context, or call `close`."""
 
@@ -54,14 +58,14 @@ class Workers:
         try:
             for worker in workers:
                 worker.start()
-        except WorkerFailed as error:
-            raise PixelwordError("the processes that read pictures could not start; see above") from error
+        except NotReady as error:
+            raise PixelwordError(f"the processes that read pictures could not start: {error}; see above") from error
         finally:
             for worker in workers:
                 self._free.put(worker)
 
     def encode(self, messages: Sequence[Mapping[str, Any]], options: Mapping[str, Any]) -> Future[Encoded]:
-        """A conversation whose media are bytes -> its prompt. The future raises InputError or MediaError."""
+        """A conversation whose media are bytes -> its prompt. The future raises InputError, MediaError or NotReady."""
         return self._threads.submit(self._encode, list(messages), dict(options))
 
     def _encode(self, messages: list[Mapping[str, Any]], options: dict[str, Any]) -> Encoded:
@@ -109,12 +113,18 @@ class _Worker:
         self.ready = False
 
     def start(self) -> None:
-        """Wait for the process; a new one where the last has ended."""
+        """Wait for the process; a new one where the last has ended. Raises NotReady; it may be so a little later."""
         if not self.process.is_alive():
             self.stop()
             self._launch()
         if not self.ready:
-            self._receive(_START_SECONDS, "could not start")
+            assert self.pipe is not None
+            try:
+                if not self.pipe.poll(_START_SECONDS):
+                    raise NotReady(f"a worker has not started within {_START_SECONDS:g} s")
+                self.pipe.recv_bytes()
+            except (EOFError, OSError) as error:
+                raise NotReady("a worker died while it started") from error
             self.ready = True
 
     def encode(self, messages: list[Mapping[str, Any]], options: dict[str, Any]) -> Encoded:
