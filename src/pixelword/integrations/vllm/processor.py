@@ -98,12 +98,21 @@ class NeoOVProcessingInfo(BaseProcessingInfo):
         return {"image": tokens[0], "video": self.most_frames(seq_len) * tokens[1]}
 
     def budget(self, kwargs: Mapping[str, object]) -> tuple[int, int]:
-        """(min_pixels, max_pixels) of a request. Raises `InputError` for any other option."""
+        """(min_pixels, max_pixels) of a request.
+
+        Raises `InputError` for any other option, and for more pixels than the server was started with: a picture that
+        no step can hold would wait for ever, and all requests behind it.
+        """
         given = self.ctx.get_merged_mm_kwargs(kwargs)
         unknown = sorted(set(given) - set(BUDGET))
         if unknown:
             raise InputError(f"mm_processor_kwargs has {', '.join(unknown)}: use {' and '.join(BUDGET)}")
-        return self.get_hf_processor().image_processor.budget(given.get("min_pixels"), given.get("max_pixels"))
+        images, started = self.get_hf_processor().image_processor, self.ctx.get_merged_mm_kwargs({})
+        _, most = images.budget(*(started.get(name) for name in BUDGET))
+        low, high = images.budget(*(given.get(name) for name in BUDGET))
+        if high > most:
+            raise InputError(f"a request asks for pictures of {high} pixels, and this server takes {most}: lower it")
+        return low, high
 
     def frame_pixels(self, high: int) -> int:
         return min(high, self.get_hf_processor().frame_max_pixels)
