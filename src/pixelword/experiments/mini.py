@@ -110,7 +110,8 @@ def steps(plan: Plan) -> Iterator[Step]:
     out, assets = plan.out, Assets(plan.assets)
     where = ["--assets", str(assets.folder)]
     mixed = {name for stage in STAGES for name, weight in plan.recipe(stage).data.mixture.items() if weight > 0}
-    needs = {need for name in mixed for need in family(name).needs}
+    drawn = [one for one in map(family, sorted(mixed)) if one.pool is None or not assets.has(one.pool)]
+    needs = {need for one in drawn for need in one.needs}
     needs |= {gate.text for stage in STAGES if (gate := plan.recipe(stage).gate) and not Path(gate.text).suffix}
     needs |= {*FURTHER} if plan.scale == 1 else set()
     for need in sorted(needs):
