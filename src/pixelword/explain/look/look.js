@@ -90,7 +90,7 @@ class Look {
       make("p", {class: "hint"}, "Every token that was read, tinted by the map above; a picture is one block."), this.sequence);
     const right = make("div", {}, this.atlas(), this.split());
     const parts = [
-      make("header", {}, make("p", {class: "eyebrow"}, `look inside${data.model ? ` · ${data.model}` : ""}`),
+      make("div", {}, make("p", {class: "eyebrow"}, `look inside${data.model ? ` · ${data.model}` : ""}`),
         make("h1", {}, data.question), this.words),
       make("div", {class: "columns"}, make("div", {}, data.pictures.length ? left : null, read), right),
       this.between(), trust(data.trust),
