@@ -14,7 +14,7 @@ import pixelword
 from pixelword.cli import app
 from pixelword.errors import CheckpointError
 
-VERBS = ("ask", "chat", "info", "convert", "grow", "train", "evaluate", "serve")
+VERBS = ("ask", "chat", "info", "convert", "grow", "train", "evaluate", "ablate", "explain", "serve", "verify")
 
 
 def test_every_verb_is_there() -> None:

@@ -14,7 +14,7 @@ from rich.console import Console
 from typer.core import TyperGroup
 
 from pixelword import __version__
-from pixelword.cli import ablate, ask, chat, convert, data, evaluate, explain, grow, info, serve, tasks, train
+from pixelword.cli import ablate, ask, chat, convert, data, evaluate, explain, grow, info, serve, tasks, train, verify
 from pixelword.errors import PixelwordError
 
 
@@ -63,7 +63,7 @@ def pixelword(
 
 for _verb in (ask.ask, chat.chat, info.info, convert.convert, grow.grow, train.train, evaluate.evaluate):
     app.command()(_verb)
-for _verb in (ablate.ablate, explain.explain, serve.serve):
+for _verb in (ablate.ablate, explain.explain, serve.serve, verify.verify):
     app.command()(_verb)
 app.add_typer(data.app)
 app.add_typer(tasks.app)

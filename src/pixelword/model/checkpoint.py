@@ -23,6 +23,7 @@ from pixelword.errors import CheckpointError, InputError
 from .configuration import NeoOVConfig
 from .facts import meta_model
 from .folders import whole_folder
+from .inspection import compared
 from .modeling import NeoOVForConditionalGeneration
 from .tensor_files import Entry, read_entries, same_bytes
 
@@ -126,19 +127,7 @@ def verify(
             no weights, or not the model's.
     """
     entries = read_entries(folder)
-    wanted = {name: tuple(tensor.shape) for name, tensor in model.state_dict(keep_vars=True).items()}
-    tied = set(getattr(model, "all_tied_weights_keys", None) or ())
-    problems = [f"{name} is missing" for name in wanted if name not in entries and name not in tied]
-    for name, entry in entries.items():
-        if name not in wanted:
-            if not ignored(name):
-                problems.append(f"{name} in {entry.file.name} is not a tensor of this model")
-        elif entry.shape != wanted[name]:
-            expected = "x".join(map(str, wanted[name]))
-            found = "x".join(map(str, entry.shape))
-            problems.append(f"{name} in {entry.file.name} has shape {found}, but the configuration makes it {expected}")
-        elif not entry.floating:
-            problems.append(f"{name} in {entry.file.name} holds {entry.dtype}, not F32, F16 or BF16")
+    problems = [one.problem for one in compared(entries, model, ignored) if one.problem]
     if problems:
         raise CheckpointError(
             f"{folder}: {_told(problems)}: is it the right config.json, and was every file copied whole?"

@@ -1,0 +1,133 @@
+"""`pixelword verify DIR`: is this checkpoint whole, and does it do what another copy of it does?"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from pixelword.cli import options
+
+#: Problems that are printed; --json has all.
+_MOST = 20
+
+
+def verify(
+    model: Annotated[str, typer.Argument(metavar="NAME|DIR", help="A packaged model or a checkpoint's folder.")],
+    headers: Annotated[
+        bool, typer.Option("--headers", help="Names, shapes and types alone: reads no weight, so any machine will do.")
+    ] = False,
+    against: Annotated[
+        Path | None,
+        typer.Option(metavar="REPORT.json", help="A report to compare with: what --json printed elsewhere."),
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        typer.Option(min=0.0, help="With --against: how far scores may differ, in standard deviations of theirs."),
+    ] = None,
+    inputs: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Also write the probe's prompts, as safetensors.")
+    ] = None,
+    dtype: Annotated[str, typer.Option(help="What the probe runs in: float32 is what machines agree on.")] = "float32",
+    device: Annotated[str, typer.Option(help="Where the probe runs.")] = "cpu",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as one JSON object.")] = False,
+) -> None:
+    """Every tensor against the architecture, then a fixed probe; a report to lay beside another machine's.
+
+    Ends with 0 where all is well, 1 where a tensor is wrong or the two reports differ, 2 where nothing can be read.
+
+    Example: pixelword verify nano
+
+    Example: pixelword verify nano --json > ours.json; pixelword verify nano --against ours.json
+    """
+    with Console(stderr=True).status(f"reading {model} …") as status:
+        with options.quiet_imports():
+            from pixelword.inference import parity
+        other = parity.read(against) if against else None
+        report = parity.report(model, headers=headers, dtype=dtype, device=device, progress=status.update)
+        if inputs is not None:
+            _write_inputs(model, inputs)
+    found = parity.differences(report, other, tolerance) if other else []
+    if other is not None:
+        report["differences"] = found
+    if as_json:
+        print(json.dumps(report, ensure_ascii=False))
+    else:
+        _print(report, against)
+    if found or report["tensors"]["problems"]:
+        raise typer.Exit(1)
+
+
+def _write_inputs(model: str, path: Path) -> None:
+    """The prompts of the probe for another implementation: ids, pixels and grids of each question."""
+    from safetensors.torch import save_file
+
+    from pixelword.errors import InputError
+    from pixelword.inference.probe import encode_all
+    from pixelword.model.checkpoint import resolve
+    from pixelword.processing import NeoOVProcessor
+
+    tensors = {}
+    for name, one in encode_all(NeoOVProcessor.from_pretrained(resolve(model))).items():
+        tensors |= {f"{name}.input_ids": one.input_ids, f"{name}.pixel_values": one.pixel_values}
+        tensors[f"{name}.image_grid_hw"] = one.image_grid_hw
+    try:
+        save_file(tensors, path)
+    except Exception as error:  # safetensors has an error of its own for a disk's
+        raise InputError(f"{path} cannot be written ({error}): name another file") from error
+
+
+def _print(report: Mapping[str, Any], against: Path | None) -> None:
+    console = Console(highlight=False, soft_wrap=True)
+    shape = report["architecture"]
+    console.print(report["model"], style="bold", markup=False)
+    layers = f"{shape['num_hidden_layers']} layers, {shape['extra_num_layers']} of them pre-buffer"
+    console.print(f"{shape['parameters']:,} parameters, {layers}, width {shape['hidden_size']}\n")
+    _print_tensors(console, report["tensors"])
+    if "probe" in report:
+        _print_probe(console, report["probe"])
+    if against is not None:
+        _print_problems(console, f"differs from {against}", report["differences"], f"agrees with {against}")
+
+
+def _print_tensors(console: Console, tensors: Mapping[str, Any]) -> None:
+    if tensors["delta"]:
+        console.print("tensors   a delta: what was changed in a packaged language model; whole, as it loads")
+        return
+    dtypes = ", ".join(f"{count} {name}" for name, count in tensors["dtypes"].items())
+    console.print(f"tensors   {dtypes}; {tensors['bytes'] / 1e6:,.1f} MB")
+    if "sha256" in tensors:
+        console.print(f"          sha256 {tensors['sha256']}")
+    well = "every name, shape and type is the architecture's"
+    _print_problems(console, f"{len(tensors['problems'])} tensors are wrong", tensors["problems"], f"          {well}")
+
+
+def _print_probe(console: Console, probe: Mapping[str, Any]) -> None:
+    from rich import box
+    from rich.table import Table
+
+    title = f"\nprobe, in {probe['dtype']} on {probe['device']}"
+    table = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("", "tokens", "likeliest", "its score", "spread", "prompt's loss", "says"):
+        table.add_column(name, justify="left" if name in ("", "says") else "right", no_wrap=True)
+    for name, one in probe["readings"].items():
+        first, score = one["top"][0]
+        figures = (f"{score:.5f}", f"{one['spread']:.5f}", f"{one['prompt_loss']:.5f}")
+        says = (one["text"].splitlines() or [""])[0]
+        table.add_row(name, str(one["tokens"]), str(first), *figures, says)
+    console.print(table, soft_wrap=False)
+
+
+def _print_problems(console: Console, title: str, problems: list[str], well: str) -> None:
+    if not problems:
+        console.print(well, style="green", markup=False)
+        return
+    console.print(title, style="red", markup=False)
+    for one in problems[:_MOST]:
+        console.print(f"  {one}", markup=False)
+    if len(problems) > _MOST:
+        console.print(f"  and {len(problems) - _MOST} more: --json has all")
