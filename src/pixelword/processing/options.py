@@ -21,13 +21,17 @@ HARMLESS = (
 
 @dataclass(frozen=True)
 class MediaOptions:
-    """How the pictures and videos of one call are read; None means the processor's own setting."""
+    """How the pictures and videos of one call are read; None means the processor's own setting.
+
+    frame_budget: the most frames that a video may cost; those are kept between which something changes.
+    """
 
     min_pixels: int | None = None
     max_pixels: int | None = None
     fps: float | None = None
     max_frames: int | None = None
     num_frames: int | None = None
+    frame_budget: int | None = None
     limits: Limits = field(default_factory=Limits)
     allow_urls: bool = False
     allow_files: bool = True

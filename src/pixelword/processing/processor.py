@@ -33,6 +33,7 @@ from pixelword.processing.conversation import (
     segments,
     segments_from_prompt,
 )
+from pixelword.processing.frame_budget import CANDIDATES, spend
 from pixelword.processing.images import NeoOVImageProcessor, load_image, shared_max_pixels
 from pixelword.processing.options import MediaOptions, flattened, media_options
 from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TextEncoder
@@ -111,7 +112,7 @@ class NeoOVProcessor(ProcessorMixin):
 
     def _assemble(self, found: Sequence[Segment], options: MediaOptions) -> Encoded:
         low, high = self.image_processor.budget(options.min_pixels, options.max_pixels)
-        clips = [self._video(one, high, options) for one in found if isinstance(one, Clip)]
+        clips = [self.video(one, high, options) for one in found if isinstance(one, Clip)]
         flat = expanded(found, clips)
         pictures = sum(isinstance(one, Picture) and not one.frame for one in flat)
         share = shared_max_pixels(pictures, min_pixels=low, max_pixels=high)
@@ -160,7 +161,12 @@ class NeoOVProcessor(ProcessorMixin):
     def _load(self, source: Any, options: MediaOptions) -> Image.Image:
         return load_image(source, limits=options.limits, allow_urls=options.allow_urls, allow_files=options.allow_files)
 
-    def _video(self, clip: Clip, high: int, options: MediaOptions) -> Video:
+    def video(self, clip: Clip, high: int, options: MediaOptions) -> Video:
+        """The frames of a clip that are shown, of at most `high` pixels each."""
+        return spend(self._frames(clip, high, options), options.frame_budget)
+
+    def _frames(self, clip: Clip, high: int, options: MediaOptions) -> Video:
+        """All that would be shown, before a budget is spent on them."""
         source = clip.source
         if isinstance(source, Video):
             return source
@@ -180,6 +186,8 @@ class NeoOVProcessor(ProcessorMixin):
         """fps, max_frames and num_frames of a clip: its own, else the call's, else the processor's."""
         fps, most = self.given_rate(clip, options), clip.options.get("max_frames", options.max_frames)
         number = clip.options.get("num_frames", options.num_frames)
+        if options.frame_budget is not None and most is None:
+            most = max(self.video_max_frames, CANDIDATES * options.frame_budget)
         return {"fps": fps or self.video_fps, "max_frames": most or self.video_max_frames, "num_frames": number}
 
     @staticmethod
