@@ -12,7 +12,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pixelword.errors import InputError
 
@@ -53,12 +53,22 @@ def server(options: Options, api_keys: tuple[str, ...]) -> FastAPI:
     return create_app(engine, Workers(resolve(options.model), settings), settings)
 
 
-def app(options: Options) -> Application:
-    """What `serve run` builds. Raises InputError: there is no Ray Serve here."""
+def app(given: dict[str, str]) -> Application:
+    """What `serve run` builds, from the `name=value` words it was given.
+
+    Raises:
+        InputError: there is no Ray Serve here, or a word that it does not know.
+    """
     try:
         from ray import serve
     except ImportError as error:
         raise InputError('many machines need Ray: pip install "pixelword[ray,serve]"') from error
+    try:
+        options = Options.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        known = ", ".join(Options.model_fields)
+        raise InputError(f"{'.'.join(map(str, first['loc']))}: {first['msg']} (there are: {known})") from error
     keys = tuple(filter(None, [os.environ.get("PIXELWORD_API_KEY", "")]))
 
     def build() -> FastAPI:
