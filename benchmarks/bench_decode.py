@@ -41,7 +41,7 @@ def bandwidth(numbers: int = 1 << 27) -> float:
     """Bytes a second that all threads read together: the best of several sums over memory that no cache holds."""
     import torch
 
-    held = torch.ones(numbers, dtype=torch.int32)
+    held = torch.ones(numbers)  # summing integers takes far longer than reading them
     return held.nbytes / min(_seconds(held.sum) for _ in range(8))
 
 
