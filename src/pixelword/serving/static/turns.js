@@ -92,7 +92,8 @@ function figures({first, seconds, usage, pieces}) {
   if (first !== null) told.push(["first word after", time(first)]);
   const tokens = usage?.completion_tokens ?? pieces;
   if (tokens) told.push([tokens === 1 ? "token" : "tokens", String(tokens)]);
-  if (tokens > 2 && seconds > first) told.push(["tokens/s", rate((tokens - 1) / (seconds - first))]);
+  // words that came in one piece with the first have no speed of their own
+  if (tokens > 2 && seconds - first > 0.1) told.push(["tokens/s", rate((tokens - 1) / (seconds - first))]);
   if (usage) {
     told.push(["in the prompt", String(usage.prompt_tokens)]);
     const cached = usage.prompt_tokens_details?.cached_tokens;
