@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+DESKTOP = {"width": 1280, "height": 900}
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
@@ -27,6 +28,27 @@ def browser() -> Iterator[Any]:
         running = play.chromium.launch(executable_path=program, args=arguments)
         yield running
         running.close()
+
+
+@pytest.fixture
+def open_file(browser: Any) -> Iterator[Callable[..., Any]]:
+    """open_file(path, place="sheet-1", viewport=…) -> its page. Errors of its script, and requests, fail the test."""
+    contexts, faults = [], []
+
+    def opened(path: Path, place: str = "", **options: Any) -> Any:
+        context = browser.new_context(**{"viewport": DESKTOP, **options})
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: faults.append(str(error)))
+        page.on("console", lambda told: faults.append(told.text) if told.type == "error" else None)
+        page.on("request", lambda asked: faults.append(asked.url) if asked.url.startswith("http") else None)
+        page.goto(f"file://{path}#{place}")
+        return page
+
+    yield opened
+    for context in contexts:
+        context.close()
+    assert faults == []
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -32,27 +32,17 @@ def page_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 
 @pytest.fixture
-def opened(browser: Any, page_files: dict[str, Path]) -> Iterator[Open]:
-    """opened("left", viewport=PHONE): the page, drawn. Errors of its script, and requests, fail the test."""
-    contexts, faults = [], []
+def opened(open_file: Open, page_files: dict[str, Path]) -> Open:
+    """opened("left", viewport=PHONE): the page, drawn."""
 
     def open_page(name: str = "left", **options: Any) -> Any:
-        context = browser.new_context(**{"viewport": DESKTOP, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: faults.append(request.url) if request.url.startswith("http") else None)
-        page.goto(f"file://{page_files[name]}")
+        page = open_file(page_files[name], **options)
         page.wait_for_function(
             "document.querySelector('.frame canvas').getContext('2d').getImageData(0, 0, 1, 1).data[3]"
         )
         return page
 
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert faults == []
+    return open_page
 
 
 def brightness(page: Any, rows: int, columns: int, picture: int = 0) -> list[float]:

@@ -55,19 +55,14 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("viewport", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_the_page_fits_and_asks_nothing_of_a_network(browser: Any, page_file: Path, viewport: Any, scheme: str) -> None:
-    context = browser.new_context(viewport=viewport, color_scheme=scheme)
-    faults: list[str] = []
-    shown = context.new_page()
-    shown.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-    shown.on("request", lambda request: faults.append(request.url) if request.url.startswith("http") else None)
-    shown.goto(f"file://{page_file}")
+def test_the_page_fits_and_asks_nothing_of_a_network(
+    open_file: Any, page_file: Path, viewport: Any, scheme: str
+) -> None:
+    shown = open_file(page_file, viewport=viewport, color_scheme=scheme)
     assert shown.evaluate("document.documentElement.scrollWidth") <= viewport["width"]
     assert shown.title() == "tiny: evaluation" and shown.locator("article").count() == 2
     luminance = shown.evaluate("getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)")
     assert (sum(luminance) > 600) is (scheme == "light")
-    context.close()
-    assert faults == []
 
 
 def test_retrieval_and_language_are_told(browser: Any, page_file: Path) -> None:

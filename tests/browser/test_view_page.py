@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -60,24 +60,9 @@ Open = Callable[..., Any]
 
 
 @pytest.fixture
-def opened(browser: Any, page_file: Path) -> Iterator[Open]:
-    """opened("sheet-0-row-1", viewport=PHONE): the page at that place. Errors of its script fail the test."""
-    contexts, faults = [], []
-
-    def open_page(place: str = "", **options: Any) -> Any:
-        context = browser.new_context(**{"viewport": DESKTOP, **options})
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: faults.append(str(error)))
-        page.on("console", lambda message: faults.append(message.text) if message.type == "error" else None)
-        page.on("request", lambda request: faults.append(request.url) if request.url.startswith("http") else None)
-        page.goto(f"file://{page_file}#{place}")
-        return page
-
-    yield open_page
-    for context in contexts:
-        context.close()
-    assert faults == []
+def opened(open_file: Open, page_file: Path) -> Open:
+    """opened("sheet-0-row-1", viewport=PHONE): the page at that place."""
+    return lambda place="", **options: open_file(page_file, place, **options)
 
 
 def test_a_pack_shows_its_documents_pictures_and_words(opened: Open) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pixelword.data.files import write_whole
-from pixelword.errors import InputError
+from pixelword.evaluation import marked
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -157,12 +156,4 @@ def fill(card: Path, report: Figures) -> None:
 
     Raises InputError: the card cannot be read or written, or it has no marks.
     """
-    try:
-        text = card.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{card}: cannot be read ({error}); name another with --card") from error
-    before, begin, rest = text.partition(_BEGIN)
-    _, end, after = rest.partition(_END)
-    if not begin or not end:
-        raise InputError(f"{card} has no place for the tables: put {_BEGIN} and {_END} around it")
-    write_whole(card, f"{before}{begin}\n{markdown(report)}\n{end}{after}")
+    marked.fill(card, _BEGIN, _END, markdown(report), what="the tables", option="--card")

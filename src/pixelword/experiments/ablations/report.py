@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pixelword.data.files import write_whole
-from pixelword.errors import InputError
+from pixelword.evaluation import marked
 from pixelword.experiments.ablations.jobs import Cell, jobs_of
 from pixelword.experiments.ablations.summary import Judged, Row, Summary, summary
 
@@ -112,21 +111,12 @@ def write(page: Path, file: Path, told: Summary) -> None:
     Raises InputError: the page cannot be read or written, or it has no marks for it.
     """
     name = told.ablation.name
-    begin, end = f"<!-- {name} -->", f"<!-- end of {name} -->"
-    try:
-        text = page.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{page}: cannot be read ({error}); name another with --report") from error
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise InputError(f"{page} has no place for {name}: put {begin} and {end} where it shall stand")
     picture = f"{page.stem}/{name}"
+    section = markdown(told, f"pixelword ablate {file}", picture)
+    marked.fill(page, f"<!-- {name} -->", f"<!-- end of {name} -->", section, what=name, option="--report")
     if told.rows:
         from pixelword.experiments.ablations.plot import draw, draw_curve
 
         draw(told, page.parent / f"{picture}.svg")
         if told.ablation.curve:
             draw_curve(told, page.parent / f"{picture}-curve.svg")
-    section = markdown(told, f"pixelword ablate {file}", picture)
-    write_whole(page, f"{before}{begin}\n{section}\n{end}{after}")
