@@ -13,7 +13,8 @@ from PIL import Image
 
 import pixelword
 from pixelword.errors import CheckpointError, InputError, MediaError
-from pixelword.inference.session import Sampling, Session, _Draw, _stripped, conversation, user_message
+from pixelword.inference.session import Sampling, Session, conversation, user_message
+from pixelword.inference.streaming import Draw, stripped
 from pixelword.processing.videos import frames_to_video
 
 QUESTION = "what is it?"
@@ -63,7 +64,7 @@ def test_the_pieces_of_a_stream_are_the_answer(session: Session, picture: Image.
 
 def test_white_space_at_the_ends_is_no_part_of_an_answer() -> None:
     pieces = ["\n", "  a ", "b", " \n", "c ", "\n"]
-    assert "".join(_stripped(iter(pieces))) == "".join(pieces).strip()
+    assert "".join(stripped(iter(pieces))) == "".join(pieces).strip()
 
 
 def test_a_seed_repeats_an_answer_and_touches_nobody_else(session: Session) -> None:
@@ -76,7 +77,7 @@ def test_a_seed_repeats_an_answer_and_touches_nobody_else(session: Session) -> N
 
 def test_draws_follow_the_softmax_at_the_temperature() -> None:
     scores = torch.tensor([[2.0, 0.0, 1.0, -1.0]]).expand(20_000, -1)
-    drawn = _Draw(Sampling(temperature=0.7, seed=0))(torch.zeros(1), scores).argmax(-1)
+    drawn = Draw(Sampling(temperature=0.7, seed=0))(torch.zeros(1), scores).argmax(-1)
     shares = torch.bincount(drawn, minlength=4) / len(drawn)
     torch.testing.assert_close(shares, torch.softmax(scores[0] / 0.7, -1), atol=0.01, rtol=0)
 

@@ -23,6 +23,10 @@ def ask(
     seed: options.Seed = None,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
+    frame_budget: options.FrameBudget = None,
+    crops: options.Crops = 0,
+    kept_frames: options.KeptFrames = None,
+    old_frames: options.OldFrames = "drop",
     allow_urls: options.AllowUrls = False,
     dtype: options.Dtype = None,
     device: options.Device = None,
@@ -33,12 +37,15 @@ def ask(
     Example: pixelword ask left.png right.png "which picture has a triangle?"
 
     Example: pixelword ask --video clip.mp4 "which way does it move?"
+
+    Example: pixelword ask --video hour.mp4 --frame-budget 64 "what happens?"
     """
     *pictures, question = words
     options.check_question(question, "ask", alone=not pictures and not video)
     session = options.open_session(
-        model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls
-    )
+        model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
+        frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames, "old_frames": old_frames},
+    )  # fmt: skip
     from pixelword.inference.sampling import Sampling
     from pixelword.inference.session import conversation, user_message
 

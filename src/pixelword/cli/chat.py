@@ -33,6 +33,10 @@ def chat(
     seed: options.Seed = None,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
+    frame_budget: options.FrameBudget = None,
+    crops: options.Crops = 0,
+    kept_frames: options.KeptFrames = None,
+    old_frames: options.OldFrames = "drop",
     allow_urls: options.AllowUrls = False,
     dtype: options.Dtype = None,
     device: options.Device = None,
@@ -44,8 +48,9 @@ def chat(
     Example: printf '/image photo.png\\nwhat colour is it?\\n' | pixelword chat
     """
     session = options.open_session(
-        model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls
-    )
+        model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
+        frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames, "old_frames": old_frames},
+    )  # fmt: skip
     talk = _Talk(session.chat(system=system), max_new_tokens, temperature, seed)
     if sys.stdin.isatty():
         talk.say(f"{model} listens. /help lists what one can type.")

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -28,6 +28,16 @@ Temperature = Annotated[float, typer.Option(min=0.0, help="0: always the likelie
 Seed = Annotated[int | None, typer.Option(help="Makes an answer drawn at a temperature repeatable.")]
 MinPixels = Annotated[int | None, typer.Option(min=1, help="Enlarge smaller pictures to this area (width × height).")]
 MaxPixels = Annotated[int | None, typer.Option(min=1, help="Shrink larger pictures to this area (width × height).")]
+FrameBudget = Annotated[
+    int | None, typer.Option(min=1, help="The most frames a video may cost; kept are those where it changes.")
+]
+Crops = Annotated[
+    int, typer.Option(min=0, help="Of a picture above --max-pixels, so many parts at full size beside the whole.")
+]
+KeptFrames = Annotated[
+    int | None, typer.Option(min=2, help="Remember so many frames, those the question looks at; all when absent.")
+]
+OldFrames = Annotated[str, typer.Option(metavar="drop|merge", help="What becomes of the other frames.")]
 AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Let pictures be http(s) addresses.")]
 Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; the checkpoint's own when absent.")]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps …; the accelerator where there is one when absent.")]
@@ -64,14 +74,19 @@ def open_session(
     min_pixels: int | None = None,
     max_pixels: int | None = None,
     allow_urls: bool = False,
+    frame_budget: int | None = None,
+    long: Mapping[str, Any] | None = None,
 ) -> Session:
-    """A session with the model; errors as :func:`pixelword.load`."""
+    """A session with the model; `long` are fields of `LongInputs`. Errors as :func:`pixelword.load`."""
     with progress(f"loading {model} …"):
         with quiet_imports():
+            from pixelword.inference.long_inputs import LongInputs
             from pixelword.inference.session import load
             from pixelword.processing.processor import MediaOptions
-        media = MediaOptions(min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls)
-        return load(model, dtype=dtype, device=device, media=media)
+        media = MediaOptions(
+            min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls, frame_budget=frame_budget
+        )
+        return load(model, dtype=dtype, device=device, media=media, long=LongInputs(**(long or {})))
 
 
 def print_answer(pieces: Iterator[str]) -> None:

@@ -52,7 +52,7 @@ class Network:
         inputs: dict[str, Any] = {
             "input_ids": prompt.input_ids[None, start:stop].to(device),
             "mm_token_type_ids": prompt.mm_token_type_ids[None, start:stop].to(device),
-            **_pictures(prompt, start, stop, device),
+            **pictures_within(prompt, start, stop, device),
         }
         visible = interval(positions, past=start)
         return self.model(
@@ -75,7 +75,7 @@ class Network:
         ).logits
 
 
-def _pictures(prompt: Encoded, start: int, stop: int, device: torch.device) -> dict[str, Tensor]:
+def pictures_within(prompt: Encoded, start: int, stop: int, device: torch.device) -> dict[str, Tensor]:
     """Pixels and grids of the pictures within tokens [start, stop), which cut none; {} where there is none."""
     visual = prompt.mm_token_type_ids != 0
     total = int(visual.sum())

@@ -13,20 +13,19 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers import (
-    GenerationConfig,
-    LogitsProcessor,
-    LogitsProcessorList,
-    StoppingCriteria,
-    StoppingCriteriaList,
-    TextIteratorStreamer,
-)
+from transformers import GenerationConfig, StoppingCriteriaList, TextIteratorStreamer
 
 from pixelword.errors import InputError
-from pixelword.inference.sampling import Drawer, Sampling
+from pixelword.inference.crops import with_crops
+from pixelword.inference.long_inputs import LongInputs
+from pixelword.inference.old_frames import OldFramesReader, frames_of
+from pixelword.inference.sampling import Sampling
+from pixelword.inference.streaming import StopWhen, drawing, stripped, words
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.model.checkpoint import load_pretrained, resolve
+from pixelword.processing.conversation import Encoded
 from pixelword.processing.processor import MediaOptions, NeoOVProcessor
+from pixelword.processing.tokens import TURN_START
 
 Message = dict[str, Any]
 
@@ -56,6 +55,7 @@ def load(
     dtype: str | torch.dtype | None = None,
     device: str | torch.device | None = None,
     media: MediaOptions | None = None,
+    long: LongInputs | None = None,
 ) -> Session:
     """A session with a packaged model or with one from a folder.
 
@@ -64,6 +64,7 @@ def load(
         dtype: The weights' type; None keeps the checkpoint's own.
         device: Where the model lives; None takes the accelerator where there is one, else the CPU.
         media: How pictures and videos are read: their pixels, their frames, whether URLs are fetched.
+        long: What is done with pictures and videos larger than the model was taught with; by default nothing.
 
     Raises:
         CheckpointError: there is no such model, or its files are not a whole checkpoint.
@@ -71,7 +72,7 @@ def load(
     """
     folder = resolve(name_or_dir)
     model = load_pretrained(folder, dtype=dtype, device=_device(device))
-    return Session(model, NeoOVProcessor.from_pretrained(folder), media=media)
+    return Session(model, NeoOVProcessor.from_pretrained(folder), media=media, long=long)
 
 
 def _device(wanted: str | torch.device | None) -> torch.device:
@@ -116,14 +117,21 @@ class Session:
         model: The network, on its device.
         processor: What turns messages into its inputs.
         media: How pictures and videos are read.
+        long: What is done with large pictures and long videos.
     """
 
     def __init__(
-        self, model: NeoOVForConditionalGeneration, processor: NeoOVProcessor, *, media: MediaOptions | None = None
+        self,
+        model: NeoOVForConditionalGeneration,
+        processor: NeoOVProcessor,
+        *,
+        media: MediaOptions | None = None,
+        long: LongInputs | None = None,
     ) -> None:
         self.model = model
         self.processor = processor
         self.media = media or MediaOptions()
+        self.long = long or LongInputs()
 
     def ask(
         self,
@@ -172,34 +180,58 @@ class Session:
     def answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Answer:
         """The next turn of a whole conversation in chat form, with its costs. Raises as :meth:`ask` does."""
         started = time.perf_counter()
-        inputs, options = self._prepare(messages, sampling or Sampling())
-        tokens = self.model.generate(**inputs, **options)
-        prompt = inputs["input_ids"].shape[1]
-        new = tokens[0, prompt:]
+        sampling = sampling or Sampling()
+        prompt = self._prompt(messages, sampling)
+        if (reader := self._reader(prompt, sampling)) is not None:
+            new = list(reader.answer(sampling, self._ends()))
+        else:
+            new = self.model.generate(**self._arguments(prompt, sampling))[0, len(prompt) :].tolist()
         return Answer(
             text=self.processor.encoder.decode(new).strip(),
-            prompt_tokens=prompt,
-            visual_tokens=int((inputs["mm_token_type_ids"] > 0).sum()),
+            prompt_tokens=len(prompt),
+            visual_tokens=int((prompt.mm_token_type_ids > 0).sum()),
             new_tokens=len(new),
             seconds=time.perf_counter() - started,
         )
 
     def stream_answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Iterator[str]:
         """As :meth:`answer`, in pieces; see :meth:`stream`."""
-        inputs, options = self._prepare(messages, sampling or Sampling())
-        return _stripped(self._generate_in_thread(inputs | options))
+        sampling = sampling or Sampling()
+        prompt = self._prompt(messages, sampling)
+        if (reader := self._reader(prompt, sampling)) is not None:
+            return stripped(words(reader.answer(sampling, self._ends()), self.processor.encoder.decode))
+        return stripped(self._generate_in_thread(self._arguments(prompt, sampling)))
 
-    def _prepare(self, messages: Sequence[Message], sampling: Sampling) -> tuple[dict[str, Any], dict[str, Any]]:
-        """The model's inputs (a batch of one) and the options of ``generate``."""
+    def _prompt(self, messages: Sequence[Message], sampling: Sampling) -> Encoded:
         if sampling.stop or sampling.logprobs is not None or sampling.ignore_eos:
             raise InputError("stop, logprobs and ignore_eos are for requests to inference.batching.Engine")
-        encoded = self.processor.encode(messages, add_generation_prompt=True, **vars(self.media))
-        self._check_length(len(encoded.input_ids), int((encoded.mm_token_type_ids > 0).sum()), sampling.max_new_tokens)
-        inputs = {name: value.to(self.model.device) for name, value in self.processor.batch([encoded]).items()}
-        return inputs, {"generation_config": self._generation_config(sampling), **_drawing(sampling)}
+        if self.long.crops:
+            messages, _ = with_crops(self.model, self.processor, messages, self.media, self.long.crops)
+        return self.processor.encode(messages, add_generation_prompt=True, **vars(self.media))
 
-    def _check_length(self, prompt: int, visual: int, new: int) -> None:
+    def _reader(self, prompt: Encoded, sampling: Sampling) -> OldFramesReader | None:
+        """What answers where frames have to be let go; None where ``generate`` does."""
         context = self.model.config.get_text_config().max_position_embeddings
+        kept = self.long.kept_frames
+        if kept is not None and kept < len(frames := frames_of(prompt, self.processor.encoder.control[TURN_START])):
+            reader = OldFramesReader(self.model, prompt, frames, kept, self.long.old_frames)
+            reader.check_room(sampling.max_new_tokens, context)
+            return reader
+        self._check_length(len(prompt), int((prompt.mm_token_type_ids > 0).sum()), sampling.max_new_tokens, context)
+        return None
+
+    def _arguments(self, prompt: Encoded, sampling: Sampling) -> dict[str, Any]:
+        """What ``generate`` takes: the model's inputs (a batch of one) and its options."""
+        inputs = {name: value.to(self.model.device) for name, value in self.processor.batch([prompt]).items()}
+        return {**inputs, "generation_config": self._generation_config(sampling), **drawing(sampling)}
+
+    def _ends(self) -> list[int]:
+        """The tokens that end an answer."""
+        ends = self._generation_config(Sampling()).eos_token_id
+        return ends if isinstance(ends, list) else [ends]
+
+    @staticmethod
+    def _check_length(prompt: int, visual: int, new: int, context: int) -> None:
         if prompt + new > context:
             raise InputError(
                 f"the question is {prompt} tokens long ({visual} of them pictures) and the answer may take {new} more, "
@@ -225,7 +257,7 @@ class Session:
 
         def work() -> None:
             try:
-                criteria = StoppingCriteriaList([_StopWhen(abandoned)])
+                criteria = StoppingCriteriaList([StopWhen(abandoned)])
                 self.model.generate(**arguments, streamer=streamer, stopping_criteria=criteria)
             except BaseException as failure:  # whatever it is, it belongs to the one who iterates
                 failures.append(failure)
@@ -308,47 +340,3 @@ def conversation(*turns: Message, system: str | None = None) -> list[Message]:
 
 def _assistant_message(text: str) -> Message:
     return {"role": "assistant", "content": text}
-
-
-def _stripped(pieces: Iterator[str]) -> Iterator[str]:
-    """The pieces less the white space at the two ends of the whole, as ``str.strip`` would have it."""
-    held, begun = "", False
-    for piece in pieces:
-        text = held + piece if begun else piece.lstrip()
-        kept = text.rstrip()
-        held = text[len(kept) :]
-        if kept:
-            begun = True
-            yield kept
-
-
-def _drawing(sampling: Sampling) -> dict[str, Any]:
-    if sampling.temperature == 0.0:
-        return {}
-    return {"logits_processor": LogitsProcessorList([_Draw(sampling)])}
-
-
-class _Draw(LogitsProcessor):
-    """Makes the likeliest token a draw from softmax(scores / temperature): adds Gumbel noise (the "Gumbel-max trick").
-
-    ``generate``'s own sampling takes from torch's global generator, which a seed would have to disturb and which
-    threads share. This one owns its generator, on the CPU, so that a seed means the same on every device.
-    """
-
-    def __init__(self, sampling: Sampling) -> None:
-        self.drawer = Drawer(sampling)
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores (batch, vocabulary) of any float type -> float32 scores of the same shape."""
-        return self.drawer.noisy(scores)
-
-
-class _StopWhen(StoppingCriteria):
-    """Ends a generation nobody listens to any more."""
-
-    def __init__(self, event: threading.Event) -> None:
-        self.event = event
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor, **kwargs: Any) -> torch.Tensor:
-        """-> (batch,) bool, one answer for all rows."""
-        return torch.full((input_ids.shape[0],), self.event.is_set(), dtype=torch.bool, device=input_ids.device)

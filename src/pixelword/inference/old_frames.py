@@ -1,0 +1,179 @@
+"""Videos longer than memory: the keys and values of old frames that a question looks at least are let go.
+
+Frames are read a few at a time. When more are held than may be, the words after the last frame are read, the frames
+that they look at least are dropped or merged into the frame before, and the words are taken back. Time, place and
+label of what stays are as they were, so the network needs no change and no training; but a frame that was read after
+another has looked at it already, and so not all of it is gone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+
+from pixelword.errors import InputError
+from pixelword.inference.long_inputs import OldFrames
+from pixelword.inference.reader import Reader
+from pixelword.inference.sampling import Drawer, Sampling
+from pixelword.model.rotary import rotate
+from pixelword.processing.conversation import Encoded
+from pixelword.processing.processor import VIDEO
+
+if TYPE_CHECKING:
+    from pixelword.model import NeoOVForConditionalGeneration
+
+#: Words at the end of a prompt that are asked where they look, at most.
+_WORDS = 256
+#: Tokens that a frame's label may have, its marks included.
+_LABEL = 24
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Places of a video's frame in a prompt: its label from `start`, its visual tokens [first, stop).
+
+    opens: it is the first of its video.
+    """
+
+    start: int
+    first: int
+    stop: int
+    opens: bool
+
+
+def frames_of(prompt: Encoded, turn: int) -> list[Frame]:
+    """The frames of a prompt's videos, in order. turn: the token at the start of each turn.
+
+    The few words since the frame before are a frame's label; more of them, or a new turn, come before a new video.
+    """
+    is_frame = (prompt.mm_token_type_ids == VIDEO).to(torch.int64)
+    edges = torch.nn.functional.pad(is_frame, (1, 1)).diff()
+    starts, stops = ((edges == way).nonzero()[:, 0].tolist() for way in (1, -1))
+    found: list[Frame] = []
+    for first, stop in zip(starts, stops, strict=True):
+        start = found[-1].stop if found else 0
+        between = prompt.input_ids[start:first]
+        opens = not found or len(between) > _LABEL or bool((between == turn).any())
+        found.append(Frame(start, first, stop, opens))
+    return found
+
+
+class OldFramesReader(Reader):
+    """Reads a prompt so that at most half as many again as `kept` frames are ever held, and `kept` in the end.
+
+    A video's first frame and the newest one always stay: the first has the words before it for a label, and the newest
+    is not old.
+
+    peak_bytes: the most that the keys and values took.
+    """
+
+    def __init__(
+        self,
+        model: NeoOVForConditionalGeneration,
+        prompt: Encoded,
+        frames: Sequence[Frame],
+        kept: int,
+        old: OldFrames = "drop",
+    ) -> None:
+        """frames: those of the prompt. kept, old: as in `LongInputs`."""
+        super().__init__(model, prompt)
+        self.frames, self.kept, self.old = frames, kept, old
+        self.peak_bytes = 0
+
+    def check_room(self, new: int, context: int) -> None:
+        """A frame takes few steps of t, however many tokens it has: those are what the context bounds here.
+
+        Raises InputError: the prompt and `new` tokens of an answer take more steps than the context.
+        """
+        steps = int(self.positions[0].max()) + 1
+        if steps + new > context:
+            raise InputError(
+                f"the question takes {steps} steps of time and the answer may take {new} more, but this model knows "
+                f"{context}: ask for fewer frames, or give a frame budget"
+            )
+
+    def answer(self, sampling: Sampling, ends: Sequence[int]) -> Iterator[int]:
+        """Read the prompt, and tokens of the answer as they come, its end included."""
+        logits = self.read_whole()
+        drawer = Drawer(sampling)
+        for number in range(sampling.max_new_tokens):
+            token = drawer(logits)
+            yield token
+            if token in ends or number == sampling.max_new_tokens - 1:
+                return
+            logits = self.next(token)
+
+    def read_whole(self) -> Tensor:
+        """Read the prompt; returns logits (vocabulary,) of its last token."""
+        room = max(1, self.kept // 2)
+        held: list[Frame] = []
+        a = 0
+        for number in range(0, len(self.frames), room):
+            new = self.frames[number : number + room]
+            self.read(a, new[-1].stop)
+            a = new[-1].stop
+            held += new
+            self.peak_bytes = max(self.peak_bytes, self.nbytes)
+            if len(held) > self.kept:
+                held = self._let_go(held)
+        logits = self.read(a, len(self.prompt))
+        self.peak_bytes = max(self.peak_bytes, self.nbytes)
+        return logits
+
+    def _let_go(self, held: list[Frame]) -> list[Frame]:
+        """Drop or merge the frames that the words after the last one look at least; those that stay."""
+        start = max(self.frames[-1].stop, len(self.prompt) - _WORDS)
+        looked = self.attention(start, len(self.prompt))
+        worth = [float(looked[self._within(frame.first, frame.stop)].sum()) for frame in held]
+        old_places = [place for place, frame in enumerate(held[:-1]) if not frame.opens]
+        gone = set(sorted(old_places, key=lambda place: worth[place])[: len(held) - self.kept])
+        keep = torch.ones(len(self.held), dtype=torch.bool)
+        last = held[0]
+        for place, frame in enumerate(held):
+            if place not in gone:
+                last = frame
+                continue
+            if self.old == "merge":
+                self._merge(frame, worth[place], last, worth[held.index(last)])
+            keep &= ~self._within(frame.start, frame.stop)
+        self.keep(keep)
+        return [frame for place, frame in enumerate(held) if place not in gone]
+
+    def _within(self, start: int, stop: int) -> Tensor:
+        """(n,) bool: what is held of places [start, stop)."""
+        return (self.held >= start) & (self.held < stop)
+
+    def _merge(self, frame: Frame, worth: float, into: Frame, other: float) -> None:
+        """Average a frame into an earlier one of the same size, token by token, weighed by what they are worth.
+
+        Keys are turned back to the other's time first. Of another size, the frame is only dropped.
+        """
+        own, theirs = (self._within(one.first, one.stop).nonzero()[:, 0] for one in (frame, into))
+        if not self._same_places(own, theirs) or not worth + other:
+            return
+        share, device = worth / (worth + other), self.model.device
+        own, theirs = own.to(device), theirs.to(device)
+        apart = int(self.positions[0, 0, into.first] - self.positions[0, 0, frame.first])
+        back = torch.full((3, 1, 1), apart, device=device)
+
+        def averaged(x: Tensor, turned: Tensor) -> Tensor:
+            x = x.clone()
+            x[:, :, theirs] = ((1 - share) * x[:, :, theirs].float() + share * turned.float()).to(x.dtype)
+            return x
+
+        def keys(x: Tensor) -> Tensor:
+            cos, sin = self.model.get_decoder().rotary(back, torch.float32)
+            return averaged(x, rotate(x[:, :, own].float(), cos, sin))
+
+        self.change(keys, lambda x: averaged(x, x[:, :, own]))
+
+    def _same_places(self, own: Tensor, theirs: Tensor) -> bool:
+        """Whether two frames have the same rows and columns."""
+        if len(own) != len(theirs):
+            return False
+        hw = self.positions[1:, 0] - self.positions[:1, 0]
+        return torch.equal(hw[:, self.held[own]], hw[:, self.held[theirs]])
