@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from pixelword.cli import options
-from pixelword.errors import AssetError
+from pixelword.cli import options, paper
+from pixelword.errors import AssetError, InputError
 
 if TYPE_CHECKING:
     from pixelword.evaluation.report import Summary
@@ -21,8 +21,8 @@ _SUITES = Annotated[
     list[str] | None,
     typer.Option(
         "--suite",
-        metavar="held-out|real|nano|retrieval",
-        help="What to ask (repeatable); nano: its own, else held-out.",
+        metavar="held-out|real|nano|retrieval|paper",
+        help="What to ask (repeatable); nano: its own, else held-out. paper: thirty benchmarks, from files of yours.",
     ),
 ]
 
@@ -62,12 +62,38 @@ def evaluate(
     ] = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    plan: Annotated[bool, typer.Option("--plan", help="paper: say what a run needs, and ask nothing.")] = False,
+    data: Annotated[Path, typer.Option(help="paper: the folder with the benchmarks' files.")] = paper.DATA,
+    sampling: Annotated[
+        str, typer.Option(metavar="greedy|upstream", help="paper: greedy repeats; upstream draws at temperature 0.6.")
+    ] = "greedy",
+    own_limits: Annotated[
+        bool, typer.Option("--own-limits", help="paper: the model's own pixel limits instead of the paper's.")
+    ] = False,
+    gpu: Annotated[
+        str | None, typer.Option(metavar="H100|…|CPU", help="paper --plan: what it would run on; this CPU when absent.")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of tables.")] = False,
 ) -> None:
     """What a model answers rightly: on drawn pictures of kinds it may know, all held out, or on real ones.
 
     Example: pixelword evaluate nano --tasks colour --tasks count --questions 100 --out runs/evaluation
+
+    Example: pixelword evaluate 2b --suite paper --plan --gpu H100
     """
+    if "paper" in (suite or ()):
+        if set(suite or ()) != {"paper"}:
+            raise InputError("--suite paper is asked by itself: its files, prompts and metrics are its own")
+        of_paper = paper.Asked(
+            model, tasks or (), data, questions, seed, sampling, own_limits, out, gpu, dtype, device, as_json
+        )
+        if plan:
+            paper.plan(of_paper)
+        elif not paper.evaluate(of_paper):
+            raise typer.Exit(1)
+        return
+    if plan:
+        raise InputError("--plan is of --suite paper: add it, or leave --plan out")
     session = options.open_session(model, dtype=dtype, device=device)
     from pixelword.data.progress import bar
     from pixelword.evaluation import matching, page, peers, tables

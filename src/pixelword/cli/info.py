@@ -45,7 +45,7 @@ def describe(model: str) -> dict[str, Any]:
     """The facts of a packaged model, a checkpoint's folder or a known size, ready for JSON."""
     from pixelword.model.facts import count_parameters, kv_bytes_per_token
 
-    config, images = _config_and_images(model)
+    config, images = config_and_images(model)
     text = config.llm_config
     parameters = count_parameters(config)
     return {
@@ -65,7 +65,7 @@ def describe(model: str) -> dict[str, Any]:
     }
 
 
-def _config_and_images(model: str) -> tuple[NeoOVConfig, NeoOVImageProcessor]:
+def config_and_images(model: str) -> tuple[NeoOVConfig, NeoOVImageProcessor]:
     """A size has its configuration alone; a checkpoint's processor may set other bounds than its configuration."""
     from pixelword.model import SIZES, NeoOVConfig
     from pixelword.model.checkpoint import read_config, resolve

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 
 from pixelword.cli import options
+
+if TYPE_CHECKING:
+    import torch
 
 #: Problems that are printed; --json has all.
 _MOST = 20
@@ -71,7 +74,7 @@ def _write_inputs(model: str, path: Path) -> None:
     from pixelword.model.checkpoint import resolve
     from pixelword.processing import NeoOVProcessor
 
-    tensors = {}
+    tensors: dict[str, torch.Tensor] = {}
     for name, one in encode_all(NeoOVProcessor.from_pretrained(resolve(model))).items():
         tensors |= {f"{name}.input_ids": one.input_ids, f"{name}.pixel_values": one.pixel_values}
         tensors[f"{name}.image_grid_hw"] = one.image_grid_hw

@@ -7,24 +7,19 @@ log-probability with the picture less that without one, so that words which are 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
 from pixelword.errors import InputError
+from pixelword.inference.likelihood import scored
 
 if TYPE_CHECKING:
-    from transformers import Cache
-
     from pixelword.inference.session import Session
 
 QUESTION = "What is this?"
-#: Texts that are scored at once.
-_ROWS = 32
 
 
 @dataclass(frozen=True)
@@ -48,33 +43,14 @@ def likelihoods(session: Session, media: Sequence[dict[str, Any]], texts: Sequen
         raise InputError("there is nothing to compare: give at least one text, and no empty one")
     asked = [{"role": "user", "content": [*media, {"type": "text", "text": question}]}]
     prompt = session.processor.encode(asked, add_generation_prompt=True, **vars(session.media))
-    device = session.model.device
-    inputs = {name: value.to(device) for name, value in session.processor.batch([prompt]).items()}
-    read = session.model(**inputs, logits_to_keep=1, use_cache=True)
-    answers = [_answer(session, text).to(device) for text in texts]
-    found = [
-        _after(session, read.past_key_values, read.logits[:, -1:], answers[a : a + _ROWS])
-        for a in range(0, len(answers), _ROWS)
-    ]
-    return torch.cat(found).cpu()
+    answers = [_answer(session, text) for text in texts]
+    return torch.stack([one.logprobs.mean() for one in scored(session, prompt, answers)])
 
 
 def _answer(session: Session, text: str) -> Tensor:
     """Ids of what is learned of a turn that says this: the words, and how it is closed."""
     encoded = session.processor.encode([{"role": "user", "content": "?"}, {"role": "assistant", "content": text}])
     return encoded.labels[encoded.labels >= 0]
-
-
-def _after(session: Session, prompt: Cache, first: Tensor, answers: Sequence[Tensor]) -> Tensor:
-    """(answers,) mean log-probability of their tokens after a prompt that was read. first: its last logits."""
-    ids = pad_sequence(list(answers), batch_first=True, padding_value=-1)
-    cache = deepcopy(prompt)  # every call writes into its own
-    cache.batch_repeat_interleave(len(ids))
-    # what lies behind a shorter answer is seen by none of its tokens
-    rest = session.model(input_ids=ids[:, :-1].clamp(min=0), past_key_values=cache).logits
-    logs = torch.cat((first.expand(len(ids), -1, -1), rest), dim=1).float().log_softmax(-1)
-    each = logs.gather(-1, ids.clamp(min=0)[..., None])[..., 0]
-    return (each * (ids >= 0)).sum(1) / (ids >= 0).sum(1)
 
 
 def scores(

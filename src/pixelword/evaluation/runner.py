@@ -28,6 +28,16 @@ _FILE = "answers.jsonl"
 Report = Callable[[str, int, int], None]
 
 
+class Keyed(Protocol):
+    """A question by its name within a suite; the digest changes with what is asked."""
+
+    @property
+    def key(self) -> str: ...
+
+    @property
+    def digest(self) -> str: ...
+
+
 class Peer(Protocol):
     """Something else that answers the same questions. name: of its column."""
 
@@ -94,10 +104,10 @@ class Answers:
                 where = f"{self._path}:{number}"
                 raise InputError(f"{where} is no answer ({error!r}): delete that line, or the file") from error
 
-    def get(self, item: Item, asked: str) -> Said | None:
+    def get(self, item: Keyed, asked: str) -> Said | None:
         return self._known.get((item.key, asked, item.digest))
 
-    def add(self, asked: str, said: Sequence[tuple[Item, Said]]) -> None:
+    def add(self, asked: str, said: Sequence[tuple[Keyed, Said]]) -> None:
         """Keep and write answers, all of them before anything else is asked."""
         for item, one in said:
             self._known[item.key, asked, item.digest] = one

@@ -90,13 +90,7 @@ class Engine:
         Raises InputError: it does not fit into the context, or the engine is closed.
         """
         sampling = sampling or Sampling()
-        visual = int((prompt.mm_token_type_ids != 0).sum())
-        if len(prompt) + sampling.max_new_tokens > self.max_model_len:
-            raise InputError(
-                f"the prompt has {len(prompt):,} tokens ({visual:,} of them visual) and the answer may have "
-                f"{sampling.max_new_tokens:,}, which is more than the context of {self.max_model_len:,}: lower "
-                "max_tokens, max_pixels or the number of pictures"
-            )
+        visual = self.check(prompt, sampling)
         one = Generation(prompt, sampling, Usage(len(prompt), visual), listener)
         with self._wake:
             if self._closing != "no" or not self._thread.is_alive():
@@ -105,6 +99,17 @@ class Engine:
             self._waiting.append((one, seat))
         seat.add_done_callback(lambda _: self._notify())
         return one
+
+    def check(self, prompt: Encoded, sampling: Sampling) -> int:
+        """Visual tokens of a prompt. Raises InputError: with its answer it does not fit into the context."""
+        visual = int((prompt.mm_token_type_ids != 0).sum())
+        if len(prompt) + sampling.max_new_tokens > self.max_model_len:
+            raise InputError(
+                f"the prompt has {len(prompt):,} tokens ({visual:,} of them visual) and the answer may have "
+                f"{sampling.max_new_tokens:,}, which is more than the context of {self.max_model_len:,}: lower "
+                "max_tokens, max_pixels or the number of pictures"
+            )
+        return visual
 
     def _notify(self) -> None:
         with self._wake:

@@ -94,6 +94,7 @@ def _reading(session: Session, prompt: Encoded) -> Reading:
     last, words = logits[-1], prompt.mm_token_type_ids == 0
     losses = torch.nn.functional.cross_entropy(logits[:-1], prompt.input_ids[1:], reduction="none")
     top = last.topk(min(TOP, len(last)))
+    spread, loss = _rounded(torch.stack([last.std(), losses[words[1:]].mean()]))
     return Reading(
         len(prompt),
         int((~words).sum()),
@@ -101,7 +102,8 @@ def _reading(session: Session, prompt: Encoded) -> Reading:
         _sha256(prompt.pixel_values.half()) if len(prompt.pixel_values) else "",
         tuple(_rounded(last[:: max(1, len(last) // SAMPLED)][:SAMPLED])),
         tuple(zip(map(int, top.indices), _rounded(top.values), strict=True)),
-        *_rounded(torch.stack([last.std(), losses[words[1:]].mean()])),
+        spread,
+        loss,
         tuple(tokens),
         session.processor.encoder.decode(tokens).strip(),
     )

@@ -76,7 +76,10 @@ Listener = Callable[[Token | None], None]
 
 @dataclass(eq=False)
 class Generation:
-    """A request and its answer as it comes. Iterating gives its tokens; `cancel` frees its place at once."""
+    """A request and its answer as it comes. Iterating gives its tokens; `cancel` frees its place at once.
+
+    logprobs: of its tokens, where they were asked for.
+    """
 
     prompt: Encoded
     sampling: Sampling
@@ -85,6 +88,7 @@ class Generation:
     reason: Reason | None = None
     error: BaseException | None = None
     text: str = ""
+    logprobs: list[float] = field(default_factory=list)
     _tokens: queue.SimpleQueue[Token | None] = field(default_factory=queue.SimpleQueue)
     cancelled: bool = False
     submitted: float = field(default_factory=time.perf_counter)
@@ -110,6 +114,8 @@ class Generation:
         """The engine's word: one more token, or None for the end."""
         if token is not None:
             self.text += token.text
+            if token.logprob is not None:
+                self.logprobs.append(token.logprob)
         self._tokens.put(token)
         if self.listener is not None:
             self.listener(token)

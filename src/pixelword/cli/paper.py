@@ -1,0 +1,117 @@
+"""`pixelword evaluate MODEL --suite paper`: the benchmarks that papers report, from files that lie here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, cast
+
+from pixelword.cli import options
+from pixelword.cli.info import config_and_images
+from pixelword.errors import InputError
+
+if TYPE_CHECKING:
+    from pixelword.evaluation.paper.running import Settings
+
+#: Where files are looked for unless said.
+DATA = Path("data/benchmarks")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The options of one call, as `pixelword evaluate` has them."""
+
+    model: str
+    names: Sequence[str]
+    data: Path
+    limit: int | None
+    seed: int
+    sampling: str
+    own_limits: bool
+    out: Path | None
+    machine: str | None
+    dtype: str | None
+    device: str | None
+    as_json: bool
+
+
+def plan(asked: Asked) -> None:
+    """Print what a run needs; nothing is loaded, and nothing has to be there."""
+    with options.progress(f"planning {asked.model} …"), options.quiet_imports():
+        from pixelword.evaluation.paper import benchmarks, tables
+        from pixelword.evaluation.paper import plan as planning
+        from pixelword.training.machines import CPU, machine
+
+        wanted = benchmarks.benchmarks(asked.names)
+        config, images = config_and_images(asked.model)
+        on = machine(asked.machine or CPU, 1)
+        found = planning.plan(
+            wanted, asked.data, config, images, peak=on.peak, limit=asked.limit, own_limits=asked.own_limits
+        )
+    told = {
+        "format": 1, "model": asked.model, "data": str(asked.data), "machine": f"one {on.name}",
+        "planned": [one.told() for one in found],
+    }  # fmt: skip
+    if asked.as_json:
+        print(json.dumps(told, ensure_ascii=False))
+    else:
+        tables.show_plan(told)
+
+
+def evaluate(asked: Asked) -> bool:
+    """Ask what has its file; whether anything had. Raises InputError: an unknown name or way to draw."""
+    from pixelword.evaluation.paper import benchmarks, files
+
+    wanted = benchmarks.benchmarks(asked.names)
+    found = [(one, path) for one in wanted if (path := files.find(asked.data, one)) is not None]
+    missing = [one.name for one in wanted if files.find(asked.data, one) is None]
+    if not found:
+        raise InputError(
+            f"{asked.data} has no file of any benchmark that was asked for: --plan says which are expected, "
+            "and --data names another folder"
+        )
+    told = _run(asked, found, missing)
+    _write(asked, told)
+    return bool(told["results"])
+
+
+def _settings(asked: Asked) -> Settings:
+    from pixelword.evaluation.paper.running import Settings
+
+    if asked.sampling not in ("greedy", "upstream"):
+        raise InputError(f"--sampling {asked.sampling}: use greedy or upstream")
+    drawing = cast(Literal["greedy", "upstream"], asked.sampling)
+    return Settings(drawing, asked.limit, asked.seed, asked.own_limits)
+
+
+def _run(asked: Asked, found: Sequence[Any], missing: Sequence[str]) -> dict[str, Any]:
+    settings = _settings(asked)
+    session = options.open_session(asked.model, dtype=asked.dtype, device=asked.device)
+    from pixelword.data.progress import bar
+    from pixelword.evaluation.about import about, identity
+    from pixelword.evaluation.paper.running import run
+    from pixelword.evaluation.runner import Answers
+    from pixelword.inference.batching import Engine
+
+    described = about(session, asked.model, {"suites": ["paper"], **vars(settings)})
+    # how many are asked changes no answer, so a longer run goes on where a shorter one was
+    kept = identity({**described, "settings": {"seed": asked.seed, "own_limits": asked.own_limits}})
+    answers = Answers(asked.out, kept)
+    with Engine(session.model, session.processor) as engine, bar("asking") as report:
+        results = [one.told() for one in run(session, engine, found, answers, settings, report)]
+    return {"format": 1, **described, "data": str(asked.data), "results": results, "missing": list(missing)}
+
+
+def _write(asked: Asked, told: dict[str, Any]) -> None:
+    from pixelword.data.files import write_whole
+    from pixelword.evaluation.paper import tables
+
+    if asked.out is not None:
+        write_whole(asked.out / "paper.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        write_whole(asked.out / "paper.md", tables.markdown(told))
+    if asked.as_json:
+        print(json.dumps(told, ensure_ascii=False))
+    else:
+        tables.show(told)

@@ -1,0 +1,233 @@
+"""Questions from files, in the formats that benchmarks come in: tables with pictures inside, lines, columns.
+
+.tsv: VLMEvalKit's: `index`, `question`, choices in columns A, B …, `answer`, pictures as base64 in `image` (one, or a
+list of them) or as paths in `image_path`, videos in `video`. .jsonl: the same names, or `choices` as a list and
+`images` as paths. .parquet: as the hub keeps them, pictures as bytes. `_NAMES` has the names that others chose.
+"""
+
+from __future__ import annotations
+
+import ast
+import csv
+import json
+import string
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from pixelword.errors import InputError
+from pixelword.evaluation.paper.benchmarks import Benchmark
+
+FORMATS = (".tsv", ".jsonl", ".parquet")
+_LETTERS = string.ascii_uppercase
+_NAMES = {
+    "key": ("index", "id", "question_id", "qid"),
+    "question": ("question", "Question", "query"),
+    "answer": ("answer", "answers", "Answer", "ground_truth", "gt_answer", "label"),
+    "choices": ("choices", "options", "candidates"),
+    "images": ("image", "images", "image_path"),
+    "video": ("video", "video_path", "videoID"),
+    "hint": ("hint",),
+}
+_VIDEOS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
+#: VLMEvalKit numbers a question's rotations from here on; we rotate by ourselves.
+_ROTATED = 1_000_000
+#: No picture in base64 is this short.
+_SHORT = 64
+
+
+@dataclass(frozen=True)
+class Row:
+    """A question. media: chat parts, their sources paths, base64 or bytes. answers: the right ones, letters where there
+    are choices. group: of questions that count together."""
+
+    key: str
+    question: str
+    choices: tuple[str, ...]
+    answers: tuple[str, ...]
+    media: tuple[dict[str, Any], ...]
+    hint: str = ""
+    group: str = ""
+
+    @property
+    def digest(self) -> str:
+        """What an old answer must agree with to be kept: all words of the question."""
+        return repr((self.question, self.choices, self.answers, self.hint))
+
+
+def find(folder: Path, benchmark: Benchmark) -> Path | None:
+    """Its file in the data folder, by the name in the table or by its id, in any format; None where there is none."""
+    stem = Path(benchmark.file).stem
+    places = [folder / f"{name}{end}" for name in (stem, benchmark.id) for end in FORMATS]
+    places += [folder / benchmark.id / f"{name}{end}" for name in (stem, "questions") for end in FORMATS]
+    return next((path for path in places if path.is_file()), None)
+
+
+def rows(path: Path, benchmark: Benchmark) -> list[Row]:
+    """The questions of a file, with their rotations. Raises InputError: it cannot be read, or lacks a column."""
+    found: list[Row] = []
+    pictures: dict[str, Any] = {}  # in a table, a short "picture" is the index of the question that has it
+    for number, record in enumerate(_records(path), 1):
+        if path.suffix == ".tsv" and (image := record.get("image")):
+            shared = (
+                pictures.setdefault(str(record.get("index")), image) if len(image) > _SHORT else pictures.get(image)
+            )
+            record = {**record, "image": shared or image}
+        row = _row(record, path, number)
+        if benchmark.rotate and row.key.isdigit() and int(row.key) >= _ROTATED:
+            continue
+        found += _rotations(row) if benchmark.rotate else [row]
+    if not found:
+        raise InputError(f"{path} holds no question: copy it again")
+    return found
+
+
+def count(path: Path) -> int:
+    """Records of a file. Raises InputError where it cannot be read."""
+    return sum(1 for _ in _records(path))
+
+
+def _records(path: Path) -> Iterator[Mapping[str, Any]]:
+    read = {".tsv": _tsv, ".jsonl": _jsonl, ".parquet": _parquet}[path.suffix]
+    try:
+        yield from read(path)
+    except (OSError, UnicodeError, csv.Error) as error:
+        raise InputError(f"{path} cannot be read ({error}): copy it again") from error
+
+
+def _tsv(path: Path) -> Iterator[Mapping[str, Any]]:
+    csv.field_size_limit(sys.maxsize)  # pictures lie in fields
+    with path.open(encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file, delimiter="\t")
+
+
+def _jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                record = json.loads(line)
+            except ValueError as error:
+                raise InputError(f"{path}:{number} is no JSON ({error}): copy the file again") from error
+            if not isinstance(record, dict):
+                raise InputError(f"{path}:{number} is no JSON object: a question is one, with question and answer")
+            yield record
+
+
+def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
+    try:
+        import pyarrow.parquet as parquet
+    except ImportError as error:
+        raise InputError(f'{path} needs pyarrow: pip install "pixelword[train]"') from error
+    try:
+        file = parquet.ParquetFile(path)
+        for batch in file.iter_batches(64):
+            yield from batch.to_pylist()
+    except ValueError as error:  # pyarrow's own are of this kind
+        raise InputError(f"{path} is no whole Parquet file ({error}): copy it again") from error
+
+
+def _row(record: Mapping[str, Any], path: Path, number: int) -> Row:
+    told = {name: _first(record, names) for name, names in _NAMES.items()}
+    where = f"{path}, question {number}"
+    for name in ("question", "answer"):
+        if told[name] is None:
+            raise InputError(f"{where} has no {name}: it needs one of the columns {', '.join(_NAMES[name])}")
+    choices = _choices(record, told["choices"])
+    answers = tuple(str(one) for one in _listed(told["answer"]))
+    return Row(
+        key=str(number - 1 if told["key"] is None else told["key"]),
+        question=str(told["question"]),
+        choices=choices,
+        answers=_as_letters(answers, choices, where) if choices else answers,
+        media=tuple(_media(told, path.parent, where)),
+        hint=str(told["hint"] or ""),
+    )
+
+
+def _first(record: Mapping[str, Any], names: tuple[str, ...]) -> Any:
+    return next((record[name] for name in names if not _empty(record.get(name))), None)
+
+
+def _empty(value: Any) -> bool:
+    return value is None or (isinstance(value, str) and value.strip().lower() in ("", "nan"))
+
+
+def _listed(value: Any) -> list[Any]:
+    """A list as it is, or as a text of one: tables have no lists."""
+    if isinstance(value, str) and value.strip().startswith("[") and value.strip().endswith("]"):
+        try:
+            value = ast.literal_eval(value.strip())
+        except (ValueError, SyntaxError):
+            return [value]
+    return list(value) if isinstance(value, list | tuple) else [value]
+
+
+def _choices(record: Mapping[str, Any], listed: Any) -> tuple[str, ...]:
+    if listed is not None:
+        return tuple(
+            str(one).removeprefix(f"{letter}. ") for letter, one in zip(_LETTERS, _listed(listed), strict=False)
+        )
+    found = []
+    for letter in _LETTERS:
+        if _empty(record.get(letter)):
+            break
+        found.append(str(record[letter]))
+    return tuple(found)
+
+
+def _as_letters(answers: tuple[str, ...], choices: tuple[str, ...], where: str) -> tuple[str, ...]:
+    """Letters, from letters, places or the choices' own words."""
+    found = []
+    for one in (one.strip() for one in answers):
+        if one in _LETTERS[: len(choices)] and one:
+            found.append(one)
+        elif one in choices:
+            found.append(_LETTERS[choices.index(one)])
+        elif one.isdigit() and int(one) < len(choices):
+            found.append(_LETTERS[int(one)])
+        else:
+            raise InputError(f"{where}: the answer {one!r} is none of its {len(choices)} choices; mend the file")
+    return tuple(found)
+
+
+def _media(told: Mapping[str, Any], folder: Path, where: str) -> Iterator[dict[str, Any]]:
+    for source in _listed(told["images"]) if told["images"] is not None else ():
+        yield {"type": "image", "image": _picture(source, folder, where)}
+    if told["video"] is not None:
+        yield {"type": "video", "video": _file(str(told["video"]), folder, where, _VIDEOS)}
+
+
+def _picture(source: Any, folder: Path, where: str) -> Any:
+    """Bytes of a picture, a path, or base64 as it is."""
+    if isinstance(source, Mapping):  # the hub's form
+        source = source["bytes"] if source.get("bytes") else source.get("path")
+    if isinstance(source, bytes):
+        return source
+    text = str(source)
+    if text.startswith("data:"):
+        return text
+    is_path = len(text) < 1024 and Path(text).suffix.lower() in (".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif")
+    return _file(text, folder, where, ()) if is_path else f"data:image/png;base64,{text}"
+
+
+def _file(name: str, folder: Path, where: str, ends: tuple[str, ...]) -> str:
+    """A file beside the questions, or in `images` or `videos` there. It may not leave that folder."""
+    for place in (folder, folder / "images", folder / "videos"):
+        for end in ("", *ends):
+            path = (place / f"{name}{end}").resolve()
+            if path.is_relative_to(folder.resolve()) and path.is_file():
+                return str(path)
+    raise InputError(f"{where}: there is no file {name} in {folder}: put its pictures and videos there")
+
+
+def _rotations(row: Row) -> Iterator[Row]:
+    """The question once for each place that its right choice can have."""
+    size = len(row.choices)
+    for turn in range(max(size, 1)):
+        choices = row.choices[turn:] + row.choices[:turn]
+        answers = tuple(_LETTERS[(_LETTERS.index(one) - turn) % size] for one in row.answers) if size else row.answers
+        yield replace(row, key=f"{row.key}/{turn}", choices=choices, answers=answers, group=row.key)

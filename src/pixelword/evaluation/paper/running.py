@@ -1,0 +1,158 @@
+"""Asks a model the benchmarks whose files are here, many questions at once; goes on where it was broken off."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from pixelword.errors import PixelwordError
+from pixelword.evaluation.asking import Said
+from pixelword.evaluation.paper import asking, files
+from pixelword.evaluation.paper.benchmarks import Benchmark
+from pixelword.evaluation.paper.files import Row
+from pixelword.evaluation.paper.metrics import METRICS
+from pixelword.evaluation.runner import Answers, Report
+from pixelword.evaluation.scores import bootstrap
+from pixelword.inference.batching import Engine
+from pixelword.inference.many import answered
+
+if TYPE_CHECKING:
+    from pixelword.inference.requests import Generation
+    from pixelword.inference.sampling import Sampling
+    from pixelword.inference.session import Session
+    from pixelword.processing.conversation import Encoded
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What a run asks. limit: questions of each benchmark, drawn by the seed; None asks all. own_limits: the model's
+    own pixel limits instead of the paper's."""
+
+    drawing: asking.Drawing = "greedy"
+    limit: int | None = None
+    seed: int = 0
+    own_limits: bool = False
+
+
+@dataclass(frozen=True)
+class Result:
+    """A benchmark's figure, 0 to 100. low, high: the 95 % interval of the mean score of a question, in the same scale.
+    faults: questions that could not be asked, which count as wrong, with the reason of the first."""
+
+    benchmark: Benchmark
+    figure: float
+    low: float
+    high: float
+    asked: int
+    faults: int = 0
+    fault: str = ""
+
+    def told(self) -> dict[str, Any]:
+        """As JSON has it."""
+        names = ("figure", "low", "high", "asked", "faults", "fault")
+        one = self.benchmark
+        about = {"id": one.id, "name": one.name, "category": one.category, "metric": METRICS[one.metric].title}
+        return {**about, **{name: getattr(self, name) for name in names}, "paper": one.paper}
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """A question under the key that its answer is kept by."""
+
+    key: str
+    row: Row
+
+    @property
+    def digest(self) -> str:
+        return self.row.digest
+
+
+def run(
+    session: Session,
+    engine: Engine,
+    wanted: Sequence[tuple[Benchmark, Path]],
+    answers: Answers,
+    settings: Settings,
+    report: Report = lambda name, done, total: None,
+) -> Iterator[Result]:
+    """Each benchmark's result, in order. Raises InputError: a file that cannot be read, answers that cannot be kept."""
+    for benchmark, path in wanted:
+        asked = _chosen(files.rows(path, benchmark), benchmark, settings)
+        report(benchmark.name, 0, len(asked))
+        said = []
+        for done, (one, told) in enumerate(_answers(session, engine, benchmark, asked, answers, settings), 1):
+            said.append((one.row, told))
+            report(benchmark.name, done, len(asked))
+        yield _result(benchmark, said)
+
+
+def _chosen(rows: Sequence[Row], benchmark: Benchmark, settings: Settings) -> list[_Asked]:
+    """All questions, or a drawn sample of them, in the file's order; what counts together is taken together."""
+    groups = list(dict.fromkeys(row.group or row.key for row in rows))
+    if settings.limit is not None and settings.limit < len(groups):
+        taken = set(Random(f"{benchmark.id} {settings.seed}").sample(groups, settings.limit))
+        rows = [row for row in rows if (row.group or row.key) in taken]
+    return [_Asked(f"{benchmark.id}/{row.key}", row) for row in rows]
+
+
+def _answers(
+    session: Session,
+    engine: Engine,
+    benchmark: Benchmark,
+    asked: Sequence[_Asked],
+    answers: Answers,
+    settings: Settings,
+) -> Iterator[tuple[_Asked, Said]]:
+    """What was said, known answers and faults first as they are met, each new one as soon as it is there."""
+    pending: list[_Asked] = []
+    instead: list[tuple[_Asked, Said]] = []
+
+    def prompts() -> Iterator[tuple[Encoded, Sampling]]:
+        media = vars(benchmark.media(own_limits=settings.own_limits))
+        for one in asked:
+            if (known := answers.get(one, settings.drawing)) is not None:
+                instead.append((one, known))
+                continue
+            try:
+                prompt = session.processor.encode(
+                    asking.messages(one.row, benchmark), add_generation_prompt=True, **media
+                )
+                room = engine.max_model_len - len(prompt)
+                drawn = asking.sampling(benchmark.setting, settings.drawing, one.key, settings.seed, room)
+                engine.check(prompt, drawn)
+            except PixelwordError as error:
+                instead.append((one, Said("", 0.0, str(error))))
+                continue
+            pending.append(one)
+            yield prompt, drawn
+
+    for generation in answered(engine, prompts()):
+        one, told = pending.pop(0), _said(generation)
+        answers.add(settings.drawing, [(one, told)])
+        yield from _taken(instead)
+        yield one, told
+    yield from _taken(instead)
+
+
+def _taken(waiting: list[Any]) -> Iterator[Any]:
+    while waiting:
+        yield waiting.pop(0)
+
+
+def _said(generation: Generation) -> Said:
+    logs = generation.logprobs
+    return Said(generation.text.strip(), math.exp(sum(logs) / len(logs)) if logs else 0.0)
+
+
+def _result(benchmark: Benchmark, said: Sequence[tuple[Row, Said]]) -> Result:
+    metric = METRICS[benchmark.metric]
+    rows, texts = [row for row, _ in said], [told.answer for _, told in said]
+    scores = [0.0 if told.fault else metric.score(row, told.answer) for row, told in said]
+    faults = [told.fault for _, told in said if told.fault]
+    low, high = bootstrap(scores, [1.0] * len(scores))
+    figure = metric.whole(rows, scores, texts)
+    return Result(benchmark, figure, 100 * low, 100 * high, len(rows), len(faults), faults[0] if faults else "")

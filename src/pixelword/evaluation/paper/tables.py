@@ -1,0 +1,132 @@
+"""The paper's table with ours beside it, on a terminal and as Markdown; and a plan as a table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pixelword.evaluation.paper.benchmarks import TITLES, models
+from pixelword.evaluation.paper.plan import READING, WRITING
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+Told = Mapping[str, Any]
+#: Models whose figures a terminal has room for; Markdown has all.
+_SHOWN = ("NEO-ov 2B", "Qwen3-VL 2B", "NEO-ov 9B", "Qwen3-VL 8B")
+
+
+def columns() -> list[str]:
+    """Of the table of results."""
+    return ["", "asked", "ours", "95 %", *models()]
+
+
+def rows(results: Sequence[Told]) -> Iterator[tuple[str, list[list[str]]]]:
+    """(title, rows) of each category that was asked."""
+    for category, title in TITLES.items():
+        found = [_row(one) for one in results if one["category"] == category]
+        if found:
+            yield title, found
+
+
+def _row(one: Told) -> list[str]:
+    interval = f"{one['low']:.0f}–{one['high']:.0f}"
+    return [
+        one["name"],
+        f"{one['asked']:,}",
+        f"{one['figure']:.1f}",
+        interval,
+        *(_paper(one, name) for name in models()),
+    ]
+
+
+def _paper(one: Told, name: str) -> str:
+    return f"{one['paper'][name]:.1f}" if name in one["paper"] else "–"
+
+
+def faults(results: Sequence[Told]) -> list[str]:
+    """A line for each benchmark with questions that could not be asked."""
+    return [
+        f"{one['name']}: {one['faults']:,} of {one['asked']:,} could not be asked and count as wrong: {one['fault']}"
+        for one in results
+        if one["faults"]
+    ]
+
+
+def markdown(report: Told) -> str:
+    """All tables."""
+    lines = []
+    for title, found in rows(report["results"]):
+        lines += [f"| {' | '.join([title, *columns()[1:]])} |", "|---|" + "---:|" * (len(columns()) - 1)]
+        lines += [f"| {' | '.join(row)} |" for row in found] + [""]
+    return "\n".join([*lines, *faults(report["results"]), *_missing(report)]).strip() + "\n"
+
+
+def _missing(report: Told) -> list[str]:
+    gone = report["missing"]
+    return [f"Not here: {', '.join(gone)}."] if gone else []
+
+
+def show(report: Told) -> None:
+    """Print results for people."""
+    from rich.console import Console
+
+    console = Console(highlight=False)
+    shown = [place for place, name in enumerate(columns()) if name not in models() or name in _SHOWN]
+    names = [columns()[place].replace(" ", "\n") for place in shown]
+    for title, found in rows(report["results"]):
+        console.print(_table(title, names, [[row[place] for place in shown] for row in found]), "")
+    for line in (*faults(report["results"]), *_missing(report)):
+        console.print(line, markup=False, soft_wrap=True)
+
+
+def show_plan(report: Told) -> None:
+    """Print a plan for people."""
+    from rich.console import Console
+
+    console, planned = Console(highlight=False), report["planned"]
+    for category, title in TITLES.items():
+        own = [one for one in planned if one["category"] == category]
+        if own:
+            names = ["", "file", "questions", "tokens\neach", "minutes", "NEO-ov\n2B, 9B"]
+            console.print(_table(title, names, [_planned(one) for one in own], left=2), "")
+    tokens, hours = sum(one["tokens"] for one in planned), sum(one["hours"] for one in planned)
+    here = sum(one["file"] is not None for one in planned)
+    console.print(
+        f"{here} of {len(planned)} benchmarks have their file in {report['data']}; ✗ marks those that do not, and "
+        f"nothing is downloaded. In all {_short(tokens)} tokens, about {_figure(hours)} hours on {report['machine']} "
+        f"(prompts at {READING:.0%} of its peak, answers at {WRITING:.0%}).",
+        soft_wrap=True,
+    )
+    long = [one["name"] for one in planned if not one["fits"]]
+    if long:
+        console.print(f"Longer than this model's context, as a rule: {', '.join(long)}.", soft_wrap=True)
+
+
+def _planned(one: Told) -> list[str]:
+    file = f"✓ {one['file'].rsplit('/', 1)[-1]}" if one["file"] else f"✗ {one['expected']}"
+    each = f"{one['prompt_tokens'] + one['answer_tokens']:,}"
+    papers = ", ".join(_paper(one, name) for name in ("NEO-ov 2B", "NEO-ov 9B"))
+    return [one["name"], file, f"{one['asked']:,}", each, _figure(60 * one["hours"]), papers]
+
+
+def _short(tokens: float) -> str:
+    return f"{tokens / 1e6:,.1f} M" if tokens < 1e9 else f"{tokens / 1e9:,.2f} G"
+
+
+def _figure(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.1f}"
+
+
+def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(
+        title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0)
+    )
+    for place, name in enumerate(names):
+        table.add_column(name, justify="left" if place < left else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row)
+    return table
