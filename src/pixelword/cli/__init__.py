@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
 from typing import Annotated, Any
 
 import typer
@@ -61,9 +62,11 @@ def pixelword(
     """
 
 
-for _verb in (ask.ask, chat.chat, info.info, convert.convert, grow.grow, train.train, evaluate.evaluate):
-    app.command()(_verb)
-for _verb in (ablate.ablate, explain.explain, serve.serve, verify.verify):
+_VERBS: tuple[Callable[..., None], ...] = (
+    ask.ask, chat.chat, info.info, convert.convert, grow.grow, train.train, evaluate.evaluate, ablate.ablate,
+    explain.explain, serve.serve, verify.verify,
+)  # fmt: skip
+for _verb in _VERBS:
     app.command()(_verb)
 app.add_typer(data.app)
 app.add_typer(tasks.app)
