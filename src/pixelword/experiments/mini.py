@@ -136,8 +136,8 @@ def steps(plan: Plan) -> Iterator[Step]:
     evaluation = out / "evaluation"
     amount = ["--questions", str(max(round(_QUESTIONS * plan.scale), 4))] if plan.scale < 1 else []
     suites = [word for suite in ("held-out", "real") for word in ("--suite", suite)]
-    drawn = [name for name in sorted(mixed) if family(name).suite == "held-out"]
-    tests = [word for name in drawn for word in ("--tasks", name)] if plan.scale < 1 else []
+    asked_of = [name for name in sorted(mixed) if family(name).suite == "held-out"]
+    tests = [word for name in asked_of for word in ("--tasks", name)] if plan.scale < 1 else []
     told = [*(suites if not tests else suites[:2]), *tests, *amount, *where]
     command = ["evaluate", str(delta), *told, "--out", str(evaluation), "--card", str(delta / "README.md")]
     yield Step("its evaluation", evaluation / "report.json", command)
