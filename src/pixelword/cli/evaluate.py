@@ -87,11 +87,7 @@ def evaluate(
         of_paper = paper.Asked(
             model, tasks or (), data, questions, seed, sampling, own_limits, out, gpu, dtype, device, as_json
         )
-        if plan:
-            paper.plan(of_paper)
-        elif not paper.evaluate(of_paper):
-            raise typer.Exit(1)
-        return
+        return paper.plan(of_paper) if plan else paper.evaluate(of_paper)
     if plan:
         raise InputError("--plan is of --suite paper: add it, or leave --plan out")
     session = options.open_session(model, dtype=dtype, device=device)

@@ -60,9 +60,10 @@ def plan(asked: Asked) -> None:
         tables.show_plan(told)
 
 
-def evaluate(asked: Asked) -> bool:
-    """Ask what has its file; whether anything had. Raises InputError: an unknown name or way to draw."""
-    from pixelword.evaluation.paper import benchmarks, files
+def evaluate(asked: Asked) -> None:
+    """Ask what has its file. Raises InputError: nothing has, or an unknown name or way to draw."""
+    with options.quiet_imports():
+        from pixelword.evaluation.paper import benchmarks, files
 
     wanted = benchmarks.benchmarks(asked.names)
     found = [(one, path) for one in wanted if (path := files.find(asked.data, one)) is not None]
@@ -72,13 +73,12 @@ def evaluate(asked: Asked) -> bool:
             f"{asked.data} has no file of any benchmark that was asked for: --plan says which are expected, "
             "and --data names another folder"
         )
-    told = _run(asked, found, missing)
-    _write(asked, told)
-    return bool(told["results"])
+    _write(asked, _run(asked, found, missing))
 
 
 def _settings(asked: Asked) -> Settings:
-    from pixelword.evaluation.paper.running import Settings
+    with options.quiet_imports():
+        from pixelword.evaluation.paper.running import Settings
 
     if asked.sampling not in ("greedy", "upstream"):
         raise InputError(f"--sampling {asked.sampling}: use greedy or upstream")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import ast
 import csv
+import hashlib
 import json
 import string
 import sys
@@ -53,8 +54,9 @@ class Row:
 
     @property
     def digest(self) -> str:
-        """What an old answer must agree with to be kept: all words of the question."""
-        return repr((self.question, self.choices, self.answers, self.hint))
+        """Sixteen digits that change with the words of the question, and with what its media come from."""
+        told = repr((self.question, self.choices, self.answers, self.hint, self.media))
+        return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def find(folder: Path, benchmark: Benchmark) -> Path | None:

@@ -16,7 +16,7 @@ from pixelword.evaluation.paper.benchmarks import Benchmark
 from pixelword.evaluation.paper.files import Row
 from pixelword.evaluation.paper.metrics import METRICS
 from pixelword.evaluation.runner import Answers, Report
-from pixelword.evaluation.scores import bootstrap
+from pixelword.evaluation.scores import bootstrap, wilson
 from pixelword.inference.batching import Engine
 from pixelword.inference.many import answered
 
@@ -153,6 +153,7 @@ def _result(benchmark: Benchmark, said: Sequence[tuple[Row, Said]]) -> Result:
     rows, texts = [row for row, _ in said], [told.answer for _, told in said]
     scores = [0.0 if told.fault else metric.score(row, told.answer) for row, told in said]
     faults = [told.fault for _, told in said if told.fault]
-    low, high = bootstrap(scores, [1.0] * len(scores))
+    whole = set(scores) <= {0.0, 1.0}
+    low, high = wilson(round(sum(scores)), len(scores)) if whole else bootstrap(scores, [1.0] * len(scores))
     figure = metric.whole(rows, scores, texts)
     return Result(benchmark, figure, 100 * low, 100 * high, len(rows), len(faults), faults[0] if faults else "")

@@ -73,7 +73,7 @@ def show(report: Told) -> None:
 
     console = Console(highlight=False)
     shown = [place for place, name in enumerate(columns()) if name not in models() or name in _SHOWN]
-    names = [columns()[place].replace(" ", "\n") for place in shown]
+    names = [name.replace(" ", "\n") if name in models() else name for name in map(columns().__getitem__, shown)]
     for title, found in rows(report["results"]):
         console.print(_table(title, names, [[row[place] for place in shown] for row in found]), "")
     for line in (*faults(report["results"]), *_missing(report)):
