@@ -100,7 +100,8 @@ def test_no_more_frames_are_held_than_may_be(session: Session, film: Any, old: A
     assert logits.isfinite().all()
     whole = reader(session, film, 12)
     whole.read_whole()
-    assert own.peak_bytes <= whole.peak_bytes * 6 / 12 * 1.4  # six frames at most, and the words around them
+    frame = len(film) - len(session.processor.encode([user_message("what?", videos=[clip(11)])], True))
+    assert own.peak_tokens <= whole.peak_tokens - 5 * frame  # six frames and the question at most
     assert own.cache.get_seq_length() == len(own.held) < len(film)
 
 

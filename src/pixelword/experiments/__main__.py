@@ -1,4 +1,4 @@
-"""`python -m pixelword.experiments mini|overfit|compare|delta`: long things, which go on where they were stopped."""
+"""`python -m pixelword.experiments mini|overfit|compare|delta|long`: long things go on where they were stopped."""
 
 from __future__ import annotations
 
@@ -121,6 +121,48 @@ def delta(
     plain = ("attention=sdpa", "compile=false", f"model={{from: {trained}}}", asked)
     for cost in costs(load_recipe(path, (*plain, *(set_ or ()))), out, bits or (8, 7, 6), base=base):
         say(cost.line())
+
+
+@app.command("long")
+def long_inputs(
+    model: Annotated[str, typer.Argument(metavar="NAME|DIR")] = "nano",
+    out: Out = Path("runs/long"),
+    report: Annotated[Path | None, typer.Option(help="A page whose section between its marks is written anew.")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Words in the name of what is asked (repeatable).")] = None,
+    questions: Annotated[int, typer.Option(min=2, help="Of each source.")] = 24,
+    lengths: Annotated[list[int] | None, typer.Option("--length", min=1, help="Repeatable; 1, 4, 16.")] = None,
+    pixels: Annotated[int, typer.Option(min=1024, help="Of a picture as the model was taught it.")] = 128 * 128,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    assets: Packs = None,
+) -> None:
+    """Long videos and large pictures: tokens, time, memory and answers of each way against the plain one.
+
+    Example: python -m pixelword.experiments long nano --report docs/long-inputs.md
+    """
+    import torch
+
+    from pixelword.evaluation.about import about, identity
+    from pixelword.experiments import long_inputs as long
+    from pixelword.experiments import long_report
+    from pixelword.inference.session import load
+    from pixelword.tasks.assets import Assets
+
+    torch.set_num_threads(threads)
+    session = load(model, device="cpu")
+    settings = {"questions": questions, "pixels": pixels}
+    described = about(session, model, settings)
+    results = long.Results(out / "long.jsonl", identity(described) | {"threads": threads})
+    asked = [one for one in long.sources(Assets(assets), pixels) if not only or any(word in one.name for word in only)]
+    if not asked:
+        raise PixelwordError(f"nothing asked has {' or '.join(only or ())} in its name: leave --only out")
+    cells = []
+    size = long_report.bytes_per_token(session.model)
+    for cell in long.measure(session, asked, results, questions, lengths or long.LENGTHS):
+        say(f"{cell.source} {long_report.row(cell, size)}")
+        cells.append(cell)
+    if report is not None:
+        command = f"python -m pixelword.experiments long {model} --questions {questions} --report {report}"
+        long_report.write(report, list(long_report.section(described, cells, size, command)))
 
 
 if __name__ == "__main__":

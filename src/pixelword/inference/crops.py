@@ -137,7 +137,7 @@ def chosen(heat: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], pixels:
 def _window(shape: tuple[int, ...], width: int, height: int, pixels: int) -> tuple[int, int]:
     """Rows and columns of the map that a window of so many of the picture's own pixels covers."""
     part = min(1.0, (pixels / (width * height)) ** 0.5)
-    return tuple(min(side, max(1, round(side * part))) for side in shape)  # type: ignore[return-value]
+    return tuple(min(side, max(1, round(side * part))) for side in shape)
 
 
 def _sums(heat: np.ndarray, rows: int, columns: int) -> np.ndarray:

@@ -67,8 +67,6 @@ class OldFramesReader(Reader):
 
     A video's first frame and the newest one always stay: the first has the words before it for a label, and the newest
     is not old.
-
-    peak_bytes: the most that the keys and values took.
     """
 
     def __init__(
@@ -82,7 +80,6 @@ class OldFramesReader(Reader):
         """frames: those of the prompt. kept, old: as in `LongInputs`."""
         super().__init__(model, prompt)
         self.frames, self.kept, self.old = frames, kept, old
-        self.peak_bytes = 0
 
     def check_room(self, new: int, context: int) -> None:
         """A frame takes few steps of t, however many tokens it has: those are what the context bounds here.
@@ -117,11 +114,9 @@ class OldFramesReader(Reader):
             self.read(a, new[-1].stop)
             a = new[-1].stop
             held += new
-            self.peak_bytes = max(self.peak_bytes, self.nbytes)
             if len(held) > self.kept:
                 held = self._let_go(held)
         logits = self.read(a, len(self.prompt))
-        self.peak_bytes = max(self.peak_bytes, self.nbytes)
         return logits
 
     def _let_go(self, held: list[Frame]) -> list[Frame]:

@@ -25,6 +25,7 @@ class Reader:
     """Reads one prompt. Its state is its own, so several may share a model, one after the other in each thread.
 
     held: (n,) int64, on the CPU, the places in the prompt of the tokens that the cache holds, ascending.
+    peak_tokens: the most tokens that the cache held, those of an answer and of words that were taken back included.
     """
 
     def __init__(self, model: NeoOVForConditionalGeneration, prompt: Encoded) -> None:
@@ -33,12 +34,8 @@ class Reader:
         grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
         self.positions, _ = model.get_rope_index(prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None])
         self.held = torch.empty(0, dtype=torch.int64)
+        self.peak_tokens = 0
         self._next = int(self.positions[0].max()) + 1
-
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the keys and values that are held."""
-        return sum(layer.keys.nbytes + layer.values.nbytes for layer in self.cache.layers)
 
     @torch.inference_mode()
     def read(self, start: int, stop: int) -> Tensor:
@@ -53,6 +50,7 @@ class Reader:
         ids = torch.tensor([[token]], device=self.model.device)
         where = torch.full((3, 1, 1), self._next, device=self.model.device)
         self._next += 1
+        self.peak_tokens = max(self.peak_tokens, self.cache.get_seq_length() + 1)
         read = self.model(
             input_ids=ids, mm_token_type_ids=torch.zeros_like(ids), position_ids=where,
             past_key_values=self.cache, use_cache=True,
@@ -97,6 +95,7 @@ class Reader:
             layer.keys, layer.values = keys(layer.keys), values(layer.values)
 
     def _forward(self, start: int, stop: int, **options: Any) -> Any:
+        self.peak_tokens = max(self.peak_tokens, self.cache.get_seq_length() + stop - start)
         device, prompt = self.model.device, self.prompt
         return self.model(
             input_ids=prompt.input_ids[None, start:stop].to(device),

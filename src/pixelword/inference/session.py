@@ -40,6 +40,7 @@ class Answer:
         visual_tokens: Those of the prompt that stand for pixels.
         new_tokens: Tokens generated, the closing one included.
         seconds: From the messages to the last token, preparation included.
+        held_tokens: The most tokens whose keys and values were held at once.
     """
 
     text: str
@@ -47,6 +48,7 @@ class Answer:
     visual_tokens: int
     new_tokens: int
     seconds: float
+    held_tokens: int = 0
 
 
 def load(
@@ -184,14 +186,17 @@ class Session:
         prompt = self._prompt(messages, sampling)
         if (reader := self._reader(prompt, sampling)) is not None:
             new = list(reader.answer(sampling, self._ends()))
+            held = reader.peak_tokens
         else:
             new = self.model.generate(**self._arguments(prompt, sampling))[0, len(prompt) :].tolist()
+            held = len(prompt) + len(new) - 1
         return Answer(
             text=self.processor.encoder.decode(new).strip(),
             prompt_tokens=len(prompt),
             visual_tokens=int((prompt.mm_token_type_ids > 0).sum()),
             new_tokens=len(new),
             seconds=time.perf_counter() - started,
+            held_tokens=held,
         )
 
     def stream_answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Iterator[str]:

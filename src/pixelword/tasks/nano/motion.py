@@ -29,8 +29,11 @@ def held_out_way(pair: Pair) -> str:
     return tuple(WAYS)[HELD_OUT[pair] % 4]
 
 
-def draw_motion(rng: Random, level: float, split: Split) -> tuple[Video, str, Thing]:
-    """(clip of 4 frames of 64x64, one a second; the way; the thing in the first frame)."""
+def draw_motion(rng: Random, level: float, split: Split, finer: int = 1) -> tuple[Video, str, Thing]:
+    """(clip of 4 frames of 64x64, one a second; the way; the thing in the first frame).
+
+    finer: steps, of a second each, that one step of the way is cut into; 1 + 3 * finer frames are the longer clip's.
+    """
     from pixelword.processing.videos import Video
 
     way = rng.choice(tuple(WAYS))
@@ -42,10 +45,12 @@ def draw_motion(rng: Random, level: float, split: Split) -> tuple[Video, str, Th
     thing = Thing(colour, shape, 0, x, y, size, jitter(rng, COLOURS[colour], 4 + round(8 * level)))
     background = background_for(rng, (colour,), level)
     frames = []
-    for number in range(FRAMES):
-        moved = replace(thing, x=x + right * step * number, y=y + down * step * number)
+    count = (FRAMES - 1) * finer + 1
+    for number in range(count):
+        gone = step * number // finer
+        moved = replace(thing, x=x + right * gone, y=y + down * gone)
         frames.append(render(Scene(SIDE, SIDE, background, (moved,))))
-    return Video(tuple(frames), tuple(float(second) for second in range(FRAMES)), float(FRAMES)), way, thing
+    return Video(tuple(frames), tuple(float(second) for second in range(count)), float(count)), way, thing
 
 
 def _start(rng: Random, travel: int, room: int) -> int:
