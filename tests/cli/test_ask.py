@@ -36,7 +36,9 @@ def test_the_answer_is_the_sessions(run: Callable[..., Any], tiny_model_dir: Pat
 
 def test_json_holds_the_answer_and_its_costs(answer: Callable[..., dict[str, Any]], tiny_model_dir: Path) -> None:
     facts = answer(CIRCLE, QUESTION)
-    assert set(facts) == {"answer", "model", "prompt_tokens", "visual_tokens", "new_tokens", "seconds"}
+    costs = {"prompt_tokens", "visual_tokens", "new_tokens", "seconds", "held_tokens"}
+    assert set(facts) == {"answer", "model", *costs}
+    assert facts["held_tokens"] == facts["prompt_tokens"] + facts["new_tokens"] - 1
     assert facts["visual_tokens"] == 9  # 96 x 96 pixels
     assert facts["model"] == str(tiny_model_dir)
 
@@ -50,6 +52,26 @@ def test_media_are_pictures_then_videos_and_may_be_absent(answer: Callable[..., 
 def test_pixels_can_be_bounded(answer: Callable[..., dict[str, Any]]) -> None:
     assert answer(CIRCLE, QUESTION, "--max-pixels", 1024)["visual_tokens"] == 1
     assert answer(CIRCLE, QUESTION, "--min-pixels", 128 * 128)["visual_tokens"] == 16
+
+
+def test_long_inputs_have_options(answer: Callable[..., dict[str, Any]], tmp_path: Path) -> None:
+    whole = answer("--video", CLIP, QUESTION)
+    assert answer("--video", CLIP, "--frame-budget", 2, QUESTION)["visual_tokens"] == 2 * 4
+    kept = answer("--video", CLIP, "--kept-frames", 2, "--old-frames", "merge", QUESTION)
+    assert (kept["visual_tokens"], kept["held_tokens"] < whole["held_tokens"]) == (16, True)
+    Image.effect_noise((512, 512), 90).save(tmp_path / "large.png")
+    plain, shown = (answer(tmp_path / "large.png", *more, QUESTION) for more in ((), ("--crops", 1)))
+    assert plain["visual_tokens"] < shown["visual_tokens"] <= 2 * plain["visual_tokens"]
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "said"), [("--old-frames", "burn", "use drop or merge"), ("--kept-frames", 1, "kept")]
+)
+def test_a_bad_option_of_long_inputs_is_refused(
+    run: Callable[..., Any], tiny_model_dir: Path, option: str, value: object, said: str
+) -> None:
+    result = run("ask", CIRCLE, QUESTION, "--model", tiny_model_dir, option, value)
+    assert result.exit_code == 2 and said in result.output
 
 
 def bad_files(folder: Path) -> dict[str, Path]:
