@@ -1,0 +1,279 @@
+"""The models themselves: many requests run in one batch, which they join and leave, whatever their sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+import torch
+from accelerate import Accelerator
+from lmms_eval.api.instance import GenerationResult, Instance, TokenCounts
+from lmms_eval.api.model import lmms
+from lmms_eval.protocol import ChatMessages
+from PIL import Image
+from tqdm import tqdm
+
+from pixelword.errors import InputError
+from pixelword.inference.batching import BatchingOptions, Engine
+from pixelword.inference.likelihood import scored
+from pixelword.inference.many import answered
+from pixelword.inference.requests import Generation
+from pixelword.inference.sampling import Sampling
+from pixelword.inference.session import load
+from pixelword.integrations.presets import preset as preset_of
+from pixelword.processing.conversation import Encoded
+from pixelword.processing.options import MediaOptions
+
+Messages = list[dict[str, Any]]
+_VIDEOS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg")
+
+
+class _Pixelword(lmms):
+    """What both models share. Arguments are those of `--model_args`.
+
+    Args:
+        pretrained: a packaged model's name, or a checkpoint's folder.
+        batch_size: requests that run at once; `--batch_size`.
+        preset: "image", "video" or "si": upstream's pixel limits, frames and system message. What else is given wins.
+        min_pixels, max_pixels, fps, max_frames, num_frames: how pictures and videos are read.
+        system_prompt: a system message, or a file that holds one.
+        max_new_tokens: of an answer, where the task does not say.
+        dtype, device: as in `pixelword.load`.
+
+    Raises:
+        InputError: an argument that is not known, or has no such value.
+    """
+
+    def __init__(
+        self,
+        pretrained: str = "nano",
+        batch_size: int | str = 16,
+        device: str | None = None,
+        dtype: str | None = None,
+        preset: str | None = None,
+        min_pixels: int | None = None,
+        max_pixels: int | None = None,
+        fps: float | None = None,
+        max_frames: int | None = None,
+        num_frames: int | None = None,
+        system_prompt: str | None = None,
+        max_new_tokens: int = 128,
+        **unknown: Any,
+    ) -> None:
+        super().__init__()
+        unknown.pop("max_batch_size", None)  # lmms-eval's own, for batches that are found by trial
+        if unknown:
+            raise InputError(f"--model_args {', '.join(unknown)}: not known to pixelword; see docs/benchmarks.md")
+        accelerator = Accelerator()
+        self.accelerator = accelerator
+        self._rank, self._world_size = accelerator.process_index, accelerator.num_processes
+        if accelerator.num_processes > 1:
+            device = str(accelerator.device)
+        base = preset_of(preset) if preset else None
+        given: dict[str, Any] = {
+            "min_pixels": min_pixels, "max_pixels": max_pixels, "fps": fps, "max_frames": max_frames,
+            "num_frames": num_frames,
+        }  # fmt: skip
+        media = replace(base.media if base else MediaOptions(), **{k: v for k, v in given.items() if v is not None})
+        self.system = self._resolve_system_prompt(system_prompt or "") or (base.system if base else None)
+        self.new_tokens = base.new_tokens if base else max_new_tokens
+        self.session = load(pretrained, dtype=dtype, device=device, media=media)
+        self.engine = Engine(self.session.model, self.session.processor, BatchingOptions(_rows(batch_size)))
+
+    @property
+    def device(self) -> torch.device:
+        return self.session.model.device
+
+    @property
+    def batch_size(self) -> int:
+        return self.engine.options.max_num_seqs
+
+    def clean(self) -> None:
+        """Called by lmms-eval when all is done."""
+        self.engine.close()
+        super().clean()
+
+    # what the two kinds of requests become
+
+    def _prompt(self, messages: Messages) -> Encoded:
+        asked = self._apply_system_prompt(messages, self.system or "")
+        return self.session.processor.encode(asked, add_generation_prompt=True, **vars(self.session.media))
+
+    def _sampling(self, given: Mapping[str, Any], seed: int) -> Sampling:
+        """A task's generation_kwargs. Drawn answers get a seed, so that a run repeats."""
+        if given.get("num_beams") not in (None, 1):
+            raise InputError(f"num_beams is {given['num_beams']}: pixelword answers greedily or by sampling; use 1")
+        temperature = float(given.get("temperature") or 0.0)
+        if given.get("do_sample") is False:
+            temperature = 0.0
+        elif given.get("do_sample") and not given.get("temperature"):
+            temperature = 1.0
+        until = given.get("until") or ()
+        return Sampling(
+            max_new_tokens=int(given.get("max_new_tokens") or given.get("max_gen_toks") or self.new_tokens),
+            temperature=temperature,
+            seed=seed,
+            top_p=float(given.get("top_p") or 1.0),
+            top_k=int(given.get("top_k") or 0),
+            stop=tuple(one for one in ([until] if isinstance(until, str) else until) if one),
+        )
+
+    def _answers(self, asked: Iterable[tuple[Messages, Mapping[str, Any]]], total: int) -> Iterator[Generation]:
+        prompts = ((self._prompt(one), self._sampling(given, place)) for place, (one, given) in enumerate(asked))
+        shown = tqdm(answered(self.engine, prompts), total=total, disable=self.rank != 0, desc="pixelword answers")
+        yield from shown
+
+    def _doc(self, task: str, split: str, doc_id: Any) -> Any:
+        return self.task_dict[task][split][doc_id]
+
+    def _likelihoods(self, prompt: Encoded, words: Sequence[str]) -> list[tuple[float, bool]]:
+        ids = [torch.tensor(self.session.processor.encoder.answer(text)) for text in words]
+        if not all(map(len, ids)):
+            raise InputError("a continuation of no words has no likelihood: the task's target is empty")
+        return [(float(one.logprobs.sum()), one.greedy) for one in scored(self.session, prompt, ids)]
+
+
+def _rows(batch_size: int | str) -> int:
+    if not str(batch_size).isdigit():
+        raise InputError(f"--batch_size {batch_size}: give the number of requests that run at once")
+    return int(batch_size)
+
+
+def _result(one: Generation) -> GenerationResult:
+    usage = one.usage
+    return GenerationResult(
+        one.text.strip(), TokenCounts(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens)
+    )
+
+
+class PixelwordChat(_Pixelword):
+    """`--model pixelword`: tasks that come as messages."""
+
+    is_simple = False
+
+    def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
+        """An answer for each request, in their order."""
+
+        def asked() -> Iterator[tuple[Messages, Mapping[str, Any]]]:
+            for request in requests:
+                _, to_messages, given, doc_id, task, split = request.args
+                yield _messages(to_messages(self._doc(task, split, doc_id))), given
+
+        return [_result(one) for one in self._answers(asked(), len(requests))]
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[list[str]]:
+        """The answers of every round of each request; a round of all requests runs at once."""
+        said: list[list[str]] = [[] for _ in requests]
+        held: list[Any] = [None] * len(requests)  # what a task hands from round to round
+        going, number = list(range(len(requests))), 0
+        while going:
+            turns = {
+                place: turn
+                for place in going
+                if (turn := self._turn(requests[place], number, said[place], held, place))
+            }
+            going = list(turns)
+            asked = ((turns[place], requests[place].args[2]) for place in going)
+            for place, one in zip(going, self._answers(asked, len(going)), strict=True):
+                said[place].append(one.text.strip())
+            number += 1
+        return said
+
+    def _turn(self, request: Instance, number: int, said: list[str], held: list[Any], place: int) -> Messages | None:
+        """The messages of a round; None where the task is at its end."""
+        _, to_messages, _, doc_id, task, split = request.args
+        doc = self._doc(task, split, doc_id)
+        if number == 0:
+            return _messages(to_messages(doc))
+        told = to_messages(doc, round_idx=number, previous_output=list(said), previous_round_info=held[place])
+        if not (isinstance(told, tuple) and len(told) == 4) or told[1]:
+            return None
+        held[place] = told[3]
+        return _messages(told[0])
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        raise InputError("lmms-eval asks simple models for likelihoods: add --force_simple")
+
+
+class PixelwordSimple(_Pixelword):
+    """`--model pixelword --force_simple`: tasks that come as a text and its media, likelihoods among them."""
+
+    is_simple = True
+
+    def generate_until(self, requests: list[Instance]) -> list[GenerationResult]:
+        """An answer for each request, in their order."""
+
+        def asked() -> Iterator[tuple[Messages, Mapping[str, Any]]]:
+            for request in requests:
+                context, given, to_visual, doc_id, task, split = request.args
+                yield _turn_of(context, to_visual(self._doc(task, split, doc_id))), given
+
+        return [_result(one) for one in self._answers(asked(), len(requests))]
+
+    def generate_until_multi_round(self, requests: list[Instance]) -> list[list[str]]:
+        """The answers of every round of each request, as tasks tell them through doc_to_text."""
+        return [self._rounds(request) for request in requests]
+
+    def _rounds(self, request: Instance) -> list[str]:
+        context, given, to_visual, to_text, doc_id, task, split = request.args
+        doc, said, held = self._doc(task, split, doc_id), [], None
+        visuals = to_visual(doc)
+        while True:
+            (one,) = self._answers([(_turn_of(context, visuals), given)], 1)
+            said.append(one.text.strip())
+            visuals, context, end, _, held = to_text(
+                doc, round_idx=len(said), previous_output=list(said), previous_round_info=held
+            )
+            if end:
+                return said
+
+    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+        """(log-probability of the continuation, whether greedy decoding says it); choices share a prompt's reading."""
+        found: list[tuple[float, bool]] = []
+        for (context, _, _), group in groupby(requests, key=lambda one: (one.args[0], one.task_name, one.doc_id)):
+            asked = list(group)
+            doc = None
+            if len(asked[0].args) > 2:
+                _, _, to_visual, doc_id, task, split = asked[0].args
+                doc = self._doc(task, split, doc_id)
+            prompt = self._prompt(_turn_of(context, to_visual(doc) if doc is not None else ()))
+            words = [_continuation(one.args[1], doc) for one in asked]
+            found += self._likelihoods(prompt, words)
+        return found
+
+
+def _continuation(given: Any, doc: Any) -> str:
+    """A task of likelihoods gives a function of its row, one of choices gives the words, after a space."""
+    return str(given(doc) if callable(given) else given).strip()
+
+
+def _messages(given: Any) -> Messages:
+    """lmms-eval's messages as ours. Raises InputError for sound, and for a piece of a video."""
+    found = ChatMessages(messages=given).to_hf_messages()
+    for part in (part for message in found for part in message["content"]):
+        if part["type"] == "audio":
+            raise InputError("a task has sound, which pixelword cannot hear: leave that task out")
+        if "video_start" in part or "video_end" in part:
+            raise InputError("a task asks about a piece of a video by its times: cut the video first")
+        if part["type"] == "video":
+            part["video"] = _frames(part["video"])
+    return found
+
+
+def _turn_of(words: str, visuals: Iterable[Any]) -> Messages:
+    """A text and its media as the one turn that they are; files are videos by their ends."""
+    parts: Messages = []
+    for one in visuals or ():
+        is_video = isinstance(one, np.ndarray | list) or (isinstance(one, str) and one.lower().endswith(_VIDEOS))
+        parts.append({"type": "video", "video": _frames(one)} if is_video else {"type": "image", "image": one})
+    return [{"role": "user", "content": [*parts, {"type": "text", "text": words}]}]
+
+
+def _frames(source: Any) -> Any:
+    """A video's file as it is; frames (T, H, W, 3) uint8, or a list, as pictures."""
+    if isinstance(source, np.ndarray | list | tuple):
+        return [Image.fromarray(one) if isinstance(one, np.ndarray) else one for one in source]
+    return source
