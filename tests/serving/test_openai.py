@@ -45,6 +45,15 @@ def test_answers_are_a_session_s(client, session, messages, question) -> None:
     assert (found.usage.prompt_tokens, found.usage.completion_tokens) == (expected.prompt_tokens, expected.new_tokens)
 
 
+def test_a_video_may_have_a_budget_of_frames(client) -> None:
+    asked = {"model": "nano", "messages": asks("which way does it move?", video=CLIP), "max_tokens": 4}
+    plain, named, grouped = (
+        client.chat.completions.create(**asked, extra_body=more).usage.prompt_tokens
+        for more in ({}, {"frame_budget": 2}, {"mm_processor_kwargs": {"frame_budget": 2}})
+    )
+    assert plain > named == grouped
+
+
 def test_a_stream_is_the_answer_in_pieces_with_its_cost(client, session) -> None:
     stream = client.chat.completions.create(
         model="nano", messages=asks(DESCRIBE, SQUARES), stream=True, stream_options={"include_usage": True}

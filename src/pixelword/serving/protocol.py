@@ -120,6 +120,10 @@ class Request(BaseModel):
         )
 
 
+#: What a request may say of how its media are read.
+MEDIA = ("min_pixels", "max_pixels", "fps", "max_frames", "frame_budget")
+
+
 class ChatRequest(Request):
     """`POST /v1/chat/completions`."""
 
@@ -131,14 +135,15 @@ class ChatRequest(Request):
     max_pixels: Annotated[int | None, Field(ge=1, le=2**31)] = None
     fps: Annotated[float | None, Field(gt=0, le=240)] = None
     max_frames: Annotated[int | None, Field(ge=1, le=4096)] = None
+    frame_budget: Annotated[int | None, Field(ge=1, le=4096)] = None
     mm_processor_kwargs: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _media(self) -> ChatRequest:
         """vLLM's `mm_processor_kwargs` may carry our pixel limits."""
         for name, value in (self.mm_processor_kwargs or {}).items():
-            if name not in ("min_pixels", "max_pixels", "fps", "max_frames"):
-                raise ValueError(f"mm_processor_kwargs: no {name}; use min_pixels, max_pixels, fps, max_frames")
+            if name not in MEDIA:
+                raise ValueError(f"mm_processor_kwargs: no {name}; use {', '.join(MEDIA)}")
             if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 2**31:
                 raise ValueError(f"mm_processor_kwargs.{name} must be a number above 0")
             if getattr(self, name) is None:
@@ -156,8 +161,7 @@ class ChatRequest(Request):
 
     def media_options(self) -> dict[str, Any]:
         """The request's own options for reading media."""
-        names = ("min_pixels", "max_pixels", "fps", "max_frames")
-        return {name: value for name in names if (value := getattr(self, name)) is not None}
+        return {name: value for name in MEDIA if (value := getattr(self, name)) is not None}
 
 
 class CompletionRequest(Request):
