@@ -8,13 +8,14 @@ BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
 PIP     = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo mini test test-ray test-vllm lint format bench media clean print-torch
+.PHONY: help demo mini test test-lmms test-ray test-vllm lint format bench media clean print-torch
 
 help:
 	@echo "make demo    ask the packaged model about pictures, a video and words"
 	@echo "make mini    make the model mini from packages: one GPU, under an hour; MINI=\"--scale 0.01\" tries it on a CPU"
 	@echo "make test    run the tests (ARGS=... goes to pytest)"
 	@echo "make test-vllm the tests inside vLLM, in an environment of its own"
+	@echo "make test-lmms the tests inside lmms-eval, in an environment of its own"
 	@echo "make test-ray  the tests of Ray, in an environment of its own"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite what it can"
@@ -59,6 +60,11 @@ $(VENV)/.mini: $(VENV)/.core
 test: $(VENV)/.dev
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
+# An environment laid over $(VENV) sees the packages of both.
+over = below=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+	above=$$($(1)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
+	echo "import site; site.addsitedir('$$below')" > "$$above/zz-below.pth"
+
 # Ray has an environment of its own, laid over $(VENV): what is installed there, torch above all, is not installed again.
 VENV_RAY ?= .venv-ray
 test-ray: $(VENV_RAY)/.ray
@@ -67,10 +73,21 @@ test-ray: $(VENV_RAY)/.ray
 $(VENV_RAY)/.ray: $(VENV)/.dev
 	@echo "installing Ray into $(VENV_RAY)"
 	@test -x $(VENV_RAY)/bin/python || $(BIN)/python -m venv $(VENV_RAY)
-	@below=$$($(BIN)/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
-	over=$$($(VENV_RAY)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))"); \
-	echo "import site; site.addsitedir('$$below')" > "$$over/zz-below.pth"
+	@$(call over,$(VENV_RAY))
 	@$(VENV_RAY)/bin/python -m pip --quiet --disable-pip-version-check install --editable ".[ray]"
+	@touch $@
+
+# lmms-eval likewise; tests/lmms_eval/requirements.txt says why its own list of packages is not taken.
+VENV_LMMS ?= .venv-lmms
+test-lmms: $(VENV_LMMS)/.lmms
+	$(VENV_LMMS)/bin/python -m pytest tests/lmms_eval $(ARGS)
+
+$(VENV_LMMS)/.lmms: $(VENV)/.dev tests/lmms_eval/requirements.txt
+	@echo "installing lmms-eval into $(VENV_LMMS)"
+	@test -x $(VENV_LMMS)/bin/python || $(BIN)/python -m venv $(VENV_LMMS)
+	@$(call over,$(VENV_LMMS))
+	@$(VENV_LMMS)/bin/python -m pip --quiet --disable-pip-version-check install --requirement tests/lmms_eval/requirements.txt
+	@$(VENV_LMMS)/bin/python -m pip --quiet --disable-pip-version-check install --no-deps lmms-eval==0.7.3 --editable .
 	@touch $@
 
 # vLLM wants an older transformers than ours, so its environment is its own from the ground up (2.5 GB). The CUDA builds
@@ -104,7 +121,7 @@ media: $(VENV)/.core
 	$(BIN)/python examples/make_media.py
 
 clean:
-	rm -rf $(VENV) $(VENV_RAY) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_RAY) $(VENV_LMMS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # For .ci/run, which installs the same torch into a second environment.

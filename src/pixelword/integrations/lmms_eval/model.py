@@ -129,11 +129,14 @@ class _Pixelword(lmms):
     def _doc(self, task: str, split: str, doc_id: Any) -> Any:
         return self.task_dict[task][split][doc_id]
 
-    def _likelihoods(self, prompt: Encoded, words: Sequence[str]) -> list[tuple[float, bool]]:
+    def _likelihoods(self, prompt: Encoded, words: Sequence[str]) -> list[GenerationResult]:
         ids = [torch.tensor(self.session.processor.encoder.answer(text)) for text in words]
         if not all(map(len, ids)):
             raise InputError("a continuation of no words has no likelihood: the task's target is empty")
-        return [(float(one.logprobs.sum()), one.greedy) for one in scored(self.session, prompt, ids)]
+        # 0.7.3 writes a bare (loss, greedy) out as text before it scores it; what is wrapped, it hands on as it is
+        return [
+            GenerationResult((-float(one.logprobs.mean()), one.greedy)) for one in scored(self.session, prompt, ids)
+        ]
 
 
 def _rows(batch_size: int | str) -> int:
@@ -194,7 +197,7 @@ class PixelwordChat(_Pixelword):
         held[place] = told[3]
         return _messages(told[0])
 
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
+    def loglikelihood(self, requests: list[Instance]) -> list[GenerationResult]:
         raise InputError("lmms-eval asks simple models for likelihoods: add --force_simple")
 
 
@@ -230,9 +233,12 @@ class PixelwordSimple(_Pixelword):
             if end:
                 return said
 
-    def loglikelihood(self, requests: list[Instance]) -> list[tuple[float, bool]]:
-        """(log-probability of the continuation, whether greedy decoding says it); choices share a prompt's reading."""
-        found: list[tuple[float, bool]] = []
+    def loglikelihood(self, requests: list[Instance]) -> list[GenerationResult]:
+        """(loss a token, whether greedy decoding says it) of each continuation; choices share a prompt's reading.
+
+        The loss and no log-probability, since lmms-eval takes the choice of the least.
+        """
+        found: list[GenerationResult] = []
         for (context, _, _), group in groupby(requests, key=lambda one: (one.args[0], one.task_name, one.doc_id)):
             asked = list(group)
             doc = None
