@@ -64,9 +64,10 @@ def _figure(path: Path, name: str, height: float) -> Iterator[Figure]:
 
 
 def _ours(axes: Axes, told: Summary) -> None:
+    spread = told.spread()
     for place, row in enumerate(told.rows):
-        half = told.half(len(row.figures))
-        if half is not None:
+        if spread is not None:
+            half = spread.half(len(row.figures))
             axes.errorbar(100 * row.mean, place, xerr=100 * half, color=_OWN, capsize=3, linewidth=1.4)
         axes.plot([100 * share for share in row.shares], [place] * len(row.shares), "|", color=_FAINT, markersize=9)
         axes.plot(100 * row.mean, place, "o", color=_OWN, markersize=5)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from pixelword.evaluation import marked
 from pixelword.experiments.ablations.jobs import Cell, jobs_of
-from pixelword.experiments.ablations.summary import Judged, Row, Summary, summary
+from pixelword.experiments.ablations.summary import Difference, Judged, Row, Summary, summary
 
 #: Columns that fit on a terminal.
 _SHOWN = 6
@@ -31,12 +32,12 @@ def columns(told: Summary) -> list[str]:
 
 def cells(told: Summary, row: Row) -> list[str]:
     """The columns of a variant."""
-    half = told.half(len(row.figures))
+    spread = told.spread()
     paper = row.variant.paper
     return [
         row.variant.name,
         _percent(row.mean),
-        "–" if half is None else f"±{100 * half:.1f}",
+        "–" if spread is None else f"±{100 * spread.half(len(row.figures)):.1f}",
         ", ".join(f"{100 * share:.1f}" for share in row.shares),
         _percent(row.of("blank")),
         "–" if paper is None else f"{paper:g}",
@@ -75,12 +76,17 @@ def readings(told: Summary) -> Iterator[str]:
 
 
 def _reading(one: Judged) -> str:
-    if one.verdict == "not run":
-        return "not run"
-    points = f"{100 * one.difference:+.1f} points"
-    if one.low == -float("inf"):
-        return f"{one.verdict} ({points}, one seed: no interval)"
-    return f"{one.verdict} ({points}, 95 % {100 * one.low:+.1f} to {100 * one.high:+.1f})"
+    if one.right is None or one.loss is None:
+        return one.verdict
+    return f"{one.verdict} ({_told(one.right, 100, 1, ' points')}; loss {_told(one.loss, 1, 3)})"
+
+
+def _told(one: Difference, scale: int, digits: int, unit: str = "") -> str:
+    """A difference with its interval, as many digits after the point."""
+    value, low, high = (f"{scale * bound:+.{digits}f}" for bound in (one.value, one.low, one.high))
+    if math.isinf(one.low):
+        return f"{value}{unit}, one seed: no interval"
+    return f"{value}{unit}, 95 % {low} to {high}"
 
 
 def markdown(told: Summary, command: str, picture: str) -> str:
@@ -92,17 +98,22 @@ def markdown(told: Summary, command: str, picture: str) -> str:
     names = columns(told)
     lines += [f"| {' | '.join(names)} |", "|---|" + "---:|" * (len(names) - 1)]
     lines += [f"| {' | '.join(cells(told, row))} |" for row in told.rows]
-    if told.spread is None:
-        spread = "one seed each: no interval"
-    else:
-        spread = f"intervals from the spread between seeds, {100 * told.spread:.1f} points, pooled over the variants "
-        spread += f"({told.freedom} degrees of freedom)"
-    lines += ["", f"{told.questions:,} held-out questions a seed; {spread}."]
+    lines += ["", f"{told.questions:,} held-out questions a seed; {_spread(told)}."]
     lines += ["", f"![{ablation.asks}]({picture}.svg)", ""]
     if ablation.curve:
         lines += [f"![Held-out loss of {ablation.curve} as the last stage goes]({picture}-curve.svg)", ""]
     lines += [f"- {line[0].upper()}{line[1:]}." for line in readings(told)]
     return "\n".join(lines + (["", f"The paper's figures: {ablation.paper}"] if ablation.paper else []))
+
+
+def _spread(told: Summary) -> str:
+    """Where the intervals come from."""
+    spread = told.spread()
+    if spread is None:
+        return "one seed each: no interval"
+    points = f"{100 * spread.deviation:.1f} points"
+    freedom = f"{spread.freedom} degrees of freedom"
+    return f"intervals from the spread between seeds, {points}, pooled over the variants ({freedom})"
 
 
 def write(page: Path, file: Path, told: Summary) -> None:

@@ -1,7 +1,8 @@
 """What an ablation's figures say: means over seeds with intervals, and which findings hold.
 
 With two or three seeds a variant's own spread says little, so the spread between seeds is pooled over all variants of
-an ablation, and intervals are Student's with as many degrees of freedom as that gives.
+an ablation, and intervals are Student's with as many degrees of freedom as that gives. A finding is judged by right
+answers; the loss is told beside it, since it moves before answers do.
 """
 
 from __future__ import annotations
@@ -49,26 +50,55 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """A finding, with the difference of the two variants' means and its 95 % interval, where both were run."""
+class Spread:
+    """Of a figure between seeds: a standard deviation pooled over variants, with its degrees of freedom."""
 
-    finding: Finding
-    verdict: Verdict
-    difference: float = 0.0
+    deviation: float
+    freedom: int
+
+    def half(self, seeds: float) -> float:
+        """Half the width of the 95 % interval of a mean over so many seeds."""
+        quantile = _T[self.freedom - 1] if self.freedom <= len(_T) else _NORMAL
+        return quantile * self.deviation / math.sqrt(seeds)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Of two variants' means, with its 95 % interval; without bounds where there is no spread between seeds."""
+
+    value: float
     low: float = -math.inf
     high: float = math.inf
+
+    @property
+    def sign(self) -> int:
+        """1 or -1 where the interval leaves out zero, else 0."""
+        return (self.low > 0) - (self.high < 0)
+
+
+@dataclass(frozen=True)
+class Judged:
+    """A finding. right, loss: what the better one has more of than the other, None where one was not run."""
+
+    finding: Finding
+    right: Difference | None = None
+    loss: Difference | None = None
+
+    @property
+    def verdict(self) -> Verdict:
+        """By right answers."""
+        if self.right is None:
+            return "not run"
+        return {1: "holds", 0: "not told apart", -1: "the contrary holds"}[self.right.sign]  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)
 class Summary:
-    """rows: of the variants that were run. left: names of those that were not. spread: standard deviation between
-    seeds, pooled; None where no variant has two. freedom: of it."""
+    """rows: of the variants that were run. left: names of those that were not."""
 
     ablation: Ablation
     rows: tuple[Row, ...]
     left: tuple[str, ...]
-    spread: float | None
-    freedom: int
 
     @property
     def kinds(self) -> list[str]:
@@ -78,12 +108,11 @@ class Summary:
     def questions(self) -> int:
         return sum(one["asked"] for one in self.rows[0].figures[0]["kinds"].values()) if self.rows else 0
 
-    def half(self, seeds: float) -> float | None:
-        """Half the width of the 95 % interval of a mean over so many seeds."""
-        if self.spread is None:
-            return None
-        quantile = _T[self.freedom - 1] if self.freedom <= len(_T) else _NORMAL
-        return quantile * self.spread / math.sqrt(seeds)
+    def spread(self, name: str = "exact") -> Spread | None:
+        """Of a figure; None where no variant has two seeds."""
+        squares = [(one[name] - row.of(name)) ** 2 for row in self.rows for one in row.figures]
+        freedom = sum(len(row.figures) - 1 for row in self.rows)
+        return Spread(math.sqrt(sum(squares) / freedom), freedom) if freedom else None
 
     @property
     def judged(self) -> list[Judged]:
@@ -92,15 +121,16 @@ class Summary:
     def _judge(self, finding: Finding) -> Judged:
         rows = {row.variant.name: row for row in self.rows}
         if finding.better not in rows or finding.than not in rows:
-            return Judged(finding, "not run")
-        one, other = rows[finding.better], rows[finding.than]
-        difference = one.mean - other.mean
-        half = self.half(1 / (1 / len(one.figures) + 1 / len(other.figures)))
-        if half is None:
-            return Judged(finding, "not told apart", difference)
-        low, high = difference - half, difference + half
-        verdict: Verdict = "holds" if low > 0 else "the contrary holds" if high < 0 else "not told apart"
-        return Judged(finding, verdict, difference, low, high)
+            return Judged(finding)
+        pair = rows[finding.better], rows[finding.than]
+        return Judged(finding, self._difference(*pair, "exact"), self._difference(*pair, "loss"))
+
+    def _difference(self, one: Row, other: Row, name: str) -> Difference:
+        value, spread = one.of(name) - other.of(name), self.spread(name)
+        if spread is None:
+            return Difference(value)
+        half = spread.half(1 / (1 / len(one.figures) + 1 / len(other.figures)))
+        return Difference(value, value - half, value + half)
 
 
 def summary(ablation: Ablation, found: Sequence[Cell]) -> Summary:
@@ -113,7 +143,4 @@ def summary(ablation: Ablation, found: Sequence[Cell]) -> Summary:
             rows.append(Row(variant, tuple(cell for cell, _ in done), tuple(figures for _, figures in done)))
         else:
             left.append(variant.name)
-    squares = [(share - row.mean) ** 2 for row in rows for share in row.shares]
-    freedom = sum(len(row.shares) - 1 for row in rows)
-    spread = math.sqrt(sum(squares) / freedom) if freedom else None
-    return Summary(ablation, tuple(rows), tuple(left), spread, freedom)
+    return Summary(ablation, tuple(rows), tuple(left))
