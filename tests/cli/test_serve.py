@@ -28,6 +28,7 @@ def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
         port = free.getsockname()[1]
     command = [sys.executable, "-m", "pixelword", "serve", "nano", "--port", str(port)]
     command += ["--allowed-local-media-path", str(PICTURE.parent), "--served-model-name", "mine"]
+    command += ["--max-explain-tokens", "20"]
     log = (tmp_path / "log").open("w+")
     process = subprocess.Popen(
         command, stdout=log, stderr=log, text=True, env=os.environ | {"PIXELWORD_API_KEY": "a-secret"}
@@ -54,8 +55,11 @@ def test_it_answers_and_finishes_what_runs_when_told_to_stop(server, way) -> Non
         {"type": "image_url", "image_url": {"url": PICTURE.as_uri()}},
         {"type": "text", "text": "what colour is it?"},
     ]
+    messages = [{"role": "user", "content": parts}]
+    with pytest.raises(openai.BadRequestError, match="more than the 20 that can be looked into"):
+        client.post("/explain", cast_to=object, body={"messages": messages})
     stream = client.chat.completions.create(
-        model="mine", messages=[{"role": "user", "content": parts}], stream=True, max_tokens=48,
+        model="mine", messages=messages, stream=True, max_tokens=48,
         extra_body={"ignore_eos": True},
     )  # fmt: skip
     next(iter(stream))
@@ -74,6 +78,7 @@ def test_it_answers_and_finishes_what_runs_when_told_to_stop(server, way) -> Non
         (["--limit-mm-per-prompt", '{"sound": 1}'], "sound"),
         (["--allowed-local-media-path", "/nowhere"], "/nowhere"),
         (["--api-key", ""], "empty key"),
+        (["--max-explain-tokens", "-1"], "max-explain-tokens"),
     ],
 )
 def test_wrong_arguments_are_told_before_anything_is_loaded(arguments, words) -> None:

@@ -56,6 +56,12 @@ def test_it_needs_the_key_and_keeps_its_bounds(serving: Callable[..., Any]) -> N
         assert text.status_code == 200 and text.json()["answer"] == "5"
 
 
+def test_a_server_may_look_into_nothing(serving: Callable[..., Any]) -> None:
+    with serving(max_explain_tokens=0) as address:
+        found = explain(address)
+        assert found.status_code == 400 and "--max-explain-tokens 0" in found.json()["error"]["message"]
+
+
 def test_answers_go_on_beside_it_and_too_many_wait_elsewhere(address: str) -> None:
     def chat() -> str:
         body = {"messages": LEFT, "max_tokens": 16}

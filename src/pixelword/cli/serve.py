@@ -51,6 +51,9 @@ def serve(
     allowed_local_media_path: Annotated[
         Path | None, typer.Option(help="Open file:// addresses in this folder; none by default.")
     ] = None,
+    max_explain_tokens: Annotated[
+        int, typer.Option(min=0, help="Longest prompt whose answer can be looked into (/v1/explain); 0: none.")
+    ] = 2048,
     dtype: options.Dtype = None,
     device: options.Device = None,
 ) -> None:
@@ -70,6 +73,7 @@ def serve(
         limit_mm_per_prompt,
         allowed_media_domains or [],
         allowed_local_media_path,
+        max_explain_tokens,
     )
     if host not in ("127.0.0.1", "localhost", "::1") and not settings.api_keys:
         typer.echo(f"warning: anybody who reaches {host}:{port} may ask; give --api-key", err=True)
@@ -103,7 +107,9 @@ def _quantization(wanted: str | None) -> Literal["int8"] | None:
     return "int8" if wanted else None
 
 
-def _settings(name: str, keys: list[str], limits: str, domains: list[str], folder: Path | None) -> Settings:
+def _settings(
+    name: str, keys: list[str], limits: str, domains: list[str], folder: Path | None, explained: int
+) -> Settings:
     from pixelword.serving.settings import Settings
 
     try:
@@ -118,4 +124,5 @@ def _settings(name: str, keys: list[str], limits: str, domains: list[str], folde
         limit_mm_per_prompt=counts,
         allowed_media_domains=tuple(domains),
         allowed_local_media_path=folder,
+        max_explain_tokens=explained,
     )
