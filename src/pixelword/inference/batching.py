@@ -1,8 +1,9 @@
 """Many requests, one network: they join and leave a running batch, and share what was read before.
 
 One thread owns the network. A request's prompt is read in chunks between the others' steps, its beginning taken from
-the prefix cache where it is known; then each step gives every running request its next token, or several where a guess
-was right. Greedy answers are those of `generate`, whoever else is running.
+the prefix cache where it is known; what is left of several prompts is read at once where it is words alone. Then each
+step gives every running request its next token, or several where a guess was right. Greedy answers are those of
+`generate`, whoever else is running.
 """
 
 from __future__ import annotations
@@ -49,6 +50,15 @@ class _Running:
         return len(self.one.prompt)
 
     @property
+    def left(self) -> int:
+        """Tokens of the prompt that are to be read."""
+        return self.prompt_length - self.read
+
+    @property
+    def only_words_left(self) -> bool:
+        return not bool(self.one.prompt.mm_token_type_ids[self.read :].any())
+
+    @property
     def next_position(self) -> int:
         """t of the token after those that were read."""
         return int(self.positions[0].max()) + 1 + self.read - self.prompt_length
@@ -75,7 +85,7 @@ class Engine:
         self._ends = _end_tokens(model, processor)
         self._waiting: deque[tuple[Generation, Future[_Running]]] = deque()
         self._running: list[_Running] = []  # number in the list = row
-        self._reading: _Running | None = None  # has the row after the last running one
+        self._reading: list[_Running] = []  # they have the rows after the running ones
         self._wake = threading.Condition()
         self._closing: Literal["no", "finish", "cancel"] = "no"
         self._seats = ThreadPoolExecutor(1, thread_name_prefix="pixelword-seats")
@@ -118,7 +128,7 @@ class Engine:
     @property
     def load(self) -> tuple[int, int]:
         """(running, waiting) requests."""
-        return len(self._running) + (self._reading is not None), len(self._waiting)
+        return len(self._running) + len(self._reading), len(self._waiting)
 
     @property
     def alive(self) -> bool:
@@ -148,8 +158,8 @@ class Engine:
                 while self._wait():
                     self._drop_cancelled()
                     self._admit()
-                    if self._reading is not None:
-                        self._guarded([self._reading], self._read_on)
+                    if self._reading:
+                        self._guarded(self._next_read(), self._read_on)
                     if self._running:
                         self._guarded(self._running, self._step)
         finally:
@@ -165,17 +175,17 @@ class Engine:
                 self._wake.wait()
             return self._closing != "cancel"
 
-    def _guarded(self, concerned: list[_Running], work: Callable[[], None]) -> None:
+    def _guarded(self, concerned: list[_Running], work: Callable[[list[_Running]], None]) -> None:
         """A failure of the network ends those it concerns, and nobody else."""
         try:
-            work()
+            work(concerned)
         except Exception as error:
             for one in list(concerned):
                 one.one.error = error
                 self._leave(one, "cancelled")
 
     def _everyone(self) -> list[_Running]:
-        return [*self._running, *([self._reading] if self._reading else [])]
+        return [*self._running, *self._reading]
 
     def _drop_cancelled(self) -> None:
         for running in [r for r in self._everyone() if r.one.cancelled]:
@@ -187,22 +197,25 @@ class Engine:
             self._end(one, "cancelled")
 
     def _admit(self) -> None:
-        """Give the first one waiting a row; its prompt is read from where the prefix cache ends."""
-        if self._reading is not None or len(self._running) >= self.options.max_num_seqs:
-            return
-        with self._wake:
-            if not self._waiting or not self._waiting[0][1].done():
-                return
-            one, seat = self._waiting.popleft()
+        """Give those waiting a row, in order, until one has more to read than can be read with others."""
+        while len(self._everyone()) < self.options.max_num_seqs and all(map(self._joins, self._reading)):
+            with self._wake:
+                if not self._waiting or not self._waiting[0][1].done():
+                    return
+                one, seat = self._waiting.popleft()
+            self._give_row(one, seat)
+
+    def _give_row(self, one: Generation, seat: Future[_Running]) -> None:
+        """Its prompt is read from where the prefix cache ends."""
         one.usage.waited = time.perf_counter() - one.submitted
         try:
             running = seat.result()
             row = self.rows.add()
             running.read = self.prefix.restore(running.pieces, running.prompt_length, self.rows, row)
             one.usage.cached_tokens = running.read
-            self._reading = running
+            self._reading.append(running)
         except Exception as error:  # a prompt that does not fit its pictures, or no memory for it
-            self.rows.used = len(self._running)
+            self.rows.used = len(self._everyone())
             one.error = error
             self._end(one, "cancelled")
 
@@ -214,21 +227,45 @@ class Engine:
         words = Words(self.processor.encoder.decode, one.sampling.stop)
         return _Running(one, Drawer(one.sampling), words, positions, pieces(prompt), prompt.input_ids.tolist())
 
-    def _read_on(self) -> None:
-        """One chunk of the prompt that is being read; after the last it gets its first token and joins the others."""
-        running, row = self._reading, len(self._running)
-        assert running is not None
-        start, stop = running.read, self._chunk_end(running)
-        logits = self._network.read(running.one.prompt, running.positions, row, start, stop)
-        running.read = stop
-        if stop < running.prompt_length:
-            return
-        self.prefix.store(running.pieces, self.rows, row)
-        self._reading = None
-        self._running.append(running)
-        running.one.usage.first_token = time.perf_counter() - running.one.submitted
-        if (reason := self._say(running, logits[0, -1:])) is not None:
-            self._leave(running, reason)
+    def _joins(self, running: _Running) -> bool:
+        """Whether what is left of its prompt can be read at once with others'."""
+        return running.left <= self.options.max_num_batched_tokens and running.only_words_left
+
+    def _next_read(self) -> list[_Running]:
+        """The first of those whose prompts are being read, with those after it that fit into the same pass."""
+        first, *others = self._reading
+        group, widest = [first], first.left
+        for running in others if self._joins(first) else ():
+            widest = max(widest, running.left)
+            if widest * (len(group) + 1) > self.options.max_num_batched_tokens or not self._joins(running):
+                break
+            group.append(running)
+        return group
+
+    def _read_on(self, group: list[_Running]) -> None:
+        """The ends of several prompts, or one chunk of one; who is through gets a first token and joins the others."""
+        row = len(self._running)
+        if len(group) > 1:
+            try:
+                logits = self._network.ends([(r.one.prompt, r.positions, r.read) for r in group], row)
+            except Exception:  # by one of them: whose error it is shows when each is read alone
+                for running in group:
+                    self._guarded([running], self._read_on)
+                return
+        else:
+            (running,) = group
+            start, stop = running.read, self._chunk_end(running)
+            logits = self._network.read(running.one.prompt, running.positions, row, start, stop)[:, -1]
+            running.read = stop
+            if running.left:
+                return
+        for place, running in enumerate(group):
+            running.read = running.prompt_length
+            self.prefix.store(running.pieces, self.rows, row + place)
+            running.one.usage.first_token = time.perf_counter() - running.one.submitted
+        del self._reading[: len(group)]
+        self._running += group
+        self._leave_all([(r, self._say(r, scores[None])) for r, scores in zip(group, logits, strict=True)])
 
     def _chunk_end(self, running: _Running) -> int:
         """Where the chunk ends: never inside a picture."""
@@ -238,23 +275,21 @@ class Engine:
             stop += 1
         return stop
 
-    def _step(self) -> None:
+    def _step(self, everyone: list[_Running]) -> None:
         """The next token of every running request, and those of its guess that were right."""
-        guesses = [self._guess(running) for running in self._running]
+        guesses = [self._guess(running) for running in everyone]
         width = 1 + max(map(len, guesses))
         device = self.model.device
-        new = [[r.tokens[-1], *g, *[0] * (width - 1 - len(g))] for r, g in zip(self._running, guesses, strict=True)]
-        starts = torch.tensor([running.read for running in self._running], device=device)
-        first = torch.tensor([running.next_position for running in self._running], device=device)
+        new = [[r.tokens[-1], *g, *[0] * (width - 1 - len(g))] for r, g in zip(everyone, guesses, strict=True)]
+        starts = torch.tensor([running.read for running in everyone], device=device)
+        first = torch.tensor([running.next_position for running in everyone], device=device)
         logits = self._network.next(torch.tensor(new, device=device), first, starts)
         self.steps += 1
-        ended: list[tuple[_Running, Reason]] = []
-        for running, guessed, scores in zip(self._running, guesses, logits, strict=True):
+        said: list[tuple[_Running, Reason | None]] = []
+        for running, guessed, scores in zip(everyone, guesses, logits, strict=True):
             running.read += 1
-            if (reason := self._say(running, scores[: 1 + len(guessed)], guessed)) is not None:
-                ended.append((running, reason))
-        for running, reason in ended:  # rows move when one leaves: not before all know what they have read
-            self._leave(running, reason)
+            said.append((running, self._say(running, scores[: 1 + len(guessed)], guessed)))
+        self._leave_all(said)
 
     def _guess(self, running: _Running) -> list[int]:
         left = running.one.sampling.max_new_tokens - running.one.usage.completion_tokens - 1
@@ -300,12 +335,20 @@ class Engine:
         top = tuple(zip(map(int, ids.tolist()), values.tolist(), strict=True))
         running.one.tell(Token(token, text, float(chances[token]), top))
 
+    def _leave_all(self, said: list[tuple[_Running, Reason | None]]) -> None:
+        """Those whose answers ended. Rows move when one leaves: not before all know what they have read."""
+        for running, reason in said:
+            if reason is not None:
+                self._leave(running, reason)
+
     def _leave(self, running: _Running, reason: Reason) -> None:
-        """End a request that has a row, keep what it read, and close the gap: the last rows move up."""
-        if running is self._reading:
-            self._reading = None
+        """End a request that has a row, keep what it read, and close the gap: the last running one takes its place, and
+        all that are read after it move up."""
+        if running in self._reading:
+            place = self._reading.index(running)
+            del self._reading[place]
         else:
-            row = self._running.index(running)
+            place, row = 0, self._running.index(running)
             if running.one.error is None:
                 known = continued(running.pieces, running.tokens)
                 self.prefix.store([piece for piece in known if piece.stop <= running.read], self.rows, row)
@@ -313,8 +356,8 @@ class Engine:
             if last is not running:
                 self.rows.move(len(self._running), row, last.read)
                 self._running[row] = last
-            if self._reading is not None:
-                self.rows.move(len(self._running) + 1, len(self._running), self._reading.read)
+        for number, one in enumerate(self._reading[place:], len(self._running) + place):
+            self.rows.move(number + 1, number, one.read)
         self.rows.used -= 1
         self._end(running.one, reason)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -58,6 +59,37 @@ class Network:
         return self.model(
             **inputs, position_ids=positions, past_key_values=window, visible=visible, use_cache=True, logits_to_keep=1
         ).logits
+
+    def ends(self, prompts: Sequence[tuple[Encoded, Tensor, int]], row: int) -> Tensor:
+        """Read the ends of several prompts at once, words alone, into the rows from `row` on.
+
+        Args:
+            prompts: each with its positions (3, 1, L) and the place its end begins at.
+
+        Returns:
+            logits (B, vocabulary) of the last token of each.
+        """
+        device = self.model.device
+        widths = torch.tensor([len(prompt) - start for prompt, _, start in prompts])
+        starts = torch.tensor([start for _, _, start in prompts], device=device)
+        width = int(widths.max())
+        ids = torch.zeros(len(prompts), width, dtype=torch.int64)
+        positions = torch.zeros(3, len(prompts), width, dtype=torch.int64)
+        for place, (prompt, own, start) in enumerate(prompts):  # filled up on the right, where nobody looks
+            ids[place, : widths[place]] = prompt.input_ids[start:]
+            positions[:, place, : widths[place]] = own[:, 0, start:]
+        window = self.rows.window(slice(row, row + len(prompts)), starts, width)
+        columns, which = (widths - 1).unique(return_inverse=True)
+        logits = self.model(
+            input_ids=ids.to(device),
+            mm_token_type_ids=torch.zeros_like(ids, device=device),
+            position_ids=positions.to(device),
+            past_key_values=window,
+            visible=window.visible(width),
+            use_cache=True,
+            logits_to_keep=columns.to(device),
+        ).logits
+        return logits[torch.arange(len(prompts), device=device), which.to(device)]
 
     def next(self, ids: Tensor, first: Tensor, starts: Tensor) -> Tensor:
         """Logits (B, L, vocabulary) of new text tokens (B, L), whose t and places in the rows start at (B,) each."""
