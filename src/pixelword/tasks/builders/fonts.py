@@ -48,9 +48,14 @@ def family(name: str) -> str:
 
 
 def writes_english(font: ImageFont.FreeTypeFont) -> bool:
-    """Whether every character that is needed has a glyph of its own, and not the box that stands for a missing one."""
+    """Whether it has every character that is needed."""
+    return writes(font, NEEDED)
+
+
+def writes(font: ImageFont.FreeTypeFont, characters: str) -> bool:
+    """Whether every character has a glyph of its own, and not the box that stands for a missing one."""
     missing = bytes(font.getmask("\uffff"))
-    drawn = [bytes(font.getmask(character)) for character in NEEDED]
+    drawn = [bytes(font.getmask(character)) for character in characters]
     return all(any(one) and one != missing for one in drawn)
 
 
