@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 from pixelword.cli import explain as verb
 
@@ -16,6 +19,30 @@ def test_a_page_is_written(run: Callable[..., Any], tiny_model_dir: Path, tmp_pa
     result = run("explain", CIRCLE, "what?", "--model", tiny_model_dir, "--answer", "red", "--out", out)
     assert result.exit_code == 0 and result.stdout == f"red\n{out}: {out.stat().st_size / 1000:,.0f} kB\n"
     assert "Can the maps be believed?" in out.read_text(encoding="utf-8")
+
+
+def test_a_picture_is_written_and_a_page_only_where_one_is_named(
+    run: Callable[..., Any], tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ("explain", CIRCLE, "what?", "--model", tiny_model_dir, "--answer", "red", "--png", "look.png")
+    result = run(*asked, "--method", "occlusion", "--occlusions", 4)
+    assert result.exit_code == 0 and re.fullmatch(r"red\nlook\.png: \d+ kB\n", result.stdout)
+    assert [one.name for one in tmp_path.iterdir()] == ["look.png"]
+    both = run(*asked, "--out", "look.html", "--occlusions", 0)
+    assert both.exit_code == 0 and {one.name for one in tmp_path.iterdir()} == {"look.png", "look.html"}
+
+
+def test_a_picture_that_cannot_be_is_refused_before_anything_is_loaded(
+    refused: Callable[..., str], tmp_path: Path
+) -> None:
+    nowhere = ("--model", tmp_path / "no-model")
+    assert "no picture to paint" in refused("explain", "what?", "--png", tmp_path / "a.png", *nowhere)
+    assert "there is no folder" in refused("explain", CIRCLE, "what?", "--png", tmp_path / "no" / "a.png", *nowhere)
+    assert "name a .png file" in refused("explain", CIRCLE, "what?", "--png", tmp_path / "a.jpg", *nowhere)
+    hidden = ("--method", "occlusion", "--occlusions", 0)
+    assert "hides none" in refused("explain", CIRCLE, "what?", "--png", tmp_path / "a.png", *hidden, *nowhere)
+    assert "makes no PNG" in refused("explain", "--check", 2, "--png", tmp_path / "a.png", *nowhere)
 
 
 def test_maps_are_checked_on_drawn_questions(run: Callable[..., Any]) -> None:

@@ -1,9 +1,10 @@
-"""A tiny network of four layers, two of them pre-buffer, that has read two pictures, a question and an answer."""
+"""nano, which finds a star; and a tiny network of four layers, two of them pre-buffer, that has read two pictures."""
 
 from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,25 @@ import pytest
 import torch
 from PIL import Image
 
+import pixelword
 from pixelword.explain.reading import Reading, read
 from pixelword.inference.session import Session
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.processing.images import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+
+
+@pytest.fixture(scope="session")
+def nano() -> pixelword.Session:
+    return pixelword.load("nano", dtype="float32", device="cpu")
+
+
+@pytest.fixture(scope="session")
+def left(nano: pixelword.Session) -> pixelword.explain.Explanation:
+    """Its answer "a yellow star", which is in cell 3 of nine."""
+    return pixelword.look_inside(nano, "what is on the left?", images=EXAMPLES / "left_right.png")
 
 
 @pytest.fixture(scope="session")

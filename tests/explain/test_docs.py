@@ -22,7 +22,7 @@ def test_its_commands_can_be_read(line: str) -> None:
     group = typer.main.get_command(app)
     with group.make_context("pixelword", list(words)) as context:
         name, command, rest = group.resolve_command(context, words)
-        assert name == "explain" and command.make_context(name, rest, parent=context).params["out"]
+        assert name == "explain" and command.make_context(name, rest, parent=context).params["model"]
 
 
 def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,3 +31,4 @@ def test_its_python_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     found: dict = {}
     exec(code.replace('"examples/', f'"{ROOT}/examples/'), found)
     assert found["found"].answer == "a yellow star" and (tmp_path / "report.html").stat().st_size > 10_000
+    assert (tmp_path / "report.png").read_bytes().startswith(b"\x89PNG")

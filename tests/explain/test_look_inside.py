@@ -15,16 +15,6 @@ from pixelword.explain.survey import survey
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
 
-@pytest.fixture(scope="module")
-def nano() -> pixelword.Session:
-    return pixelword.load("nano", dtype="float32", device="cpu")
-
-
-@pytest.fixture(scope="module")
-def left(nano: pixelword.Session) -> pixelword.explain.Explanation:
-    return pixelword.look_inside(nano, "what is on the left?", images=EXAMPLES / "left_right.png")
-
-
 def test_the_answer_rests_on_the_star(left: pixelword.explain.Explanation) -> None:
     assert left.answer == "a yellow star" and left.occlusion is not None and left.faithfulness is not None
     star = 3  # of nine cells: the left one of the middle row

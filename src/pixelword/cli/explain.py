@@ -1,9 +1,9 @@
-"""`pixelword explain PICTURE… "question"`: which pixels an answer rests on, as a page."""
+"""`pixelword explain PICTURE… "question"`: which pixels an answer rests on, as a page or a picture."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -13,12 +13,23 @@ from pixelword.errors import InputError
 if TYPE_CHECKING:
     from pixelword.inference.session import Session
 
+#: As `overlay.PAINTED`.
+Method = Literal["mean", "last", "rollout", "gradient", "occlusion"]
+
 
 def explain(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="PICTURE|QUESTION", help="The pictures, and last the question.")
     ] = None,
-    out: Annotated[Path, typer.Option(help="The page: one HTML file that needs no network.")] = Path("explain.html"),
+    out: Annotated[
+        Path | None,
+        typer.Option(help="The page: one HTML file that needs no network; explain.html where no --png is asked for."),
+    ] = None,
+    png: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE|DIR", help="One PNG of each word's map; a folder gets them singly as well."),
+    ] = None,
+    method: Annotated[Method, typer.Option(help="The map of the PNG; mean: attention of all layers.")] = "mean",
     video: options.Videos = None,
     model: options.Model = "nano",
     answer: Annotated[str | None, typer.Option(help="Explain this answer instead of the model's own.")] = None,
@@ -44,6 +55,8 @@ def explain(
 
     Example: pixelword explain photo.png "what is on the left?" --out report.html
     """
+    if png is not None:
+        _check_png(png, method, occlusions, pictures=bool(video or (words or [])[:-1]), checking=check is not None)
     if check is None and not words:
         raise InputError('there is no question: pixelword explain photo.png "what is on the left?"')
     session = options.open_session(
@@ -61,8 +74,27 @@ def explain(
             session, question, images=pictures, videos=video or [], system=system, answer=answer,
             max_words=max_words, occlusions=occlusions,
         )  # fmt: skip
-        size = found.save(out, model=model)
-    print(f"{found.answer}\n{out}: {size / 1000:,.0f} kB")
+        files = [] if png is None else [*found.save_png(png, method=method, model=model)]
+        if out is not None or png is None:
+            out = out or Path("explain.html")
+            found.save(out, model=model)
+            files.append(out)
+    print(found.answer)
+    for file in files:
+        print(f"{file}: {file.stat().st_size / 1000:,.0f} kB")
+
+
+def _check_png(png: Path, method: Method, occlusions: int, *, pictures: bool, checking: bool) -> None:
+    """What cannot become a PNG is told before anything is loaded. Raises InputError."""
+    from pixelword.data.files import check_place
+
+    if checking:
+        raise InputError("--check looks at drawn questions and makes no PNG: leave out one of both")
+    if not pictures:
+        raise InputError("--png: there is no picture to paint a map over; without it the page shows maps of words")
+    if method == "occlusion" and not occlusions:
+        raise InputError("--method occlusion hides parts of the pictures, and --occlusions 0 hides none: leave out one")
+    check_place(png, ".png")
 
 
 def _check(session: Session, model: str, questions: int, kinds: list[str] | None) -> None:

@@ -7,10 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pixelword.data.files import check_place
 from pixelword.errors import InputError
 from pixelword.explain.faithfulness import Faithfulness, by_method, check
 from pixelword.explain.maps import Maps, make_maps
 from pixelword.explain.occlusion import Occlusion, occlude
+from pixelword.explain.overlay import Painted, painted
 from pixelword.explain.reading import Reading, read
 
 if TYPE_CHECKING:
@@ -37,6 +39,24 @@ class Explanation:
         from pixelword.explain import page
 
         return page.write(Path(path), self, model)
+
+    def save_png(self, path: str | Path, *, method: str = "mean", model: str = "") -> tuple[Path, ...]:
+        """Write one PNG: the pictures, and for each word its map over them; returns the files that were written.
+
+        path: a .png file in a folder that exists; or such a folder, which gets `sheet.png` and, without a letter,
+            the pictures of each word.
+        method: "last", "mean", "rollout", "gradient" or "occlusion".
+
+        Raises InputError: no such method, no picture, nothing was hidden for "occlusion", or it cannot be written.
+        """
+        from pixelword.explain import sheet
+
+        return sheet.save(check_place(Path(path), ".png"), self, method, model)
+
+    def pictures(self, method: str = "mean") -> tuple[Painted, ...]:
+        """What `save_png` shows, as PIL images: the pictures as they are, the whole answer's map (where it has several
+        words), and each word's. Raises InputError as `save_png`."""
+        return painted(self, method)[1]
 
 
 def look_inside(

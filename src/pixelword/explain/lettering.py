@@ -1,0 +1,82 @@
+"""Words on a picture, in whatever font this machine has for them."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from functools import cache
+
+from PIL import ImageDraw, ImageFont
+
+from pixelword.tasks.builders.fonts import writes
+
+#: Tried in this order, where the system keeps its fonts; the last ones for the characters that the first lack.
+_FILES = (
+    "DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf",
+    "NotoSansCJK-Regular.ttc", "wqy-microhei.ttc", "PingFang.ttc", "msyh.ttc", "Arial Unicode.ttf",
+)  # fmt: skip
+#: Of a line, for a font of size 1.
+LEADING = 1.4
+
+
+def write(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int, colour: str) -> None:
+    """Write one line; `place` is its upper left corner."""
+    font, text = _font(text, size)
+    draw.text((place[0], place[1] + size), text, fill=colour, font=font, anchor="ls")
+
+
+def width(text: str, size: int) -> float:
+    """Of one line, in pixels."""
+    font, text = _font(text, size)
+    return font.getlength(text)
+
+
+def wrapped(text: str, size: int, most: float, lines: int) -> list[str]:
+    """The text in lines of at most `most` pixels, between words where it can be; what needs more lines ends in "…"."""
+    text, found = " ".join(text.split()), list[str]()
+    while text and len(found) < lines:
+        end = _fitting(text, size, most)
+        if end < len(text):
+            end = text.rfind(" ", 1, end + 1) if " " in text[1 : end + 1] else end
+        if end < len(text) and len(found) + 1 == lines:
+            return [*found, text[: _fitting(text, size, most - width("…", size))].rstrip() + "…"]
+        found.append(text[:end].rstrip())
+        text = text[end:].lstrip()
+    return found
+
+
+def _fitting(text: str, size: int, most: float) -> int:
+    """How many of its first characters fit; one at least."""
+    return max(1, bisect_right(range(len(text) + 1), most, key=lambda end: width(text[:end], size)) - 1)
+
+
+def _font(text: str, size: int) -> tuple[ImageFont.FreeTypeFont, str]:
+    """The first font that has all of the text; where there is none, the first one, and what it lacks by number."""
+    needed = frozenset("".join(text.split()))
+    for font in _fonts(size):
+        if all(_has(font, one) for one in needed):
+            return font, text
+    font = _fonts(size)[0]
+    return font, "".join(one if one.isspace() or _has(font, one) else _numbered(one) for one in text)
+
+
+def _numbered(character: str) -> str:
+    return "x" if character == "×" else character.encode("ascii", "backslashreplace").decode()
+
+
+@cache
+def _fonts(size: int) -> tuple[ImageFont.FreeTypeFont, ...]:
+    """Those of the list that are here, and the one inside Pillow, which writes English."""
+    found: list[ImageFont.FreeTypeFont] = []
+    for name in _FILES:
+        try:
+            found.append(ImageFont.truetype(name, size))
+        except OSError:  # not on this machine
+            continue
+    own = ImageFont.load_default(size)
+    assert isinstance(own, ImageFont.FreeTypeFont)  # of any size, so it is not the bitmap
+    return (*found, own)
+
+
+@cache
+def _has(font: ImageFont.FreeTypeFont, character: str) -> bool:
+    return writes(font, character)

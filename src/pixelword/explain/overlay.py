@@ -1,0 +1,126 @@
+"""Maps painted over their pictures without a browser, in the page's colours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from pixelword.errors import InputError
+from pixelword.explain.faithfulness import METHODS, by_method
+
+if TYPE_CHECKING:
+    from pixelword.explain.explanation import Explanation
+    from pixelword.explain.reading import Seen
+
+#: What can be painted, and what it is called.
+PAINTED = {**METHODS, "occlusion": "occlusion"}
+#: Stops of the colours: a share, red, green, blue, and how much of the picture they cover. As in `look/draw.js`: what
+#: is looked at stays bright and warm, the rest goes dark.
+HEAT = ((0, 13, 16, 44, 0.6), (0.3, 92, 26, 118, 0.46), (0.65, 232, 92, 48, 0.34), (1, 255, 214, 64, 0.2))
+#: Pictures or frames that are painted, at most: those with most of the map.
+MOST = 12
+
+
+@dataclass(frozen=True)
+class Painted:
+    """What one word of an answer, or all of it, rests on.
+
+    text: the word, or "whole answer"; "" for the pictures with nothing over them. strongest: its map's largest value.
+    hottest: the value of the hottest colour. images: each picture or frame that is shown.
+    """
+
+    text: str
+    strongest: float
+    hottest: float
+    images: tuple[Image.Image, ...]
+
+
+def painted(explanation: Explanation, method: str) -> tuple[tuple[Seen, ...], tuple[Painted, ...]]:
+    """The pictures or frames that are shown, and: they as they are, the whole answer's map over them, each word's.
+
+    A word's own strongest patch is its hottest; of occlusion, whose zero and nats mean the same for all words, the
+    strongest of all. An answer of one word is not told twice.
+
+    Raises InputError: there is no such method or no picture, or occlusion was asked for and nothing was hidden.
+    """
+    values = _map(explanation, method).double().numpy()
+    pictures = explanation.reading.pictures
+    starts = np.cumsum([0, *(len(one.tokens) for one in pictures)])
+    spans = [slice(a, b) for a, b in pairwise(starts)]
+    whole = values.mean(0)
+    most_first = sorted(range(len(pictures)), key=lambda n: -whole[spans[n]].clip(0).sum())
+    shown = sorted(most_first[:MOST])
+    side = _side(len(shown), len(values))
+    shared = float(abs(values).max()) if method == "occlusion" else None
+
+    def panel(text: str, row: np.ndarray) -> Painted:
+        hottest = float(row.max()) if shared is None else shared
+        images = (paint(pictures[n], row[spans[n]], hottest, side) for n in shown)
+        return Painted(text, max(0.0, float(row.max())), hottest, tuple(images))
+
+    rows = [("whole answer", whole)] if len(values) > 1 else []
+    rows += [(named(word.text), row) for word, row in zip(explanation.reading.words, values, strict=True)]
+    seen = tuple(pictures[n] for n in shown)
+    bare = Painted("", 0.0, 0.0, tuple(paint(one, None, 0.0, side) for one in seen))
+    return seen, (bare, *(panel(text, row) for text, row in rows))
+
+
+def _map(explanation: Explanation, method: str) -> Tensor:
+    """(N, V) over the visual tokens."""
+    if method not in PAINTED:
+        raise InputError(f"there is no method {method!r}: it is one of {', '.join(PAINTED)}")
+    if not explanation.reading.pictures:
+        raise InputError("there is no picture to paint a map over: only words were read; the page shows maps of words")
+    visual = explanation.reading.visual.cpu()
+    if method != "occlusion":
+        return by_method(explanation.maps, visual)[method]
+    if explanation.occlusion is None:
+        raise InputError("occlusion is asked for, and no part of the pictures was hidden: let occlusions be 144, say")
+    return explanation.occlusion.over_tokens(int(visual.sum()))
+
+
+def named(word: str) -> str:
+    """A word as a caption: blanks have a name."""
+    return " ".join(word.split()) or ("space" if set(word) <= {" "} else repr(word)[1:-1])
+
+
+def heat(shares: np.ndarray) -> np.ndarray:
+    """Shares (...), -1 to 1, as (..., 4): red, green, blue of 255, and the cover; below 0 (hiding it helps) is blue."""
+    stops = np.array(HEAT)
+    warm = np.stack([np.interp(shares, stops[:, 0], stop) for stop in stops[:, 1:].T], -1)
+    below = -shares.clip(-1, 0)
+    cold = np.stack([13 + 30 * below, 16 + 110 * below, 44 + 200 * below, np.full_like(below, 0.6)], -1)
+    return np.where((shares < 0)[..., None], cold, warm)
+
+
+def paint(seen: Seen, values: Sequence[float] | np.ndarray | None, hottest: float, side: int) -> Image.Image:
+    """A picture about `side` pixels long, with the map of its visual tokens over it where there is one.
+
+    Each patch is a square of whole pixels, and pixels of small pictures stay squares: nothing is blurred.
+    """
+    pixels = seen.pixels.shape[1] // seen.columns
+    patch = max(1, round(side / max(seen.rows, seen.columns)))
+    if patch > pixels:
+        patch -= patch % pixels
+    size = (patch * seen.columns, patch * seen.rows)
+    way = Image.Resampling.NEAREST if patch >= pixels else Image.Resampling.LANCZOS
+    image = Image.fromarray(seen.pixels).resize(size, way)
+    if values is None:
+        return image
+    shares = np.asarray(values, dtype=float).reshape(seen.rows, seen.columns) / (hottest or 1)
+    over = heat(shares).repeat(patch, 0).repeat(patch, 1)
+    cover = over[..., 3:]
+    return Image.fromarray(np.rint(np.asarray(image) * (1 - cover) + over[..., :3] * cover).astype(np.uint8))
+
+
+def _side(pictures: int, words: int) -> int:
+    """Of each picture, so that a sheet of so many pictures for so many words stays one that can be looked over."""
+    if pictures == 1:
+        return 320 if words <= 8 else 208
+    return 224 if pictures <= 4 else 160 if pictures <= 8 else 128
