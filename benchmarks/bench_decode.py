@@ -180,19 +180,14 @@ def main() -> None:
     meta = running.describe(args.hardware) | {"threads": args.threads, "steps": args.steps, "quick": args.quick}
     keep = not args.quick or args.output != running.RESULTS
     path: Path | None = args.output / f"decode-{meta['hardware']}-{meta['date']}.jsonl" if keep else None
-    samples: list[dict[str, Any]] = []
-    running.begin(path, meta, samples)
-    for turn in range(args.rounds):
-        for shape in args.shapes:
-            for way in args.ways[turn % len(args.ways) :] + args.ways[: turn % len(args.ways)]:
-                options = ["--child", shape, way, "--steps", str(args.steps), "--threads", str(args.threads)]
-                child = running.in_child(
-                    "bench_decode.py", [*options, *(["--quick"] if args.quick else [])], args.threads, args.timeout
-                )
-                result = {"round": turn, "shape": shape, "way": way} | child
-                print(f"round {turn + 1}, {shape}, {way}: {result.get('failed') or result['step_s']}", flush=True)
-                samples.append(result)
-                running.keep(path, result)
+    passed = ["--steps", str(args.steps), "--threads", str(args.threads), *(["--quick"] if args.quick else [])]
+    jobs = (
+        ({"round": turn, "shape": shape, "way": way}, ["--child", shape, way, *passed])
+        for turn in range(args.rounds)
+        for shape in args.shapes
+        for way in running.turned(args.ways, turn)
+    )
+    samples = running.collect("bench_decode.py", jobs, lambda s: s["step_s"], args, meta, path)
     if path:
         running.write_page(path.with_suffix(".md"), render(meta, samples), "bench_decode.py")
         print(f"wrote {path.with_suffix('.md')}")

@@ -70,8 +70,7 @@ def jobs(args: argparse.Namespace) -> list[tuple[int, str, str]]:
     cases = QUICK_CASES if args.quick else CASES
     order = []
     for number, case in itertools.product(range(args.rounds), args.cases):
-        turn = number % len(args.candidates)
-        for candidate in args.candidates[turn:] + args.candidates[:turn]:
+        for candidate in running.turned(args.candidates, number):
             if impossible(candidate, cases[case]) is None:
                 order.append((number, case, candidate))
     return order

@@ -132,18 +132,15 @@ def main() -> None:
     meta = running.describe(args.hardware) | about | {"model": Path(args.model).name}
     keep = not args.quick or args.output != running.RESULTS
     path = args.output / f"serving-{meta['hardware']}-{meta['date']}.jsonl" if keep else None
-    samples: list[dict[str, Any]] = []
-    running.begin(path, meta, samples)
     passed = ["--model", args.model, "--side", str(args.side), "--new-tokens", str(args.new_tokens)]
     passed += ["--threads", str(args.threads), *(["--quick"] if args.quick else [])]
     passed += ["--vllm-python", os.path.abspath(args.vllm_python)] if args.vllm_python else []
-    for turn in range(args.rounds):
-        for system in args.systems[turn % len(args.systems) :] + args.systems[: turn % len(args.systems)]:
-            found = running.in_child("bench_serving.py", [*passed, "--child", system], args.threads, args.timeout)
-            result = {"round": turn, "system": system} | found
-            print(f"round {turn + 1}, {system}: {result.get('failed') or result['tokens_s']}", flush=True)
-            samples.append(result)
-            running.keep(path, result)
+    jobs = (
+        ({"round": turn, "system": system}, [*passed, "--child", system])
+        for turn in range(args.rounds)
+        for system in running.turned(args.systems, turn)
+    )
+    samples = running.collect("bench_serving.py", jobs, lambda s: s["tokens_s"], args, meta, path)
     if path:
         running.write_page(path.with_suffix(".md"), render(meta, samples), "bench_serving.py")
         print(f"wrote {path.with_suffix('.md')}")

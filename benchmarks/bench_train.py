@@ -185,23 +185,22 @@ def _times(values: list[float]) -> str:
     return f"{median(values):.2f}{spread}"
 
 
+def _told(sample: dict[str, Any]) -> str:
+    return f"{sample['wall_s']:.1f} s, {sample['tokens'] / sample['wall_s']:.0f} tokens/s"
+
+
 def measure(args: argparse.Namespace) -> None:
-    meta, samples = describe(args), list[dict[str, Any]]()
+    meta = describe(args)
     path = args.output / f"train-{meta['hardware']}-{meta['date']}.jsonl"
     kept = path if not args.quick or args.output != running.RESULTS else None
-    running.begin(kept, meta, samples)
     options = ["--documents", str(args.documents), "--passes", str(args.passes), "--threads", str(args.threads)]
     options += ["--quick"] if args.quick else []
-    for turn in range(args.rounds):
-        first = turn % len(args.layouts)
-        for layout in (*args.layouts[first:], *args.layouts[:first]):
-            print(f"round {turn + 1}, {layout}", end=" … ", flush=True)
-            result = running.in_child(SCRIPT, ["--child", layout, *options], args.threads, args.timeout)
-            samples.append({"round": turn, "layout": layout} | result)
-            print(
-                result.get("failed") or f"{result['wall_s']:.1f} s, {result['tokens'] / result['wall_s']:.0f} tokens/s"
-            )
-            running.keep(kept, samples[-1])
+    jobs = (
+        ({"round": turn, "layout": layout}, ["--child", layout, *options])
+        for turn in range(args.rounds)
+        for layout in running.turned(args.layouts, turn)
+    )
+    samples = running.collect(SCRIPT, jobs, _told, args, meta, kept)
     if kept:
         running.write_page(kept.with_suffix(".md"), render(meta, samples), SCRIPT)
         print(f"wrote {kept.with_suffix('.md')}")

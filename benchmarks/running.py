@@ -14,6 +14,7 @@ import re
 import shlex
 import subprocess
 import sys
+from collections.abc import Callable, Iterable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -103,6 +104,35 @@ def in_child(script: str, options: list[str], threads: int, timeout: float) -> d
     print(done.stderr, file=sys.stderr)
     last = (done.stderr.strip().splitlines() or ["no message"])[-1]
     return {"failed": last.replace("|", "/")[:200]}
+
+
+def turned(names: Sequence[str], turn: int) -> list[str]:
+    """The names in order, from another one on each turn, so that none is always measured first."""
+    begin = turn % len(names)
+    return [*names[begin:], *names[:begin]]
+
+
+def collect(
+    script: str,
+    jobs: Iterable[tuple[dict[str, Any], Sequence[str]]],
+    told: Callable[[dict[str, Any]], object],
+    args: argparse.Namespace,
+    meta: dict[str, Any],
+    path: Path | None,
+) -> list[dict[str, Any]]:
+    """Run a child for each job, one after another; every sample is said and kept as soon as it is there.
+
+    jobs: (what the sample is of, its round first; the child's options). told: what is said of a sample.
+    """
+    samples: list[dict[str, Any]] = []
+    begin(path, meta, samples)
+    for about, options in jobs:
+        sample = about | in_child(script, list(options), args.threads, args.timeout)
+        turn, *names = about.values()
+        print(f"round {turn + 1}, {', '.join(names)}: {sample.get('failed') or told(sample)}", flush=True)
+        samples.append(sample)
+        keep(path, sample)
+    return samples
 
 
 def answer(sample: dict[str, Any]) -> None:
