@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pixelword.training.recipe_file import load_recipe
+
 RECIPES = Path(__file__).parents[2] / "recipes" / "ablations"
 
 
@@ -12,8 +14,9 @@ def test_a_plan_trains_nothing(run, tmp_path: Path) -> None:
     result = run("ablate", RECIPES / "attention.yaml", RECIPES / "eyes.yaml", "--plan", "--out", out)
     assert result.exit_code == 0, result.output
     lines = result.stdout.splitlines()
-    assert lines[0] == "to do  attention: causal 1-D, seed 0: scratch (700 steps)"
-    assert "22 stages in all" in lines[-1] and not out.exists()
+    steps = load_recipe(RECIPES / "stages" / "scratch.yaml").steps
+    assert lines[0] == f"to do  attention: causal 1-D, seed 0: scratch ({steps} steps)"
+    assert lines[-1] == f"22 stages in all, 22 to train: {22 * steps:,} steps" and not out.exists()
 
 
 def test_a_report_of_nothing_says_so(run, tmp_path: Path) -> None:
