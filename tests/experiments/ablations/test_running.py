@@ -72,6 +72,13 @@ def test_a_change_trains_anew_what_it_touches(small, tmp_path) -> None:
     assert changed == {"eyes"}
 
 
+def test_what_a_first_stage_begins_with_is_part_of_its_name(small, tmp_path) -> None:
+    start = "tokenizer=null, model.config=null, model.from"
+    plain, same = f"{{name: plain, set: [{start}=one]}}", f"{{name: same, set: [{start}=other]}}"
+    found = cells([small(("{name: plain, paper: 44.0}", plain), ("{name: same}", same))], tmp_path)
+    assert found[0].job.folder != found[1].job.folder
+
+
 def test_it_runs_goes_on_and_is_written_down(small, tmp_path) -> None:
     ablation = small(("[0, 1]", "[0]"))
     found = cells([ablation], tmp_path / "runs")
@@ -166,6 +173,11 @@ def test_other_faults(small, tmp_path) -> None:
         load_ablation(tmp_path / "absent.yaml")
     with pytest.raises(RecipeError, match="grow stands between two stages"):
         cells([small(("{name: same}", "{name: same, grow: {layers: 1}}"))], tmp_path)
+    with pytest.raises(RecipeError, match="line, seed 0: measured on other kinds"):
+        other = "{positions: line}, set: ['data.mixture={shape: 1}']"
+        cells([small(("{positions: line, mask: causal}", other))], tmp_path)
+    with pytest.raises(RecipeError, match="line: another network has one stage"):
+        cells([small(("[tiny.yaml]", "[tiny.yaml, tiny.yaml]"))], tmp_path)
     (tmp_path / "page.md").write_text("nothing")
     with pytest.raises(InputError, match="no place for small"):
         report.write(tmp_path / "page.md", Path("small.yaml"), summary(small(), []))

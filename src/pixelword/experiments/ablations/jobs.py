@@ -93,6 +93,10 @@ def cells(ablations: Sequence[Ablation], out: Path) -> list[Cell]:
         for place, seed in enumerate(ablation.seeds)
         for variant in ablation.variants
     ]
+    asked: dict[int, tuple[str, ...]] = {}  # by ablation
+    for (_, number, _), cell in found:
+        if asked.setdefault(number, cell.kinds) != cell.kinds:
+            raise RecipeError(f"{cell}: measured on other kinds than the variants before it: name them in `kinds`")
     return [cell for _, cell in sorted(found, key=lambda one: one[0])]
 
 
@@ -102,6 +106,8 @@ def _job(ablation: Ablation, variant: Variant, seed: int, out: Path) -> Job:
     paths = ablation.stages[: variant.stages]
     if growth is not None and len(paths) < 2:
         raise RecipeError(f"{ablation.name}: {variant.name}: grow stands between two stages, and there is one")
+    if not variant.network.plain and len(paths) > 1:  # what it leaves is not a checkpoint that a stage begins with
+        raise RecipeError(f"{ablation.name}: {variant.name}: another network has one stage; give it `stages: 1`")
     job: Job | None = None
     for number, path in enumerate(paths):
         grown = growth if number == 1 else None
@@ -125,7 +131,7 @@ def _stage(path: Path, overrides: Sequence[str], network: Network, seed: int, pl
     before, growth = place.before, place.growth
     base = load_recipe(path, overrides)
     told = [f"seed={base.seed * _APART + seed}"]
-    start = None
+    start = base.model.from_  # of a first stage, as the recipe names it
     if before is not None:
         start = Path(before.folder.name) / ("final" if growth is None else f"grown-{_digest(_plain(growth))}")
         told += [f"model.from={out / start}", "model.config=null", "tokenizer=null"]
