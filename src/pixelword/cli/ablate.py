@@ -21,7 +21,8 @@ def ablate(
 ) -> None:
     """Train and measure the variants of an ablation with several seeds; stopped, the same command goes on.
 
-    What variants have in common is trained once. Variants marked `later` come after everything else.
+    What variants have in common is trained once. Variants marked `later` come after everything else. Started again
+    beside itself with the same --out, it shares the work with the other.
 
     Example: pixelword ablate recipes/ablations/attention.yaml
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from pixelword.errors import InputError, RecipeError
+from pixelword.errors import CheckpointError, InputError, RecipeError
 from pixelword.experiments.ablations import report, running
 from pixelword.experiments.ablations.jobs import cells, jobs_of
 from pixelword.experiments.ablations.recipe import load_ablation
@@ -114,6 +116,35 @@ def test_it_runs_goes_on_and_is_written_down(small, tmp_path) -> None:
     drawn = [picture.read_bytes() for picture in pictures]
     report.write(page, Path("small.yaml"), summary(ablation, found))
     assert page.read_text() == text and [picture.read_bytes() for picture in pictures] == drawn
+
+
+def test_what_another_process_is_at_work_on_comes_last(small, tmp_path, monkeypatch) -> None:
+    """The first cell's stage is held by another process until this one has nothing else to do."""
+    ablation = small(("[0, 1]", "[0]"), ("packs: 1", "packs: 1\nkinds: [colour]"))
+    found = cells([ablation], tmp_path / "runs")
+    held = found[0].job.folder
+    held.mkdir(parents=True)
+    hold = f"import fcntl; f = open({str(held / '.claim')!r}, 'w'); fcntl.flock(f, fcntl.LOCK_EX); print(1); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True}
+    said: list[str] = []
+    with subprocess.Popen([sys.executable, "-uc", hold], **pipes) as other:
+        assert other.stdout.readline() == "1\n"
+
+        def ended(seconds: float) -> None:
+            assert [cell.result.exists() for cell in found] == [False, False, True, True]
+            other.communicate("\n")
+
+        monkeypatch.setattr(running.time, "sleep", ended)
+        assert running.run(found, said.append) is None
+    assert all(cell.result.exists() for cell in found)
+    assert said.index(f"waiting for another process, which is at work on {held}") == 4  # after two stages and results
+    assert "plain, seed 0: tiny" in said[5] and len(said) == 7
+
+
+def test_a_folder_that_cannot_be_written_is_told_in_a_line(small, tmp_path) -> None:
+    (tmp_path / "runs").write_text("a file")
+    with pytest.raises(CheckpointError, match="cannot write there"):
+        running.run(cells([small()], tmp_path / "runs"), lambda line: None)
 
 
 def test_a_resumed_stage_ends_as_if_it_had_not_been_stopped(small, tmp_path, monkeypatch) -> None:

@@ -1,11 +1,19 @@
-"""Trains and measures what an ablation asks for; stopped at any moment, the same command goes on."""
+"""Trains and measures what an ablation asks for; stopped at any moment, the same command goes on.
+
+Several processes may share a folder: each leaves to the others what they are at work on, and takes what is next.
+"""
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import shutil
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,24 +35,81 @@ from pixelword.training.parallel import World, world
 from pixelword.training.trainer import Trainer
 from pixelword.training.validation import answer_columns, exact_documents, uncompiled
 
+#: Seconds between looks at what another process is at work on, when nothing else is left.
+_WAIT = 20.0
+
+
+class _Taken(Exception):
+    """Another process is at work on this folder."""
+
 
 def run(found: Sequence[Cell], say: Callable[[str], None], console: Console | None = None) -> int | None:
     """Everything that is not done yet, in order; the number of the signal that stopped it, None at the end.
 
-    Raises RecipeError, CheckpointError: as a stage's training does.
+    What another process is at work on comes last, and is waited for. Raises RecipeError, CheckpointError: as a stage's
+    training does.
     """
-    for number, cell in enumerate(found, 1):
-        if cell.result.exists():
+    left, told = list(enumerate(found, 1)), ""
+    while left:
+        taken: list[tuple[int, Cell]] = []
+        where = ""
+        for number, cell in left:
+            try:
+                stopped = _run(cell, f"{number} of {len(found)}, {cell}", say, console)
+            except _Taken as error:
+                taken.append((number, cell))
+                where = str(error)
+                continue
+            if stopped is not None:
+                return stopped
+        if len(taken) == len(left):  # nothing was done
+            if where != told:
+                say(f"waiting for another process, which is at work on {where}")
+                told = where
+            time.sleep(_WAIT)
+        left = taken
+    return None
+
+
+def _run(cell: Cell, name: str, say: Callable[[str], None], console: Console | None) -> int | None:
+    """What is not there of one cell; as `run`. Raises _Taken."""
+    if cell.result.exists():
+        return None
+    for job in cell.job.chain:
+        if job.facts.exists():
             continue
-        for job in cell.job.chain:
+        with _claimed(job.folder):
             if not job.facts.exists():
-                say(f"{number} of {len(found)}, {cell}: {job.recipe.stage}, {job.recipe.steps} steps -> {job.folder}")
+                say(f"{name}: {job.recipe.stage}, {job.recipe.steps} steps -> {job.folder}")
                 if (stopped := train(job, console)) is not None:
                     return stopped
-        figures = measure(cell)
-        write_whole(cell.result, json.dumps(figures, indent=1))
-        say(f"{number} of {len(found)}, {cell}: {100 * figures['exact']:.1f} % right")
+    with _claimed(cell.job.folder):
+        if not cell.result.exists():
+            figures = measure(cell)
+            write_whole(cell.result, json.dumps(figures, indent=1))
+            say(f"{name}: {100 * figures['exact']:.1f} % right")
     return None
+
+
+@contextmanager
+def _claimed(folder: Path) -> Iterator[None]:
+    """While this process, and no other, works on a stage.
+
+    Raises _Taken: another one does. CheckpointError: the folder cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / ".claim").open("w")  # let go of by the kernel, however the process ends
+    except OSError as error:
+        raise CheckpointError(f"{folder}: cannot write there: {error}; mend it, or name another --out") from error
+    with file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in (errno.EACCES, errno.EAGAIN):
+                raise _Taken(folder) from error
+            # else the filesystem has no locks, and the run goes on without
+        yield
 
 
 def train(job: Job, console: Console | None = None) -> int | None:
