@@ -66,8 +66,8 @@ def evaluate(asked: Asked) -> None:
         from pixelword.evaluation.paper import benchmarks, files
 
     wanted = benchmarks.benchmarks(asked.names)
-    found = [(one, path) for one in wanted if (path := files.find(asked.data, one)) is not None]
-    missing = [one.name for one in wanted if files.find(asked.data, one) is None]
+    found = [(one, paths) for one in wanted if (paths := files.find(asked.data, one))]
+    missing = [one.name for one in wanted if not files.find(asked.data, one)]
     if not found:
         raise InputError(
             f"{asked.data} has no file of any benchmark that was asked for: --plan says which are expected, "

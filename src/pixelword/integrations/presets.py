@@ -5,22 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pixelword.errors import InputError
-from pixelword.evaluation.paper.benchmarks import Setting, benchmarks
+from pixelword.evaluation.paper.benchmarks import Category, Setting
+from pixelword.evaluation.paper.benchmarks import setting as setting_of
 from pixelword.processing.options import MediaOptions
 
 
 @dataclass(frozen=True)
 class Preset:
-    """How media are read, what the system message is, and the most tokens of an answer."""
+    """How media are read, what the system message is, the most tokens of an answer, and whether upstream draws them."""
 
     name: str
     system: str | None
     media: MediaOptions
     new_tokens: int
+    sampled: bool = True
 
 
 #: Preset -> the category of benchmarks whose setting it is.
-_CATEGORIES = {"image": "image", "video": "video", "si": "spatial"}
+_CATEGORIES: dict[str, Category] = {"image": "image", "video": "video", "si": "spatial"}
 PRESETS = tuple(_CATEGORIES)
 #: Frames of a video, where nothing else is said: one a second, up to these.
 _FRAMES = 256
@@ -30,8 +32,8 @@ def preset(name: str) -> Preset:
     """The preset "image", "video" or "si" (spatial intelligence). Raises InputError for another."""
     if name not in _CATEGORIES:
         raise InputError(f"preset {name!r}: use one of {', '.join(PRESETS)}")
-    setting = next(one.setting for one in benchmarks([_CATEGORIES[name]]) if one.setting.name == _CATEGORIES[name])
-    return Preset(name, setting.system, _media(setting), setting.new_tokens)
+    setting = setting_of(_CATEGORIES[name])
+    return Preset(name, setting.system, _media(setting), setting.new_tokens, setting.sampled)
 
 
 def _media(setting: Setting) -> MediaOptions:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 
+from pixelword.evaluation.paper import reading
 from pixelword.evaluation.paper.files import Row
-from pixelword.evaluation.paper.metrics import METRICS, letter
+from pixelword.evaluation.paper.metrics import METRICS
+from pixelword.evaluation.paper.reading import letter
 
 
-def row(*answers: str, choices: tuple[str, ...] = (), key: str = "1", group: str = "") -> Row:
-    return Row(key, "?", choices, answers, (), group=group)
+def row(*answers: str, choices: tuple[str, ...] = (), key: str = "1", group: str = "", kind: str = "") -> Row:
+    return Row(key, "?", choices, answers, (), group=group, kind=kind)
 
 
 COLOURS = ("red", "blue", "dark blue", "green")
@@ -30,6 +32,8 @@ COLOURS = ("red", "blue", "dark blue", "green")
         ("I do not know", ""),
         ("option E", ""),
         ("**Answer:** B", "B"),
+        ("The ball is red", "A"),  # the one choice that is in a short answer
+        ("B stands near its end", "B"),
     ],
 )
 def test_letters_are_read_from_free_answers(text: str, told: str) -> None:
@@ -37,29 +41,80 @@ def test_letters_are_read_from_free_answers(text: str, told: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("read", "text", "told"),
+    [
+        (reading.opening, "(B) it goes up", "B"),
+        (reading.opening, "b", "B"),
+        (reading.opening, "I would say (D), not C", "D"),
+        (reading.opening, "It is green", "D"),
+        (reading.first, "The best answer is C. Not D.", "C"),
+        (reading.first, "Because it is D", "B"),  # as upstream: its first capital that can be one
+        (reading.first, "green", "D"),
+        (reading.last, "A is near.\nB is far.\nAnswer: D", "D"),
+        (reading.last, "`C`", "C"),
+        (reading.last, "<answer>B. blue</answer>", "B"),
+        (reading.last, "so\nthe answer is b, as I said", "B"),
+        (reading.last, "A or B", ""),
+        (reading.last, "final answer: C because A and B are not", "C"),
+        (reading.stated, "A. is wrong, Answer: B", "B"),
+        (reading.stated, "(A) or (C)", "C"),
+        (reading.stated, "I do think that it must be green", "D"),
+        (reading.stated, "green", ""),
+    ],
+)
+def test_each_data_set_has_its_own_way_to_read_a_letter(read: reading.Reader, text: str, told: str) -> None:
+    assert read(text, COLOURS) == told
+
+
+@pytest.mark.parametrize("read", [reading.letter, reading.opening, reading.first, reading.last, reading.stated])
+def test_all_ways_agree_on_a_plain_letter_even_without_choices(read: reading.Reader) -> None:
+    for said in ("B", "B.", "(B)", "B. blue"):
+        assert read(said, COLOURS) == read(said, ()) == "B"
+
+
+@pytest.mark.parametrize(
     ("metric", "right", "text", "worth"),
     [
-        ("anls", ("Hello World",), "hello world", 1.0),
-        ("anls", ("hello",), "Reasons.\nAnswer: hallo", 0.8),
+        ("anls", ("Hello World",), "hello  world", 1.0),
+        ("anls", ("hello",), "hallo", 0.8),
+        ("anls", ("ab",), "ax", 0.5),
         ("anls", ("hello",), "bye", 0.0),
-        ("relaxed", ("100",), "It is, I reckon\n104", 1.0),
+        ("anls", ("hello",), "Reasons.\nAnswer: hello", 0.0),  # the whole answer counts
+        ("relaxed", ("100",), "104", 1.0),
         ("relaxed", ("100",), "106", 0.0),
-        ("relaxed", ("12%",), "12.3 %", 1.0),
+        ("relaxed", ("100",), "It is 100", 0.0),
+        ("relaxed", ("12%",), "12.3%", 1.0),
+        ("relaxed", ("0.12",), "12%", 1.0),
         ("relaxed", ("Yes",), "yes", 1.0),
         ("vqa", ("cat",) * 3 + ("dog",) * 7, "cat", 0.9),
         ("vqa", ("cat",) + ("dog",) * 9, "cat", 0.3),
+        ("vqa", ("two cats",) * 10, "The 2 cats!", 1.0),
         ("vqa", ("cat",), "a cat", 1.0),
         ("contains", ("Main St",), "it says MAIN\nST here", 1.0),
+        ("contains", ("Main  St",), "Main St", 0.0),
         ("yes_f1", ("Yes",), "There is a dog. Yes", 1.0),
         ("hallusion", ("0",), "no", 1.0),
-        ("choice_or_mra", ("10",), "9", 0.8),
-        ("choice_or_mra", ("10",), "10 chairs", 1.0),
-        ("choice_or_mra", ("10",), "none", 0.0),
+        ("vsi", ("10",), "9", 0.9),  # thresholds include their edge
+        ("vsi", ("10",), "5", 0.1),
+        ("vsi", ("10",), "ten chairs", 1.0),
+        ("vsi", ("10",), "none", 0.0),
+        ("spar", ("B",), "B", 1.0),
+        ("spar", ("2.0",), "2.1", 1.0),
+        ("spar", ("move_right:0.4,rotate_up:10",), "move_right:0.4,rotate_up:10", 1.0),
+        ("spar", ("move_right:0.4,rotate_up:10",), "move_left:0.4", 0.6),
+        ("mmmu", ("42",), "ANSWER: 42", 1.0),
+        ("mmmu", ("42",), "so\nthe answer is 42.", 1.0),
+        ("mmmu", ("42",), "24", 0.0),
         ("choice_or_short", ("42",), "so\nthe answer is 42.", 1.0),
     ],
 )
 def test_one_answer(metric: str, right: tuple[str, ...], text: str, worth: float) -> None:
     assert METRICS[metric].score(row(*right), text) == pytest.approx(worth)
+
+
+def test_formulas_are_found_without_their_spaces() -> None:
+    formula = row("x ^ 2", kind="Handwritten Mathematical Expression Recognition")
+    assert METRICS["contains"].score(formula, "x^2 + 1") == 1 and METRICS["contains"].score(formula, "X^2") == 0
 
 
 def test_groups_are_right_as_a_whole() -> None:
@@ -77,6 +132,16 @@ def test_f1_is_of_the_answer_yes() -> None:
     rows = [row(one) for one in ("yes", "yes", "no", "no")]
     assert METRICS["yes_f1"].whole(rows, [], ["yes", "no", "yes", "no"]) == pytest.approx(50)
     assert METRICS["yes_f1"].whole(rows, [], ["no"] * 4) == 0
+
+
+def test_a_question_of_several_splits_counts_in_each() -> None:
+    rows = [row("yes", kind="adversarial,popular,random"), row("no", kind="random")]
+    assert METRICS["yes_f1"].whole(rows, [], ["yes", "yes"]) == pytest.approx(100 * 6 / 7)
+
+
+def test_kinds_weigh_the_same_and_degrees_of_one_are_one() -> None:
+    rows = [row("A", kind=kind) for kind in ("size", "size", "size", "turn_easy", "turn_hard")]
+    assert METRICS["vsi"].whole(rows, [1, 1, 1, 1, 0], []) == pytest.approx(75)
 
 
 def test_a_guess_is_worth_nothing_above_chance() -> None:

@@ -1,60 +1,108 @@
-"""A benchmark's question as a conversation: hint, question, choices and how to answer, as the usual toolkits ask."""
+"""A benchmark's question as a conversation, put as the authors' released evaluation puts it."""
 
 from __future__ import annotations
 
-import re
 import string
 import zlib
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, Literal
 
-from pixelword.evaluation.paper.benchmarks import Benchmark, Setting
+from PIL import Image
+
+from pixelword.evaluation.paper.benchmarks import Benchmark, Prompt, Setting
 from pixelword.evaluation.paper.files import Row
 from pixelword.inference.sampling import Sampling
 from pixelword.inference.session import conversation
+from pixelword.processing.images import load_image
+from pixelword.processing.videos import FRAME_MAX_PIXELS, load_video
 
 Drawing = Literal["greedy", "upstream"]
-#: What upstream draws its answers by; greedy repeats.
+Part = dict[str, Any]
+#: What upstream draws its answers by, where it does (besides a repetition penalty of 1.05); greedy repeats.
 UPSTREAM = {"temperature": 0.6, "top_p": 0.95, "top_k": 20}
-_PLACE = re.compile(r"<image(?: ?\d+)?>")
-_DIRECT = {
-    "choice": "Answer with the option's letter from the given choices directly.",
-    "short": "Answer the question using a single word, phrase or number.",
-    "yes_no": "Please answer yes or no.",
-    "plain": "",
-}
-_REASONED = {**_DIRECT, "choice": "Please select the correct answer from the options above."}
+#: Where a text names a picture: only upstream's own mark is taken out of a text.
+_MARK, _NUMBERED = "<image>", "<image 1>"
 
 
-def messages(row: Row, benchmark: Benchmark) -> list[dict[str, Any]]:
-    """The conversation up to the answer; pictures stand where the text names them, else first."""
-    setting = benchmark.setting
-    content = _placed(row.media, words(row, benchmark))
-    return conversation({"role": "user", "content": content}, system=setting.system)
+def messages(row: Row, benchmark: Benchmark) -> list[Part]:
+    """The conversation up to the answer. Raises MediaError: a video that has to be read as pictures cannot be."""
+    content = _content(row, benchmark)
+    return conversation({"role": "user", "content": content}, system=benchmark.setting.system)
 
 
 def words(row: Row, benchmark: Benchmark) -> str:
     """The question's text."""
-    how = benchmark.prompt if row.choices or benchmark.prompt != "choice" else "short"
-    asked = [f"Hint: {row.hint}"] if row.hint else []
-    asked.append(row.question)
-    if row.choices and how == "choice":
-        options = (f"{letter}. {choice}" for letter, choice in zip(string.ascii_uppercase, row.choices, strict=False))
-        asked += ["Options:", *options]
-    asked.append((_REASONED if benchmark.setting.system else _DIRECT)[how])
-    return "\n".join(one for one in asked if one)
+    prompt = _prompt(row, benchmark)
+    options = prompt.between.join(
+        prompt.option.format(letter=letter, choice=choice)
+        for letter, choice in zip(string.ascii_uppercase, row.choices, strict=False)
+    )
+    question = row.question if prompt.marks else row.question.replace(_MARK, "").strip()
+    hint = prompt.hint.format(hint=row.hint) if row.hint else ""
+    return (prompt.choices if row.choices else prompt.open).format(hint=hint, question=question, options=options)
 
 
-def _placed(media: tuple[dict[str, Any], ...], text: str) -> list[dict[str, Any]]:
-    pieces = _PLACE.split(text)
-    if len(media) < 2 or len(pieces) - 1 != len(media):
-        return [*media, {"type": "text", "text": _PLACE.sub("", text).strip() if media else text}]
-    parts: list[dict[str, Any]] = []
-    for place, piece in enumerate(pieces):
-        if place:
-            parts.append(media[place - 1])
-        if piece.strip():
-            parts.append({"type": "text", "text": piece.lstrip("\n")})
-    return parts
+def _prompt(row: Row, benchmark: Benchmark) -> Prompt:
+    video_alone = bool(row.media) and all(part["type"] == "video" for part in row.media)
+    return benchmark.prompt.video or benchmark.prompt if video_alone else benchmark.prompt
+
+
+def _content(row: Row, benchmark: Benchmark) -> list[Part]:
+    """Videos, then the text with its pictures: a single one before it, several by labels before it, or after it."""
+    prompt, setting, text = _prompt(row, benchmark), benchmark.setting, words(row, benchmark)
+    videos = [part for one in row.media if one["type"] == "video" for part in _video(one, benchmark)]
+    pictures = [one for one in row.media if one["type"] == "image"]
+    if benchmark.enlarge > 1 and pictures:
+        pictures[0] = _enlarged(pictures[0], benchmark.enlarge)
+    if videos:
+        return [*videos, *_within(text, pictures)]
+    if len(pictures) < 2:
+        return [*pictures, _text(text)]
+    label = setting.label if prompt.label is None else prompt.label
+    if not label:
+        return [_text(text), *pictures]
+    labelled = _labelled(label, pictures)
+    return [*labelled, _text(_marked(text, len(pictures)) if prompt.marks else text)]
+
+
+def _text(text: str) -> Part:
+    return {"type": "text", "text": text}
+
+
+def _labelled(label: str, pictures: Sequence[Part]) -> list[Part]:
+    return [part for n, one in enumerate(pictures, 1) for part in (_text(label.format(n=n)), one)]
+
+
+def _marked(text: str, pictures: int) -> str:
+    """`<Image-n>` where the text names a picture, nothing around it; one is left over where there are more pictures."""
+    pieces = [piece.strip() for piece in text.split(_MARK)]
+    return "".join(piece + (f"<Image-{n}>" if n <= pictures else "") for n, piece in enumerate(pieces, 1))
+
+
+def _within(text: str, pictures: Sequence[Part]) -> list[Part]:
+    """A picture that comes with a video stands where the text names it, else before the text."""
+    before, mark, after = text.partition(_NUMBERED)
+    parts = [_text(before), *pictures, _text(after)] if mark else [*pictures, _text(text)]
+    return [part for part in parts if part["type"] != "text" or part["text"].strip()] if pictures else [_text(text)]
+
+
+def _video(part: Part, benchmark: Benchmark) -> list[Part]:
+    """A video as it is, or its frames without times, or as labelled pictures."""
+    setting = benchmark.setting
+    if not (benchmark.timeless or setting.frame_label):
+        return [part]
+    most = setting.pixels[1] or FRAME_MAX_PIXELS
+    video = load_video(part["video"], num_frames=benchmark.frames, max_pixels=most)
+    if benchmark.timeless:
+        return [{"type": "video", "video": replace(video, timestamps=())}]
+    return _labelled(setting.frame_label, [{"type": "image", "image": frame} for frame in video.frames])
+
+
+def _enlarged(part: Part, times: int) -> Part:
+    picture = load_image(part["image"])
+    size = (times * picture.width, times * picture.height)
+    return {**part, "image": picture.resize(size, Image.Resampling.BILINEAR)}
 
 
 def sampling(setting: Setting, drawing: Drawing, key: str, seed: int, room: int) -> Sampling:
@@ -62,7 +110,7 @@ def sampling(setting: Setting, drawing: Drawing, key: str, seed: int, room: int)
 
     room: tokens that the context has left, above which no answer goes.
     """
-    drawn: dict[str, Any] = UPSTREAM if drawing == "upstream" else {}
+    drawn: dict[str, Any] = UPSTREAM if drawing == "upstream" and setting.sampled else {}
     return Sampling(
         max(1, min(setting.new_tokens, room)), seed=zlib.crc32(f"{seed} {key}".encode()), logprobs=0, **drawn
     )

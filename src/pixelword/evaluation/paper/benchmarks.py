@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -14,7 +14,6 @@ from pixelword.errors import InputError
 from pixelword.processing.options import MediaOptions
 
 Category = Literal["image", "video", "spatial"]
-Prompt = Literal["choice", "yes_no", "short", "plain"]
 #: The categories, in the order of tables, with their titles.
 TITLES: dict[Category, str] = {
     "image": "single pictures",
@@ -23,7 +22,7 @@ TITLES: dict[Category, str] = {
 }
 #: Pixels of a visual token.
 _TOKEN = 32 * 32
-_TABLE = Path(__file__).with_name("benchmarks.yaml")
+_TABLE, _PROMPTS = (Path(__file__).with_name(name) for name in ("benchmarks.yaml", "prompts.yaml"))
 
 
 @dataclass(frozen=True)
@@ -33,11 +32,13 @@ class Setting:
     name: str
     new_tokens: int
     expected: int
-    frame_tokens: int
     min_tokens: int | None = None
     max_tokens: int | None = None
     area: tuple[int, int] | None = None
+    label: str = ""
+    frame_label: str = ""
     system: str | None = None
+    sampled: bool = False
 
     @property
     def pixels(self) -> tuple[int | None, int | None]:
@@ -48,24 +49,48 @@ class Setting:
 
 
 @dataclass(frozen=True)
+class Prompt:
+    """How a question is put; see the head of prompts.yaml."""
+
+    choices: str
+    open: str = ""
+    option: str = "{letter}. {choice}"
+    between: str = "\n"
+    hint: str = "{hint}\n"
+    label: str | None = None
+    marks: bool = False
+    video: Prompt | None = None
+
+
+@dataclass(frozen=True)
 class Benchmark:
     """One benchmark; see the head of benchmarks.yaml. paper: model -> published figure."""
 
     id: str
     name: str
     category: Category
-    file: str
+    file: tuple[str, ...]
     questions: int
     metric: str
     setting: Setting
+    prompt: Prompt
     paper: dict[str, float] = field(default_factory=dict)
-    prompt: Prompt = "choice"
     pictures: int = 1
     size: tuple[int, int] = (640, 480)
     seconds: int = 0
     frames: int | None = None
     up_to: int | None = None
+    timeless: bool = False
+    enlarge: int = 1
     rotate: bool = False
+    only: tuple[str, str] | None = None
+    kind: str | None = None
+    group: tuple[str, str] | None = None
+    judge: Literal["unread", "all"] | None = None
+    source: str = ""
+    counted: str = ""
+    unconfirmed: tuple[str, ...] = ()
+    note: str = ""
 
     def media(self, *, own_limits: bool = False) -> MediaOptions:
         """How its media are read, made anew for each benchmark: nothing of one can leak into the next.
@@ -77,12 +102,21 @@ class Benchmark:
         return MediaOptions(low, high, fps=rate, max_frames=self.up_to, num_frames=self.frames)
 
 
+@dataclass(frozen=True)
+class _Table:
+    models: tuple[str, ...]
+    settings: dict[str, Setting]
+    benchmarks: tuple[Benchmark, ...]
+
+
 @cache
-def _read() -> tuple[tuple[str, ...], tuple[Benchmark, ...]]:
+def _read() -> _Table:
     content = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
     models = tuple(content["models"])
     settings = {name: _setting(name, one) for name, one in content["settings"].items()}
-    return models, tuple(_benchmark(one, settings, models) for one in content["benchmarks"])
+    prompts = {name: _prompt(one) for name, one in yaml.safe_load(_PROMPTS.read_text(encoding="utf-8")).items()}
+    found = tuple(_benchmark(one, settings, prompts, models) for one in content["benchmarks"])
+    return _Table(models, settings, found)
 
 
 def _setting(name: str, given: dict[str, Any]) -> Setting:
@@ -90,22 +124,37 @@ def _setting(name: str, given: dict[str, Any]) -> Setting:
     return Setting(name, **{**given, "area": area and (area[0], area[1])})
 
 
-def _benchmark(given: dict[str, Any], settings: dict[str, Setting], models: tuple[str, ...]) -> Benchmark:
-    rest = {key: value for key, value in given.items() if key not in ("paper", "settings", "size")}
-    known = {name: figure for name, figure in zip(models, given["paper"], strict=True) if figure is not None}
-    wide, high = given.get("size", (640, 480))
-    setting = settings[given.get("settings", given["category"])]
-    return Benchmark(**rest, size=(wide, high), setting=setting, paper=known)
+def _prompt(given: dict[str, Any]) -> Prompt:
+    own = {key: value for key, value in given.items() if key != "video"}
+    own.setdefault("open", own["choices"])
+    return Prompt(**own, video=_prompt({**own, **given["video"]}) if "video" in given else None)
+
+
+def _benchmark(
+    given: dict[str, Any], settings: dict[str, Setting], prompts: dict[str, Prompt], models: tuple[str, ...]
+) -> Benchmark:
+    own = {key: given[key] for key in ("min_tokens", "max_tokens", "expected") if key in given}
+    rest = {key: value for key, value in given.items() if key not in ("settings", *own)}
+    rest = {key: tuple(value) if isinstance(value, list) else value for key, value in rest.items()}
+    rest["file"] = rest["file"] if isinstance(rest["file"], tuple) else (rest["file"],)
+    rest["paper"] = {name: one for name, one in zip(models, given["paper"], strict=True) if one is not None}
+    rest["prompt"] = prompts[given.get("prompt", "direct")]
+    return Benchmark(**rest, setting=replace(settings[given.get("settings", given["category"])], **own))
 
 
 def models() -> tuple[str, ...]:
     """Those whose figures were published, in the order of tables."""
-    return _read()[0]
+    return _read().models
+
+
+def setting(category: Category) -> Setting:
+    """A category's setting, before a benchmark changes it."""
+    return _read().settings[category]
 
 
 def benchmarks(names: Sequence[str] = ()) -> tuple[Benchmark, ...]:
     """Those of these ids or categories, all for none. Raises InputError for an unknown one."""
-    found = _read()[1]
+    found = _read().benchmarks
     known = [*TITLES, *(one.id for one in found)]
     if unknown := [name for name in names if name not in known]:
         raise InputError(f"the suite paper has no benchmark {unknown[0]!r}: choose one of {', '.join(known)}")

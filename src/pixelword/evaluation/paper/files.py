@@ -3,6 +3,7 @@
 .tsv: VLMEvalKit's: `index`, `question`, choices in columns A, B …, `answer`, pictures as base64 in `image` (one, or a
 list of them) or as paths in `image_path`, videos in `video`. .jsonl: the same names, or `choices` as a list and
 `images` as paths. .parquet: as the hub keeps them, pictures as bytes. `_NAMES` has the names that others chose.
+A benchmark may lie in several files, whose questions then count as one.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ import ast
 import csv
 import hashlib
 import json
+import re
 import string
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -26,23 +28,26 @@ _LETTERS = string.ascii_uppercase
 _NAMES = {
     "key": ("index", "id", "question_id", "qid"),
     "question": ("question", "Question", "query"),
-    "answer": ("answer", "answers", "Answer", "ground_truth", "gt_answer", "label"),
+    "answer": ("answer", "answers", "Answer", "ground_truth", "gt_answer", "correct_choice", "label"),
     "choices": ("choices", "options", "candidates"),
     "images": ("image", "images", "image_path"),
     "video": ("video", "video_path", "videoID"),
     "hint": ("hint",),
+    "prefix": ("prefix",),
 }
 _VIDEOS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 #: VLMEvalKit numbers a question's rotations from here on; we rotate by ourselves.
 _ROTATED = 1_000_000
 #: No picture in base64 is this short.
 _SHORT = 64
+#: A choice with its letter: "B. left", "(B) left", "B: left".
+_LETTERED = re.compile(r"\(?([A-Z])[.:)]\s*(.*)", re.DOTALL)
 
 
 @dataclass(frozen=True)
 class Row:
     """A question. media: chat parts, their sources paths, base64 or bytes. answers: the right ones, letters where there
-    are choices. group: of questions that count together."""
+    are choices. group: of questions that count together. kind: of question."""
 
     key: str
     question: str
@@ -51,6 +56,7 @@ class Row:
     media: tuple[dict[str, Any], ...]
     hint: str = ""
     group: str = ""
+    kind: str = ""
 
     @property
     def digest(self) -> str:
@@ -59,17 +65,42 @@ class Row:
         return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
-def find(folder: Path, benchmark: Benchmark) -> Path | None:
-    """Its file in the data folder, by the name in the table or by its id, in any format; None where there is none."""
-    stem = Path(benchmark.file).stem
-    places = [folder / f"{name}{end}" for name in (stem, benchmark.id) for end in FORMATS]
-    places += [folder / benchmark.id / f"{name}{end}" for name in (stem, "questions") for end in FORMATS]
+def find(folder: Path, benchmark: Benchmark) -> tuple[Path, ...]:
+    """Its files in the data folder, by the names in the table or by its id, in any format; none where not all are."""
+    named = [_found(folder, benchmark, Path(name).stem) for name in benchmark.file]
+    whole = tuple(path for path in named if path is not None)
+    if len(whole) == len(named):
+        return whole
+    own = _found(folder, benchmark, benchmark.id) or _found(folder, benchmark, "questions", beside=False)
+    return () if own is None else (own,)
+
+
+def _found(folder: Path, benchmark: Benchmark, stem: str, *, beside: bool = True) -> Path | None:
+    places = [folder / f"{stem}{end}" for end in FORMATS if beside]
+    places += [folder / benchmark.id / f"{stem}{end}" for end in FORMATS]
     return next((path for path in places if path.is_file()), None)
 
 
-def rows(path: Path, benchmark: Benchmark) -> list[Row]:
-    """The questions of a file, with their rotations. Raises InputError: it cannot be read, or lacks a column."""
+def rows(paths: Sequence[Path], benchmark: Benchmark) -> list[Row]:
+    """The questions of its files, with their rotations. Raises InputError: one cannot be read, or lacks a column."""
     found: list[Row] = []
+    for path in paths:
+        own = [_about(row, record, benchmark) for row, record in _rows(path, benchmark)]
+        if not own:
+            raise InputError(f"{path} holds no question: copy it again")
+        found += own if len(paths) == 1 else [replace(row, key=f"{path.stem}/{row.key}") for row in own]
+    return [one for row in found for one in (_rotations(row) if benchmark.rotate else [row])]
+
+
+def count(paths: Sequence[Path], benchmark: Benchmark) -> int:
+    """Questions of its files, with their rotations. Raises InputError where one cannot be read."""
+    counted = [record for path in paths for record in _records(path) if _counts(record, benchmark)]
+    if not benchmark.rotate:
+        return len(counted)
+    return sum(max(len(_choices(one, _first(one, _NAMES["choices"]))), 1) for one in counted)
+
+
+def _rows(path: Path, benchmark: Benchmark) -> Iterator[tuple[Row, Mapping[str, Any]]]:
     pictures: dict[str, Any] = {}  # in a table, a short "picture" is the index of the question that has it
     for number, record in enumerate(_records(path), 1):
         if path.suffix == ".tsv" and (image := record.get("image")):
@@ -77,18 +108,27 @@ def rows(path: Path, benchmark: Benchmark) -> list[Row]:
                 pictures.setdefault(str(record.get("index")), image) if len(image) > _SHORT else pictures.get(image)
             )
             record = {**record, "image": shared or image}
-        row = _row(record, path, number)
-        if benchmark.rotate and row.key.isdigit() and int(row.key) >= _ROTATED:
-            continue
-        found += _rotations(row) if benchmark.rotate else [row]
-    if not found:
-        raise InputError(f"{path} holds no question: copy it again")
-    return found
+        if _counts(record, benchmark):
+            yield _row(record, path, number), record
 
 
-def count(path: Path) -> int:
-    """Records of a file. Raises InputError where it cannot be read."""
-    return sum(1 for _ in _records(path))
+def _counts(record: Mapping[str, Any], benchmark: Benchmark) -> bool:
+    """Not the file's own rotations, questions whose picture was left out, or those of another split."""
+    key = str(record.get("index"))
+    if benchmark.rotate and key.isdigit() and int(key) >= _ROTATED:
+        return False
+    if "image" in record and all(_empty(record.get(name)) for name in (*_NAMES["images"], *_NAMES["video"])):
+        return False
+    column, value = benchmark.only or ("", "")
+    return _empty(record.get(column)) or str(record[column]) == value
+
+
+def _about(row: Row, record: Mapping[str, Any], benchmark: Benchmark) -> Row:
+    """The question with its kind and group, where the benchmark has such."""
+    column, pattern = benchmark.group or ("", "")
+    part = re.match(pattern, str(record[column])) if not _empty(record.get(column)) else None
+    kind = str(record.get(benchmark.kind) or "") if benchmark.kind else ""
+    return replace(row, kind=kind, group=part[0] if part else "")
 
 
 def _records(path: Path) -> Iterator[Mapping[str, Any]]:
@@ -170,9 +210,12 @@ def _listed(value: Any) -> list[Any]:
 
 def _choices(record: Mapping[str, Any], listed: Any) -> tuple[str, ...]:
     if listed is not None:
-        return tuple(
-            str(one).removeprefix(f"{letter}. ") for letter, one in zip(_LETTERS, _listed(listed), strict=False)
-        )
+        told = [str(one) for one in _listed(listed)]
+        told = told[0].splitlines() if len(told) == 1 and "\n" in told[0] else told
+        parts = [_LETTERED.fullmatch(one) for one in told]
+        if all(part and part[1] == letter for part, letter in zip(parts, _LETTERS, strict=False)):
+            return tuple(part[2] for part in parts if part)
+        return tuple(told)
     found = []
     for letter in _LETTERS:
         if _empty(record.get(letter)):
@@ -191,6 +234,8 @@ def _as_letters(answers: tuple[str, ...], choices: tuple[str, ...], where: str) 
             found.append(_LETTERS[choices.index(one)])
         elif one.isdigit() and int(one) < len(choices):
             found.append(_LETTERS[int(one)])
+        elif (part := _LETTERED.fullmatch(one)) and part[1] in _LETTERS[: len(choices)]:
+            found.append(part[1])
         else:
             raise InputError(f"{where}: the answer {one!r} is none of its {len(choices)} choices; mend the file")
     return tuple(found)
@@ -200,7 +245,8 @@ def _media(told: Mapping[str, Any], folder: Path, where: str) -> Iterator[dict[s
     for source in _listed(told["images"]) if told["images"] is not None else ():
         yield {"type": "image", "image": _picture(source, folder, where)}
     if told["video"] is not None:
-        yield {"type": "video", "video": _file(str(told["video"]), folder, where, _VIDEOS)}
+        name = "/".join(str(one) for one in (told["prefix"], told["video"]) if one is not None)
+        yield {"type": "video", "video": _file(name, folder, where, _VIDEOS)}
 
 
 def _picture(source: Any, folder: Path, where: str) -> Any:

@@ -1,127 +1,144 @@
 """What an answer to a benchmark's question is worth, and how answers become the benchmark's one figure.
 
-Free answers are read as the usual toolkits do without a judge: a letter where one is named, else the one choice whose
-words are there. Where upstream lets a language model judge, figures may differ by a point or two.
+Rules are those of the evaluation that the paper's figures come from (see `source` in benchmarks.yaml), so answers count
+as they are: ANLS is of the whole answer, a chart's number is the whole answer, not a last line.
 """
 
 from __future__ import annotations
 
 import re
-import string
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from pixelword.evaluation.paper.files import Row
-from pixelword.evaluation.scores import edits, number, plain
+import numpy as np
 
-_LETTERS = string.ascii_uppercase
-_NAMED = re.compile(r"(?:answer|option|choice)\s*(?:is|:)?\s*:?\s*\**\(?([A-Z])\b", re.IGNORECASE)
-_BOXED = re.compile(r"\\boxed\{(?:\\text\{)?\(?([^{}]*?)\)?\}")
-_ALONE = re.compile(r"^\W*([A-Z])(?:\W|$)")
-_LETTER = re.compile(r"(?<![A-Za-z'])([A-Z])(?![A-Za-z'])")
-_WORD = re.compile(r"\b(yes|no)\b", re.IGNORECASE)
-#: The thresholds of mean relative accuracy (VSI-Bench): 0.50, 0.55, …, 0.95.
-_THRESHOLDS = [0.5 + 0.05 * step for step in range(10)]
-#: ANLS counts nothing from this distance on; relaxed accuracy forgives this share of a number.
+from pixelword.evaluation.paper import reading
+from pixelword.evaluation.paper.files import Row
+from pixelword.evaluation.scores import edits, plain
+
+#: The thresholds of mean relative accuracy: 0.50, 0.55, …, 0.95, as VSI-Bench makes them (edges hang on the last bit).
+_THRESHOLDS = np.linspace(0.5, 0.95, 10).tolist()
+#: ANLS counts nothing beyond this distance; relaxed accuracy forgives this share of a number.
 _FAR, _RELAXED = 0.5, 0.05
+#: SPAR-Bench's movements of the camera, each with its opposite.
+_MOVES = (
+    ("move_right", "move_left"), ("move_up", "move_down"), ("move_forward", "move_backward"),
+    ("rotate_right", "rotate_left"), ("rotate_up", "rotate_down"),
+)  # fmt: skip
+#: VQA's punctuation, and words that count for nothing or as a digit.
+_PUNCTUATION = ';/[]"{}()=+\\_-><@`,?!'
+_COUNTED = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_DIGITS = {"none": "0"} | {word: str(size) for size, word in enumerate(_COUNTED)}
 
 Scorer = Callable[[Row, str], float]
 
 
-def letter(text: str, choices: Sequence[str]) -> str:
-    """The letter that an answer chooses, "" where it chooses none: the last one that it names."""
-    known = _LETTERS[: len(choices)]
-    if found := [one.strip() for one in _BOXED.findall(text)]:
-        text = found[-1]
-    if (alone := _ALONE.match(text)) and alone[1] in known and not (alone[1] == "A" and text.lstrip()[1:2] == " "):
-        return alone[1]
-    named = [one.upper() for one in _NAMED.findall(text) if one.upper() in known]
-    if named:
-        return named[-1]
-    told = [one for one in choices if one and re.search(rf"(?<!\w){re.escape(plain(one))}(?!\w)", plain(text))]
-    longest = max(told, key=len, default="")
-    if told and all(plain(one) in plain(longest) for one in told):
-        return _LETTERS[list(choices).index(longest)]
-    lone = {one for one in _LETTER.findall(text) if one in known and one not in "AI"}
-    return lone.pop() if len(lone) == 1 else ""
-
-
-def yes_no(text: str) -> str:
-    """ "yes", "no", or "" for neither: the last word of the two, since reasons come first."""
-    found = _WORD.findall(_BOXED.sub(r"\1", text))
-    return found[-1].lower() if found else ""
-
-
-def short(text: str) -> str:
-    """The last line, less what introduces an answer: where a model reasons first, that is its answer."""
-    if boxed := _BOXED.findall(text):
-        return boxed[-1].strip()
-    last = next((line for line in reversed(text.splitlines()) if line.strip()), "")
-    return re.sub(r"^.*?(?:final answer|answer)(?: is)?\s*:?\s*", "", last, flags=re.IGNORECASE).strip(" *.")
-
-
-def _choice(row: Row, text: str) -> float:
-    return float(letter(text, row.choices) in row.answers)
+def _chosen(read: reading.Reader) -> Scorer:
+    return lambda row, text: float(read(text, row.choices) in row.answers)
 
 
 def _short(row: Row, text: str) -> float:
-    return float(any(plain(one) in (plain(text), plain(short(text))) for one in row.answers))
+    return float(any(plain(one) in (plain(text), plain(reading.short(text))) for one in row.answers))
+
+
+def _mmmu(row: Row, text: str) -> float:
+    """MMMU's open questions are right where the answer is in a short text, else as other open ones."""
+    if row.choices:
+        return _chosen(reading.letter)(row, text)
+    held = any(one.lower() in text.lower() and len(text) <= 2 * len(one + "Other Answers") for one in row.answers)
+    return max(float(held), _short(row, text))
 
 
 def _yes_no(row: Row, text: str) -> float:
     right = {"1": "yes", "0": "no"}.get(row.answers[0], row.answers[0].strip().lower())
-    return float(yes_no(text) == right)
+    return float(reading.yes_no(text) == right)
 
 
 def _anls(row: Row, text: str) -> float:
     def near(right: str) -> float:
-        a, b = short(text).casefold(), right.strip().casefold()
-        far = edits(a, b) / max(len(a), len(b), 1)
-        return 1 - far if far < _FAR else 0.0
+        a, b = (" ".join(one.lower().split()) for one in (text, right))
+        worth = 1 - edits(a, b) / max(len(text), len(right), 1)
+        return worth if worth >= _FAR else 0.0
 
     return max(map(near, row.answers))
 
 
 def _relaxed(row: Row, text: str) -> float:
-    def fits(right: str) -> bool:
-        told, truth = short(text).rstrip("%"), right.strip().rstrip("%")
+    def value(one: str) -> float | None:
         try:
-            value = float(truth.replace(",", ""))
+            return float(one.rstrip("%")) / 100 if one.endswith("%") else float(one)
         except ValueError:
-            return plain(told) == plain(truth)
-        given = number(told)
-        return given is not None and abs(given - value) <= _RELAXED * abs(value)
+            return None
+
+    def fits(right: str) -> bool:
+        truth, given = value(right), value(text.strip())
+        if given is None or not truth:
+            return text.strip().lower() == right.lower()
+        return abs(given - truth) <= _RELAXED * abs(truth)
 
     return float(any(map(fits, row.answers)))
 
 
 def _vqa(row: Row, text: str) -> float:
     """VQA accuracy: of ten people's answers, each left out once, three that agree are enough. One answer: equality."""
-    told, right = plain(short(text)), [plain(one) for one in row.answers]
+    told, right = _vqa_form(text), [_vqa_form(one) for one in row.answers]
     if len(right) < 3:
         return float(told in right)
     shares = [min(1.0, sum(told == one for j, one in enumerate(right) if j != i) / 3) for i in range(len(right))]
     return sum(shares) / len(shares)
 
 
+def _vqa_form(text: str) -> str:
+    """An answer as VQA compares it: without punctuation and articles, small numbers in digits."""
+    text = " ".join(re.split(r"[\n\t]", text)).strip()
+    is_number = re.search(r"\d,\d", text) is not None
+    form = text
+    for one in _PUNCTUATION:
+        form = form.replace(one, "" if is_number or f"{one} " in text or f" {one}" in text else " ")
+    words = re.sub(r"(?<!\d)\.(?!\d)", "", form).lower().split()
+    return " ".join(_DIGITS.get(word, word) for word in words if word not in ("a", "an", "the"))
+
+
 def _contains(row: Row, text: str) -> float:
-    """OCRBench: a right answer stands somewhere in it, whatever the case and the lines."""
-    told = " ".join(text.casefold().split())
-    return float(any(" ".join(one.casefold().split()) in told for one in row.answers))
+    """OCRBench: a right answer stands somewhere in it, whatever the case; in formulas, whatever the spaces."""
+    if row.kind == "Handwritten Mathematical Expression Recognition":
+        told = "".join(re.split(r"[ \n]", text.strip()))
+        return float(any("".join(re.split(r"[ \n]", one.strip())) in told for one in row.answers))
+    told = text.lower().strip().replace("\n", " ")
+    return float(any(one.lower().strip().replace("\n", " ") in told for one in row.answers))
+
+
+def _near(given: float, truth: float) -> float:
+    """Mean relative accuracy of a number: the share of thresholds that it is within."""
+    far = abs(given - truth) / (abs(truth) or 1.0)
+    return sum(far <= 1 - one for one in _THRESHOLDS) / len(_THRESHOLDS)
 
 
 def _mra(row: Row, text: str) -> float:
-    """Mean relative accuracy of a number."""
-    truth, given = number(row.answers[0]), number(short(text))
-    if truth is None or given is None:
-        return 0.0
-    far = abs(given - truth) / max(abs(truth), 1e-9)
-    return sum(far < 1 - one for one in _THRESHOLDS) / len(_THRESHOLDS)
+    truth, given = reading.figure(row.answers[0]), reading.figure(text)
+    return 0.0 if truth is None or given is None else _near(given, truth)
 
 
-def _by_choices(other: Scorer) -> Scorer:
-    return lambda row, text: (_choice if row.choices else other)(row, text)
+def _vsi(row: Row, text: str) -> float:
+    return (_chosen(reading.last) if row.choices else _mra)(row, text)
+
+
+def _spar(row: Row, text: str) -> float:
+    """SPAR-Bench: a letter, a number, or the camera's movements, by what is right."""
+    right = row.answers[0].strip()
+    if row.choices or re.fullmatch("[A-F]", right):
+        return _chosen(reading.last)(row, text)
+    if ":" not in right:
+        return _mra(row, text)
+    told, true = _moved(text), _moved(right)
+    return sum(_near(a, b) for a, b in zip(told, true, strict=True)) / len(_MOVES)
+
+
+def _moved(text: str) -> list[float]:
+    """How far along each of the movements: `move_right:0.3,rotate_up:10`."""
+    found = {name: float(size) for name, size in re.findall(r"(\w+)\s*:\s*([-+]?\d*\.?\d+)\s*(?=,|$)", text)}
+    return [found.get(there, 0.0) - found.get(back, 0.0) for there, back in _MOVES]
 
 
 @dataclass(frozen=True)
@@ -149,13 +166,22 @@ def _all_of(groups: Sequence[str], scores: Sequence[float]) -> float:
     return 100 * sum(min(one) for one in found.values()) / len(found)
 
 
+def _by_kind(rows: Sequence[Row], scores: Sequence[float], answers: Sequence[str]) -> float:
+    """The mean of the means of kinds; those that differ by how hard they are (`…_easy`) are one."""
+    means: dict[str, list[float]] = defaultdict(list)
+    for kind in dict.fromkeys(row.kind for row in rows):
+        own = [score for row, score in zip(rows, scores, strict=True) if row.kind == kind]
+        means[re.sub("_(easy|medium|hard)$", "", kind)].append(sum(own) / len(own))
+    return 100 * sum(sum(one) / len(one) for one in means.values()) / len(means)
+
+
 def _f1(rows: Sequence[Row], scores: Sequence[float], answers: Sequence[str]) -> float:
-    """POPE's figure: F1 of the answer yes."""
-    pairs = [
-        (yes_no(text) == "yes", row.answers[0].strip().lower() == "yes")
-        for row, text in zip(rows, answers, strict=True)
-    ]
-    both, either = sum(a and b for a, b in pairs), sum(a + b for a, b in pairs)
+    """POPE's figure: F1 of the answer yes; a question counts once for each of its splits (`adversarial,popular`)."""
+    both = either = 0
+    for row, text in zip(rows, answers, strict=True):
+        said, is_so = reading.yes_no(text) == "yes", row.answers[0].strip().lower() == "yes"
+        splits = row.kind.count(",") + 1
+        both, either = both + splits * (said and is_so), either + splits * (said + is_so)
     return 200 * both / either if either else 0.0
 
 
@@ -176,10 +202,20 @@ def _above_chance(rows: Sequence[Row], scores: Sequence[float], answers: Sequenc
 
 
 METRICS = {
-    "choice": Metric(_choice, _grouped, "accuracy"),
-    "choice_or_short": Metric(_by_choices(_short), _mean, "accuracy"),
-    "choice_or_mra": Metric(_by_choices(_mra), _mean, "accuracy and MRA"),
-    "choice_above_chance": Metric(_choice, _above_chance, "accuracy above chance"),
+    "choice": Metric(_chosen(reading.letter), _grouped, "accuracy"),
+    "choice_or_short": Metric(
+        lambda row, text: (_chosen(reading.letter) if row.choices else _short)(row, text), _mean, "accuracy"
+    ),
+    "choice_opening": Metric(_chosen(reading.opening), _mean, "accuracy"),
+    "choice_first": Metric(_chosen(reading.first), _mean, "accuracy"),
+    "choice_last": Metric(_chosen(reading.last), _mean, "accuracy"),
+    "choice_stated": Metric(
+        lambda row, text: (_chosen(reading.stated) if row.choices else _short)(row, text), _mean, "accuracy"
+    ),
+    "choice_above_chance": Metric(_chosen(reading.last), _above_chance, "accuracy above chance"),
+    "mmmu": Metric(_mmmu, _mean, "accuracy"),
+    "vsi": Metric(_vsi, _by_kind, "accuracy and MRA, by kind"),
+    "spar": Metric(_spar, _by_kind, "accuracy and MRA, by kind"),
     "hallusion": Metric(_yes_no, _hallusion, "mean of three accuracies"),
     "yes_f1": Metric(_yes_no, _f1, "F1"),
     "anls": Metric(_anls, _mean, "ANLS"),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixelword.evaluation.paper import files
 from pixelword.evaluation.paper.benchmarks import Benchmark
+from pixelword.processing.videos import FRAME_MAX_PIXELS
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVConfig
@@ -16,17 +17,17 @@ if TYPE_CHECKING:
 
 #: Shares of a machine's peak: of reading prompts, and of writing answers, which moves weights more than it multiplies.
 READING, WRITING = 0.4, 0.04
-#: Tokens of a question's words, and of a frame's label with its two marks; choices that a rotated question has.
-_WORDS, _LABEL, _CHOICES = 120, 12, 4
+#: Tokens of a question's words, and of a picture's or frame's label with its two marks.
+_WORDS, _LABEL = 120, 12
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A benchmark's needs. file: where its questions lie, None where they do not; asked: questions, counted in the file
-    or by the table. visual: of a question's prompt tokens. hours: on the machine that was named, 0 for none."""
+    """A benchmark's needs. files: where its questions lie, none where they do not; asked: questions, counted in the
+    files or by the table. visual: of a question's prompt tokens. hours: on the machine that was named, 0 for none."""
 
     benchmark: Benchmark
-    file: Path | None
+    files: tuple[Path, ...]
     asked: int
     prompt: int
     visual: int
@@ -43,10 +44,11 @@ class Planned:
         """As JSON has it."""
         one = self.benchmark
         return {
-            "id": one.id, "name": one.name, "category": one.category, "expected": one.file,
-            "file": str(self.file) if self.file else None, "asked": self.asked, "prompt_tokens": self.prompt,
+            "id": one.id, "name": one.name, "category": one.category, "expected": list(one.file),
+            "files": [str(path) for path in self.files], "asked": self.asked, "prompt_tokens": self.prompt,
             "visual_tokens": self.visual, "answer_tokens": self.answer, "tokens": self.tokens, "hours": self.hours,
-            "fits": self.fits, "paper": one.paper,
+            "fits": self.fits, "judge": one.judge, "source": one.source, "counted": one.counted,
+            "unconfirmed": list(one.unconfirmed), "note": one.note, "paper": one.paper,
         }  # fmt: skip
 
 
@@ -80,27 +82,29 @@ def _planned(
     limit: int | None,
     own_limits: bool,
 ) -> Planned:
-    path = files.find(folder, one)
-    asked = one.questions if path is None else files.count(path)
-    asked = (asked if limit is None else min(asked, limit)) * (_CHOICES if one.rotate and path is None else 1)
+    paths = files.find(folder, one)
+    asked = files.count(paths, one) if paths else one.questions
+    asked = asked if limit is None else min(asked, limit)
     visual, labels = _visual(one, images, own_limits)
     prompt, answer = visual + labels + _WORDS, one.setting.expected
     seconds = (_flops(config, prompt, 0) / READING + _flops(config, answer, prompt) / WRITING) / peak
     context = config.get_text_config().max_position_embeddings
-    return Planned(one, path, asked, prompt, visual, answer, asked * seconds / 3600, prompt + answer <= context)
+    return Planned(one, paths, asked, prompt, visual, answer, asked * seconds / 3600, prompt + answer <= context)
 
 
 def _visual(one: Benchmark, images: NeoOVImageProcessor, own_limits: bool) -> tuple[int, int]:
     """(visual tokens, tokens of labels) of a typical question."""
-    frames = one.frames or min(one.seconds, one.up_to or 0)
-    if frames:
-        most = images.budget(None, None)[1] // (32 * 32) if own_limits else one.setting.frame_tokens
-        return frames * min(most, one.setting.frame_tokens), frames * _LABEL
     low, high = (None, None) if own_limits else one.setting.pixels
-    if high is not None and low is not None and one.pictures > 1:
-        high = max(2 * high // one.pictures, low)
-    wide, tall = one.size
-    return one.pictures * images.image_tokens(tall, wide, min_pixels=low, max_pixels=high), 2 * one.pictures
+    wide, tall = (one.enlarge * side for side in one.size)
+    frames = one.frames or min(one.seconds, one.up_to or 0)
+    count = frames or one.pictures
+    if frames and one.setting.area is None:  # frames of a video have a limit of their own
+        high = min(images.budget(low, high)[1], FRAME_MAX_PIXELS)
+        low = None if low is None else min(low, high)
+    elif count > 1 and high is not None and low is not None:
+        high = max(2 * high // count, low)
+    each = images.image_tokens(tall, wide, min_pixels=low, max_pixels=high)
+    return count * each, count * (_LABEL if count > 1 else 2)
 
 
 def _flops(config: NeoOVConfig, tokens: int, before: int) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -61,27 +62,24 @@ class Result:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A question under the key that its answer is kept by."""
+    """A question under the key that its answer is kept by, and a digest of all that is asked, words and media."""
 
     key: str
     row: Row
-
-    @property
-    def digest(self) -> str:
-        return self.row.digest
+    digest: str
 
 
 def run(
     session: Session,
     engine: Engine,
-    wanted: Sequence[tuple[Benchmark, Path]],
+    wanted: Sequence[tuple[Benchmark, tuple[Path, ...]]],
     answers: Answers,
     settings: Settings,
     report: Report = lambda name, done, total: None,
 ) -> Iterator[Result]:
     """Each benchmark's result, in order. Raises InputError: a file that cannot be read, answers that cannot be kept."""
-    for benchmark, path in wanted:
-        asked = _chosen(files.rows(path, benchmark), benchmark, settings)
+    for benchmark, paths in wanted:
+        asked = _chosen(files.rows(paths, benchmark), benchmark, settings)
         report(benchmark.name, 0, len(asked))
         said = []
         for done, (one, told) in enumerate(_answers(session, engine, benchmark, asked, answers, settings), 1):
@@ -96,7 +94,12 @@ def _chosen(rows: Sequence[Row], benchmark: Benchmark, settings: Settings) -> li
     if settings.limit is not None and settings.limit < len(groups):
         taken = set(Random(f"{benchmark.id} {settings.seed}").sample(groups, settings.limit))
         rows = [row for row in rows if (row.group or row.key) in taken]
-    return [_Asked(f"{benchmark.id}/{row.key}", row) for row in rows]
+    return [_Asked(f"{benchmark.id}/{row.key}", row, _digest(row, benchmark)) for row in rows]
+
+
+def _digest(row: Row, benchmark: Benchmark) -> str:
+    told = f"{row.digest} {benchmark.setting.system} {asking.words(row, benchmark)}"
+    return hashlib.sha256(told.encode()).hexdigest()[:16]
 
 
 def _answers(

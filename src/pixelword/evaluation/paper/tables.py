@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelword.evaluation.paper.benchmarks import TITLES, models
@@ -91,23 +92,28 @@ def show_plan(report: Told) -> None:
             names = ["", "file", "questions", "tokens\neach", "minutes", "NEO-ov\n2B, 9B"]
             console.print(_table(title, names, [_planned(one) for one in own], left=2), "")
     tokens, hours = sum(one["tokens"] for one in planned), sum(one["hours"] for one in planned)
-    here = sum(one["file"] is not None for one in planned)
+    here = sum(bool(one["files"]) for one in planned)
     console.print(
         f"{here} of {len(planned)} benchmarks have their file in {report['data']}; ✗ marks those that do not, and "
         f"nothing is downloaded. In all {_short(tokens)} tokens, about {_figure(hours)} hours on {report['machine']} "
         f"(prompts at {READING:.0%} of its peak, answers at {WRITING:.0%}).",
         soft_wrap=True,
     )
+    unsure = [f"{one['name']} ({', '.join(one['unconfirmed'])})" for one in planned if one["unconfirmed"]]
+    if unsure:
+        console.print(f"~ Nothing public confirms: {'; '.join(unsure)}.", soft_wrap=True, markup=False)
     long = [one["name"] for one in planned if not one["fits"]]
     if long:
         console.print(f"Longer than this model's context, as a rule: {', '.join(long)}.", soft_wrap=True)
 
 
 def _planned(one: Told) -> list[str]:
-    file = f"✓ {one['file'].rsplit('/', 1)[-1]}" if one["file"] else f"✗ {one['expected']}"
+    names = [Path(path).name for path in one["files"]] or one["expected"]
+    file = f"{'✓' if one['files'] else '✗'} {names[0]}" + (f" + {len(names) - 1} more" if len(names) > 1 else "")
+    unsure = "questions" in one["unconfirmed"] and not one["files"]
     each = f"{one['prompt_tokens'] + one['answer_tokens']:,}"
     papers = ", ".join(_paper(one, name) for name in ("NEO-ov 2B", "NEO-ov 9B"))
-    return [one["name"], file, f"{one['asked']:,}", each, _figure(60 * one["hours"]), papers]
+    return [one["name"], file, f"{'~' * unsure}{one['asked']:,}", each, _figure(60 * one["hours"]), papers]
 
 
 def _short(tokens: float) -> str:

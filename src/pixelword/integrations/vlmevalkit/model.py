@@ -28,7 +28,7 @@ class Pixelword(BaseModel):
     Args:
         model_path: a checkpoint's folder, or a packaged model's name.
         preset: "image", "video" or "si".
-        drawing: "greedy", which repeats, or "upstream": temperature 0.6.
+        drawing: "greedy", which repeats, or "upstream": temperature 0.6, but greedy for si.
         seed: of drawn answers; the same question gets the same draw.
         max_num_seqs: questions that run at once.
 
@@ -94,5 +94,5 @@ class Pixelword(BaseModel):
         return self.engine.submit(prompt, self._sampling(prompt.input_ids.numpy().tobytes(), room)).result().strip()
 
     def _sampling(self, asked: bytes, room: int) -> Sampling:
-        drawn: dict[str, Any] = UPSTREAM if self.drawing == "upstream" else {}
+        drawn: dict[str, Any] = UPSTREAM if self.drawing == "upstream" and self.preset.sampled else {}
         return Sampling(room, seed=zlib.crc32(asked, self.seed), **drawn)
