@@ -16,7 +16,7 @@ def fill(page: Path, begin: str, end: str, section: str, *, what: str, option: s
     """
     try:
         text = page.read_text(encoding="utf-8")
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{page}: cannot be read ({error}); name another with {option}") from error
     before, found, rest = text.partition(begin)
     _, closed, after = rest.partition(end)
