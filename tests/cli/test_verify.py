@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import torch
+from rich.console import Console
 from safetensors.torch import load_file, save_file
 
 NORM = "language_model.model.norm.weight"
@@ -115,3 +116,12 @@ def test_bad_input_is_one_line(refused: Callable[..., str], tiny_model_dir: Path
     assert "cannot be written" in refused(
         "verify", tiny_model_dir, "--headers", "--inputs", tmp_path / "no" / "such" / "folder"
     )
+
+
+def test_an_answer_with_brackets_is_printed_as_it_is(capsys: pytest.CaptureFixture[str], report: Path) -> None:
+    from pixelword.cli.verify import _print_probe
+
+    told = json.loads(report.read_text())["probe"]
+    told["readings"]["picture"]["text"] = "a [red] circle[/box]"
+    _print_probe(Console(width=200), told)
+    assert "a [red] circle[/box]" in capsys.readouterr().out

@@ -111,6 +111,7 @@ def _print_tensors(console: Console, tensors: Mapping[str, Any]) -> None:
 
 def _print_probe(console: Console, probe: Mapping[str, Any]) -> None:
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     title = f"\nprobe, in {probe['dtype']} on {probe['device']}"
@@ -120,7 +121,7 @@ def _print_probe(console: Console, probe: Mapping[str, Any]) -> None:
     for name, one in probe["readings"].items():
         first, score = one["top"][0]
         figures = (f"{score:.5f}", f"{one['spread']:.5f}", f"{one['prompt_loss']:.5f}")
-        says = (one["text"].splitlines() or [""])[0]
+        says = escape((one["text"].splitlines() or [""])[0])
         table.add_row(name, str(one["tokens"]), str(first), *figures, says)
     console.print(table, soft_wrap=False)
 
