@@ -16,6 +16,7 @@ from lmms_eval.api.instance import Instance
 from pixelword.errors import InputError
 from pixelword.inference.session import load
 from pixelword.integrations.lmms_eval.model import PixelwordChat, _messages
+from pixelword.integrations.presets import preset
 from tests.lmms_eval.conftest import EXAMPLES, ROWS
 
 
@@ -120,9 +121,20 @@ def test_a_preset_is_upstreams_and_what_is_given_wins() -> None:
     assert model.session.media.max_pixels == 960 * 720 and model.session.media.max_frames == 8
     assert model.system is None and model.batch_size == 2
     given = {"temperature": 0.6, "do_sample": True, "top_p": 0.9, "until": ["\n\n"], "max_new_tokens": 7}
-    drawn = model._sampling(given, 3)
+    drawn = model._sampling(given, 3, 100)
     assert (drawn.temperature, drawn.top_p, drawn.stop, drawn.max_new_tokens, drawn.seed) == (0.6, 0.9, ("\n\n",), 7, 3)
-    assert model._sampling({**given, "do_sample": False}, 3).greedy
+    assert model._sampling({**given, "do_sample": False}, 3, 100).greedy
+    assert model._sampling(given, 3, 5).max_new_tokens == 5  # a task may ask for more than the context has left
     with pytest.raises(InputError, match="num_beams is 4"):
-        model._sampling({"num_beams": 4}, 0)
+        model._sampling({"num_beams": 4}, 0, 100)
+    model.clean()
+
+
+@pytest.mark.parametrize(("given", "tokens"), [
+    ({}, 128), ({"max_new_tokens": 9}, 9), ({"preset": "image"}, preset("image").new_tokens),
+    ({"preset": "image", "max_new_tokens": 9}, 9),
+])  # fmt: skip
+def test_the_most_tokens_of_an_answer(given: dict[str, Any], tokens: int) -> None:
+    model = PixelwordChat(**given)
+    assert model._sampling({}, 0, 100_000).max_new_tokens == tokens
     model.clean()

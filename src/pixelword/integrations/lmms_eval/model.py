@@ -28,6 +28,7 @@ from pixelword.processing.conversation import Encoded
 from pixelword.processing.options import MediaOptions
 
 Messages = list[dict[str, Any]]
+_NEW_TOKENS = 128
 _VIDEOS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg")
 
 
@@ -40,7 +41,7 @@ class _Pixelword(lmms):
         preset: "image", "video" or "si": upstream's pixel limits, frames and system message. What else is given wins.
         min_pixels, max_pixels, fps, max_frames, num_frames: how pictures and videos are read.
         system_prompt: a system message, or a file that holds one.
-        max_new_tokens: of an answer, where the task does not say.
+        max_new_tokens: of an answer, where the task does not say; the preset's when absent, 128 without one.
         dtype, device: as in `pixelword.load`.
 
     Raises:
@@ -60,7 +61,7 @@ class _Pixelword(lmms):
         max_frames: int | None = None,
         num_frames: int | None = None,
         system_prompt: str | None = None,
-        max_new_tokens: int = 128,
+        max_new_tokens: int | None = None,
         **unknown: Any,
     ) -> None:
         super().__init__()
@@ -79,7 +80,7 @@ class _Pixelword(lmms):
         }  # fmt: skip
         media = replace(base.media if base else MediaOptions(), **{k: v for k, v in given.items() if v is not None})
         self.system = self._resolve_system_prompt(system_prompt or "") or (base.system if base else None)
-        self.new_tokens = base.new_tokens if base else max_new_tokens
+        self.new_tokens = max_new_tokens or (base.new_tokens if base else _NEW_TOKENS)
         self.session = load(pretrained, dtype=dtype, device=device, media=media)
         self.engine = Engine(self.session.model, self.session.processor, BatchingOptions(_rows(batch_size)))
 
@@ -102,8 +103,11 @@ class _Pixelword(lmms):
         asked = self._apply_system_prompt(messages, self.system or "")
         return self.session.processor.encode(asked, add_generation_prompt=True, **vars(self.session.media))
 
-    def _sampling(self, given: Mapping[str, Any], seed: int) -> Sampling:
-        """A task's generation_kwargs. Drawn answers get a seed, so that a run repeats."""
+    def _sampling(self, given: Mapping[str, Any], seed: int, room: int) -> Sampling:
+        """A task's generation_kwargs. Drawn answers get a seed, so that a run repeats.
+
+        room: tokens that the context has left, above which no answer goes.
+        """
         if given.get("num_beams") not in (None, 1):
             raise InputError(f"num_beams is {given['num_beams']}: pixelword answers greedily or by sampling; use 1")
         temperature = float(given.get("temperature") or 0.0)
@@ -111,9 +115,10 @@ class _Pixelword(lmms):
             temperature = 0.0
         elif given.get("do_sample") and not given.get("temperature"):
             temperature = 1.0
+        wanted = given.get("max_new_tokens") or given.get("max_gen_toks") or self.new_tokens
         until = given.get("until") or ()
         return Sampling(
-            max_new_tokens=int(given.get("max_new_tokens") or given.get("max_gen_toks") or self.new_tokens),
+            max_new_tokens=max(1, min(int(wanted), room)),
             temperature=temperature,
             seed=seed,
             top_p=float(given.get("top_p") or 1.0),
@@ -122,8 +127,12 @@ class _Pixelword(lmms):
         )
 
     def _answers(self, asked: Iterable[tuple[Messages, Mapping[str, Any]]], total: int) -> Iterator[Generation]:
-        prompts = ((self._prompt(one), self._sampling(given, place)) for place, (one, given) in enumerate(asked))
-        shown = tqdm(answered(self.engine, prompts), total=total, disable=self.rank != 0, desc="pixelword answers")
+        def prompts() -> Iterator[tuple[Encoded, Sampling]]:
+            for place, (one, given) in enumerate(asked):
+                prompt = self._prompt(one)
+                yield prompt, self._sampling(given, place, self.engine.max_model_len - len(prompt))
+
+        shown = tqdm(answered(self.engine, prompts()), total=total, disable=self.rank != 0, desc="pixelword answers")
         yield from shown
 
     def _doc(self, task: str, split: str, doc_id: Any) -> Any:
