@@ -96,13 +96,24 @@ def test_calls_from_many_threads_run_together_and_answer_as_alone(made: Callable
     assert model.engine.steps - steps < 4 * steps  # some were shared
 
 
+def for_data_set(model: Any, nframe: int, fps: float) -> None:
+    """What VLMEvalKit's inference_video does to a model before a data set's questions: what it has not, it leaves."""
+    if model.nframe is not None and model.nframe > 0:
+        model.nframe = nframe if nframe > 0 else None
+    if model.fps is not None and model.fps > 0:
+        model.fps = fps if fps > 0 else None
+
+
 def test_a_video_is_a_file_at_the_data_sets_rate(made: Callable[[str], Any]) -> None:
     model = made("NEOov-2B-video")
     assert model.VIDEO_LLM and not model.is_api and model.fps == 1.0
     model.preset = type(model.preset)("video", None, model.preset.media, 16)  # nano knows no system message
     clip = [{"type": "video", "value": str(EXAMPLES / "moving_right.mp4")}]
     assert model._parts(clip) == [{"type": "video", "video": clip[0]["value"], "fps": 1.0}]
-    model.nframe = 2  # as VLMEvalKit does for a data set of so many frames
+    for_data_set(model, nframe=0, fps=0.5)
+    assert model._parts(clip)[0] == {"type": "video", "video": clip[0]["value"], "fps": 0.5}
+    model.fps, model.nframe = 1.0, 256  # as it was made
+    for_data_set(model, nframe=2, fps=-1)
     assert model._parts(clip)[0] == {"type": "video", "video": clip[0]["value"], "num_frames": 2}
     assert isinstance(model.generate([*clip, *asked("which way does it move?")]), str)
 

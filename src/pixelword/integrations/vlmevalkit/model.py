@@ -57,8 +57,10 @@ class Pixelword(BaseModel):
         self.preset, self.drawing, self.seed = preset_of(preset), drawing, seed
         self.VIDEO_LLM = preset == "video"
         self.is_api = not self.VIDEO_LLM
-        self.fps, self.nframe = (self.preset.media.fps, None) if self.VIDEO_LLM else (None, None)
-        self.session = load(model_path, dtype=dtype, device=device, media=self.preset.media)
+        # VLMEvalKit sets the one that a data set has and clears the other, but only where both are there to begin with
+        media = self.preset.media
+        self.fps, self.nframe = (media.fps, media.max_frames) if self.VIDEO_LLM else (None, None)
+        self.session = load(model_path, dtype=dtype, device=device, media=media)
         self.engine = Engine(self.session.model, self.session.processor, BatchingOptions(max_num_seqs))
 
     def generate_inner(self, message: Content, dataset: str | None = None) -> str:
@@ -82,8 +84,8 @@ class Pixelword(BaseModel):
         for one in content:
             kind = one["type"]
             part = {"type": kind, kind: one["value"]}
-            if kind == "video":  # a data set's own rate or number of frames, which VLMEvalKit sets on the model
-                part |= {"num_frames": self.nframe} if self.nframe else {"fps": self.fps}
+            if kind == "video":  # at the rate, up to the preset's frames, unless a data set has a number of its own
+                part |= {"fps": self.fps} if self.fps else {"num_frames": self.nframe}
             parts.append(part)
         return parts
 
