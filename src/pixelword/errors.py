@@ -26,6 +26,10 @@ class InputError(PixelwordError):
     """Anything else the caller passed: messages, options, lengths."""
 
 
+class ContextError(InputError):
+    """More than a model's context holds."""
+
+
 class RecipeError(PixelwordError):
     """A training recipe that does not say something that can be run."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -11,6 +13,7 @@ from PIL import Image
 from pixelword.errors import InputError
 from pixelword.experiments import long_report
 from pixelword.experiments.long_inputs import (
+    Case,
     Cell,
     Results,
     fitted,
@@ -89,6 +92,11 @@ def test_cells_are_measured_once_and_written_to_the_page(session: Session, asked
     with pytest.raises(InputError, match="another run"):
         list(measure(session, chosen, Results(tmp_path / "long.jsonl", {"of": "other"}), 2, (1,)))
 
+    lines = (tmp_path / "long.jsonl").read_text().splitlines(keepends=True)
+    (tmp_path / "cut.jsonl").write_text("".join(lines)[:-9])  # a kill halfway
+    rest = Results(tmp_path / "cut.jsonl", {"of": "tiny"})
+    assert list(rest.cells.values()) == cells[:-1] and (tmp_path / "cut.jsonl").read_text() == "".join(lines[:-1])
+
     page = tmp_path / "page.md"
     page.write_text("# Before\n<!-- long -->\nold\n<!-- end of long -->\nafter\n")
     size = long_report.bytes_per_token(session.model)
@@ -96,6 +104,23 @@ def test_cells_are_measured_once_and_written_to_the_page(session: Session, asked
     text = page.read_text()
     assert "old\n" not in text and text.startswith("# Before\n") and text.endswith("after\n") and "the command" in text
     assert "| video | 4× | frame budget |" in text and "### Digits on a large sheet" in text
+
+
+def test_only_what_is_too_long_does_not_fit(session: Session, asked: dict, tmp_path: Path) -> None:
+    def measured(name: str, change: Callable[[Case], Case]) -> Cell:
+        source = asked["motion of one thing, slow"]
+        changed = replace(source, cases=lambda length, number: [change(case) for case in source.cases(16, number)])
+        (cell,) = measure(session, [changed], Results(tmp_path / name, {}), 1, (1,))
+        return cell
+
+    def longer(case: Case) -> Case:
+        video = case.item.media[0]["video"]
+        return replace(case, item=replace(case.item, media=({"type": "video", "video": slowed(video, 8)},)))
+
+    cell = measured("longer", longer)
+    assert (cell.asked, cell.unfit, cell.right, cell.tokens) == (1, 1, 0, 0.0)
+    with pytest.raises(InputError, match="type"):
+        measured("broken", lambda case: replace(case, item=replace(case.item, media=({"type": "smell"},))))
 
 
 def test_what_does_not_fit_is_said() -> None:

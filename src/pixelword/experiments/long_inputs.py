@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
-from pixelword.errors import InputError
+from pixelword.data.files import write_whole
+from pixelword.errors import ContextError, InputError
 from pixelword.evaluation.suite import Item, Test, held_out
 from pixelword.tasks.family import Question
 from pixelword.tasks.nano import motion
@@ -218,7 +219,8 @@ def _screens(test: Test, kinds: Sequence[str], pixels: int) -> Callable[[int, in
 class Results:
     """The cells measured so far, in a file of one JSON line each behind a line that says what they are of.
 
-    Raises InputError: the file holds those of another run.
+    A line that was cut short is left out, and its cell measured again. Raises InputError: the file holds those of
+    another run.
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
@@ -227,13 +229,13 @@ class Results:
     @cached_property
     def cells(self) -> dict[tuple[str, int, str], Cell]:
         first = json.dumps(self.about, sort_keys=True)
-        if not self.path.exists():
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            self.path.write_text(first + "\n", encoding="utf-8")
-            return {}
-        head, *lines = self.path.read_text(encoding="utf-8").splitlines()
+        text = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        whole = text[: text.rfind("\n") + 1]
+        head, *lines = whole.splitlines() or [first]
         if head != first:
             raise InputError(f"{self.path} holds figures of another run: name another --out, or delete it")
+        if whole != text or not whole:
+            write_whole(self.path, whole or f"{first}\n")
         return {cell.key: cell for cell in (Cell(**json.loads(line)) for line in lines)}
 
     def add(self, cell: Cell) -> None:
@@ -272,7 +274,7 @@ def _cell(session: Session, source: Source, length: int, way: Way, cases: Sequen
         )  # fmt: skip
         try:
             answer = own.answer(case.item.messages(), Sampling(max_new_tokens=32))
-        except InputError:  # too long for the model, which is what is being found out
+        except ContextError:  # which is what is being found out
             continue
         answers.append(answer)
         right += case.item.score(answer.text).right

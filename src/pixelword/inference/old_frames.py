@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pixelword.errors import InputError
+from pixelword.errors import ContextError
 from pixelword.inference.long_inputs import OldFrames
 from pixelword.inference.reader import Reader
 from pixelword.inference.sampling import Drawer, Sampling
@@ -84,11 +84,11 @@ class OldFramesReader(Reader):
     def check_room(self, new: int, context: int) -> None:
         """A frame takes few steps of t, however many tokens it has: those are what the context bounds here.
 
-        Raises InputError: the prompt and `new` tokens of an answer take more steps than the context.
+        Raises ContextError: the prompt and `new` tokens of an answer take more steps than the context.
         """
         steps = int(self.positions[0].max()) + 1
         if steps + new > context:
-            raise InputError(
+            raise ContextError(
                 f"the question takes {steps} steps of time and the answer may take {new} more, but this model knows "
                 f"{context}: ask for fewer frames, or give a frame budget"
             )

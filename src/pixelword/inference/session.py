@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, StoppingCriteriaList, TextIteratorStreamer
 
-from pixelword.errors import InputError
+from pixelword.errors import ContextError, InputError
 from pixelword.inference.crops import with_crops
 from pixelword.inference.long_inputs import LongInputs
 from pixelword.inference.old_frames import OldFramesReader, frames_of
@@ -238,7 +238,7 @@ class Session:
     @staticmethod
     def _check_length(prompt: int, visual: int, new: int, context: int) -> None:
         if prompt + new > context:
-            raise InputError(
+            raise ContextError(
                 f"the question is {prompt} tokens long ({visual} of them pictures) and the answer may take {new} more, "
                 f"but this model reads {context} in all: ask for less, send fewer or smaller pictures, or lower "
                 f"max_new_tokens"
