@@ -130,6 +130,19 @@ def test_merging_frames_that_are_equal_changes_nothing_but_their_number(session:
     assert torch.allclose(before, after, atol=1e-4)
 
 
+def test_frames_merged_into_one_are_weighed_by_what_each_is_worth(session: Session, film: Any) -> None:
+    own = reader(session, film, 2, old="merge")
+    frames = own.frames[:4]
+    own.read(0, frames[3].stop)
+    looked = own.attention(own.frames[-1].stop, len(film))
+    worth = [float(looked[frame.first : frame.stop].sum()) for frame in frames]
+    values = [[layer.values[:, :, one.first : one.stop] for one in frames[:3]] for layer in own.cache.layers]
+    own._let_go(list(frames))  # the second and the third go into the first
+    for layer, each in zip(own.cache.layers, values, strict=True):
+        mean = sum(share * value for share, value in zip(worth, each, strict=False)) / sum(worth[:3])
+        assert torch.allclose(layer.values[:, :, frames[0].first : frames[0].stop], mean, atol=1e-6)
+
+
 def test_a_session_lets_frames_go_where_it_is_asked_to(session: Session) -> None:
     plain = session.answer([user_message("what?", videos=[clip(12)])])
     enough = with_long(session, kept_frames=12).answer([user_message("what?", videos=[clip(12)])])

@@ -127,13 +127,13 @@ class OldFramesReader(Reader):
         old_places = [place for place, frame in enumerate(held[:-1]) if not frame.opens]
         gone = set(sorted(old_places, key=lambda place: worth[place])[: len(held) - self.kept])
         keep = torch.ones(len(self.held), dtype=torch.bool)
-        last = held[0]
+        last = 0
         for place, frame in enumerate(held):
             if place not in gone:
-                last = frame
+                last = place
                 continue
-            if self.old == "merge":
-                self._merge(frame, worth[place], last, worth[held.index(last)])
+            if self.old == "merge" and self._merge(frame, worth[place], held[last], worth[last]):
+                worth[last] += worth[place]
             keep &= ~self._within(frame.start, frame.stop)
         self.keep(keep)
         return [frame for place, frame in enumerate(held) if place not in gone]
@@ -142,14 +142,14 @@ class OldFramesReader(Reader):
         """(n,) bool: what is held of places [start, stop)."""
         return (self.held >= start) & (self.held < stop)
 
-    def _merge(self, frame: Frame, worth: float, into: Frame, other: float) -> None:
+    def _merge(self, frame: Frame, worth: float, into: Frame, other: float) -> bool:
         """Average a frame into an earlier one of the same size, token by token, weighed by what they are worth.
 
-        Keys are turned back to the other's time first. Of another size, the frame is only dropped.
+        Keys are turned back to the other's time first. False of another size: the frame is only dropped.
         """
         own, theirs = (self._within(one.first, one.stop).nonzero()[:, 0] for one in (frame, into))
         if not self._same_places(own, theirs) or not worth + other:
-            return
+            return False
         share, device = worth / (worth + other), self.model.device
         own, theirs = own.to(device), theirs.to(device)
         apart = int(self.positions[0, 0, into.first] - self.positions[0, 0, frame.first])
@@ -165,6 +165,7 @@ class OldFramesReader(Reader):
             return averaged(x, rotate(x[:, :, own].float(), cos, sin))
 
         self.change(keys, lambda x: averaged(x, x[:, :, own]))
+        return True
 
     def _same_places(self, own: Tensor, theirs: Tensor) -> bool:
         """Whether two frames have the same rows and columns."""
