@@ -218,6 +218,11 @@ def test_shipped_ablations() -> None:
     ablations = [load_ablation(path) for path in SHIPPED]
     assert {one.name for one in ablations} == {path.stem for path in SHIPPED} and len(ablations) >= 6
     found = cells(ablations, Path("runs"))
+    paid: set[Path] = set()
+    for cell in found:  # a cost tells the steps of what is trained there first
+        for job in cell.job.chain:
+            assert job.folder in paid or f"{job.recipe.steps:,}" in cell.ablation.cost, cell.ablation.name
+            paid.add(job.folder)
     folders = {(cell.ablation.name, cell.variant.name, cell.seed): cell.job.folder for cell in found}
     reference = folders["attention", "mixed Native", 0]
     assert folders["eyes", "pre-buffer", 0] == folders["depth", "2 layers", 0] == folders["loss", "square", 0]
