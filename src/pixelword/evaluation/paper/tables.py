@@ -109,7 +109,7 @@ def show_plan(report: Told) -> None:
 
 def _planned(one: Told) -> list[str]:
     names = [Path(path).name for path in one["files"]] or one["expected"]
-    file = f"{'✓' if one['files'] else '✗'} {names[0]}" + (f" + {len(names) - 1} more" if len(names) > 1 else "")
+    file = f"{'✓' if one['files'] else '✗'} {names[0]}" + (f" +{len(names) - 1}" if len(names) > 1 else "")
     unsure = "questions" in one["unconfirmed"] and not one["files"]
     each = f"{one['prompt_tokens'] + one['answer_tokens']:,}"
     papers = ", ".join(_paper(one, name) for name in ("NEO-ov 2B", "NEO-ov 9B"))
@@ -125,6 +125,7 @@ def _figure(value: float) -> str:
 
 
 def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> Table:
+    """left: columns of words; the last of them breaks where a terminal is narrow, if it is not the first."""
     from rich import box
     from rich.table import Table
 
@@ -132,7 +133,8 @@ def _table(title: str, names: Sequence[str], rows: Sequence[Sequence[str]], left
         title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0)
     )
     for place, name in enumerate(names):
-        table.add_column(name, justify="left" if place < left else "right", no_wrap=True)
+        fold = 0 < place == left - 1
+        table.add_column(name, justify="left" if place < left else "right", no_wrap=not fold, overflow="fold")
     for row in rows:
         table.add_row(*row)
     return table
