@@ -157,6 +157,7 @@ def test_two_files_are_one_benchmark_when_both_are_there(tmp_path: Path) -> None
     [
         ("a.tsv", "index\tA\n1\tx\n", "question 1 has no question"),
         ("a.tsv", "question\tA\tanswer\nq\tx\tF\n", "none of its 1 choices"),
+        ("a.tsv", "question\tA\tB\tanswer\nq\tx\ty\tAB\n", "'AB' is none of its 2 choices"),
         ("a.tsv", "question\n", "holds no question"),
         ("a.jsonl", "{\n", "a.jsonl:1 is no JSON"),
         ("a.jsonl", "[]\n", "is no JSON object"),

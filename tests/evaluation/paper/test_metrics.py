@@ -34,6 +34,7 @@ COLOURS = ("red", "blue", "dark blue", "green")
         ("**Answer:** B", "B"),
         ("The ball is red", "A"),  # the one choice that is in a short answer
         ("B stands near its end", "B"),
+        ("Of all the colours that a ball like this one may have, the answer is a dark blue", "C"),  # and no A
     ],
 )
 def test_letters_are_read_from_free_answers(text: str, told: str) -> None:

@@ -228,7 +228,7 @@ def _as_letters(answers: tuple[str, ...], choices: tuple[str, ...], where: str) 
     """Letters, from letters, places or the choices' own words."""
     found = []
     for one in (one.strip() for one in answers):
-        if one in _LETTERS[: len(choices)] and one:
+        if len(one) == 1 and one in _LETTERS[: len(choices)]:
             found.append(one)
         elif one in choices:
             found.append(_LETTERS[choices.index(one)])

@@ -19,7 +19,7 @@ Reader = Callable[[str, Sequence[str]], str]
 _LETTERS = string.ascii_uppercase
 #: Letters of a question that tells its choices in its own words.
 _UNKNOWN = "ABCDEF"
-_NAMED = re.compile(r"(?:answer|option|choice)\s*(?:is|:)?\s*:?\s*\**\(?([A-Z])\b", re.IGNORECASE)
+_NAMED = re.compile(r"(?i:answer|option|choice)\s*(?i:is|:)?\s*:?\s*\**\(?([A-Z])\b")  # "is a dog" names no letter
 _BOXED = re.compile(r"\\boxed\{(?:\\text\{)?\(?([^{}]*?)\)?\}")
 _ALONE = re.compile(r"^\W*([A-Z])(?:\W|$)")
 _LETTER = re.compile(r"(?<![A-Za-z'])([A-Z])(?![A-Za-z'])")
@@ -57,7 +57,7 @@ def _meant(text: str, choices: Sequence[str], known: str) -> str:
         text = found[-1]
     if (alone := _ALONE.match(text)) and alone[1] in known and not (alone[1] == "A" and text.lstrip()[1:2] == " "):
         return alone[1]
-    named = [one.upper() for one in _NAMED.findall(text) if one.upper() in known]
+    named = [one for one in _NAMED.findall(text) if one in known]
     if named:
         return named[-1]
     told = [one for one in choices if one and re.search(rf"(?<!\w){re.escape(plain(one))}(?!\w)", plain(text))]
