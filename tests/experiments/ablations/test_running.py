@@ -207,6 +207,10 @@ def test_other_faults(small, tmp_path) -> None:
     with pytest.raises(RecipeError, match="line, seed 0: measured on other kinds"):
         other = "{positions: line}, set: ['data.mixture={shape: 1}']"
         cells([small(("{positions: line, mask: causal}", other))], tmp_path)
+    with pytest.raises(RecipeError, match="plain, seed 0: the curve of shape"):
+        cells([small(("curve: colour", "curve: shape"))], tmp_path)
+    with pytest.raises(RecipeError, match="plain, seed 0: the curve of colour"):
+        cells([small(("set: [steps=2", "set: [validation=null, steps=2"))], tmp_path)
     with pytest.raises(RecipeError, match="line: another network has one stage"):
         cells([small(("[tiny.yaml]", "[tiny.yaml, tiny.yaml]"))], tmp_path)
     (tmp_path / "page.md").write_text("nothing")

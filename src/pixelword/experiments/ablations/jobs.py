@@ -97,6 +97,12 @@ def cells(ablations: Sequence[Ablation], out: Path) -> list[Cell]:
     for (_, number, _), cell in found:
         if asked.setdefault(number, cell.kinds) != cell.kinds:
             raise RecipeError(f"{cell}: measured on other kinds than the variants before it: name them in `kinds`")
+        recipe, curve = cell.job.recipe, cell.ablation.curve
+        if curve and (recipe.validation is None or not recipe.data.mixture.get(curve)):
+            raise RecipeError(
+                f"{cell}: the curve of {curve} is that of held-out packs as {recipe.stage} goes: give that stage a "
+                f"`validation`, and {curve} a weight in its mixture"
+            )
     return [cell for _, cell in sorted(found, key=lambda one: one[0])]
 
 

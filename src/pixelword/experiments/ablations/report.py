@@ -119,7 +119,7 @@ def _spread(told: Summary) -> str:
 def write(page: Path, file: Path, told: Summary) -> None:
     """Write an ablation's section anew between its marks in a page, and its plot beside the page.
 
-    Raises InputError: the page cannot be read or written, or it has no marks for it.
+    Raises InputError: the page cannot be read or written, it has no marks for it, or matplotlib is not there.
     """
     name = told.ablation.name
     picture = f"{page.stem}/{name}"
