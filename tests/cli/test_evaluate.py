@@ -7,6 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from pixelword.tasks.assets import write_pack
 
 Run = Callable[..., Any]
@@ -82,3 +84,12 @@ def test_bad_input_is_one_line(refused: Callable[..., str], tiny_model_dir: Path
     assert "no place for the tables" in refused(*asked, "--card", card)
     (tmp_path / "file").touch()
     assert "cannot be written" in refused(*asked, "--out", tmp_path / "file")
+
+
+@pytest.mark.parametrize("given", [
+    ("--suite", "paper", "--full"), ("--suite", "paper", "--peer", "nano"), ("--suite", "paper", "--card", "card.md"),
+    ("--plan",), ("--sampling", "upstream"), ("--data", "elsewhere"), ("--gpu", "H100"),
+])  # fmt: skip
+def test_an_option_of_another_suite_is_not_passed_over(refused: Callable[..., str], given: tuple[str, ...]) -> None:
+    option = given[2] if given[0] == "--suite" else given[0]
+    assert f"{option} is" in refused("evaluate", "nano", *given)

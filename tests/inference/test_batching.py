@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from pixelword.errors import InputError
 from pixelword.inference.batching import Engine
@@ -154,6 +155,15 @@ def test_a_seed_draws_what_a_session_draws(session, prompts) -> None:
         assert all(one.result() for one in busy)
 
 
+@pytest.mark.parametrize("temperature", [0.0, 0.7])
+def test_a_penalty_is_what_it_is_for_a_session(session, prompts, temperature) -> None:
+    sampling = Sampling(32, temperature, seed=3, repetition_penalty=20.0)
+    with engine(session) as running:
+        found = running.submit(prompts[2], sampling).result()
+    assert found.strip() == session.answer([QUESTIONS[2]], sampling).text
+    assert found.strip() != session.answer([QUESTIONS[2]], replace(sampling, repetition_penalty=1.0)).text
+
+
 @pytest.mark.parametrize("narrow", [{"top_k": 1}, {"top_p": 1e-6}])
 def test_drawing_among_one_is_greedy(session, prompts, answers, narrow) -> None:
     with engine(session) as running:
@@ -258,6 +268,28 @@ def test_what_cannot_be_answered_is_refused(session, prompts) -> None:
         running.close()
         with pytest.raises(InputError, match="closed"):
             running.submit(prompts[0], Sampling(max_new_tokens=8))
+
+
+def test_more_tokens_than_the_context_at_fewer_positions(session) -> None:
+    """A picture takes one step of t: 144 of 16 tokens are more than nano's 2,048, at positions that it knows."""
+    noise = torch.Generator().manual_seed(3)
+    pictures = [
+        Image.fromarray(torch.randint(0, 256, (128, 128, 3), generator=noise, dtype=torch.uint8).numpy())
+        for _ in range(144)
+    ]
+    asked = user_message("how many pictures are there?", pictures)
+    prompt = session.processor.encode([asked], add_generation_prompt=True, min_pixels=128 * 128)
+    assert len(prompt) > 2048
+    inputs = session.processor.batch([prompt])
+    with torch.inference_mode():
+        expected = session.model.generate(**inputs, max_new_tokens=4, do_sample=False)[0, len(prompt) :].tolist()
+    with engine(session) as running, pytest.raises(InputError, match="more than the context of 2,048"):
+        running.submit(prompt, Sampling(max_new_tokens=4))
+    with engine(session, max_model_len=4096) as running:
+        assert 4 <= running.room(prompt) < 2048
+        assert [token.id for token in running.submit(prompt, Sampling(max_new_tokens=4))] == expected
+        with pytest.raises(InputError):
+            running.submit(prompt, Sampling(max_new_tokens=running.room(prompt) + 1))
 
 
 def test_closing_may_wait_for_what_runs(session, prompts, answers) -> None:

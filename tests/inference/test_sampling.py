@@ -6,23 +6,24 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from transformers import RepetitionPenaltyLogitsProcessor
 
 from pixelword.errors import InputError
-from pixelword.inference.sampling import Drawer, Sampling, Words, filtered
+from pixelword.inference.sampling import Drawer, Sampling, Words, filtered, penalised
 from pixelword.processing.tokens import TextEncoder
 
 
 def test_draws_follow_the_distribution() -> None:
     chances = torch.tensor([0.5, 0.3, 0.15, 0.05])
     draw = Drawer(Sampling(temperature=1.0, seed=0))
-    counts = torch.bincount(torch.tensor([draw(chances.log()) for _ in range(4000)]), minlength=4)
+    counts = torch.bincount(torch.tensor([draw(chances.log(), []) for _ in range(4000)]), minlength=4)
     assert torch.allclose(counts / 4000, chances, atol=0.03)
 
 
 def test_temperature_sharpens() -> None:
     chances = torch.tensor([0.6, 0.4])
     draw = Drawer(Sampling(temperature=0.5, seed=0))
-    share = sum(draw(chances.log()) == 0 for _ in range(4000)) / 4000
+    share = sum(draw(chances.log(), []) == 0 for _ in range(4000)) / 4000
     assert share == pytest.approx(0.36 / (0.36 + 0.16), abs=0.03)
 
 
@@ -38,9 +39,24 @@ def test_what_is_left_is_the_smallest_likely_set(scores: list[float], top_k: int
     assert shares[left].sum() - shares[left].min() < top_p + 1e-9  # without the least of them it would be too little
 
 
+@settings(deadline=None)
+@given(st.lists(st.floats(-8, 8), min_size=3, max_size=12), st.lists(st.integers(0, 2), max_size=5), st.floats(0.5, 2))
+def test_the_penalty_is_that_of_transformers(scores: list[float], said: list[int], penalty: float) -> None:
+    theirs = RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor([said], dtype=torch.int64), torch.tensor([scores]))
+    assert torch.equal(penalised(torch.tensor(scores), said, penalty), theirs[0])
+
+
 @pytest.mark.parametrize(
     "fault",
-    [{"top_p": 0.0}, {"top_p": 1.1}, {"top_k": -1}, {"stop": ("",)}, {"logprobs": 21}, {"temperature": float("nan")}],
+    [
+        {"top_p": 0.0},
+        {"repetition_penalty": 0.0},
+        {"top_p": 1.1},
+        {"top_k": -1},
+        {"stop": ("",)},
+        {"logprobs": 21},
+        {"temperature": float("nan")},
+    ],
 )
 def test_what_makes_no_sense_is_refused(fault) -> None:
     with pytest.raises(InputError, match=next(iter(fault))):

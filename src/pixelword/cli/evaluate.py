@@ -84,12 +84,18 @@ def evaluate(
     if "paper" in (suite or ()):
         if set(suite or ()) != {"paper"}:
             raise InputError("--suite paper is asked by itself: its files, prompts and metrics are its own")
+        others_alone = {"--controls": controls, "--full": full, "--peer": peer, "--head": head, "--assets": assets,
+                        "--card": card}  # fmt: skip
+        if given := [name for name, value in others_alone.items() if value]:
+            raise InputError(f"{given[0]} is not of --suite paper: leave it out")
         of_paper = paper.Asked(
             model, tasks or (), data, questions, seed, sampling, own_limits, out, gpu, dtype, device, as_json
         )
         return paper.plan(of_paper) if plan else paper.evaluate(of_paper)
-    if plan:
-        raise InputError("--plan is of --suite paper: add it, or leave --plan out")
+    paper_alone = {"--plan": plan, "--data": data != paper.DATA, "--sampling": sampling != "greedy",
+                   "--own-limits": own_limits, "--gpu": gpu}  # fmt: skip
+    if given := [name for name, value in paper_alone.items() if value]:
+        raise InputError(f"{given[0]} is of --suite paper: add it, or leave {given[0]} out")
     session = options.open_session(model, dtype=dtype, device=device)
     from pixelword.data.progress import bar
     from pixelword.evaluation import matching, page, peers, tables

@@ -91,15 +91,18 @@ def _run(asked: Asked, found: Sequence[Any], missing: Sequence[str]) -> dict[str
     session = options.open_session(asked.model, dtype=asked.dtype, device=asked.device)
     from pixelword.data.progress import bar
     from pixelword.evaluation.about import about, identity
+    from pixelword.evaluation.paper.asking import MAX_MODEL_LEN
     from pixelword.evaluation.paper.running import run
     from pixelword.evaluation.runner import Answers
     from pixelword.inference.batching import Engine
+    from pixelword.inference.requests import BatchingOptions
 
     described = about(session, asked.model, {"suites": ["paper"], **vars(settings)})
     # how many are asked changes no answer, so a longer run goes on where a shorter one was
     kept = identity({**described, "settings": {"seed": asked.seed, "own_limits": asked.own_limits}})
     answers = Answers(asked.out, kept)
-    with Engine(session.model, session.processor) as engine, bar("asking") as report:
+    batching = BatchingOptions(max_model_len=MAX_MODEL_LEN)
+    with Engine(session.model, session.processor, batching) as engine, bar("asking") as report:
         results = [one.told() for one in run(session, engine, found, answers, settings, report)]
     return {"format": 1, **described, "data": str(asked.data), "results": results, "missing": list(missing)}
 

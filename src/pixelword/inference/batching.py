@@ -76,8 +76,8 @@ class Engine:
         self.model, self.processor = model.eval(), processor
         self.options = options or BatchingOptions()
         text = model.config.get_text_config()
-        context = text.max_position_embeddings
-        self.max_model_len = min(self.options.max_model_len or context, context)
+        self._context = text.max_position_embeddings
+        self.max_model_len = self.options.max_model_len or self._context
         self.prefix = PrefixCache(self.options.prefix_bytes)
         self.rows = Rows(text.num_hidden_layers)
         self.steps = 0
@@ -112,14 +112,20 @@ class Engine:
 
     def check(self, prompt: Encoded, sampling: Sampling) -> int:
         """Visual tokens of a prompt. Raises InputError: with its answer it does not fit into the context."""
-        visual = int((prompt.mm_token_type_ids != 0).sum())
-        if len(prompt) + sampling.max_new_tokens > self.max_model_len:
+        visual = _visual(prompt)
+        if sampling.max_new_tokens > self.room(prompt):
             raise InputError(
                 f"the prompt has {len(prompt):,} tokens ({visual:,} of them visual) and the answer may have "
-                f"{sampling.max_new_tokens:,}, which is more than the context of {self.max_model_len:,}: lower "
-                "max_tokens, max_pixels or the number of pictures"
+                f"{sampling.max_new_tokens:,}, which is more than the context of "
+                f"{min(self.max_model_len, self._context):,}: lower max_tokens, max_pixels or the number of pictures"
             )
         return visual
+
+    def room(self, prompt: Encoded) -> int:
+        """Tokens that an answer may have: within `max_model_len`, and at positions that the network knows. A picture
+        takes one step of t however many tokens it has, so a long video's may be more than the context."""
+        steps = len(prompt) - _visual(prompt) + len(prompt.image_grid_hw)
+        return min(self.max_model_len - len(prompt), self._context - steps)
 
     def _notify(self) -> None:
         with self._wake:
@@ -294,7 +300,7 @@ class Engine:
     def _guess(self, running: _Running) -> list[int]:
         left = running.one.sampling.max_new_tokens - running.one.usage.completion_tokens - 1
         most = min(self.options.num_speculative_tokens, left)
-        return guess(running.tokens, most) if most > 0 and running.one.sampling.greedy else []
+        return guess(running.tokens, most) if most > 0 and running.one.sampling.plain else []
 
     def _say(self, running: _Running, scores: Tensor, guessed: list[int] | None = None) -> Reason | None:
         """Take tokens from scores (1 + guessed, vocabulary) and tell them; why the answer ended, None if it goes on."""
@@ -304,7 +310,7 @@ class Engine:
             taken = said[: right + 1]
             running.one.usage.guessed_tokens += right
         else:
-            taken = [running.draw(scores[0])]
+            taken = [running.draw(scores[0], running.tokens)]
         for number, token in enumerate(taken):
             running.read += number > 0  # a guess that was right has its keys in the row already
             running.tokens.append(token)
@@ -365,6 +371,10 @@ class Engine:
         one.reason = reason
         one.usage.total = time.perf_counter() - one.submitted
         one.tell(None)
+
+
+def _visual(prompt: Encoded) -> int:
+    return int((prompt.mm_token_type_ids != 0).sum())
 
 
 def _end_tokens(model: NeoOVForConditionalGeneration, processor: NeoOVProcessor) -> frozenset[int]:

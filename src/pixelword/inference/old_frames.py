@@ -96,9 +96,10 @@ class OldFramesReader(Reader):
     def answer(self, sampling: Sampling, ends: Sequence[int]) -> Iterator[int]:
         """Read the prompt, and tokens of the answer as they come, its end included."""
         logits = self.read_whole()
-        drawer = Drawer(sampling)
+        drawer, said = Drawer(sampling), self.prompt.input_ids.tolist()
         for number in range(sampling.max_new_tokens):
-            token = drawer(logits)
+            token = drawer(logits, said)
+            said.append(token)
             yield token
             if token in ends or number == sampling.max_new_tokens - 1:
                 return

@@ -20,7 +20,8 @@ class BatchingOptions:
     """How much runs together. Names are vLLM's where it has one.
 
     max_num_seqs: requests that run at once; others wait.
-    max_model_len: tokens of prompt and answer together; the model's own context when None.
+    max_model_len: tokens of prompt and answer together; the model's own context when None. More are taken as long as
+        their positions lie within that context, where a picture or a frame takes one step.
     max_num_batched_tokens: prompt tokens read between two steps; a picture is never cut, so it may be more.
     prefix_bytes: memory for what was read before.
     num_speculative_tokens: longest guess, 0 for none.

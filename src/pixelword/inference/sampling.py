@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -21,6 +21,8 @@ class Sampling:
         seed: The same seed gives the same answer; None draws afresh. Without effect at temperature 0.
         top_p: Draw among the likeliest tokens that together have this probability; 1 for all.
         top_k: Draw among so many of the likeliest tokens; 0 for all.
+        repetition_penalty: Makes tokens of the prompt and of the answer so far less likely, by as much as this is above
+            1 (Keskar and others, 2019; as transformers and vLLM have it); at temperature 0 too.
         stop: An answer ends before any of these strings.
         logprobs: How many of the likeliest tokens to tell beside each one that was taken; None tells nothing.
         ignore_eos: Go on past the end of the answer, to `max_new_tokens` (for measuring).
@@ -34,6 +36,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     logprobs: int | None = None
     ignore_eos: bool = False
+    repetition_penalty: float = 1.0
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -44,6 +47,8 @@ class Sampling:
             raise InputError(f"top_p is {self.top_p}: use a share above 0, up to 1")
         if self.top_k < 0:
             raise InputError(f"top_k is {self.top_k}: use 0 (all) or above")
+        if not 0.0 < self.repetition_penalty < float("inf"):
+            raise InputError(f"repetition_penalty is {self.repetition_penalty}: use 1 (none) or above")
         if self.logprobs is not None and not 0 <= self.logprobs <= 20:
             raise InputError(f"logprobs is {self.logprobs}: use 0 to 20")
         if any(not text for text in self.stop):
@@ -53,6 +58,11 @@ class Sampling:
     def greedy(self) -> bool:
         """Whether the likeliest token is taken each time."""
         return self.temperature == 0.0
+
+    @property
+    def plain(self) -> bool:
+        """Whether the network's own likeliest token is taken each time, so that a guess can be held against it."""
+        return self.greedy and self.repetition_penalty == 1.0
 
 
 class Drawer:
@@ -66,14 +76,24 @@ class Drawer:
         else:
             self.generator.manual_seed(sampling.seed)
 
-    def __call__(self, scores: Tensor) -> int:
-        """The token taken from scores (vocabulary,) of any float type."""
+    def __call__(self, scores: Tensor, said: Sequence[int]) -> int:
+        """The token taken from scores (vocabulary,) of any float type; said: tokens of the prompt and the answer."""
+        scores = penalised(scores, said, self.sampling.repetition_penalty)
         return int((scores if self.sampling.greedy else self.noisy(scores)).argmax())
 
     def noisy(self, scores: Tensor) -> Tensor:
         """Scores (..., vocabulary), float32, whose largest is a draw as `sampling` says: the Gumbel-max trick."""
         exponential = torch.empty(scores.shape, dtype=torch.float32).exponential_(generator=self.generator)
         return filtered(scores.float(), self.sampling) / self.sampling.temperature - exponential.log().to(scores.device)
+
+
+def penalised(scores: Tensor, said: Sequence[int], penalty: float) -> Tensor:
+    """Scores (vocabulary,), those of tokens that were said divided by the penalty, or multiplied where below zero."""
+    if penalty == 1.0:
+        return scores
+    places = torch.tensor(sorted(set(said)), dtype=torch.int64, device=scores.device)
+    old = scores.float()[places]
+    return scores.float().index_copy(0, places, torch.where(old < 0, old * penalty, old / penalty))
 
 
 def filtered(scores: Tensor, sampling: Sampling) -> Tensor:

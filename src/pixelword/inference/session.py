@@ -249,6 +249,7 @@ class Session:
         settings = self.model.generation_config.to_dict()
         settings |= {"max_new_tokens": sampling.max_new_tokens, "max_length": None, "do_sample": False}
         settings |= {"temperature": None, "top_p": None, "top_k": None, "min_p": None}
+        settings["repetition_penalty"] = sampling.repetition_penalty
         if settings.get("eos_token_id") is None:
             settings["eos_token_id"] = self.processor.tokenizer.eos_token_id
         if settings.get("pad_token_id") is None:

@@ -80,6 +80,7 @@ class Request(BaseModel):
     temperature: Annotated[float | None, Field(ge=0, le=2)] = None
     top_p: Annotated[float | None, Field(gt=0, le=1)] = None
     top_k: Annotated[int | None, Field(ge=-1)] = None
+    repetition_penalty: Annotated[float | None, Field(gt=0, le=2)] = None
     seed: Annotated[int | None, Field(ge=-(2**63), lt=2**63)] = None
     stop: Annotated[Text, Field(min_length=1)] | Annotated[list[Text], Field(max_length=16)] | None = None
     n: Annotated[int | None, Field(ge=1)] = None
@@ -117,6 +118,7 @@ class Request(BaseModel):
             stop=stop,
             logprobs=logprobs,
             ignore_eos=self.ignore_eos,
+            repetition_penalty=self.repetition_penalty or 1.0,
         )
 
 

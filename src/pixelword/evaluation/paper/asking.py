@@ -19,8 +19,10 @@ from pixelword.processing.videos import FRAME_MAX_PIXELS, load_video
 
 Drawing = Literal["greedy", "upstream"]
 Part = dict[str, Any]
-#: What upstream draws its answers by, where it does (besides a repetition penalty of 1.05); greedy repeats.
-UPSTREAM = {"temperature": 0.6, "top_p": 0.95, "top_k": 20}
+#: Tokens of the longest prompt with its answer. Upstream has no bound: 256 frames are 57,600 tokens, at few positions.
+MAX_MODEL_LEN = 131_072
+#: What upstream draws its answers by, where it does; greedy repeats.
+UPSTREAM = {"temperature": 0.6, "top_p": 0.95, "top_k": 20, "repetition_penalty": 1.05}
 #: Where a text names a picture: only upstream's own mark is taken out of a text.
 _MARK, _NUMBERED = "<image>", "<image 1>"
 

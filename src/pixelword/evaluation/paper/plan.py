@@ -85,15 +85,16 @@ def _planned(
     paths = files.find(folder, one)
     asked = files.count(paths, one) if paths else one.questions
     asked = asked if limit is None else min(asked, limit)
-    visual, labels = _visual(one, images, own_limits)
+    count, visual, labels = _visual(one, images, own_limits)
     prompt, answer = visual + labels + _WORDS, one.setting.expected
     seconds = (_flops(config, prompt, 0) / READING + _flops(config, answer, prompt) / WRITING) / peak
     context = config.get_text_config().max_position_embeddings
-    return Planned(one, paths, asked, prompt, visual, answer, asked * seconds / 3600, prompt + answer <= context)
+    fits = labels + _WORDS + count + answer <= context  # a picture takes one step of t, however many tokens it has
+    return Planned(one, paths, asked, prompt, visual, answer, asked * seconds / 3600, fits)
 
 
-def _visual(one: Benchmark, images: NeoOVImageProcessor, own_limits: bool) -> tuple[int, int]:
-    """(visual tokens, tokens of labels) of a typical question."""
+def _visual(one: Benchmark, images: NeoOVImageProcessor, own_limits: bool) -> tuple[int, int, int]:
+    """(pictures or frames, visual tokens, tokens of labels) of a typical question."""
     low, high = (None, None) if own_limits else one.setting.pixels
     wide, tall = (one.enlarge * side for side in one.size)
     frames = one.frames or min(one.seconds, one.up_to or 0)
@@ -104,7 +105,7 @@ def _visual(one: Benchmark, images: NeoOVImageProcessor, own_limits: bool) -> tu
     elif count > 1 and high is not None and low is not None:
         high = max(2 * high // count, low)
     each = images.image_tokens(tall, wide, min_pixels=low, max_pixels=high)
-    return count * each, count * (_LABEL if count > 1 else 2)
+    return count, count * each, count * (_LABEL if count > 1 else 2)
 
 
 def _flops(config: NeoOVConfig, tokens: int, before: int) -> float:

@@ -124,7 +124,7 @@ def _answers(
                 prompt = session.processor.encode(
                     asking.messages(one.row, benchmark), add_generation_prompt=True, **media
                 )
-                room = engine.max_model_len - len(prompt)
+                room = engine.room(prompt)
                 drawn = asking.sampling(benchmark.setting, settings.drawing, one.key, settings.seed, room)
                 engine.check(prompt, drawn)
             except PixelwordError as error:

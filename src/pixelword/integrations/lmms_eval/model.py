@@ -123,6 +123,7 @@ class _Pixelword(lmms):
             seed=seed,
             top_p=float(given.get("top_p") or 1.0),
             top_k=int(given.get("top_k") or 0),
+            repetition_penalty=float(given.get("repetition_penalty") or 1.0),
             stop=tuple(one for one in ([until] if isinstance(until, str) else until) if one),
         )
 
@@ -130,7 +131,7 @@ class _Pixelword(lmms):
         def prompts() -> Iterator[tuple[Encoded, Sampling]]:
             for place, (one, given) in enumerate(asked):
                 prompt = self._prompt(one)
-                yield prompt, self._sampling(given, place, self.engine.max_model_len - len(prompt))
+                yield prompt, self._sampling(given, place, self.engine.room(prompt))
 
         shown = tqdm(answered(self.engine, prompts()), total=total, disable=self.rank != 0, desc="pixelword answers")
         yield from shown

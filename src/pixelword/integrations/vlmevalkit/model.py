@@ -9,7 +9,7 @@ from typing import Any, Literal
 from vlmeval.vlm.base import BaseModel
 
 from pixelword.errors import InputError
-from pixelword.evaluation.paper.asking import UPSTREAM
+from pixelword.evaluation.paper.asking import MAX_MODEL_LEN, UPSTREAM
 from pixelword.inference.batching import BatchingOptions, Engine
 from pixelword.inference.sampling import Sampling
 from pixelword.inference.session import conversation, load
@@ -61,7 +61,8 @@ class Pixelword(BaseModel):
         media = self.preset.media
         self.fps, self.nframe = (media.fps, media.max_frames) if self.VIDEO_LLM else (None, None)
         self.session = load(model_path, dtype=dtype, device=device, media=media)
-        self.engine = Engine(self.session.model, self.session.processor, BatchingOptions(max_num_seqs))
+        batching = BatchingOptions(max_num_seqs, MAX_MODEL_LEN)
+        self.engine = Engine(self.session.model, self.session.processor, batching)
 
     def generate_inner(self, message: Content, dataset: str | None = None) -> str:
         """The answer to one question. message: [{"type": "image" | "video" | "text", "value": …}, …]."""
@@ -92,7 +93,7 @@ class Pixelword(BaseModel):
     def _answer(self, turns: list[dict[str, Any]]) -> str:
         asked = conversation(*turns, system=self.preset.system)
         prompt = self.session.processor.encode(asked, add_generation_prompt=True, **vars(self.session.media))
-        room = max(1, min(self.preset.new_tokens, self.engine.max_model_len - len(prompt)))
+        room = max(1, min(self.preset.new_tokens, self.engine.room(prompt)))
         return self.engine.submit(prompt, self._sampling(prompt.input_ids.numpy().tobytes(), room)).result().strip()
 
     def _sampling(self, asked: bytes, room: int) -> Sampling:
