@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
+from pixelword.model.decoder import NeoOVDecoderLayer
 from pixelword.training.muon import Muon
-from pixelword.training.stages import decoder_layers, role_of
+from pixelword.training.stages import role_of
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
@@ -46,8 +47,9 @@ def parameter_groups(
     Groups carry `peak_lr`; the schedule multiplies it. `optimizer.groups` scales the rate of a role.
     """
     roles = role_of(model)
-    # in the layers every tensor of two axes is a projection; embeddings, head and patch embedding are outside them
-    hidden = {id(p) for layer in decoder_layers(model) for p in layer.parameters() if p.ndim == 2}
+    # in layers, an encoder's too, tensors of two axes are projections; embeddings, head and patch embedding are outside
+    layers = (module for module in model.modules() if isinstance(module, NeoOVDecoderLayer))
+    hidden = {id(p) for layer in layers for p in layer.parameters() if p.ndim == 2}
     sorted_out: dict[tuple[bool, str, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():
         if parameter.requires_grad:

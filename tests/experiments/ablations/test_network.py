@@ -10,8 +10,10 @@ import torch
 from pixelword.errors import RecipeError
 from pixelword.experiments.ablations.encoder import PictureEncoder
 from pixelword.experiments.ablations.network import Network, VariantModel, build, clip_numbers
-from pixelword.training.building import build_processor
+from pixelword.training.building import build_processor, precision
 from pixelword.training.drawn import DrawnPacks
+from pixelword.training.optimizer import parameter_groups
+from pixelword.training.parallel import World
 
 FLAT = "model.config.llm_config.num_hidden_layers=2", "model.config.llm_config.extra_num_layers=0"
 
@@ -85,6 +87,26 @@ def test_an_encoder_takes_part_and_learns(parts, tiny, kind) -> None:
     assert isinstance(eyes, PictureEncoder)
     assert all(p.grad is not None and p.grad.abs().sum() > 0 for p in eyes.project_in.parameters())
     assert eyes.layers[0].self_attn.q_proj_hw.weight.grad.abs().sum() > 0
+
+
+def test_an_encoder_is_trained_as_the_pre_buffer_is(tiny) -> None:
+    """Its layers' matrices by the same optimizer, and what goes from layer to layer in the same type."""
+    changes = ("optimizer.name=muon", "precision=bf16", "data.mixture={colour: 1}")
+    recipe, flat = tiny(*changes), tiny(*changes, *FLAT)
+    processor = build_processor(recipe)
+    native = build(Network(), recipe, processor)
+    modular = build(Network(encoder="picture", encoder_layers=1), flat, processor)
+    muon = [sum(p.numel() for group in parameter_groups(one, recipe.optimizer)[1] for p in group["params"])
+            for one in (native, modular)]  # fmt: skip
+    first = native.language_model.model.layers[0]
+    more = len(modular.language_model.model.layers) + 1 - len(native.language_model.model.layers)
+    assert muon[1] == muon[0] + more * sum(p.numel() for p in first.parameters() if p.ndim == 2)
+    kinds = []
+    for layer in (*modular.vision_model.embeddings.layers, *modular.language_model.model.layers):
+        layer.register_forward_hook(lambda module, given, made: kinds.append(made.dtype))
+    with precision(flat, World()):
+        modular(**DrawnPacks(flat, processor)(0).inputs())
+    assert set(kinds) == {torch.float32}
 
 
 def test_an_encoder_sees_a_picture_whole_and_a_clip_only_where_told(parts) -> None:

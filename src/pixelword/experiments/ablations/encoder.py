@@ -53,7 +53,8 @@ class PictureEncoder(nn.Module):
             (sum of h * w / merge ** 2, llm_hidden_size), row-major in each picture.
         """
         grids = image_grid_hw.to(pixel_values.device)
-        hidden = self.patch_embedding(pixel_values.to(self.patch_embedding.weight.dtype))
+        kind = self.patch_embedding.weight.dtype
+        hidden = self.patch_embedding(pixel_values.to(kind)).to(kind)  # goes from layer to layer as the words' do
         if len(grids):
             hidden = self._read(hidden.unsqueeze(0), grids, clips)
         index, _ = merged_patch_index(grids, self.merge)
