@@ -7,11 +7,11 @@ from pathlib import Path
 import pytest
 
 from pixelword.errors import InputError
-from pixelword.evaluation.marked import fill
+from pixelword.evaluation.marked import Section
 
 
 def write(page: Path) -> None:
-    fill(page, "<!-- a -->", "<!-- end -->", "new", what="a", option="--page")
+    Section(page, "<!-- a -->", "<!-- end -->", "a", "--page").write("new")
 
 
 def test_only_what_stands_between_the_marks_is_written(tmp_path: Path) -> None:
@@ -30,6 +30,7 @@ def test_a_page_without_its_place_is_left_alone(tmp_path: Path, content: bytes |
     page = tmp_path / "page.md"
     if content is not None:
         page.write_bytes(content)
-    with pytest.raises(InputError, match=told):
-        write(page)
+    for act in (write, lambda page: Section(page, "<!-- a -->", "<!-- end -->", "a", "--page").check()):
+        with pytest.raises(InputError, match=told):
+            act(page)
     assert content is None or page.read_bytes() == content

@@ -90,20 +90,20 @@ def test_a_cards_tables_are_written_anew_and_the_rest_stays(items: Items, tmp_pa
     summary.add(outcome(items(8)))
     card = tmp_path / "card.md"
     card.write_text("# a model\n<!-- accuracy -->\nold\n<!-- end -->\nthe end\n")
-    tables.fill(card, summary.finished())
+    tables.place(card).write(tables.markdown(summary.finished()))
     first = card.read_text()
     assert first.startswith("# a model\n<!-- accuracy -->\n| held-out, by category |") and first.endswith("the end\n")
     assert "old" not in first and "reader" in first
     widths = {line.count("|") for line in first.split("\n\n")[0].splitlines() if line.startswith("|")}
     assert len(widths) == 1
-    tables.fill(card, summary.finished())
+    tables.place(card).write(tables.markdown(summary.finished()))
     assert card.read_text() == first
     card.write_text("no marks")
     with pytest.raises(InputError, match="no place for the tables"):
-        tables.fill(card, summary.finished())
+        tables.place(card).write(tables.markdown(summary.finished()))
     assert card.read_text() == "no marks"
     with pytest.raises(InputError, match="cannot be read"):
-        tables.fill(tmp_path / "none.md", summary.finished())
+        tables.place(tmp_path / "none.md").check()
 
 
 def test_the_page_holds_its_pictures_and_no_markup_of_answers(items: Items, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from pixelword.errors import InputError
+from pixelword.evaluation.marked import Section
 from pixelword.experiments import long_report
 from pixelword.experiments.long_inputs import (
     Case,
@@ -100,7 +101,7 @@ def test_cells_are_measured_once_and_written_to_the_page(session: Session, asked
     page = tmp_path / "page.md"
     page.write_text("# Before\n<!-- long -->\nold\n<!-- end of long -->\nafter\n")
     size = long_report.bytes_per_token(session.model)
-    long_report.write(page, list(long_report.section(ABOUT, cells, size, "the command")))
+    Section.named(page, "long", "--report").write("\n".join(long_report.section(ABOUT, cells, size, "the command")))
     text = page.read_text()
     assert "old\n" not in text and text.startswith("# Before\n") and text.endswith("after\n") and "the command" in text
     assert "| video | 4× | frame budget |" in text and "### Digits on a large sheet" in text

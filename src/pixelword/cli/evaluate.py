@@ -96,6 +96,10 @@ def evaluate(
                    "--own-limits": own_limits, "--gpu": gpu}  # fmt: skip
     if given := [name for name, value in paper_alone.items() if value]:
         raise InputError(f"{given[0]} is of --suite paper: add it, or leave {given[0]} out")
+    if card is not None:
+        with options.quiet_imports():
+            from pixelword.evaluation.tables import place
+        place(card).check()  # before anything is asked
     session = options.open_session(model, dtype=dtype, device=device)
     from pixelword.data.progress import bar
     from pixelword.evaluation import matching, page, peers, tables
@@ -131,7 +135,7 @@ def evaluate(
     if out is not None:
         page.write(out, told, summary.failures)
     if card is not None:
-        tables.fill(card, told)
+        tables.place(card).write(tables.markdown(told))
     if as_json:
         print(json.dumps(told, ensure_ascii=False))
     else:

@@ -2,24 +2,44 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from pixelword.data.files import write_whole
 from pixelword.errors import InputError
 
 
-def fill(page: Path, begin: str, end: str, section: str, *, what: str, option: str) -> None:
-    """Write anew what stands between two marks of a page. what: its name in errors; option: what named the page.
+@dataclass(frozen=True)
+class Section:
+    """What stands between two marks of a page. what: its name in errors; option: what named the page."""
 
-    Raises:
-        InputError: the page cannot be read or written, or it has no such marks.
-    """
-    try:
-        text = page.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{page}: cannot be read ({error}); name another with {option}") from error
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise InputError(f"{page} has no place for {what}: put {begin} and {end} around it")
-    write_whole(page, f"{before}{begin}\n{section}\n{end}{after}")
+    page: Path
+    begin: str
+    end: str
+    what: str
+    option: str
+
+    @classmethod
+    def named(cls, page: Path, name: str, option: str) -> Section:
+        """The section between `<!-- name -->` and `<!-- end of name -->`."""
+        return cls(page, f"<!-- {name} -->", f"<!-- end of {name} -->", name, option)
+
+    def check(self) -> None:
+        """Raises InputError: the page cannot be read, or it has no such marks. Before long work, to say so early."""
+        self._around()
+
+    def write(self, text: str) -> None:
+        """Write it anew. Raises InputError: as `check`, or the page cannot be written."""
+        before, after = self._around()
+        write_whole(self.page, f"{before}{self.begin}\n{text}\n{self.end}{after}")
+
+    def _around(self) -> tuple[str, str]:
+        try:
+            text = self.page.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(f"{self.page}: cannot be read ({error}); name another with {self.option}") from error
+        before, found, rest = text.partition(self.begin)
+        _, closed, after = rest.partition(self.end)
+        if not found or not closed:
+            raise InputError(f"{self.page} has no place for {self.what}: put {self.begin} and {self.end} around it")
+        return before, after

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pixelword.evaluation import marked
+from pixelword.evaluation.marked import Section
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -151,9 +151,6 @@ def markdown(report: Figures) -> str:
     return "\n".join(lines).strip()
 
 
-def fill(card: Path, report: Figures) -> None:
-    """Write the tables anew between the marks of a card.
-
-    Raises InputError: the card cannot be read or written, or it has no marks.
-    """
-    marked.fill(card, _BEGIN, _END, markdown(report), what="the tables", option="--card")
+def place(card: Path) -> Section:
+    """Where a card has its tables."""
+    return Section(card, _BEGIN, _END, "the tables", "--card")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -128,6 +129,7 @@ def long_inputs(
     model: Annotated[str, typer.Argument(metavar="NAME|DIR")] = "nano",
     out: Out = Path("runs/long"),
     report: Annotated[Path | None, typer.Option(help="A page whose section between its marks is written anew.")] = None,
+    section: Annotated[str, typer.Option(help="With --report: the section's name in its marks.")] = "long",
     only: Annotated[list[str] | None, typer.Option(help="Words in the name of what is asked (repeatable).")] = None,
     questions: Annotated[int, typer.Option(min=2, help="Of each source.")] = 24,
     lengths: Annotated[list[int] | None, typer.Option("--length", min=1, help="Repeatable; 1, 4, 16.")] = None,
@@ -142,11 +144,15 @@ def long_inputs(
     import torch
 
     from pixelword.evaluation.about import about, identity
+    from pixelword.evaluation.marked import Section
     from pixelword.experiments import long_inputs as long
     from pixelword.experiments import long_report
     from pixelword.inference.session import load
     from pixelword.tasks.assets import Assets
 
+    place = Section.named(report, section, "--report") if report else None
+    if place is not None:
+        place.check()
     torch.set_num_threads(threads)
     session = load(model, device="cpu")
     settings = {"questions": questions, "pixels": pixels}
@@ -160,9 +166,9 @@ def long_inputs(
     for cell in long.measure(session, asked, results, questions, lengths or long.LENGTHS):
         say(f"{cell.source} {long_report.row(cell, size)}")
         cells.append(cell)
-    if report is not None:
-        command = f"python -m pixelword.experiments long {model} --questions {questions} --report {report}"
-        long_report.write(report, list(long_report.section(described, cells, size, command)))
+    if place is not None:
+        command = shlex.join(["python", "-m", "pixelword.experiments", *sys.argv[1:]])
+        place.write("\n".join(long_report.section(described, cells, size, command)))
 
 
 if __name__ == "__main__":

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
-from pixelword.evaluation import marked
 from pixelword.evaluation.scores import wilson
 from pixelword.experiments.long_inputs import Cell
 
@@ -79,8 +77,3 @@ def _verdict(media: str, length: int, way: str, pairs: Sequence[tuple[Cell, Cell
 
 def _ratio(pairs: Sequence[tuple[float, float]]) -> str:
     return f"×{sum(a for a, _ in pairs) / sum(b for _, b in pairs):.2f}" if pairs else "–"
-
-
-def write(page: Path, lines: Sequence[str]) -> None:
-    """Write the section anew. Raises InputError: the page has no marks."""
-    marked.fill(page, "<!-- long -->", "<!-- end of long -->", "\n".join(lines), what="long", option="--report")

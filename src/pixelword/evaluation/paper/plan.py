@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixelword.evaluation.paper import files
 from pixelword.evaluation.paper.benchmarks import Benchmark
+from pixelword.processing.images import shared_max_pixels
 from pixelword.processing.videos import FRAME_MAX_PIXELS
 
 if TYPE_CHECKING:
@@ -102,8 +103,9 @@ def _visual(one: Benchmark, images: NeoOVImageProcessor, own_limits: bool) -> tu
     if frames and one.setting.area is None:  # frames of a video have a limit of their own
         high = min(images.budget(low, high)[1], FRAME_MAX_PIXELS)
         low = None if low is None else min(low, high)
-    elif count > 1 and high is not None and low is not None:
-        high = max(2 * high // count, low)
+    else:
+        low, high = images.budget(low, high)
+        high = shared_max_pixels(count, min_pixels=low, max_pixels=high)
     each = images.image_tokens(tall, wide, min_pixels=low, max_pixels=high)
     return count, count * each, count * (_LABEL if count > 1 else 2)
 

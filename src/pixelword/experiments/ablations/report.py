@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pixelword.evaluation import marked
+from pixelword.evaluation.marked import Section
 from pixelword.experiments.ablations.jobs import Cell, jobs_of
 from pixelword.experiments.ablations.summary import Difference, Judged, Row, Summary, summary
 
@@ -123,11 +123,12 @@ def write(page: Path, file: Path, told: Summary) -> None:
     """
     name = told.ablation.name
     picture = f"{page.stem}/{name}"
-    section = markdown(told, f"pixelword ablate {file}", picture)
-    marked.fill(page, f"<!-- {name} -->", f"<!-- end of {name} -->", section, what=name, option="--report")
+    section = Section.named(page, name, "--report")
+    section.check()
     if told.rows:
         from pixelword.experiments.ablations.plot import draw, draw_curve
 
         draw(told, page.parent / f"{picture}.svg")
         if told.ablation.curve:
             draw_curve(told, page.parent / f"{picture}-curve.svg")
+    section.write(markdown(told, f"pixelword ablate {file}", picture))
