@@ -193,6 +193,17 @@ def test_small_pictures_are_left_alone(session: Session) -> None:
     assert with_long(session, crops=2).answer(messages).text == session.answer(messages).text
 
 
+def test_pictures_that_share_are_large_sooner(session: Session) -> None:
+    """One of 128 x 128 is shown whole within as many pixels; four of them share twice as many, half for each."""
+    picture = Image.fromarray(np.random.default_rng(0).integers(0, 255, (128, 128, 3), dtype=np.uint8))
+    media = MediaOptions(min_pixels=4096, max_pixels=128 * 128)
+    cropped = [
+        len(with_crops(session.model, session.processor, [user_message("where?", [picture] * count)], media, 1)[1])
+        for count in (1, 2, 4)
+    ]
+    assert cropped == [0, 0, 1]
+
+
 @pytest.mark.parametrize("wrong", [{"crops": -1}, {"kept_frames": 1}, {"old_frames": "burn"}])
 def test_bad_options_are_one_line(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):

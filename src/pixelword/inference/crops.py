@@ -51,7 +51,8 @@ def with_crops(
         if isinstance(one, Picture)
     ]
     low, high = processor.image_processor.budget(media.min_pixels, media.max_pixels)
-    large = [one.width * one.height > high for one in pictures]
+    shown_at = shared_max_pixels(len(pictures), min_pixels=low, max_pixels=high)
+    large = [one.width * one.height > shown_at for one in pictures]
     if not any(large) or not count:
         return [dict(one) for one in messages], []
     heat = looked_at(model, processor, _replaced(messages, pictures, {}), media)
