@@ -14,6 +14,9 @@ import pytest
 from lmms_eval.api.instance import Instance
 
 from pixelword.errors import InputError
+from pixelword.evaluation.paper.asking import messages, words
+from pixelword.evaluation.paper.benchmarks import benchmarks
+from pixelword.evaluation.paper.files import Row
 from pixelword.inference.session import load
 from pixelword.integrations.lmms_eval.model import PixelwordChat, _messages
 from pixelword.integrations.presets import preset
@@ -127,6 +130,19 @@ def test_a_preset_is_upstreams_and_what_is_given_wins() -> None:
     assert model._sampling(given, 3, 5).max_new_tokens == 5  # a task may ask for more than the context has left
     with pytest.raises(InputError, match="num_beams is 4"):
         model._sampling({"num_beams": 4}, 0, 100)
+    model.clean()
+
+
+def test_videos_under_the_preset_of_space_are_labelled_frames_as_in_the_papers_suite() -> None:
+    (vsi,) = benchmarks(["vsi"])
+    clip = str(EXAMPLES / "moving_right.mp4")
+    row = Row("1", "How many?", (), ("1",), ({"type": "video", "video": clip},))
+    model = PixelwordChat(preset="si", num_frames=vsi.frames)
+    content = [{"type": "video", "url": clip}, {"type": "text", "text": words(row, vsi)}]
+    ours = model._prompt(_messages([{"role": "user", "content": content}]))
+    asked = messages(row, vsi)
+    theirs = model.session.processor.encode(asked, add_generation_prompt=True, **vars(vsi.media()))
+    assert ours.input_ids.equal(theirs.input_ids) and ours.pixel_values.equal(theirs.pixel_values)
     model.clean()
 
 

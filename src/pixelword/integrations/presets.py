@@ -5,20 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from pixelword.errors import InputError
-from pixelword.evaluation.paper.benchmarks import Category, Setting
+from pixelword.evaluation.paper.benchmarks import Benchmark, Category, Setting, named
 from pixelword.evaluation.paper.benchmarks import setting as setting_of
 from pixelword.processing.options import MediaOptions
 
 
 @dataclass(frozen=True)
 class Preset:
-    """How media are read, what the system message is, the most tokens of an answer, and whether upstream draws them."""
+    """How media are read, what the system message is, the most tokens of an answer, and whether upstream draws them.
+
+    frame_label: what stands before each frame of a video, with {n}, where frames are pictures.
+    """
 
     name: str
     system: str | None
     media: MediaOptions
     new_tokens: int
     sampled: bool = True
+    frame_label: str = ""
+
+    def benchmark(self, data_set: str | None) -> Benchmark | None:
+        """The benchmark of the paper's suite that VLMEvalKit calls so, if upstream runs it under this preset."""
+        found = named(data_set) if data_set else None
+        return found if found and found.setting.name == _CATEGORIES[self.name] else None
 
 
 #: Preset -> the category of benchmarks whose setting it is.
@@ -33,7 +42,7 @@ def preset(name: str) -> Preset:
     if name not in _CATEGORIES:
         raise InputError(f"preset {name!r}: use one of {', '.join(PRESETS)}")
     setting = setting_of(_CATEGORIES[name])
-    return Preset(name, setting.system, _media(setting), setting.new_tokens, setting.sampled)
+    return Preset(name, setting.system, _media(setting), setting.new_tokens, setting.sampled, setting.frame_label)
 
 
 def _media(setting: Setting) -> MediaOptions:

@@ -15,7 +15,8 @@ from pixelword.evaluation.paper.files import Row
 from pixelword.inference.sampling import Sampling
 from pixelword.inference.session import conversation
 from pixelword.processing.images import load_image
-from pixelword.processing.videos import FRAME_MAX_PIXELS, load_video
+from pixelword.processing.options import MediaOptions
+from pixelword.processing.videos import FRAME_MAX_PIXELS, Video, load_video
 
 Drawing = Literal["greedy", "upstream"]
 Part = dict[str, Any]
@@ -29,13 +30,21 @@ _MARK, _NUMBERED = "<image>", "<image 1>"
 
 def messages(row: Row, benchmark: Benchmark) -> list[Part]:
     """The conversation up to the answer. Raises MediaError: a video that has to be read as pictures cannot be."""
-    content = _content(row, benchmark)
+    return asked(words(row, benchmark), row.media, benchmark)
+
+
+def asked(text: str, media: Sequence[Part], benchmark: Benchmark, options: MediaOptions | None = None) -> list[Part]:
+    """As `messages`, of a question's text and its media.
+
+    media: chat parts; a video may be a list of pictures, its frames. options: other frames than the benchmark's.
+    """
+    content = _content(text, media, benchmark, options or benchmark.media())
     return conversation({"role": "user", "content": content}, system=benchmark.setting.system)
 
 
 def words(row: Row, benchmark: Benchmark) -> str:
     """The question's text."""
-    prompt = _prompt(row, benchmark)
+    prompt = _prompt(row.media, benchmark)
     options = prompt.between.join(
         prompt.option.format(letter=letter, choice=choice)
         for letter, choice in zip(string.ascii_uppercase, row.choices, strict=False)
@@ -45,16 +54,16 @@ def words(row: Row, benchmark: Benchmark) -> str:
     return (prompt.choices if row.choices else prompt.open).format(hint=hint, question=question, options=options)
 
 
-def _prompt(row: Row, benchmark: Benchmark) -> Prompt:
-    video_alone = bool(row.media) and all(part["type"] == "video" for part in row.media)
+def _prompt(media: Sequence[Part], benchmark: Benchmark) -> Prompt:
+    video_alone = bool(media) and all(part["type"] == "video" for part in media)
     return benchmark.prompt.video or benchmark.prompt if video_alone else benchmark.prompt
 
 
-def _content(row: Row, benchmark: Benchmark) -> list[Part]:
+def _content(text: str, media: Sequence[Part], benchmark: Benchmark, options: MediaOptions) -> list[Part]:
     """Videos, then the text with its pictures: a single one before it, several by labels before it, or after it."""
-    prompt, setting, text = _prompt(row, benchmark), benchmark.setting, words(row, benchmark)
-    videos = [part for one in row.media if one["type"] == "video" for part in _video(one, benchmark)]
-    pictures = [one for one in row.media if one["type"] == "image"]
+    prompt, setting = _prompt(media, benchmark), benchmark.setting
+    videos = [part for one in media if one["type"] == "video" for part in _video(one, benchmark, options)]
+    pictures = [one for one in media if one["type"] == "image"]
     if benchmark.enlarge > 1 and pictures:
         pictures[0] = _enlarged(pictures[0], benchmark.enlarge)
     if videos:
@@ -89,16 +98,29 @@ def _within(text: str, pictures: Sequence[Part]) -> list[Part]:
     return [part for part in parts if part["type"] != "text" or part["text"].strip()] if pictures else [_text(text)]
 
 
-def _video(part: Part, benchmark: Benchmark) -> list[Part]:
+def _video(part: Part, benchmark: Benchmark, options: MediaOptions) -> list[Part]:
     """A video as it is, or its frames without times, or as labelled pictures."""
-    setting = benchmark.setting
-    if not (benchmark.timeless or setting.frame_label):
-        return [part]
-    most = setting.pixels[1] or FRAME_MAX_PIXELS
-    video = load_video(part["video"], num_frames=benchmark.frames, max_pixels=most)
     if benchmark.timeless:
-        return [{"type": "video", "video": replace(video, timestamps=())}]
-    return _labelled(setting.frame_label, [{"type": "image", "image": frame} for frame in video.frames])
+        return [{"type": "video", "video": replace(_read(part, options), timestamps=())}]
+    return framed(part, benchmark.setting.frame_label, options)
+
+
+def framed(part: Part, label: str, options: MediaOptions) -> list[Part]:
+    """A video's frames as pictures with a label before each, the video as it is where there is no label.
+
+    A list of pictures is taken for the frames. Raises MediaError: a video that cannot be read.
+    """
+    if not label:
+        return [part]
+    frames = part["video"] if isinstance(part["video"], list) else _read(part, options).frames
+    return _labelled(label, [{"type": "image", "image": frame} for frame in frames])
+
+
+def _read(part: Part, options: MediaOptions) -> Video:
+    """The video, by what its part says of frames, else by the options."""
+    said = {name: part.get(name) or getattr(options, name) for name in ("fps", "max_frames", "num_frames")}
+    given = {name: value for name, value in said.items() if value is not None}
+    return load_video(part["video"], max_pixels=options.max_pixels or FRAME_MAX_PIXELS, **given)
 
 
 def _enlarged(part: Part, times: int) -> Part:

@@ -152,6 +152,11 @@ def setting(category: Category) -> Setting:
     return _read().settings[category]
 
 
+def named(file: str) -> Benchmark | None:
+    """The benchmark with a file of this name, less its end: what VLMEvalKit calls a data set."""
+    return next((one for one in _read().benchmarks if file in (Path(name).stem for name in one.file)), None)
+
+
 def benchmarks(names: Sequence[str] = ()) -> tuple[Benchmark, ...]:
     """Those of these ids or categories, all for none. Raises InputError for an unknown one."""
     found = _read().benchmarks

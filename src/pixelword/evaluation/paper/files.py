@@ -12,6 +12,7 @@ import ast
 import csv
 import hashlib
 import json
+import math
 import re
 import string
 import sys
@@ -175,19 +176,29 @@ def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
 def _row(record: Mapping[str, Any], path: Path, number: int) -> Row:
     told = {name: _first(record, names) for name, names in _NAMES.items()}
     where = f"{path}, question {number}"
-    for name in ("question", "answer"):
-        if told[name] is None:
-            raise InputError(f"{where} has no {name}: it needs one of the columns {', '.join(_NAMES[name])}")
-    choices = _choices(record, told["choices"])
-    answers = tuple(str(one) for one in _listed(told["answer"]))
-    return Row(
+    one = question(record, tuple(_media(told, path.parent, where)), where)
+    _needed("answer", told, where)
+    answers = tuple(str(answer) for answer in _listed(told["answer"]))
+    return replace(
+        one,
         key=str(number - 1 if told["key"] is None else told["key"]),
-        question=str(told["question"]),
-        choices=choices,
-        answers=_as_letters(answers, choices, where) if choices else answers,
-        media=tuple(_media(told, path.parent, where)),
-        hint=str(told["hint"] or ""),
+        answers=_as_letters(answers, one.choices, where) if one.choices else answers,
     )
+
+
+def question(record: Mapping[str, Any], media: tuple[dict[str, Any], ...], where: str) -> Row:
+    """A record's words with media that were found elsewhere, without a key or answers: all that asking it takes.
+
+    Raises InputError: it has no question. where: what an error calls it.
+    """
+    told = {name: _first(record, _NAMES[name]) for name in ("question", "choices", "hint")}
+    _needed("question", told, where)
+    return Row("", str(told["question"]), _choices(record, told["choices"]), (), media, str(told["hint"] or ""))
+
+
+def _needed(name: str, told: Mapping[str, Any], where: str) -> None:
+    if told[name] is None:
+        raise InputError(f"{where} has no {name}: it needs one of the columns {', '.join(_NAMES[name])}")
 
 
 def _first(record: Mapping[str, Any], names: tuple[str, ...]) -> Any:
@@ -195,6 +206,8 @@ def _first(record: Mapping[str, Any], names: tuple[str, ...]) -> Any:
 
 
 def _empty(value: Any) -> bool:
+    if isinstance(value, float):  # how readers of tables say that a field is empty
+        return math.isnan(value)
     return value is None or (isinstance(value, str) and value.strip().lower() in ("", "nan"))
 
 

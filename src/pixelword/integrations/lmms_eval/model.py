@@ -17,6 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from pixelword.errors import InputError
+from pixelword.evaluation.paper.asking import framed
 from pixelword.inference.batching import BatchingOptions, Engine
 from pixelword.inference.likelihood import scored
 from pixelword.inference.many import answered
@@ -79,6 +80,7 @@ class _Pixelword(lmms):
             "num_frames": num_frames,
         }  # fmt: skip
         media = replace(base.media if base else MediaOptions(), **{k: v for k, v in given.items() if v is not None})
+        self.frame_label = base.frame_label if base else ""
         self.system = self._resolve_system_prompt(system_prompt or "") or (base.system if base else None)
         self.new_tokens = max_new_tokens or (base.new_tokens if base else _NEW_TOKENS)
         self.session = load(pretrained, dtype=dtype, device=device, media=media)
@@ -100,8 +102,19 @@ class _Pixelword(lmms):
     # what the two kinds of requests become
 
     def _prompt(self, messages: Messages) -> Encoded:
-        asked = self._apply_system_prompt(messages, self.system or "")
+        asked = self._apply_system_prompt([self._framed(one) for one in messages], self.system or "")
         return self.session.processor.encode(asked, add_generation_prompt=True, **vars(self.session.media))
+
+    def _framed(self, message: Mapping[str, Any]) -> dict[str, Any]:
+        """The message with its videos as labelled pictures, under a preset that reads them so."""
+        if isinstance(message["content"], str):
+            return dict(message)
+        options = self.session.media
+        videos = (
+            framed(part, self.frame_label, options) if part["type"] == "video" else [part]
+            for part in message["content"]
+        )
+        return {**message, "content": [part for parts in videos for part in parts]}
 
     def _sampling(self, given: Mapping[str, Any], seed: int, room: int) -> Sampling:
         """A task's generation_kwargs. Drawn answers get a seed, so that a run repeats.

@@ -4,18 +4,27 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from typing import Any, Literal
 
+from vlmeval.dataset import DATASET_MODALITY
 from vlmeval.vlm.base import BaseModel
 
 from pixelword.errors import InputError
-from pixelword.evaluation.paper.asking import MAX_MODEL_LEN, UPSTREAM
+from pixelword.evaluation.paper.asking import MAX_MODEL_LEN, UPSTREAM, asked, words
+from pixelword.evaluation.paper.benchmarks import Benchmark
+from pixelword.evaluation.paper.files import question
 from pixelword.inference.batching import BatchingOptions, Engine
 from pixelword.inference.sampling import Sampling
 from pixelword.inference.session import conversation, load
 from pixelword.integrations.presets import preset as preset_of
+from pixelword.processing.conversation import Encoded
+from pixelword.processing.options import MediaOptions
 
 Content = Sequence[Mapping[str, Any]]
+#: How VLMEvalKit ends its question of Video-MME; upstream's copy of it takes that off.
+_ENDS = "\nAnswer: "
 
 
 class Pixelword(BaseModel):
@@ -24,6 +33,9 @@ class Pixelword(BaseModel):
     VLMEvalKit calls what it takes for an API from several threads (`--api-nproc`), and for us those calls run in one
     batch. It hands an API the frames of a video as pictures, without their times; so the video preset is no API to it,
     gets the file, and answers one question after the other.
+
+    The data sets of the paper's suite that upstream runs under the preset are asked as in that suite: in its words and
+    order, with its labels and pixel limits. All others are asked in VLMEvalKit's words.
 
     Args:
         model_path: a checkpoint's folder, or a packaged model's name.
@@ -64,13 +76,59 @@ class Pixelword(BaseModel):
         batching = BatchingOptions(max_num_seqs, MAX_MODEL_LEN)
         self.engine = Engine(self.session.model, self.session.processor, batching)
 
+    def use_custom_prompt(self, dataset: str) -> bool:
+        """Whether `build_prompt` has words for the data set.
+
+        Of videos VLMEvalKit takes a model's words only where it has set a number of frames, and ends the run at a rate.
+        """
+        numbered = bool(self.nframe) and not self.fps
+        return self.preset.benchmark(dataset) is not None and (numbered or not self.VIDEO_LLM)
+
+    def build_prompt(self, line: Any, dataset: Any, video_llm: bool = False) -> list[dict[str, Any]]:
+        """A row's media, and its question in the suite's words; what else the suite does to them, `prompt` does.
+
+        line: a row of the data set's table. dataset: its name, or of videos the data set itself, whose own message says
+        which files they are.
+
+        Raises:
+            InputError: the suite does not know the data set, or the row has no question.
+        """
+        row = dict(line)
+        if isinstance(dataset, str):
+            name, paths = dataset, self.dump_image(line, dataset)
+            media = [{"type": "image", "value": one} for one in ([paths] if isinstance(paths, str) else paths)]
+        else:
+            name = row.get("SUB_DATASET") or dataset.dataset_name
+            own = dataset.build_prompt(copy(line), video_llm=video_llm)  # some write into the row
+            media = [one for one in own if one["type"] != "text"]
+        benchmark = self.preset.benchmark(name)
+        if benchmark is None:
+            raise InputError(f"{name} is not asked with the preset {self.preset.name}: use VLMEvalKit's own prompt")
+        told = question(row, tuple(self._media(media, name)), f"{name}, question {row.get('index')}")
+        return [*media, {"type": "text", "value": words(told, benchmark)}]
+
+    def prompt(self, message: Content, dataset: str | None = None) -> Encoded:
+        """A question as the network gets it. message: [{"type": "image" | "video" | "text", "value": …}, …].
+
+        Of a data set of the suite the message's text and media are brought in the suite's order, with its labels and
+        pixel limits; how many frames a video has, VLMEvalKit says.
+        """
+        benchmark = self.preset.benchmark(dataset)
+        if benchmark is None:
+            return self._encoded(self._conversation({"role": "user", "content": self._parts(message)}))
+        low, high = benchmark.setting.pixels
+        options = replace(self.preset.media, min_pixels=low, max_pixels=high)
+        text = _text("".join(one["value"] for one in message if one["type"] == "text"), benchmark)
+        return self._encoded(asked(text, self._media(message, dataset), benchmark, options), options)
+
     def generate_inner(self, message: Content, dataset: str | None = None) -> str:
-        """The answer to one question. message: [{"type": "image" | "video" | "text", "value": …}, …]."""
-        return self._answer([{"role": "user", "content": self._parts(message)}])
+        """The answer to one question. message: as in `prompt`."""
+        return self._answer(self.prompt(message, dataset))
 
     def chat_inner(self, message: Sequence[Mapping[str, Any]], dataset: str | None = None) -> str:
-        """The next turn of a conversation. message: [{"role": …, "content": as above}, …]."""
-        return self._answer([{"role": one["role"], "content": self._said(one)} for one in message])
+        """The next turn of a conversation. message: [{"role": …, "content": as in `prompt`}, …]."""
+        turns = ({"role": one["role"], "content": self._said(one)} for one in message)
+        return self._answer(self._encoded(self._conversation(*turns)))
 
     def close(self) -> None:
         """End the engine."""
@@ -79,6 +137,13 @@ class Pixelword(BaseModel):
     def _said(self, turn: Mapping[str, Any]) -> Any:
         parts = self._parts(turn["content"])
         return "".join(part["text"] for part in parts) if turn["role"] == "assistant" else parts
+
+    def _media(self, content: Content, dataset: str | None) -> list[dict[str, Any]]:
+        """The media, a video's frames as one: an API gets them as pictures."""
+        media = self._parts([one for one in content if one["type"] != "text"])
+        if DATASET_MODALITY(dataset) == "VIDEO" and media and all(one["type"] == "image" for one in media):
+            return [{"type": "video", "video": [one["image"] for one in media]}]
+        return media
 
     def _parts(self, content: Content) -> list[dict[str, Any]]:
         parts: list[dict[str, Any]] = []
@@ -90,12 +155,24 @@ class Pixelword(BaseModel):
             parts.append(part)
         return parts
 
-    def _answer(self, turns: list[dict[str, Any]]) -> str:
-        asked = conversation(*turns, system=self.preset.system)
-        prompt = self.session.processor.encode(asked, add_generation_prompt=True, **vars(self.session.media))
+    def _conversation(self, *turns: dict[str, Any]) -> list[dict[str, Any]]:
+        return conversation(*turns, system=self.preset.system)
+
+    def _encoded(self, turns: list[dict[str, Any]], options: MediaOptions | None = None) -> Encoded:
+        media = vars(options or self.session.media)
+        return self.session.processor.encode(turns, add_generation_prompt=True, **media)
+
+    def _answer(self, prompt: Encoded) -> str:
         room = max(1, min(self.preset.new_tokens, self.engine.room(prompt)))
         return self.engine.submit(prompt, self._sampling(prompt.input_ids.numpy().tobytes(), room)).result().strip()
 
     def _sampling(self, asked: bytes, room: int) -> Sampling:
         drawn: dict[str, Any] = UPSTREAM if self.drawing == "upstream" and self.preset.sampled else {}
         return Sampling(room, seed=zlib.crc32(asked, self.seed), **drawn)
+
+
+def _text(own: str, benchmark: Benchmark) -> str:
+    """A message's text; where VLMEvalKit's own ends otherwise than upstream's copy, with what the suite has there."""
+    if benchmark.up_to is None or not own.endswith(_ENDS):
+        return own
+    return own.removesuffix(_ENDS) + benchmark.prompt.choices.rpartition("{options}")[2]
