@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -216,6 +218,23 @@ def test_a_request_that_breaks_the_network_breaks_alone(session, prompts, answer
         assert running.submit(prompts[0]).result() == answers[0]
 
 
+@contextmanager
+def held_up(running: Engine, prompt: Encoded) -> Iterator[None]:
+    """The engine stands still within the answer to a prompt; at the end it goes on, and all that was submitted waits."""
+    stands, go_on = threading.Event(), threading.Event()
+
+    def listen(token: object) -> None:
+        stands.set()
+        go_on.wait(60)
+
+    running.submit(prompt, Sampling(max_new_tokens=2), listen)
+    assert stands.wait(60)
+    yield
+    while not all(seat.done() for _, seat in list(running._waiting)):
+        time.sleep(0.01)
+    go_on.set()
+
+
 def test_ends_of_words_are_read_at_once(session) -> None:
     """Questions about pictures that were read before; the engine is held up until all of them wait."""
     asked = [
@@ -226,34 +245,26 @@ def test_ends_of_words_are_read_at_once(session) -> None:
     prompts = [session.processor.encode([question], add_generation_prompt=True) for question in asked]
     expected = [session.answer([question]).text for question in asked]
     passes: list[tuple[int, int]] = []
-    all_wait = threading.Event()
     hook = session.model.register_forward_pre_hook(
         lambda model, args, inputs: passes.append(tuple(inputs["input_ids"].shape)), with_kwargs=True
     )
     with hook, engine(session, num_speculative_tokens=0) as running:
         for number in (0, 3):
             running.submit(prompts[number]).result()
-        held = running.submit(prompts[0], Sampling(max_new_tokens=2), lambda token: token and all_wait.wait(60))
-        generations = [running.submit(prompt) for prompt in prompts]
-        while not all(seat.done() for _, seat in list(running._waiting)):
-            time.sleep(0.01)
-        passes.clear()
-        all_wait.set()
-        assert [one.result() for one in generations] == expected and held.result()
+        with held_up(running, prompts[0]):
+            generations = [running.submit(prompt) for prompt in prompts]
+            passes.clear()
+        assert [one.result() for one in generations] == expected
     wide = [shape for shape in passes if shape[1] > 1]
     assert [rows for rows, _ in wide] == [len(prompts)]
 
 
 def test_one_that_breaks_the_network_among_others_breaks_alone(session, prompts, answers) -> None:
     bad = replace(prompts[5], input_ids=torch.full_like(prompts[5].input_ids, 10**6))
-    all_wait = threading.Event()
     with engine(session) as running:
         running.submit(prompts[0]).result()
-        running.submit(prompts[5], Sampling(max_new_tokens=2), lambda token: token and all_wait.wait(60))
-        generations = [running.submit(prompt) for prompt in (prompts[0], bad, prompts[5], prompts[0])]
-        while not all(seat.done() for _, seat in list(running._waiting)):
-            time.sleep(0.01)
-        all_wait.set()
+        with held_up(running, prompts[5]):
+            generations = [running.submit(prompt) for prompt in (prompts[0], bad, prompts[5], prompts[0])]
         with pytest.raises(IndexError):
             generations[1].result()
         found = [generations[number].result() for number in (0, 2, 3)]
