@@ -220,7 +220,7 @@ def test_a_request_that_breaks_the_network_breaks_alone(session, prompts, answer
 
 @contextmanager
 def held_up(running: Engine, prompt: Encoded) -> Iterator[None]:
-    """The engine stands still within the answer to a prompt, and goes on when all that was submitted meanwhile waits."""
+    """The engine stands still within the answer to a prompt, and goes on when all that was submitted waits."""
     stands, go_on = threading.Event(), threading.Event()
 
     def listen(token: object) -> None:
