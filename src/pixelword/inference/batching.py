@@ -240,10 +240,11 @@ class Engine:
     def _next_read(self) -> list[_Running]:
         """The first of those whose prompts are being read, with those after it that fit into the same pass."""
         first, *others = self._reading
-        group, widest = [first], first.left
+        group, widest, kernel = [first], first.left, self._network.kernel(first.left)
         for running in others if self._joins(first) else ():
             widest = max(widest, running.left)
-            if widest * (len(group) + 1) > self.options.max_num_batched_tokens or not self._joins(running):
+            fits = widest * (len(group) + 1) <= self.options.max_num_batched_tokens
+            if not fits or not self._joins(running) or self._network.kernel(running.left) != kernel:
                 break
             group.append(running)
         return group

@@ -11,7 +11,8 @@ from torch import Tensor
 from pixelword.inference.products import prepare, restore
 from pixelword.inference.requests import BatchingOptions
 from pixelword.inference.rows import Rows
-from pixelword.model.visibility import interval
+from pixelword.model.attention import kernel_of
+from pixelword.model.visibility import interval, side_by_side
 from pixelword.processing.conversation import Encoded
 
 if TYPE_CHECKING:
@@ -60,8 +61,14 @@ class Network:
             **inputs, position_ids=positions, past_key_values=window, visible=visible, use_cache=True, logits_to_keep=1
         ).logits
 
+    def kernel(self, tokens: int) -> str:
+        """What reads so many tokens of a prompt; see `kernel_of`."""
+        text = self.model.config.get_text_config()
+        return kernel_of(tokens, text.num_attention_heads // text.num_key_value_heads)
+
     def ends(self, prompts: Sequence[tuple[Encoded, Tensor, int]], row: int) -> Tensor:
-        """Read the ends of several prompts at once, words alone, into the rows from `row` on.
+        """Read the ends of several prompts at once, words alone, into the rows from `row` on. Where one `kernel` reads
+        them all, each gets the very logits that `read` gives it.
 
         Args:
             prompts: each with its positions (3, 1, L) and the place its end begins at.
@@ -70,7 +77,8 @@ class Network:
             logits (B, vocabulary) of the last token of each.
         """
         device = self.model.device
-        widths = torch.tensor([len(prompt) - start for prompt, _, start in prompts])
+        lengths = [len(prompt) - start for prompt, _, start in prompts]
+        widths = torch.tensor(lengths)
         starts = torch.tensor([start for _, _, start in prompts], device=device)
         width = int(widths.max())
         ids = torch.zeros(len(prompts), width, dtype=torch.int64)
@@ -79,13 +87,14 @@ class Network:
             ids[place, : widths[place]] = prompt.input_ids[start:]
             positions[:, place, : widths[place]] = own[:, 0, start:]
         window = self.rows.window(slice(row, row + len(prompts)), starts, width)
+        few = self.kernel(width) == "few"
         columns, which = (widths - 1).unique(return_inverse=True)
         logits = self.model(
             input_ids=ids.to(device),
             mm_token_type_ids=torch.zeros_like(ids, device=device),
             position_ids=positions.to(device),
             past_key_values=window,
-            visible=window.visible(width),
+            visible=window.visible(width) if few else side_by_side(starts, lengths),
             use_cache=True,
             logits_to_keep=columns.to(device),
         ).logits

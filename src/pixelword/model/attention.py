@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -17,6 +18,8 @@ from .visibility import BLOCK, Block, Interval
 
 #: Up to this many queries (times heads that share a key head) two plain products beat the flash kernel on a CPU.
 FEW = 16
+#: From this many queries on a pair of plain products for each key head beats it too, where there are no tiles.
+MANY = 256
 #: Queries in one pair of plain products, so that scores grow with the keys only.
 TALL = 512
 
@@ -43,9 +46,15 @@ def attend_reference(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: 
     return (scores.softmax(-1) @ values).to(q.dtype)
 
 
+def kernel_of(queries: int, group: int) -> Literal["few", "some", "many"]:
+    """By their number, and that of the heads that share a key head, how `attend_sdpa` goes about queries. Rows of one
+    kind can share a batch, each with blocks of its own, and no bit of any changes."""
+    return "few" if queries * group <= FEW else "some" if queries < MANY else "many"
+
+
 def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float) -> Tensor:
     """Attention block by block: no mask is taller than a block, most blocks need none, no scores are L x L."""
-    if q.shape[2] * (q.shape[1] // k.shape[1]) <= FEW:
+    if kernel_of(q.shape[2], q.shape[1] // k.shape[1]) == "few":
         return _attend_few(q, k, v, visible, scale)
     run = _products if _products_are_faster(q, k, v) else _flash
     groups: list[list[Block]] = []
@@ -131,7 +140,7 @@ def _products_are_faster(q: Tensor, k: Tensor, v: Tensor) -> bool:
     """
     wants_gradient = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
     is_plain = q.device.type == "cpu" and q.dtype == torch.bfloat16 and not torch.compiler.is_compiling()
-    return is_plain and not wants_gradient and q.shape[2] >= 256 and not _has_tiles()
+    return is_plain and not wants_gradient and q.shape[2] >= MANY and not _has_tiles()
 
 
 def _attend_few(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float) -> Tensor:

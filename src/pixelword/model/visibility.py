@@ -6,6 +6,7 @@ are all these two integer vectors. Nothing else describes visibility anywhere.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
@@ -111,6 +112,25 @@ def interval(
         lo = torch.where(real, torch.maximum(lo, lead), own)
         hi = torch.where(real, hi, own)
     return Interval(lo.contiguous(), hi.contiguous(), _blocks(lo, hi) if t.device.type == "cpu" else ())
+
+
+def side_by_side(starts: Tensor, widths: Sequence[int]) -> Interval:
+    """Text of several rows, each after its own past, filled up on the right; its blocks are those of each row alone.
+
+    Args:
+        starts: (B,) int64, keys before each row's first query.
+        widths: of each row; what fills a row up sees what is before it, and is of no use.
+    """
+    length = max(widths)
+    hi = starts[:, None] + torch.arange(length, device=starts.device)
+    lo = torch.zeros_like(hi)
+    blocks: list[Block] = []
+    for row, width in enumerate(widths) if starts.device.type == "cpu" else ():
+        rows = slice(row, row + 1)
+        blocks += _row_blocks(lo[row, :width], hi[row, :width], rows)
+        if width < length:
+            blocks.append(Block(rows, width, length, 0, int(hi[row, -1]) + 1, "masked"))
+    return Interval(lo, hi, tuple(blocks))
 
 
 def _padding(
