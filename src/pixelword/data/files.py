@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import os
 from contextlib import suppress
 from pathlib import Path
+from typing import IO
 
 from pixelword.errors import InputError
 
@@ -25,6 +28,23 @@ def write_whole(path: Path, text: str | bytes) -> int:
             unfinished.unlink()
         raise InputError(f"{path}: cannot be written ({error}); free some space or name another place") from error
     return len(content)
+
+
+def claim(path: Path) -> IO[str] | None:
+    """A file that is this process's alone while it is open; None where another one has it. Its folder is made.
+
+    The kernel lets go of it, however the process ends. A filesystem without locks gives it to everybody.
+    Raises OSError: it cannot be written.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in (errno.EACCES, errno.EAGAIN):
+            file.close()
+            return None
+    return file
 
 
 def check_place(path: Path, suffix: str) -> Path:

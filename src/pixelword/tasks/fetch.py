@@ -6,13 +6,13 @@ was interrupted. What cannot be got is one line, and the rest goes on.
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
+from pixelword.data.files import claim
 from pixelword.errors import AssetError
 from pixelword.tasks.archives import Archive
 from pixelword.tasks.assets import Item, write_pack
@@ -79,15 +79,12 @@ def missing(name: str, folder: Path) -> list[str]:
 def _alone(folder: Path) -> Iterator[None]:
     """One fetch at a time in a folder; what an earlier one left unfinished goes away."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock = (folder / ".lock").open("w")
+        lock = claim(folder / ".lock")
     except OSError as error:
         raise AssetError(f"{folder} cannot be written ({error.strerror}); choose another with --assets") from error
+    if lock is None:
+        raise AssetError(f"another fetch is at work in {folder}: wait until it is done")
     with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise AssetError(f"another fetch is at work in {folder}: wait until it is done") from error
         for left in (folder / "archives").glob(".coming-*"):
             shutil.rmtree(left, ignore_errors=True)
         yield

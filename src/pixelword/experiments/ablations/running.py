@@ -5,8 +5,6 @@ Several processes may share a folder: each leaves to the others what they are at
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import shutil
 import time
@@ -20,7 +18,7 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from pixelword.data.files import write_whole
+from pixelword.data.files import claim, write_whole
 from pixelword.data.schema import Pack
 from pixelword.errors import CheckpointError
 from pixelword.experiments.ablations.growing import build_language_model, grown
@@ -98,17 +96,12 @@ def _claimed(folder: Path) -> Iterator[None]:
     Raises _Taken: another one does. CheckpointError: the folder cannot be written.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        file = (folder / ".claim").open("w")  # let go of by the kernel, however the process ends
+        file = claim(folder / ".claim")
     except OSError as error:
         raise CheckpointError(f"{folder}: cannot write there: {error}; mend it, or name another --out") from error
+    if file is None:
+        raise _Taken(folder)
     with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise _Taken(folder) from error
-            # else the filesystem has no locks, and the run goes on without
         yield
 
 
