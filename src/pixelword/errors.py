@@ -34,5 +34,9 @@ class RecipeError(PixelwordError):
     """A training recipe that does not say something that can be run."""
 
 
+class VersionError(PixelwordError):
+    """An installed package that gives wrong answers with this release of Pixelword."""
+
+
 class AssetError(PixelwordError):
     """An asset pack of the curriculum is missing, damaged or cannot be made."""

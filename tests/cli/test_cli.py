@@ -5,16 +5,31 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 import pixelword
 from pixelword.cli import app
 from pixelword.errors import CheckpointError
 
-VERBS = ("ask", "chat", "info", "convert", "grow", "train", "evaluate", "ablate", "explain", "serve", "verify")
+VERBS = (
+    "ask",
+    "chat",
+    "info",
+    "convert",
+    "grow",
+    "train",
+    "evaluate",
+    "ablate",
+    "explain",
+    "serve",
+    "verify",
+    "version",
+)
 
 
 def test_every_verb_is_there() -> None:
@@ -64,8 +79,17 @@ def test_the_public_names_are_there() -> None:
         _ = pixelword.lode
 
 
-def test_version(run: Callable[..., Any]) -> None:
-    assert run("--version").stdout == f"pixelword {pixelword.__version__}\n"
+def test_the_version_is_what_a_bug_report_needs(run: Callable[..., Any]) -> None:
+    rows = dict(line.split(maxsplit=1) for line in run("version").stdout.splitlines())
+    assert rows["pixelword"] == pixelword.__version__ and rows["transformers"] == metadata.version("transformers")
+    assert rows["torch"].startswith(torch.__version__) and rows["device"].startswith(("cpu", "cuda", "mps"))
+    assert rows["tested"] == "yes"
+    assert run("--version").stdout == run("version").stdout
+
+
+def test_the_version_names_what_is_newer_than_tested(run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pixelword.compat.NEWEST_TESTED", {"transformers": (5, 0)})
+    assert "tested        no: transformers is newer than 5.0" in run("version").stdout
 
 
 def test_a_mistyped_option_is_refused(run: Callable[..., Any]) -> None:

@@ -14,8 +14,22 @@ import typer
 from rich.console import Console
 from typer.core import TyperGroup
 
-from pixelword import __version__
-from pixelword.cli import ablate, ask, chat, convert, data, evaluate, explain, grow, info, serve, tasks, train, verify
+from pixelword.cli import (
+    ablate,
+    ask,
+    chat,
+    convert,
+    data,
+    evaluate,
+    explain,
+    grow,
+    info,
+    serve,
+    tasks,
+    train,
+    verify,
+    version,
+)
 from pixelword.errors import PixelwordError
 
 
@@ -46,14 +60,14 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        print(f"pixelword {__version__}")
+        version.version()
         raise typer.Exit
 
 
 @app.callback()
 def pixelword(
-    version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
+    show_version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print versions and exit.")
     ] = False,
 ) -> None:
     """Ask pictures: native vision-language models, in which pixels and words are one sequence.
@@ -64,7 +78,7 @@ def pixelword(
 
 _VERBS: tuple[Callable[..., None], ...] = (
     ask.ask, chat.chat, info.info, convert.convert, grow.grow, train.train, evaluate.evaluate, ablate.ablate,
-    explain.explain, serve.serve, verify.verify,
+    explain.explain, serve.serve, verify.verify, version.version,
 )  # fmt: skip
 for _verb in _VERBS:
     app.command()(_verb)

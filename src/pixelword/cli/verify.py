@@ -61,7 +61,7 @@ def verify(
         print(json.dumps(report, ensure_ascii=False))
     else:
         _print(report, against)
-    if found or report["tensors"]["problems"]:
+    if found or report["tensors"]["problems"] or report.get("cached_step", {}).get("problem"):
         raise typer.Exit(1)
 
 
@@ -91,6 +91,13 @@ def _print(report: Mapping[str, Any], against: Path | None) -> None:
     layers = f"{shape['num_hidden_layers']} layers, {shape['extra_num_layers']} of them pre-buffer"
     console.print(f"{shape['parameters']:,} parameters, {layers}, width {shape['hidden_size']}\n")
     _print_tensors(console, report["tensors"])
+    if "cached_step" in report:
+        problem = report["cached_step"]["problem"]
+        title, well = (
+            "generate and the network disagree",
+            "cached step   generate agrees with a forward without a cache",
+        )
+        _print_problems(console, title, [problem] if problem else [], well)
     if "probe" in report:
         _print_probe(console, report["probe"])
     if against is not None:

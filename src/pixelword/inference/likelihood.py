@@ -39,7 +39,7 @@ def scored(session: Session, prompt: Encoded, answers: Sequence[Tensor]) -> list
     return [
         one
         for a in range(0, len(ids), _ROWS)
-        for one in _after(session, read.past_key_values, read.logits[:, -1:], ids[a : a + _ROWS])
+        for one in _after(session, read.cache, read.logits[:, -1:], ids[a : a + _ROWS])
     ]
 
 
@@ -51,7 +51,7 @@ def _after(session: Session, prompt: Cache, first: Tensor, answers: Sequence[Ten
         cache = deepcopy(prompt)  # every call writes into its own
         cache.batch_repeat_interleave(len(ids))
         # what lies behind a shorter answer is seen by none of its tokens
-        rest = session.model(input_ids=ids[:, :-1].clamp(min=0), past_key_values=cache).logits
+        rest = session.model(input_ids=ids[:, :-1].clamp(min=0), cache=cache).logits
         scores = torch.cat((scores, rest), dim=1)
     logs = scores.float().log_softmax(-1)
     each = logs.gather(-1, ids.clamp(min=0)[..., None])[..., 0].cpu()

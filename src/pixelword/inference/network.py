@@ -58,7 +58,7 @@ class Network:
         }
         visible = interval(positions, past=start)
         return self.model(
-            **inputs, position_ids=positions, past_key_values=window, visible=visible, use_cache=True, logits_to_keep=1
+            **inputs, position_ids=positions, cache=window, visible=visible, use_cache=True, logits_to_keep=1
         ).logits
 
     def kernel(self, tokens: int) -> str:
@@ -93,7 +93,7 @@ class Network:
             input_ids=ids.to(device),
             mm_token_type_ids=torch.zeros_like(ids, device=device),
             position_ids=positions.to(device),
-            past_key_values=window,
+            cache=window,
             visible=window.visible(width) if few else side_by_side(starts, lengths),
             use_cache=True,
             logits_to_keep=columns.to(device),
@@ -110,7 +110,7 @@ class Network:
             input_ids=ids,
             mm_token_type_ids=torch.zeros_like(ids),
             position_ids=(first[:, None] + torch.arange(width, device=ids.device)).expand(3, -1, -1),
-            past_key_values=window,
+            cache=window,
             visible=window.visible(width),
             use_cache=True,
         ).logits

@@ -20,6 +20,7 @@ from pixelword.model import NeoOVConfig
 from pixelword.model.checkpoint import is_delta, load_pretrained, read_config, resolve
 from pixelword.model.facts import count_parameters, meta_model
 from pixelword.model.inspection import compared, digest
+from pixelword.model.self_check import cached_step_problem
 from pixelword.model.tensor_files import read_entries
 from pixelword.processing import NeoOVProcessor
 
@@ -58,6 +59,8 @@ def report(
         return made
     progress("loading …")
     model = load_pretrained(folder, dtype=dtype, device=device)
+    progress("comparing a cached step with a plain one …")
+    made["cached_step"] = {"problem": cached_step_problem(model)}
     progress("asking …")
     session = Session(model, NeoOVProcessor.from_pretrained(folder))
     made["probe"] = {"dtype": dtype, "device": str(model.device), "readings": probe.told(probe.probe(session))}

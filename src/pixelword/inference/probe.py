@@ -86,11 +86,11 @@ def encode_all(processor: NeoOVProcessor) -> dict[str, Encoded]:
 def _reading(session: Session, prompt: Encoded) -> Reading:
     inputs = {name: one.to(session.model.device) for name, one in session.processor.batch([prompt]).items()}
     read = session.model(**inputs, use_cache=True)
-    logits, cache = read.logits[0].float().cpu(), read.past_key_values
+    logits, cache = read.logits[0].float().cpu(), read.cache
     tokens = [int(logits[-1].argmax())]
     while len(tokens) < NEW_TOKENS:
         new = torch.tensor([tokens[-1:]], device=session.model.device)
-        tokens.append(int(session.model(input_ids=new, past_key_values=cache).logits[0, -1].argmax()))
+        tokens.append(int(session.model(input_ids=new, cache=cache).logits[0, -1].argmax()))
     last, words = logits[-1], prompt.mm_token_type_ids == 0
     losses = torch.nn.functional.cross_entropy(logits[:-1], prompt.input_ids[1:], reduction="none")
     top = last.topk(min(TOP, len(last)))

@@ -53,7 +53,7 @@ class Reader:
         self.peak_tokens = max(self.peak_tokens, self.cache.get_seq_length() + 1)
         read = self.model(
             input_ids=ids, mm_token_type_ids=torch.zeros_like(ids), position_ids=where,
-            past_key_values=self.cache, use_cache=True,
+            cache=self.cache, use_cache=True,
         )  # fmt: skip
         return read.logits[0, -1]
 
@@ -102,7 +102,7 @@ class Reader:
             mm_token_type_ids=prompt.mm_token_type_ids[None, start:stop].to(device),
             **pictures_within(prompt, start, stop, device),
             position_ids=self.positions[:, :, start:stop].to(device),
-            past_key_values=self.cache,
+            cache=self.cache,
             use_cache=True,
             logits_to_keep=1,
             **options,

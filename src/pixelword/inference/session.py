@@ -77,10 +77,15 @@ def load(
     return Session(model, NeoOVProcessor.from_pretrained(folder), media=media, long=long)
 
 
+def default_device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
+
+
 def _device(wanted: str | torch.device | None) -> torch.device:
     if wanted is None:
-        accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-        return accelerator or torch.device("cpu")
+        return default_device()
     try:
         device = torch.device(wanted)
         torch.empty(0, device=device)  # a name alone says nothing about there being one

@@ -256,7 +256,7 @@ class NeoOVAttention(nn.Module):
         hidden: Tensor,
         rotary: tuple[Tensor, Tensor],
         visible: Interval,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         spatial: Tensor | None = None,
     ) -> Tensor:
         """hidden (B, L, hidden_size), tables of `rotary_tables`, the interval -> (B, L, hidden_size).
@@ -264,7 +264,7 @@ class NeoOVAttention(nn.Module):
         spatial: (B, L, 1) bool, the places whose keys have an H and a W part; None for all.
         """
         q, k, v = self.projected(hidden, rotary, spatial)
-        if past_key_values is not None:
-            k, v = past_key_values.update(k, v, self.layer_idx)
+        if cache is not None:
+            k, v = cache.update(k, v, self.layer_idx)
         out = attend(q, k, v, visible, self.scaling, self.config._attn_implementation or "sdpa")
         return self.o_proj(out.transpose(1, 2).flatten(2))

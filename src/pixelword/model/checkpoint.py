@@ -25,6 +25,7 @@ from .facts import meta_model
 from .folders import whole_folder
 from .inspection import compared
 from .modeling import NeoOVForConditionalGeneration
+from .self_check import check_versions
 from .tensor_files import Entry, read_entries, same_bytes
 
 #: Where the packaged models lie, each a folder of its own.
@@ -165,6 +166,7 @@ def load_pretrained(
     Raises:
         CheckpointError: there is no such checkpoint, or it is not whole; see `verify`.
         InputError: there is no such dtype.
+        VersionError: an installed package is newer than the tested ones, and answers would be wrong.
     """
     kind = torch_dtype(dtype)
     folder = resolve(name_or_dir)
@@ -173,15 +175,16 @@ def load_pretrained(
     if is_delta(folder):
         from .delta import load_delta
 
-        whole = load_delta(folder, kind)
-        return whole if device is None else whole.to(torch.device(device))
-    config, _ = _verified(folder)
-    model = NeoOVForConditionalGeneration.from_pretrained(
-        folder, config=config, dtype=kind or "auto", use_safetensors=True, local_files_only=True
-    )
+        model = load_delta(folder, kind)
+    else:
+        config, _ = _verified(folder)
+        model = NeoOVForConditionalGeneration.from_pretrained(
+            folder, config=config, dtype=kind or "auto", use_safetensors=True, local_files_only=True
+        )
     if device is not None:
         model.to(torch.device(device))
-    return model.eval()
+    check_versions(model.eval())
+    return model
 
 
 def convert(source: str | Path, destination: str | Path, dtype: str | torch.dtype | None = None) -> None:

@@ -76,7 +76,7 @@ class NeoOVTextConfig(PreTrainedConfig):
 
     model_type = "neo_text"
     base_config_key = "llm_config"
-    keys_to_ignore_at_inference = ["past_key_values"]
+    keys_to_ignore_at_inference = ["cache", "past_key_values"]
 
     def __init__(
         self,
@@ -149,7 +149,7 @@ class NeoOVConfig(PreTrainedConfig):
 
     model_type = "neo_chat"
     sub_configs = {"vision_config": NeoOVVisionConfig, "llm_config": NeoOVTextConfig}
-    keys_to_ignore_at_inference = ["past_key_values"]
+    keys_to_ignore_at_inference = ["cache", "past_key_values"]
 
     def __init__(
         self,

@@ -42,17 +42,17 @@ class NeoOVDecoderLayer(GradientCheckpointingLayer):
         hidden: Tensor,
         rotary: tuple[Tensor, Tensor],
         visible: Interval,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         spatial: Tensor | None = None,
         keys_only: bool = False,
     ) -> Tensor:
         """As `NeoOVAttention.forward`. keys_only: remember the tokens' keys and values, and leave `hidden` as it is."""
         if keys_only:
-            assert past_key_values is not None
+            assert cache is not None
             _, k, v = self.self_attn.projected(self.input_layernorm(hidden), rotary, spatial)
-            past_key_values.update(k, v, self.self_attn.layer_idx)
+            cache.update(k, v, self.self_attn.layer_idx)
             return hidden
-        hidden = hidden + self.self_attn(self.input_layernorm(hidden), rotary, visible, past_key_values, spatial)
+        hidden = hidden + self.self_attn(self.input_layernorm(hidden), rotary, visible, cache, spatial)
         return hidden + self.mlp(self.post_attention_layernorm(hidden))
 
 
@@ -77,7 +77,7 @@ class NeoOVDecoder(nn.Module):
         inputs_embeds: Tensor,
         position_ids: Tensor,
         visible: Interval,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         output_hidden_states: bool = False,
         visual: Tensor | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...] | None]:
@@ -102,11 +102,11 @@ class NeoOVDecoder(nn.Module):
             places = places.to(hidden.device).unsqueeze(-1)
         for number, layer in enumerate(self.layers):
             if places is None or number >= config.extra_num_layers:
-                hidden = layer(hidden, rotary, visible, past_key_values, places)
-            elif visual is None and past_key_values is not None and not torch.is_grad_enabled():
-                hidden = layer(hidden, rotary, visible, past_key_values, keys_only=True)  # pictures may follow
+                hidden = layer(hidden, rotary, visible, cache, places)
+            elif visual is None and cache is not None and not torch.is_grad_enabled():
+                hidden = layer(hidden, rotary, visible, cache, keys_only=True)  # pictures may follow
             else:  # all are computed: later pictures read the words' keys, and ranks that share layers run alike
-                hidden = torch.where(places, layer(hidden, rotary, visible, past_key_values), hidden)
+                hidden = torch.where(places, layer(hidden, rotary, visible, cache), hidden)
             if output_hidden_states:
                 states.append(hidden)
         hidden = self.norm(hidden)

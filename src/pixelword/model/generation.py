@@ -10,6 +10,8 @@ from torch.nn import functional as F
 from transformers import DynamicCache, GenerationMixin
 from transformers.cache_utils import Cache
 
+from pixelword.compat import CACHE_KEYWORD, with_cache_keyword
+
 from .cache import GrowingCache
 
 _PICTURES = ("pixel_values", "image_grid_hw")
@@ -18,6 +20,10 @@ _PICTURES = ("pixel_values", "image_grid_hw")
 class NeoOVGenerationMixin(GenerationMixin):
     """All state of a request is in `generate`'s own arguments and cache, so that interleaved requests never meet."""
 
+    def generate(self, *args: Any, **kwargs: Any) -> Any:
+        """transformers' `generate`; a cache may be passed as `cache` or as `past_key_values`, whatever the release."""
+        return super().generate(*args, **with_cache_keyword(kwargs))
+
     @staticmethod
     def create_masks_for_generate(attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
         """Keep the (B, L) mask for static caches too: the interval needs no more, and no 4-D causal mask is right."""
@@ -25,11 +31,11 @@ class NeoOVGenerationMixin(GenerationMixin):
 
     def _prepare_cache_for_generation(self, generation_config: Any, model_kwargs: dict[str, Any], *args: Any) -> None:
         """Where transformers makes a plain dynamic cache, make the one that writes in place."""
-        given = model_kwargs.get("past_key_values")
+        given = model_kwargs.get(CACHE_KEYWORD)
         super()._prepare_cache_for_generation(generation_config, model_kwargs, *args)
-        made = model_kwargs.get("past_key_values")
+        made = model_kwargs.get(CACHE_KEYWORD)
         if given is None and made is not None and type(made) is DynamicCache and not made.offloading:
-            model_kwargs["past_key_values"] = GrowingCache(self.config)
+            model_kwargs[CACHE_KEYWORD] = GrowingCache(self.config)
 
     def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> Tensor:
         """(3, B, L) indices of the whole prompt; later tokens go on from the last t."""
@@ -42,7 +48,7 @@ class NeoOVGenerationMixin(GenerationMixin):
         longer = _length(model_kwargs) > 0 if mask is None else mask.shape[1] > ids.shape[1]
         if longer:
             # Only the new tokens were given: go on from the cache.
-            cache = model_kwargs["past_key_values"]
+            cache = model_kwargs[CACHE_KEYWORD]
             fresh, _ = self.get_rope_index(ids, model_kwargs.get("image_grid_hw"))
             return fresh + cache.get_seq_length() + getattr(cache, "rope_delta", 0)
         grid, types = model_kwargs.get("image_grid_hw"), model_kwargs.get("mm_token_type_ids")
@@ -56,6 +62,7 @@ class NeoOVGenerationMixin(GenerationMixin):
         **kwargs: Any,
     ) -> dict[str, Any]:
         """Pictures go in once, with the tokens that stand for them."""
+        kwargs = with_cache_keyword(kwargs)
         if not is_first_iteration and kwargs.get("use_cache", True):
             kwargs.update(dict.fromkeys(_PICTURES))
         types = kwargs.get("mm_token_type_ids")
@@ -126,14 +133,14 @@ class NeoOVGenerationMixin(GenerationMixin):
         return model_kwargs
 
     @torch.no_grad()
-    def prefill(self, inputs: dict[str, Tensor], past_key_values: Cache, chunk_size: int) -> Any:
+    def prefill(self, inputs: dict[str, Tensor], cache: Cache, chunk_size: int) -> Any:
         """Read a prompt of one row in chunks of about `chunk_size` tokens, so that peak memory follows the chunk.
 
         A chunk never ends inside an image: it grows to the image's end. The result equals one forward over the whole.
 
         Args:
             inputs: what the processor made: input_ids (1, L), pixel_values, image_grid_hw, …; no padding.
-            past_key_values: an empty cache, filled on return.
+            cache: an empty cache, filled on return.
             chunk_size: tokens.
 
         Returns:
@@ -142,7 +149,7 @@ class NeoOVGenerationMixin(GenerationMixin):
         ids, grid, pixels = (inputs.get(name) for name in ("input_ids", "image_grid_hw", "pixel_values"))
         if ids is None or ids.shape[0] != 1 or chunk_size < 1:
             raise ValueError("prefill needs input_ids of one row and a chunk_size of at least 1")
-        if (grid is None) != (pixels is None) or past_key_values.get_seq_length():
+        if (grid is None) != (pixels is None) or cache.get_seq_length():
             raise ValueError("prefill needs both of pixel_values and image_grid_hw, or neither, and an empty cache")
         types = inputs.get("mm_token_type_ids")
         positions, _ = self.get_rope_index(ids, grid, None, types)
@@ -163,13 +170,13 @@ class NeoOVGenerationMixin(GenerationMixin):
                 part |= {"image_grid_hw": grid[image : image + count], "pixel_values": pixels[patch : patch + patches]}
                 part["mm_token_type_ids"] = types[:, a:b] if types is not None else None
                 image, patch = image + count, patch + patches
-            output = self(**part, past_key_values=past_key_values, use_cache=True, logits_to_keep=1)
+            output = self(**part, cache=cache, use_cache=True, logits_to_keep=1)
             a = b
         return output
 
 
 def _length(model_kwargs: dict[str, Any]) -> int:
-    cache = model_kwargs.get("past_key_values")
+    cache = model_kwargs.get(CACHE_KEYWORD)
     return int(cache.get_seq_length()) if isinstance(cache, Cache) else 0
 
 

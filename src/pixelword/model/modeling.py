@@ -10,7 +10,8 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
-from transformers.utils import ModelOutput
+
+from pixelword.compat import CacheOutput, check_unknown, single_cache
 
 from .attention import KERNELS
 from .cache import GrowingCache
@@ -24,21 +25,21 @@ from .visibility import Interval, interval
 
 
 @dataclass
-class NeoOVModelOutput(ModelOutput):
-    """last_hidden_state (B, L, hidden_size); past_key_values; hidden_states, one (B, L, hidden_size) per layer + 1."""
+class NeoOVModelOutput(CacheOutput):
+    """last_hidden_state (B, L, hidden_size); cache; hidden_states, one (B, L, hidden_size) per layer + 1."""
 
     last_hidden_state: Tensor | None = None
-    past_key_values: Cache | None = None
+    cache: Cache | None = None
     hidden_states: tuple[Tensor, ...] | None = None
 
 
 @dataclass
-class NeoOVCausalLMOutput(ModelOutput):
-    """loss: scalar; logits (B, kept, vocabulary), None when skipped; past_key_values; hidden_states."""
+class NeoOVCausalLMOutput(CacheOutput):
+    """loss: scalar; logits (B, kept, vocabulary), None when skipped; cache; hidden_states."""
 
     loss: Tensor | None = None
     logits: Tensor | None = None
-    past_key_values: Cache | None = None
+    cache: Cache | None = None
     hidden_states: tuple[Tensor, ...] | None = None
 
 
@@ -69,7 +70,7 @@ class NeoOVPreTrainedModel(PreTrainedModel):
     input_modalities = ("image", "video", "text")
     supports_gradient_checkpointing = True
     _no_split_modules = ["NeoOVDecoderLayer", "PatchEmbedding"]
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement = ["cache", "past_key_values"]
     _supports_sdpa = True
     _supports_flex_attn = True
     _can_compile_fullgraph = False
@@ -238,12 +239,14 @@ class NeoOVModel(NeoOVPreTrainedModel):
         image_grid_hw: Tensor | None = None,
         mm_token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         cu_seqlens: Tensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
+        return_dict: bool | None = None,
         visible: Interval | None = None,
+        past_key_values: Cache | None = None,
         **kwargs: Any,
     ) -> NeoOVModelOutput:
         """Read a batch of sequences.
@@ -255,21 +258,28 @@ class NeoOVModel(NeoOVPreTrainedModel):
             image_grid_hw: (images, 2) int64, patches along height and width; a video frame is an image.
             mm_token_type_ids: (B, L), 0 text, 1 image, 2 video; by default from the ids.
             position_ids: (3, B, L), rows (t, t + h, t + w); by default from the sequence.
-            past_key_values: a cache; a chunk must not end inside an image.
+            cache: a cache; a chunk must not end inside an image.
             inputs_embeds: (B, L, hidden_size) instead of `input_ids`.
             cu_seqlens: (documents + 1,) boundaries of packed documents in the flattened (B * L) stream.
             visible: what each token sees; by default from the positions. For a cache whose rows have lengths of their
                 own, which brings its own.
+            past_key_values: another name of `cache`, the one that transformers used before 5.24.
+            kwargs: what transformers passes to every model and changes nothing here.
+
+        Raises:
+            TypeError: a keyword is unknown; none is ignored.
         """
+        check_unknown(kwargs)
+        cache = single_cache(cache, past_key_values)
         embeds = self._embed(input_ids, inputs_embeds, pixel_values, image_grid_hw, mm_token_type_ids)
         if use_cache is None:
             use_cache = self.config.llm_config.use_cache and not self.training and cu_seqlens is None
-        if use_cache and past_key_values is None:
-            past_key_values = GrowingCache(self.config)
-        past = past_key_values.get_seq_length() if past_key_values is not None else 0
+        if use_cache and cache is None:
+            cache = GrowingCache(self.config)
+        past = cache.get_seq_length() if cache is not None else 0
         if isinstance(past, Tensor):
             past = past.clone()  # a static cache counts on in this very tensor
-        if cu_seqlens is not None and past_key_values is not None:
+        if cu_seqlens is not None and cache is not None:
             raise ValueError("cu_seqlens (packed documents) and a cache exclude each other: pass use_cache=False")
         positions = self._positions(
             position_ids,
@@ -279,7 +289,7 @@ class NeoOVModel(NeoOVPreTrainedModel):
             attention_mask,
             mm_token_type_ids,
             cu_seqlens,
-            past_key_values,
+            cache,
             past,
         )
         if visible is None:
@@ -288,13 +298,14 @@ class NeoOVModel(NeoOVPreTrainedModel):
             embeds,
             positions,
             visible,
-            past_key_values,
+            cache,
             bool(output_hidden_states),
             None if image_grid_hw is None else self.visual_mask(input_ids, mm_token_type_ids),
         )
-        if past_key_values is not None:
-            past_key_values.rope_delta = positions[0, :, -1:] + 1 - past - embeds.shape[1]
-        return NeoOVModelOutput(hidden, past_key_values if use_cache else None, states)
+        if cache is not None:
+            cache.rope_delta = positions[0, :, -1:] + 1 - past - embeds.shape[1]
+        result = NeoOVModelOutput(hidden, cache if use_cache else None, states)
+        return result if return_dict is None or return_dict else result.to_tuple()
 
 
 class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
@@ -319,7 +330,7 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
         image_grid_hw: Tensor | None = None,
         mm_token_type_ids: Tensor | None = None,
         position_ids: Tensor | None = None,
-        past_key_values: Cache | None = None,
+        cache: Cache | None = None,
         inputs_embeds: Tensor | None = None,
         cu_seqlens: Tensor | None = None,
         labels: Tensor | None = None,
@@ -332,6 +343,7 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
         visible: Interval | None = None,
+        past_key_values: Cache | None = None,
         **kwargs: Any,
     ) -> NeoOVCausalLMOutput | tuple:
         """As `NeoOVModel.forward`, and:
@@ -348,18 +360,19 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
         if use_cache is None and labels is not None:
             use_cache = False
         outputs = super().forward(
-            input_ids,
-            attention_mask,
-            pixel_values,
-            image_grid_hw,
-            mm_token_type_ids,
-            position_ids,
-            past_key_values,
-            inputs_embeds,
-            cu_seqlens,
-            use_cache,
-            output_hidden_states,
-            visible,
+            input_ids=input_ids,
+            attention_mask=attention_mask,
+            pixel_values=pixel_values,
+            image_grid_hw=image_grid_hw,
+            mm_token_type_ids=mm_token_type_ids,
+            position_ids=position_ids,
+            cache=single_cache(cache, past_key_values),
+            inputs_embeds=inputs_embeds,
+            cu_seqlens=cu_seqlens,
+            use_cache=use_cache,
+            output_hidden_states=output_hidden_states,
+            visible=visible,
+            **kwargs,
         )
         hidden, loss, logits = outputs.last_hidden_state, None, None
         assert hidden is not None
@@ -377,5 +390,5 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
         if not (self.training and labels is not None if skip_logits is None else skip_logits):
             keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
             logits = head(hidden[:, keep])
-        result = NeoOVCausalLMOutput(loss, logits, outputs.past_key_values, outputs.hidden_states)
+        result = NeoOVCausalLMOutput(loss, logits, outputs.cache, outputs.hidden_states)
         return result if return_dict is None or return_dict else result.to_tuple()

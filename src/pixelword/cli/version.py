@@ -1,0 +1,53 @@
+"""`pixelword version`: what a bug report needs."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed
+
+from pixelword import __version__
+from pixelword.cli import options
+
+_PACKAGES = ("transformers", "tokenizers", "safetensors", "Pillow", "av", "numpy", "peft", "vllm")
+
+
+def version() -> None:
+    """Print the versions, the device and the kernels in use: what a bug report needs.
+
+    Example: pixelword version
+    """
+    with options.quiet_imports():
+        import torch
+
+        from pixelword import compat
+        from pixelword.inference.session import default_device
+    rows = {"pixelword": __version__, "python": f"{platform.python_version()} on {platform.platform()}"}
+    rows["torch"] = f"{torch.__version__} ({f'CUDA {torch.version.cuda}' if torch.version.cuda else 'CPU build'})"
+    rows |= {name.lower(): found for name in _PACKAGES if (found := _installed(name))}
+    rows["device"] = _device_name(default_device())
+    rows["tested"] = _tested(compat.untested())
+    for name, value in rows.items():
+        print(f"{name:<13} {value}")
+
+
+def _installed(name: str) -> str:
+    try:
+        return installed(name)
+    except PackageNotFoundError:
+        return ""
+
+
+def _device_name(device: object) -> str:
+    import torch
+
+    if str(device).startswith("cuda"):
+        return f"{device}, {torch.cuda.get_device_name()}"
+    return f"{device}, {torch.get_num_threads()} threads"
+
+
+def _tested(newer: dict[str, tuple[str, str]]) -> str:
+    if not newer:
+        return "yes"
+    names = ", ".join(f"{name} is newer than {tested}" for name, (_, tested) in newer.items())
+    return f"no: {names}; each model is checked as it is loaded"
