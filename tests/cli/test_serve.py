@@ -44,7 +44,9 @@ def server(tmp_path: Path) -> Iterator[tuple[str, subprocess.Popen[str]]]:
             time.sleep(0.1)
     yield address, process
     process.kill()
-    assert "a-secret" not in (tmp_path / "log").read_text()
+    log_text = (tmp_path / "log").read_text()
+    assert "a-secret" not in log_text
+    assert "mine computes in " in log_text
 
 
 @pytest.mark.parametrize("way", [signal.SIGINT, signal.SIGTERM])

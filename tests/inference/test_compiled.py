@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import torch
 
+from pixelword import machine
 from pixelword.errors import InputError
 from pixelword.inference.batching import Engine
 from pixelword.inference.compiled import CompiledStep
@@ -103,11 +104,12 @@ def test_a_failure_to_compile_is_one_line(session: Session, monkeypatch: pytest.
         step.warm_up(1, 1)
 
 
-def test_an_engine_in_bfloat16_packs_and_leaves_the_model_as_it_was(session: Session) -> None:
+def test_an_engine_in_bfloat16_packs_where_that_pays_and_leaves_the_model_as_it_was(session: Session) -> None:
     own = load("nano", dtype="bfloat16", device="cpu")
     prompt = own.processor.encode([QUESTIONS[1]], add_generation_prompt=True)
     assert isinstance(own.model, NeoOVForConditionalGeneration)
     with Engine(own.model, own.processor) as engine:
         assert engine.submit(prompt).result().strip() == own.answer([QUESTIONS[1]]).text
-        assert "branches" in own.model.get_decoder().layers[0].self_attn.__dict__
+        packed = "branches" in own.model.get_decoder().layers[0].self_attn.__dict__
+        assert packed == machine.packing_pays(torch.bfloat16)
     assert "branches" not in own.model.get_decoder().layers[0].self_attn.__dict__

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from pixelword import machine
 from pixelword.errors import InputError
 from pixelword.inference.products import INT8_ROWS, Int8, Packed, Plain, prepare, restore
 from pixelword.inference.sampling import Sampling
@@ -23,6 +24,15 @@ def loaded(dtype: str) -> Session:
     return load("nano", dtype=dtype, device="cpu")
 
 
+def packed(weight: torch.Tensor) -> Packed:
+    """The weight in oneDNN's order; where this CPU cannot have that, the test says so, and that it is refused."""
+    try:
+        return Packed(weight)
+    except InputError as error:
+        assert not machine.packing_pays(weight.dtype) and "leave --pack out" in str(error)
+        pytest.skip(str(error))
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rows", [1, INT8_ROWS, INT8_ROWS + 1, 40])
 @pytest.mark.parametrize("kind", [Packed, Int8])
@@ -30,7 +40,7 @@ def test_a_product_is_that_of_its_matrix(kind: Any, rows: int, dtype: torch.dtyp
     generator = torch.Generator().manual_seed(rows)
     weight = torch.randn(96, 64, generator=generator).to(dtype)
     x = torch.randn(2, rows, 64, generator=generator).to(dtype)[:, : max(rows // 2, 1)]
-    made = kind(weight)
+    made = packed(weight) if kind is Packed else kind(weight)
     exact = Plain(getattr(made, "weight", weight).double())(x.double())
     with torch.inference_mode():
         got = made(x)
@@ -49,6 +59,31 @@ def test_packed_answers_are_those_of_generate(how: dict[str, Any]) -> None:
     expected = session.answer([QUESTION], ENOUGH).text
     assert prepare(session.model, **how) is not None
     assert session.answer([QUESTION], ENOUGH).text == expected
+
+
+def test_a_model_in_bfloat16_is_packed_where_that_works_and_pays() -> None:
+    session = loaded("bfloat16")
+    expected = session.answer([QUESTION], ENOUGH).text
+    assert (prepare(session.model) is not None) == machine.packing_pays(torch.bfloat16)
+    assert session.answer([QUESTION], ENOUGH).text == expected
+
+
+def test_packing_that_a_cpu_cannot_do_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise RuntimeError("mkldnn_reorder_linear_weight: bf16 path needs the cpu support avx512bw")
+
+    monkeypatch.setattr(torch.ops.mkldnn, "_reorder_linear_weight", refuse)
+    with pytest.raises(InputError, match="cannot multiply them in bfloat16; leave --pack out"):
+        prepare(loaded("bfloat16").model, pack=True)
+
+
+@pytest.mark.parametrize("kernel", [True, False], ids=["kernel", "widened"])
+def test_int8_gives_the_same_whichever_way_pays(kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "int8_kernel_pays", lambda dtype: kernel)
+    generator = torch.Generator().manual_seed(1)
+    made = Int8(torch.randn(96, 64, generator=generator))
+    x = torch.randn(2, 3, 64, generator=generator)
+    torch.testing.assert_close(made(x), Plain(made.weight)(x), rtol=1e-5, atol=1e-4)
 
 
 def test_int8_answers_are_those_of_the_rounded_matrices() -> None:

@@ -12,9 +12,11 @@ import torch
 from PIL import Image
 
 import pixelword
+from pixelword import machine
 from pixelword.errors import CheckpointError, InputError, MediaError
 from pixelword.inference.session import Sampling, Session, conversation, user_message
 from pixelword.inference.streaming import Draw, stripped
+from pixelword.model.checkpoint import convert, load_pretrained
 from pixelword.processing.videos import frames_to_video
 
 QUESTION = "what is it?"
@@ -168,6 +170,21 @@ def test_what_cannot_be_asked_is_said_at_once(session: Session, asked: dict[str,
         session.ask(**asked)
     with pytest.raises(InputError, match=complaint):
         session.stream(**asked)
+
+
+def test_without_a_dtype_the_machine_decides_and_files_keep_theirs(
+    tiny_model_dir: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert(tiny_model_dir, tmp_path / "half", "bfloat16")
+    for native, expected in ((True, torch.bfloat16), (False, torch.float32)):
+        monkeypatch.setattr(machine, "is_native", lambda dtype, native=native: native or dtype == torch.float32)
+        assert pixelword.load(str(tmp_path / "half"), device="cpu").model.dtype == expected
+        assert pixelword.load(str(tmp_path / "half"), dtype="bfloat16", device="cpu").model.dtype == torch.bfloat16
+        assert pixelword.load(str(tiny_model_dir), device="cpu").model.dtype == torch.float32
+    convert(tmp_path / "half", tmp_path / "again")
+    assert load_pretrained(tmp_path / "again").dtype == torch.bfloat16
+    monkeypatch.setattr(machine, "memory", lambda: 1000.0)  # float32 does not fit
+    assert pixelword.load(str(tmp_path / "half"), device="cpu").model.dtype == torch.bfloat16
 
 
 def test_load_takes_a_dtype_and_names_what_it_does_not_know(tiny_model_dir: Path) -> None:

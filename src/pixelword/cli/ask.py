@@ -56,4 +56,5 @@ def ask(
         return
     with options.progress("reading …"):
         answer = dataclasses.asdict(session.answer(messages, sampling))
-    print(json.dumps({"answer": answer.pop("text"), "model": model, **answer}, ensure_ascii=False))
+    kind = str(session.model.dtype).removeprefix("torch.")
+    print(json.dumps({"answer": answer.pop("text"), "model": model, "dtype": kind, **answer}, ensure_ascii=False))

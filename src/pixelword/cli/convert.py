@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def convert(
     source: Annotated[str, typer.Argument(metavar="NAME|DIR", help="A packaged model or a checkpoint's folder.")],
     destination: Annotated[Path, typer.Argument(help="The folder to write; it must be new or empty.")],
-    dtype: options.Dtype = None,
+    dtype: options.StoredDtype = None,
     delta: Annotated[
         bool,
         typer.Option(

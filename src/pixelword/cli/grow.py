@@ -61,7 +61,7 @@ def grow(
             "models do not do this.",
         ),
     ] = False,
-    dtype: options.Dtype = None,
+    dtype: options.StoredDtype = None,
     seed: Annotated[int, typer.Option(help="Seeds the new parameters.")] = 0,
 ) -> None:
     """Grow a native vision-language model, untrained as to pictures, from a language model.

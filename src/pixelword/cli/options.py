@@ -39,7 +39,12 @@ KeptFrames = Annotated[
 ]
 OldFrames = Annotated[str, typer.Option(metavar="drop|merge", help="What becomes of the other frames.")]
 AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Let pictures be http(s) addresses.")]
-Dtype = Annotated[str | None, typer.Option(help="float32, bfloat16 or float16; the checkpoint's own when absent.")]
+Dtype = Annotated[
+    str | None, typer.Option(help="float32, bfloat16 or float16; when absent what suits device and checkpoint.")
+]
+StoredDtype = Annotated[
+    str | None, typer.Option("--dtype", help="float32, bfloat16 or float16; the checkpoint's own when absent.")
+]
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps …; the accelerator where there is one when absent.")]
 
 

@@ -78,6 +78,10 @@ def serve(
     if host not in ("127.0.0.1", "localhost", "::1") and not settings.api_keys:
         typer.echo(f"warning: anybody who reaches {host}:{port} may ask; give --api-key", err=True)
     session = options.open_session(model, dtype=dtype, device=device)
+    from pixelword import machine
+
+    kind = machine.note(session.model.dtype, session.model.device)
+    typer.echo(f"{settings.served_model_name} computes in {kind}", err=True)
 
     from pixelword.inference.batching import Engine
     from pixelword.inference.requests import BatchingOptions

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import platform
-import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
-from pixelword import __version__
+from pixelword import __version__, machine
 from pixelword.model.checkpoint import resolve
 
 if TYPE_CHECKING:
@@ -62,6 +61,4 @@ def checksum(folder: Path) -> str:
 def _device(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
-    return found[1] if found and device.type == "cpu" else device.type
+    return machine.cpu_name() if device.type == "cpu" else device.type

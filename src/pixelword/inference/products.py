@@ -16,6 +16,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from pixelword import machine
 from pixelword.errors import InputError
 from pixelword.model.rounding import rounded
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
 
 Product = Callable[[Tensor], Tensor]
 Quantization = Literal["int8"]
-#: Up to so many rows the int8 kernel is the fastest; above, blocks of weights are widened and multiplied.
+#: Up to this many rows the int8 kernel is used where it pays; above, blocks of weights are widened and multiplied.
 INT8_ROWS = 8
 #: Numbers of an int8 matrix that are widened at once: few enough to stay in a core's cache.
 _BLOCK = 1 << 19
@@ -47,7 +48,11 @@ class Packed:
     """As `Plain`, by oneDNN with the weight in its own order, which it reads in longer strides: for few rows."""
 
     def __init__(self, weight: Tensor) -> None:
-        self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), 1)
+        try:
+            self._weight = torch.ops.mkldnn._reorder_linear_weight(weight.detach().contiguous(), 1)
+        except (RuntimeError, AttributeError) as error:  # no oneDNN in this build, or no such kernel for this CPU
+            kind = str(weight.dtype).removeprefix("torch.")
+            raise InputError(f"packed weights: this CPU cannot multiply them in {kind}; leave --pack out") from error
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.ops.mkldnn._linear_pointwise(x, self._weight, None, "none", [], "")
@@ -68,7 +73,7 @@ class Int8:
 
     def __call__(self, x: Tensor) -> Tensor:
         rows = x.reshape(-1, x.shape[-1])
-        if len(rows) <= INT8_ROWS and x.device.type == "cpu":
+        if len(rows) <= INT8_ROWS and x.device.type == "cpu" and machine.int8_kernel_pays(x.dtype):
             out = torch._weight_int8pack_mm(rows, self.numbers, self.scale)
         else:
             out = torch.cat([F.linear(rows, block.to(x.dtype)) for block in self._blocks], -1) * self.scale
@@ -99,9 +104,9 @@ _PREPARED: weakref.WeakKeyDictionary[nn.Module, Prepared] = weakref.WeakKeyDicti
 
 
 def packing_pays(model: nn.Module) -> bool:
-    """Whether oneDNN's own order is worth its copy: on a CPU, in bfloat16."""
+    """Whether oneDNN's own order is worth its copy: on a CPU that `machine.packing_pays` of."""
     parameter = next(model.parameters())
-    return parameter.device.type == "cpu" and parameter.dtype == torch.bfloat16 and torch.backends.mkldnn.is_available()
+    return parameter.device.type == "cpu" and machine.packing_pays(parameter.dtype)
 
 
 def prepare(
@@ -123,7 +128,8 @@ def prepare(
         the products, or None where the model stays as it is.
 
     Raises:
-        InputError: int8 on a device other than a CPU, or of matrices that are not plain ones (an adapter's, say).
+        InputError: int8 on a device other than a CPU, or of matrices that are not plain ones (an adapter's, say);
+            `pack` where this CPU has no packed products of the weights' type.
     """
     if quantization not in (None, "int8"):
         raise InputError(f"quantization {quantization!r} is not one of int8")

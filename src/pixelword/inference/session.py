@@ -22,7 +22,7 @@ from pixelword.inference.old_frames import OldFramesReader, frames_of
 from pixelword.inference.sampling import Sampling
 from pixelword.inference.streaming import StopWhen, drawing, stripped, words
 from pixelword.model import NeoOVForConditionalGeneration
-from pixelword.model.checkpoint import load_pretrained, resolve
+from pixelword.model.checkpoint import best_dtype, load_pretrained, resolve
 from pixelword.processing.conversation import Encoded
 from pixelword.processing.processor import MediaOptions, NeoOVProcessor
 from pixelword.processing.tokens import TURN_START
@@ -63,7 +63,7 @@ def load(
 
     Args:
         name_or_dir: The name of a packaged model ("nano"), or a folder with a checkpoint in the released layout.
-        dtype: The weights' type; None keeps the checkpoint's own.
+        dtype: The weights' type; None keeps the checkpoint's own, or takes float32 where a CPU only emulates that.
         device: Where the model lives; None takes the accelerator where there is one, else the CPU.
         media: How pictures and videos are read: their pixels, their frames, whether URLs are fetched.
         long: What is done with pictures and videos larger than the model was taught with; by default nothing.
@@ -73,7 +73,8 @@ def load(
         InputError: there is no such dtype or device.
     """
     folder = resolve(name_or_dir)
-    model = load_pretrained(folder, dtype=dtype, device=_device(device))
+    place = _device(device)
+    model = load_pretrained(folder, dtype=dtype or best_dtype(folder, place), device=place)
     return Session(model, NeoOVProcessor.from_pretrained(folder), media=media, long=long)
 
 

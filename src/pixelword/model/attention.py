@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -11,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.cache_utils import Cache
 
+from pixelword import machine
+
 from .configuration import NeoOVTextConfig
 from .flex import attend_flex
 from .rotary import rotate
@@ -18,7 +19,7 @@ from .visibility import BLOCK, Block, Interval
 
 #: Up to this many queries (times heads that share a key head) two plain products beat the flash kernel on a CPU.
 FEW = 16
-#: From this many queries on a pair of plain products for each key head beats it too, where there are no tiles.
+#: From this many queries on a pair of plain products for each key head may beat it too; the machine is asked.
 MANY = 256
 #: Queries in one pair of plain products, so that scores grow with the keys only.
 TALL = 512
@@ -127,20 +128,14 @@ def _products(q: Tensor, k: Tensor, v: Tensor, visible: Interval, block: Block, 
     return out
 
 
-@functools.cache
-def _has_tiles() -> bool:
-    """Whether this CPU multiplies bfloat16 in tiles (AMX), which PyTorch's flash kernel uses well."""
-    return bool(getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)())
-
-
 def _products_are_faster(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    """On a CPU with bfloat16 instructions but no tiles plain products run 2.5 times as fast as the flash kernel.
+    """On some CPUs plain products in bfloat16 run 2.5 times as fast as the flash kernel, on others a tenth as fast.
 
     Not where a backward pass follows, which would keep all scores, and not where short rows make many small products.
     """
     wants_gradient = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
     is_plain = q.device.type == "cpu" and q.dtype == torch.bfloat16 and not torch.compiler.is_compiling()
-    return is_plain and not wants_gradient and q.shape[2] >= MANY and not _has_tiles()
+    return is_plain and not wants_gradient and q.shape[2] >= MANY and machine.plain_attention_pays(q.dtype)
 
 
 def _attend_few(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float) -> Tensor:

@@ -18,10 +18,11 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
+from pixelword import machine
 from pixelword.errors import CheckpointError, InputError
 
 from .configuration import NeoOVConfig
-from .facts import meta_model
+from .facts import count_parameters, meta_model
 from .folders import whole_folder
 from .inspection import compared
 from .modeling import NeoOVForConditionalGeneration
@@ -185,6 +186,23 @@ def load_pretrained(
         model.to(torch.device(device))
     check_versions(model.eval())
     return model
+
+
+def best_dtype(folder: Path, device: torch.device) -> torch.dtype | None:
+    """What to load a checkpoint's weights in, to answer on a device: None for their own type, else float32, where a CPU
+    only emulates that (see `machine.default_dtype`).
+
+    Raises CheckpointError: the folder holds no checkpoint.
+    """
+    config = read_config(folder)
+    stored = {"BF16": torch.bfloat16, "F16": torch.float16}
+    own = torch_dtype(config.dtype)
+    if own is None and not is_delta(folder):
+        own = next((stored.get(entry.dtype) for entry in read_entries(folder).values() if entry.floating), None)
+    if device.type != "cpu" or own is None or machine.is_native(own):
+        return None
+    best = machine.default_dtype(own, sum(count_parameters(config).values()), device)
+    return None if best == own else best
 
 
 def convert(source: str | Path, destination: str | Path, dtype: str | torch.dtype | None = None) -> None:

@@ -23,15 +23,13 @@ def register() -> None:
     """
     _check_version(_installed())
     # Imported for their side effect: transformers' Auto classes know the model and its processor from here on.
-    import torch
-
     import pixelword.model
     import pixelword.processing  # noqa: F401
+    from pixelword import machine
 
     from .configuration import install
 
-    if getattr(torch.cpu, "_is_amx_tile_supported", bool)():
-        torch.cpu._init_amx()  # its kernels use the tiles without asking the system for them, and die of it
+    machine.use_tiles()  # vLLM's kernels use them without asking the system for them, and die of it
     install()
 
 

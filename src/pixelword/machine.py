@@ -1,0 +1,231 @@
+"""What this machine computes well, found out by trying: the only place that asks a CPU what it can do.
+
+Lists of instructions do not say which kernel a build of PyTorch has for them, and environment variables switch kernels
+off. So each fast path is run once on a small input and compared with the plain path, for its result and for its time;
+where it fails, differs or does not pay, the plain path is taken. A question takes milliseconds, once a process, and
+draws nothing from the global random generators.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import platform
+import re
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+CPU = torch.device("cpu")
+#: A fast path pays if it takes at most this share of the plain path's time.
+PAYS = 0.9
+#: A type is native if a product in it takes at most this share of float32's; instructions for bfloat16 halve it.
+NATIVE = 0.8
+#: Share of the memory that float32 weights may take; the rest is for keys, values and everything else.
+FITS = 0.7
+#: Seconds of a product that is long enough to be timed.
+_TIMED = 2e-3
+#: Where Linux says what a container may use.
+CGROUP = Path("/sys/fs/cgroup")
+_HALF = (torch.bfloat16, torch.float16)
+
+
+def pays(fast: Callable[[], Tensor], plain: Callable[[], Tensor]) -> bool:
+    """Whether a fast path works here, gives what the plain path gives (to a few roundings) and takes less time."""
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        expected = plain()
+        try:
+            found = fast()
+        except (RuntimeError, AttributeError):  # no such kernel in this build of PyTorch, or none for this CPU
+            return False
+        near = float((found - expected).abs().max()) <= 5e-2 * float(expected.abs().max())
+        return near and _seconds(fast) < PAYS * _seconds(plain)
+
+
+@functools.cache
+def speed(dtype: torch.dtype) -> float:
+    """How many times as fast as in float32 this CPU multiplies matrices in another type."""
+    size = 256
+    with torch.no_grad(), torch.autocast("cpu", enabled=False):
+        while True:
+            exact, other = _square(size, torch.float32), _square(size, dtype)
+            base, own = _seconds(lambda: exact @ exact), _seconds(lambda: other @ other)  # noqa: B023
+            if max(base, own) > _TIMED or size >= 4096:
+                return base / own
+            size *= 2
+
+
+def is_native(dtype: torch.dtype) -> bool:
+    """Whether this CPU has instructions for a type, so that it is no slower than float32 and half as large."""
+    return dtype not in _HALF or speed(dtype) * NATIVE >= 1
+
+
+@functools.cache
+def packing_pays(dtype: torch.dtype) -> bool:
+    """Whether oneDNN multiplies a few rows faster by weights in its own order. float32 gains nothing by it."""
+    if dtype not in _HALF or not torch.backends.mkldnn.is_available():
+        return False
+    weight, x = _matrix(1024, 1024, dtype), _matrix(1, 1024, dtype)
+    packed: list[Tensor] = []
+
+    def fast() -> Tensor:
+        if not packed:
+            packed.append(torch.ops.mkldnn._reorder_linear_weight(weight, 1))
+        return torch.ops.mkldnn._linear_pointwise(x, packed[0], None, "none", [], "")
+
+    return pays(fast, lambda: F.linear(x, weight))
+
+
+@functools.cache
+def int8_kernel_pays(dtype: torch.dtype) -> bool:
+    """Whether PyTorch's kernel for few rows times int8 weights is faster than to widen the weights and multiply."""
+    numbers = (_matrix(512, 512, torch.float32) * 40).to(torch.int8)
+    x, scale = _matrix(4, 512, dtype), torch.full((512,), 0.01, dtype=dtype, device=CPU)
+    return pays(
+        lambda: torch._weight_int8pack_mm(x, numbers, scale),
+        lambda: F.linear(x, numbers.to(dtype)) * scale,
+    )
+
+
+@functools.cache
+def plain_attention_pays(dtype: torch.dtype) -> bool:
+    """Whether two plain products per key head are faster than PyTorch's flash kernel, for many queries.
+
+    So on CPUs that have instructions for bfloat16 and no tiles (AMX), which the flash kernel uses well.
+    """
+    if not is_native(dtype):  # what multiplies slowly does not pay by two more products
+        return False
+    q, k = (_matrix(2 * 256, 128, dtype).view(1, 2, 256, 128) for _ in range(2))
+
+    def plain() -> Tensor:
+        out = torch.empty_like(q)
+        for head in range(2):
+            out[0, head] = (q[0, head] @ k[0, head].t()).softmax(-1) @ k[0, head]
+        return out
+
+    return pays(plain, lambda: F.scaled_dot_product_attention(q, k, k, scale=1.0))
+
+
+def use_tiles() -> None:
+    """Ask the system for the CPU's tiles (AMX), where there are any: kernels that use them unasked end the process."""
+    if getattr(torch.cpu, "_is_amx_tile_supported", lambda: False)():
+        torch.cpu._init_amx()
+
+
+def default_dtype(own: torch.dtype, parameters: int, device: torch.device) -> torch.dtype:
+    """What weights are best kept in on a device: their own type, or float32 where a CPU only emulates that type.
+
+    Args:
+        own: of the weights in their checkpoint.
+        parameters: of the whole model; float32 that does not fit into memory is not taken.
+    """
+    if device.type != "cpu" or is_native(own):
+        return own
+    return torch.float32 if torch.float32.itemsize * parameters <= FITS * memory() else own
+
+
+def training_dtype(device: torch.device) -> torch.dtype:
+    """What products of training are best computed in: bfloat16 where the device has instructions for it."""
+    if device.type == "cuda":
+        native = torch.cuda.is_bf16_supported(including_emulation=False)
+    else:
+        native = is_native(torch.bfloat16)
+    return torch.bfloat16 if native else torch.float32
+
+
+@functools.cache
+def measured_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of square products with the threads that torch has at the first call: the best of three.
+
+    Others may be at work too; then it is low. The product's size is as large as takes milliseconds.
+    """
+    size, largest = (1024, 8192) if device.type == "cuda" else (256, 2048)
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        while True:
+            square = _square(size, dtype, device)
+            seconds = _seconds(lambda: square @ square, device)  # noqa: B023
+            if seconds > 2 * _TIMED or size >= largest:
+                return 2.0 * size**3 / seconds
+            size *= 2
+
+
+def memory() -> float:
+    """Bytes that this process may have: the machine's, or what its container (cgroup) allows; inf if neither says."""
+    limits = [float("inf")]
+    with contextlib.suppress(AttributeError, ValueError, OSError):  # not every system says
+        limits.append(float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")))
+    for place in ("memory.max", "memory/memory.limit_in_bytes"):
+        with contextlib.suppress(OSError, ValueError):  # no such file, or "max"
+            limits.append(float((CGROUP / place).read_text()))
+    return min(limits)
+
+
+def cpu_name() -> str:
+    """The processor by the name that its vendor gives it, where the system says it, else its architecture."""
+    info = Path("/proc/cpuinfo")
+    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
+    return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def cpu_capability() -> str:
+    """The instructions that PyTorch's own kernels use here, such as "AVX2"; an environment variable can lower it."""
+    return torch.backends.cpu.get_cpu_capability()
+
+
+def note(dtype: torch.dtype, device: torch.device) -> str:
+    """A type in words, with the reason for it on a CPU: "float32 (bfloat16 is emulated on this CPU)"."""
+    name = str(dtype).removeprefix("torch.")
+    emulated = device.type == "cpu" and not is_native(torch.bfloat16)
+    if not emulated:
+        return name
+    return f"{name} (emulated on this CPU)" if dtype in _HALF else f"{name} (bfloat16 is emulated on this CPU)"
+
+
+def describe() -> dict[str, str]:
+    """What was chosen for this machine's CPU, by subject, for people and for bug reports. Takes some milliseconds."""
+    bfloat16 = torch.bfloat16
+    native, factor = is_native(bfloat16), speed(bfloat16)
+    rate = f"{factor:.1f} times as fast as" if factor >= 1 else f"{1 / factor:.1f} times as slow as"
+    return {
+        "cpu": f"{cpu_name()}, {platform.machine()}, {cpu_capability()}, {torch.get_num_threads()} threads",
+        "bfloat16": f"{'native' if native else 'emulated'}: products are {rate} float32's",
+        "default dtype": "the checkpoint's own" if native else "float32, where it fits into memory",
+        "packed weights": "yes, in bfloat16" if packing_pays(bfloat16) else "no",
+        "int8 kernel": ", ".join(
+            str(dtype).removeprefix("torch.") for dtype in (torch.float32, bfloat16) if int8_kernel_pays(dtype)
+        )
+        or "no",
+        "attention": f"sdpa; {'plain products' if plain_attention_pays(bfloat16) else 'flash'} for long bfloat16 rows",
+    }
+
+
+def _matrix(rows: int, columns: int, dtype: torch.dtype) -> Tensor:
+    """Random numbers that are the same each time, from a generator of their own."""
+    generator = torch.Generator().manual_seed(rows)
+    return (torch.randn(rows, columns, generator=generator, device=CPU, dtype=torch.float32) / columns**0.5).to(dtype)
+
+
+def _square(size: int, dtype: torch.dtype, device: torch.device = CPU) -> Tensor:
+    return torch.full((size, size), 1 / size, dtype=dtype, device=device)
+
+
+def _seconds(work: Callable[[], Tensor], device: torch.device = CPU, repeats: int = 3) -> float:
+    """The best of several calls, after one that sets the library up."""
+    best = float("inf")
+    for _ in range(repeats + 1):
+        _finish(device)
+        started = time.perf_counter()
+        work()
+        _finish(device)
+        best = min(best, time.perf_counter() - started)
+    return best
+
+
+def _finish(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
