@@ -11,7 +11,7 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -20,12 +20,13 @@ import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
+from pixelword.inference.constraints import Constraints
 from pixelword.inference.network import Network
 from pixelword.inference.prefix import Piece, PrefixCache, continued, pieces
 from pixelword.inference.requests import BatchingOptions, Generation, Listener, Reason, Token, Usage
 from pixelword.inference.rows import Rows
-from pixelword.inference.sampling import Drawer, Sampling, Words
-from pixelword.inference.speculation import accepted, guess
+from pixelword.inference.sampling import Drawer, Sampling, Words, likeliest
+from pixelword.inference.speculation import guess
 from pixelword.processing.conversation import Encoded
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class _Running:
     """A request that has a row."""
 
     one: Generation
+    constrained: Constraints
     draw: Drawer
     words: Words
     positions: Tensor  # (3, 1, L) of the prompt
@@ -62,6 +64,13 @@ class _Running:
     def next_position(self) -> int:
         """t of the token after those that were read."""
         return int(self.positions[0].max()) + 1 + self.read - self.prompt_length
+
+    def take(self, scores: Tensor) -> int:
+        """The next token of the answer, from scores (vocabulary,). Raises InputError: none is left to take."""
+        token = self.draw(self.constrained(scores, self.tokens[self.prompt_length :]), self.tokens)
+        self.tokens.append(token)
+        self.one.usage.completion_tokens += 1
+        return token
 
 
 class Engine:
@@ -111,8 +120,10 @@ class Engine:
         return one
 
     def check(self, prompt: Encoded, sampling: Sampling) -> int:
-        """Visual tokens of a prompt. Raises InputError: with its answer it does not fit into the context."""
+        """Visual tokens of a prompt. Raises InputError: with its answer it does not fit into the context, or `sampling`
+        names tokens that the model does not have."""
         visual = _visual(prompt)
+        sampling.check_tokens(self.model.config.get_text_config().vocab_size)
         if sampling.max_new_tokens > self.room(prompt):
             raise InputError(
                 f"the prompt has {len(prompt):,} tokens ({visual:,} of them visual) and the answer may have "
@@ -230,8 +241,11 @@ class Engine:
         prompt = one.prompt
         grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
         positions, _ = self.model.get_rope_index(prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None])
-        words = Words(self.processor.encoder.decode, one.sampling.stop)
-        return _Running(one, Drawer(one.sampling), words, positions, pieces(prompt), prompt.input_ids.tolist())
+        sampling, encoder = one.sampling, self.processor.encoder
+        words = Words(encoder.decode, sampling.stop, include_stop=sampling.include_stop_str_in_output)
+        constraints = Constraints(sampling, self._ends, encoder.answer)
+        tokens = prompt.input_ids.tolist()
+        return _Running(one, constraints, Drawer(sampling), words, positions, pieces(prompt), tokens)
 
     def _joins(self, running: _Running) -> bool:
         """Whether what is left of its prompt can be read at once with others'."""
@@ -301,46 +315,50 @@ class Engine:
     def _guess(self, running: _Running) -> list[int]:
         left = running.one.sampling.max_new_tokens - running.one.usage.completion_tokens - 1
         most = min(self.options.num_speculative_tokens, left)
-        return guess(running.tokens, most) if most > 0 and running.one.sampling.plain else []
+        return guess(running.tokens, most) if most > 0 and running.one.sampling.greedy else []
 
-    def _say(self, running: _Running, scores: Tensor, guessed: list[int] | None = None) -> Reason | None:
-        """Take tokens from scores (1 + guessed, vocabulary) and tell them; why the answer ended, None if it goes on."""
-        if guessed:
-            said = scores.argmax(-1).tolist()
-            right = accepted(guessed, said)
-            taken = said[: right + 1]
-            running.one.usage.guessed_tokens += right
-        else:
-            taken = [running.draw(scores[0], running.tokens)]
-        for number, token in enumerate(taken):
+    def _say(self, running: _Running, scores: Tensor, guessed: Sequence[int] = ()) -> Reason | None:
+        """Take tokens from scores (1 + guessed, vocabulary), the second where the first was guessed right, and so on.
+
+        Returns why the answer ended, None if it goes on.
+        """
+        for number, row in enumerate(scores):
+            if number and guessed[number - 1] != running.tokens[-1]:
+                return None
             running.read += number > 0  # a guess that was right has its keys in the row already
-            running.tokens.append(token)
-            running.one.usage.completion_tokens += 1
+            running.one.usage.guessed_tokens += number > 0
+            try:
+                token = running.take(row)
+            except InputError as error:  # of this request alone
+                running.one.error = error
+                return "cancelled"
             reason = self._ended(running, token)
-            self._tell(running, token, scores[number], last=reason is not None)
-            if reason is None and running.words.stopped:
-                reason = "stop"
+            self._tell(running, token, row, reason)
+            if running.words.stopped:
+                running.one.stop_reason, reason = running.words.stop_string, "stop"
             if reason is not None:
                 return reason
         return None
 
     def _ended(self, running: _Running, token: int) -> Reason | None:
-        if token in self._ends and not running.one.sampling.ignore_eos:
+        one = running.one
+        if token in self._ends and not one.sampling.ignore_eos:
             return "stop"
-        return "length" if running.one.usage.completion_tokens >= running.one.sampling.max_new_tokens else None
+        if token in one.sampling.stop_token_ids:
+            one.stop_reason = token
+            return "stop"
+        return "length" if one.usage.completion_tokens >= one.sampling.max_new_tokens else None
 
-    def _tell(self, running: _Running, token: int, scores: Tensor, *, last: bool) -> None:
-        text = running.words.add(token)
-        if last:
+    def _tell(self, running: _Running, token: int, scores: Tensor, reason: Reason | None) -> None:
+        """A token that was taken, with its text: none of what ends the answer, unless that was wanted."""
+        sampling, said = running.one.sampling, running.one.usage.completion_tokens
+        text = ""
+        if reason != "stop" or sampling.include_stop_str_in_output:
+            text = running.words.add(token, may_stop=said > sampling.min_tokens)
+        if reason is not None:
             text += running.words.finish()
-        wanted = running.one.sampling.logprobs
-        if wanted is None:
-            running.one.tell(Token(token, text))
-            return
-        chances = scores.float().log_softmax(-1)
-        values, ids = chances.topk(wanted) if wanted else (chances[:0], chances[:0])
-        top = tuple(zip(map(int, ids.tolist()), values.tolist(), strict=True))
-        running.one.tell(Token(token, text, float(chances[token]), top))
+        logprob, top = (None, ()) if sampling.logprobs is None else likeliest(scores, token, sampling.logprobs)
+        running.one.tell(Token(token, text, logprob, top))
 
     def _leave_all(self, said: list[tuple[_Running, Reason | None]]) -> None:
         """Those whose answers ended. Rows move when one leaves: not before all know what they have read."""

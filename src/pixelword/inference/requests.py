@@ -80,6 +80,7 @@ class Generation:
     """A request and its answer as it comes. Iterating gives its tokens; `cancel` frees its place at once.
 
     logprobs: of its tokens, where they were asked for.
+    stop_reason: the stop string or stop token that ended it; None where the model's own end or the length did.
     """
 
     prompt: Encoded
@@ -87,6 +88,7 @@ class Generation:
     usage: Usage
     listener: Listener | None = None
     reason: Reason | None = None
+    stop_reason: str | int | None = None
     error: BaseException | None = None
     text: str = ""
     logprobs: list[float] = field(default_factory=list)

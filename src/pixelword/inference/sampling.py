@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -24,6 +24,13 @@ class Sampling:
         repetition_penalty: Makes tokens of the prompt and of the answer so far less likely, by as much as this is above
             1 (Keskar and others, 2019; as transformers and vLLM have it); at temperature 0 too.
         stop: An answer ends before any of these strings.
+        min_p: Draw among tokens with at least this share of the likeliest token's probability; 0 for all.
+        min_tokens: No end of the answer, stop token or stop string counts within its first `min_tokens` tokens.
+        stop_token_ids: An answer ends at any of these tokens, as at the model's own end.
+        allowed_token_ids: No other token is generated; None allows all.
+        bad_words: Texts that are not generated, at the start of a word and after a space.
+        logit_bias: Added to the scores of these tokens.
+        include_stop_str_in_output: The text has the stop string, or the stop token, that ended it.
         logprobs: How many of the likeliest tokens to tell beside each one that was taken; None tells nothing.
         ignore_eos: Go on past the end of the answer, to `max_new_tokens` (for measuring).
     """
@@ -37,6 +44,13 @@ class Sampling:
     logprobs: int | None = None
     ignore_eos: bool = False
     repetition_penalty: float = 1.0
+    min_p: float = 0.0
+    min_tokens: int = 0
+    stop_token_ids: tuple[int, ...] = ()
+    allowed_token_ids: tuple[int, ...] | None = None
+    bad_words: tuple[str, ...] = ()
+    logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
+    include_stop_str_in_output: bool = False
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -53,6 +67,18 @@ class Sampling:
             raise InputError(f"logprobs is {self.logprobs}: use 0 to 20")
         if any(not text for text in self.stop):
             raise InputError("stop has an empty string: leave it out")
+        if not 0.0 <= self.min_p <= 1.0:
+            raise InputError(f"min_p is {self.min_p}: use a share from 0 (all) to 1")
+        if not 0 <= self.min_tokens <= self.max_new_tokens:
+            raise InputError(
+                f"min_tokens is {self.min_tokens}: use 0 to the most that this answer may have, {self.max_new_tokens}"
+            )
+        if self.allowed_token_ids is not None and not self.allowed_token_ids:
+            raise InputError("allowed_token_ids is empty: give at least one token, or leave it out")
+        if any(not word for word in self.bad_words):
+            raise InputError("bad_words has an empty string: leave it out")
+        if any(not -100 <= bias <= 100 for bias in self.logit_bias.values()):
+            raise InputError("logit_bias has a value outside of -100 to 100")
 
     @property
     def greedy(self) -> bool:
@@ -60,9 +86,16 @@ class Sampling:
         return self.temperature == 0.0
 
     @property
-    def plain(self) -> bool:
-        """Whether the network's own likeliest token is taken each time, so that a guess can be held against it."""
-        return self.greedy and self.repetition_penalty == 1.0
+    def constrained(self) -> bool:
+        """Whether some tokens are forbidden or favoured, which `inference.constraints` does."""
+        return bool(self.min_tokens or self.bad_words or self.logit_bias) or self.allowed_token_ids is not None
+
+    def check_tokens(self, size: int) -> None:
+        """Raises InputError: a token that is named is not in a vocabulary of this size."""
+        for name in ("stop_token_ids", "allowed_token_ids", "logit_bias"):
+            for token in getattr(self, name) or ():
+                if not 0 <= token < size:
+                    raise InputError(f"{name}: {token} is not a token of this model, whose tokens are 0 to {size - 1}")
 
 
 class Drawer:
@@ -97,7 +130,10 @@ def penalised(scores: Tensor, said: Sequence[int], penalty: float) -> Tensor:
 
 
 def filtered(scores: Tensor, sampling: Sampling) -> Tensor:
-    """Scores (..., vocabulary), -inf where top_k and top_p leave a token out; the likeliest always stays."""
+    """Scores (..., vocabulary), -inf where min_p, top_k and top_p leave a token out; the likeliest always stays."""
+    if sampling.min_p > 0.0:
+        shares = (scores / sampling.temperature).softmax(-1)
+        scores = scores.masked_fill(shares < sampling.min_p * shares.amax(-1, keepdim=True), -torch.inf)
     if sampling.top_k and sampling.top_k < scores.shape[-1]:
         least = scores.topk(sampling.top_k).values[..., -1:]
         scores = scores.masked_fill(scores < least, -torch.inf)
@@ -109,20 +145,43 @@ def filtered(scores: Tensor, sampling: Sampling) -> Tensor:
     return scores
 
 
-class Words:
-    """Tokens to text as it comes: no half characters, nothing that may yet become a stop string."""
+def likeliest(scores: Tensor, token: int, count: int) -> tuple[float, tuple[tuple[int, float], ...]]:
+    """A token's logarithmic probability by scores (vocabulary,), and the `count` likeliest tokens with theirs."""
+    chances = scores.float().log_softmax(-1)
+    values, ids = chances.topk(count)
+    return float(chances[token]), tuple(zip(map(int, ids.tolist()), values.tolist(), strict=True))
 
-    def __init__(self, decode: Callable[[list[int]], str], stop: tuple[str, ...] = ()) -> None:
-        self._decode, self.stop = decode, stop
+
+class Words:
+    """Tokens to text as it comes: no half characters, nothing that may yet become a stop string.
+
+    include_stop: the text has the stop string that ends it.
+    """
+
+    def __init__(
+        self, decode: Callable[[list[int]], str], stop: tuple[str, ...] = (), *, include_stop: bool = False
+    ) -> None:
+        self._decode, self.stop, self._include_stop = decode, stop, include_stop
         self.text = ""  # of all tokens, as far as it is settled
         self.given = 0  # characters of it that were given out
-        self.stopped = False
+        self.stop_string: str | None = None
         self._ids: list[int] = []
         self._settled = 0  # tokens whose text is settled
+        self._searched = 0  # characters of the text in which no stop string ends, or none counts
+        self._may_stop = True
 
-    def add(self, token: int) -> str:
-        """The text that one more token makes certain; "" while it may still change."""
+    @property
+    def stopped(self) -> bool:
+        """Whether a stop string has ended the text."""
+        return self.stop_string is not None
+
+    def add(self, token: int, *, may_stop: bool = True) -> str:
+        """The text that one more token makes certain; "" while it may still change.
+
+        may_stop: whether a stop string counts that ends with this token.
+        """
         self._ids.append(token)
+        self._may_stop = may_stop
         return self._settle(final=False)
 
     def finish(self) -> str:
@@ -138,16 +197,24 @@ class Words:
         if final or not whole.endswith("\N{REPLACEMENT CHARACTER}"):
             self.text += whole[len(known) :]
             self._settled = len(self._ids)
-        for text in self.stop:
-            place = self.text.find(text, max(0, self.given - len(text)))
-            if place >= 0:
-                self.text, self.stopped = self.text[:place], True
+        if self._may_stop:
+            self._look_for_stop()
+        self._searched = len(self.text)
         safe = len(self.text) if final or self.stopped else len(self.text) - self._held_back()
         piece, self.given = self.text[self.given : safe], max(self.given, safe)
         return piece
 
+    def _look_for_stop(self) -> None:
+        """Cut the text at the first stop string that ends in what has come since the last look."""
+        places = ((self.text.find(text, max(0, self._searched - len(text) + 1)), text) for text in self.stop)
+        place, self.stop_string = min(((at, text) for at, text in places if at >= 0), default=(0, None))
+        if self.stop_string is not None:
+            self.text = self.text[: place + len(self.stop_string) * self._include_stop]
+
     def _held_back(self) -> int:
         """Characters at the end with which a stop string begins."""
+        if self._include_stop:
+            return 0
         longest = max((len(text) for text in self.stop), default=1) - 1
         for size in range(min(longest, len(self.text)), 0, -1):
             if any(text.startswith(self.text[-size:]) for text in self.stop):

@@ -216,6 +216,11 @@ class Session:
     def _prompt(self, messages: Sequence[Message], sampling: Sampling) -> Encoded:
         if sampling.stop or sampling.logprobs is not None or sampling.ignore_eos:
             raise InputError("stop, logprobs and ignore_eos are for requests to inference.batching.Engine")
+        if sampling.constrained or sampling.stop_token_ids or sampling.include_stop_str_in_output:
+            raise InputError(
+                "min_tokens, stop_token_ids, allowed_token_ids, bad_words, logit_bias and include_stop_str_in_output "
+                "are for requests to inference.batching.Engine"
+            )
         if self.long.crops:
             messages, _ = with_crops(self.model, self.processor, messages, self.media, self.long.crops)
         return self.processor.encode(messages, add_generation_prompt=True, **vars(self.media))

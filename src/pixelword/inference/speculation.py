@@ -27,11 +27,3 @@ def guess(tokens: Sequence[int], most: int) -> list[int]:
             if tokens[start] == wanted[0] and tokens[start : start + size] == wanted:
                 return list(tokens[start + size : start + size + most])
     return []
-
-
-def accepted(guessed: Sequence[int], said: Sequence[int]) -> int:
-    """How many of the guessed tokens the network said itself. said: its tokens at each place, one more than guessed."""
-    for number, (mine, its) in enumerate(zip(guessed, said, strict=False)):
-        if mine != its:
-            return number
-    return len(guessed)
