@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import os
 import re
 import shlex
 import subprocess
@@ -38,7 +39,9 @@ def script(path: str) -> Any:
 def test_every_flag_on_the_page_is_one(monkeypatch, capsys) -> None:
     monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
     command = [sys.executable, "-m", "pixelword", "serve", "--help"]
-    known = subprocess.run(command, capture_output=True, text=True, check=True, env={"COLUMNS": "200"}).stdout
+    known = subprocess.run(
+        command, capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "200"}
+    ).stdout
     for path in SCRIPTS:
         with pytest.raises(SystemExit):
             script(path).arguments(["--help"])

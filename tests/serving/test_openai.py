@@ -124,6 +124,20 @@ def test_what_servers_tell_of_themselves(client, address) -> None:
     assert answer.status_code == 200 and answer.headers["X-Request-Id"] == "mine-1"
 
 
+def test_a_model_is_asked_for_by_its_name(client, address, serving) -> None:
+    assert client.models.retrieve("nano") == client.models.list().data[0]
+    with pytest.raises(openai.NotFoundError, match="`gpt` does not exist"):
+        client.models.retrieve("gpt")
+    with serving(served_model_name="org/model") as other:
+        assert httpx.get(f"{other}/v1/models/org/model").json()["id"] == "org/model"
+
+
+@pytest.mark.parametrize("path", ["/health", "/v1/models", "/v1/models/nano", "/version", "/metrics"])
+def test_monitors_ask_for_headers_alone(address, path) -> None:
+    found = httpx.head(f"{address}{path}")
+    assert found.status_code == 200 and not found.content
+
+
 def test_a_client_that_goes_away_frees_its_place(client, address, engine) -> None:
     def aborted() -> float:
         lines = httpx.get(f"{address}/metrics").text.splitlines()

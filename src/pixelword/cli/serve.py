@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -51,6 +51,13 @@ def serve(
     allowed_local_media_path: Annotated[
         Path | None, typer.Option(help="Open file:// addresses in this folder; none by default.")
     ] = None,
+    allowed_origins: Annotated[
+        list[str] | None,
+        typer.Option(help='Web pages that may ask: origins, repeated or as JSON (["https://a.example"]); "*": all.'),
+    ] = None,
+    default_max_tokens: Annotated[
+        int, typer.Option(min=1, help="Longest answer where a request has no max_tokens and the context has room.")
+    ] = 4096,
     max_explain_tokens: Annotated[
         int, typer.Option(min=0, help="Longest prompt whose answer can be looked into (/v1/explain); 0: none.")
     ] = 2048,
@@ -73,7 +80,9 @@ def serve(
         limit_mm_per_prompt,
         allowed_media_domains or [],
         allowed_local_media_path,
-        max_explain_tokens,
+        max_explain_tokens=max_explain_tokens,
+        default_max_tokens=default_max_tokens,
+        allowed_origins=_origins(allowed_origins or []),
     )
     if host not in ("127.0.0.1", "localhost", "::1") and not settings.api_keys:
         typer.echo(f"warning: anybody who reaches {host}:{port} may ask; give --api-key", err=True)
@@ -112,7 +121,7 @@ def _quantization(wanted: str | None) -> Literal["int8"] | None:
 
 
 def _settings(
-    name: str, keys: list[str], limits: str, domains: list[str], folder: Path | None, explained: int
+    name: str, keys: list[str], limits: str, domains: list[str], folder: Path | None, **more: Any
 ) -> Settings:
     from pixelword.serving.settings import Settings
 
@@ -128,5 +137,19 @@ def _settings(
         limit_mm_per_prompt=counts,
         allowed_media_domains=tuple(domains),
         allowed_local_media_path=folder,
-        max_explain_tokens=explained,
+        **more,
     )
+
+
+def _origins(given: list[str]) -> tuple[str, ...]:
+    """Each by itself, or lists of them as JSON, which is how vLLM takes them."""
+    found: list[str] = []
+    for text in given:
+        try:
+            one = json.loads(text) if text.lstrip().startswith("[") else [text]
+        except ValueError:
+            one = [None]
+        if not all(isinstance(origin, str) for origin in one):
+            raise InputError(f"--allowed-origins {text!r}: write an origin, or '[\"https://app.example.org\"]'")
+        found += one
+    return tuple(found)

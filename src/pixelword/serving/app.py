@@ -20,6 +20,7 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
 
 from pixelword import __version__
 from pixelword.errors import InputError, MediaError, PixelwordError
@@ -27,10 +28,12 @@ from pixelword.inference.requests import Generation, Token
 from pixelword.inference.sampling import Sampling
 from pixelword.processing.conversation import Encoded
 from pixelword.serving import guard, page, protocol, replies
+from pixelword.serving.fields import named_field, refusal
 from pixelword.serving.limiting import BodyLimit
 from pixelword.serving.look import add_explain
 from pixelword.serving.metrics import Metrics
 from pixelword.serving.settings import Settings
+from pixelword.serving.token_bytes import TokenBytes
 from pixelword.serving.workers import NotReady, Workers
 
 if TYPE_CHECKING:
@@ -45,6 +48,8 @@ _KINDS |= {
     429: "RateLimitError",
     503: "ServiceUnavailableError",
 }
+#: pydantic's names of types, which stand between those of fields.
+_FORMS = frozenset({"str", "int", "float", "bool", "Url", "key"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: Routes that need no key. The page's files are the same for everybody; what they ask for needs one.
 OPEN = frozenset({"/health", *page.FILES})
@@ -63,14 +68,10 @@ class Server:
         self.closing = False
         self._preparing = 0
 
-    def check(self, request: protocol.Request) -> None:
-        """Before anything is done: the model's name, the number of answers, the load."""
-        if request.model not in (None, "", self.settings.served_model_name):
-            raise HTTPException(404, f"The model `{request.model}` does not exist.")
-        if (request.n or 1) > self.settings.max_choices:
-            raise InputError(
-                f"n: {request.n} is more than the {self.settings.max_choices} answers that a request may have"
-            )
+    def check(self, model: str | None) -> None:
+        """Before anything is done: the model's name, the load."""
+        if model not in (None, "", self.settings.served_model_name):
+            raise HTTPException(404, f"The model `{model}` does not exist.")
         here = sum(self.engine.load) + self._preparing
         if self.closing or here >= self.engine.options.max_num_seqs + self.settings.max_waiting:
             raise Busy
@@ -183,6 +184,8 @@ async def _stream(answers: Answers, reply: replies.Reply, *, with_usage: bool) -
         if with_usage:
             yield replies.event(reply.cost(answers.generations))
         yield replies.DONE
+    except PixelwordError as error:
+        yield replies.event(replies.error(400, str(error), kind=_KINDS[400], param=named_field(str(error))))
     except Exception:
         log.exception("a stream failed")
         yield replies.event(replies.error(500, "the server failed; try again", kind="InternalServerError"))
@@ -232,80 +235,110 @@ def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
         ):
             response: Response = _error(401, "give a valid API key: Authorization: Bearer …")
             response.headers["WWW-Authenticate"] = "Bearer"
-        elif not settings.api_keys and guard.foreign(request.headers.get("origin")):
-            response = _error(403, "without a key, only this server's page at its own address, or localhost, may ask")
+        elif not settings.api_keys and guard.foreign(request.headers.get("origin"), settings.allowed_origins):
+            response = _error(
+                403,
+                "without a key, only pages at this server's own address, localhost, and --allowed-origins may ask",
+            )
         else:
             response = await call_next(request)
         response.headers["X-Request-Id"] = request.state.id
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
+    # outside of the keys: a browser sends none when it asks whether a page may ask
+    app.add_middleware(
+        CORSMiddleware,
+        allow_origins=settings.allowed_origins,
+        allow_methods=("GET", "HEAD", "POST"),
+        allow_headers=("*",),
+        expose_headers=("X-Request-Id", "Retry-After"),
+    )
     return app
 
 
 def _add_routes(app: FastAPI, server: Server) -> None:
     settings, engine = server.settings, server.engine
     tokenizer = engine.processor.tokenizer
+    token_bytes = TokenBytes(tokenizer)
 
     async def answer(
-        request: Request, body: protocol.Request, asked: Sequence[tuple[Encoded, Sampling]], *, chat: bool
+        request: Request, body: protocol.Request, prompts: Sequence[Encoded], logprobs: int | None
     ) -> Response:
+        asked = [
+            (prompt, body.sampling(settings, engine.room(prompt), logprobs=logprobs, choice=n))
+            for prompt in prompts
+            for n in range(body.n or 1)
+        ]
         answers = Answers(server, asked)
-        reply = replies.Reply(request.state.id, settings.served_model_name, tokenizer, chat=chat)
+        chat = isinstance(body, protocol.ChatRequest)
+        reply = replies.Reply(request.state.id, settings.served_model_name, token_bytes, chat=chat)
         if not body.stream:
             return JSONResponse(await _whole(answers, request, reply))
-        with_usage = body.stream_options is not None and body.stream_options.include_usage
+        with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
         return _Streaming(answers, _stream(answers, reply, with_usage=with_usage))
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request, body: protocol.ChatRequest) -> Response:
-        server.check(body)
-        ways = [body.sampling(settings, longest=body.longest, logprobs=body.told, choice=n) for n in range(body.n or 1)]
-        prompt = await server.chat_prompt(body.messages, body.media_options())
-        return await answer(request, body, [(prompt, way) for way in ways], chat=True)
+        server.check(body.model)
+        body.check(settings)
+        prompt = await server.chat_prompt(body.messages, body.media_options() | body.ending(body.messages))
+        return await answer(request, body, [prompt], body.told)
 
     @app.post("/v1/completions")
     async def completions(request: Request, body: protocol.CompletionRequest) -> Response:
-        server.check(body)
-        if body.echo:
-            raise InputError("echo is not supported by this server; leave it out")
+        server.check(body.model)
+        body.check(settings)
         prompts = [server.text_prompt(text) for text in body.prompts]
         if len(prompts) * (body.n or 1) > settings.max_choices:
             raise InputError(f"prompt: a request may have {settings.max_choices} answers in all")
-        asked = [
-            (prompt, body.sampling(settings, longest=body.max_tokens, logprobs=body.logprobs, choice=n))
-            for prompt in prompts
-            for n in range(body.n or 1)
-        ]
-        return await answer(request, body, asked, chat=False)
+        return await answer(request, body, prompts, body.logprobs)
 
     @app.post("/tokenize")
     async def tokenize(body: protocol.TokenizeRequest) -> dict[str, Any]:
         if body.messages is not None:
-            prompt = await server.chat_prompt(body.messages, {})
+            options = body.media_options() | body.ending(body.messages)
+            prompt = await server.chat_prompt(body.messages, options)
         else:
             prompt = server.text_prompt(body.prompt or "")
         ids = prompt.input_ids.tolist()
         told = {"count": len(ids), "max_model_len": engine.max_model_len, "tokens": ids}
         return told | ({"token_strs": tokenizer.convert_ids_to_tokens(ids)} if body.return_token_strs else {})
 
-    @app.get("/v1/models")
-    async def models() -> dict[str, Any]:
-        model = {"id": settings.served_model_name, "object": "model", "created": 0, "owned_by": "pixelword"}
-        limits = settings.limit_mm_per_prompt | {"bytes": settings.limits.max_bytes}
-        return {"object": "list", "data": [model | {"max_model_len": engine.max_model_len, "limits": limits}]}
+    limits = settings.limit_mm_per_prompt | {"bytes": settings.limits.max_bytes}
+    model = {"id": settings.served_model_name, "object": "model", "created": 0, "owned_by": "pixelword"}
+    model |= {"max_model_len": engine.max_model_len, "limits": limits}
 
-    @app.get("/health")
+    @_get(app, "/v1/models")
+    async def models() -> dict[str, Any]:
+        return {"object": "list", "data": [model]}
+
+    @_get(app, "/v1/models/{name:path}")
+    async def one_model(name: str) -> dict[str, Any]:
+        if name != settings.served_model_name:
+            raise HTTPException(404, f"The model `{name}` does not exist.")
+        return model
+
+    @_get(app, "/health")
     async def health() -> Response:
         return Response(status_code=503 if server.closing or not engine.alive else 200)
 
-    @app.get("/version")
+    @_get(app, "/version")
     async def version() -> dict[str, str]:
         return {"version": __version__}
 
-    @app.get("/metrics")
+    @_get(app, "/metrics")
     async def metrics() -> Response:
         return Response(server.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _get(app: FastAPI, path: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """A route that is asked for, or with HEAD for its headers alone, as monitors do."""
+
+    def add(answer: Callable[..., Any]) -> Callable[..., Any]:
+        return app.get(path)(app.head(path, include_in_schema=False)(answer))
+
+    return add
 
 
 def _error(status: int, message: str, param: str | None = None, headers: dict[str, str] | None = None) -> Response:
@@ -324,10 +357,15 @@ def _add_errors(app: FastAPI, settings: Settings) -> None:
         worst = max(error.errors(), key=lambda one: len(one["loc"]))
         if worst["type"] == "json_invalid":
             return _error(400, "the body is not valid JSON")
-        # pydantic's names of the forms (list[Part], str) are no field's
-        where = ".".join(str(p) for p in worst["loc"][1:] if isinstance(p, int) or (p.isidentifier() and p != "str"))
+        # pydantic's names of the forms (list[Part], str) are not a field's
+        places = [p for p in worst["loc"][1:] if isinstance(p, int) or (p.isidentifier() and p not in _FORMS)]
         what = worst["msg"].removeprefix("Value error, ")
-        return _error(400, f"{where}: {what}" if where else what, where or None)
+        if worst["type"] == "extra_forbidden":
+            *_, name = worst["loc"]
+            places, what = [*places[: -1 if name in places else None], name], refusal(str(name))
+        where = ".".join(map(str, places))
+        field = worst.get("ctx", {}).get("field")
+        return _error(400, f"{where}: {what}" if where else what, where or field)
 
     @app.exception_handler(MediaError)
     async def media(request: Request, error: MediaError) -> Response:
@@ -335,7 +373,7 @@ def _add_errors(app: FastAPI, settings: Settings) -> None:
 
     @app.exception_handler(PixelwordError)
     async def refused(request: Request, error: PixelwordError) -> Response:
-        return _error(400, str(error))
+        return _error(400, str(error), named_field(str(error)))
 
     @app.exception_handler(Busy)
     async def busy(request: Request, error: Busy) -> Response:

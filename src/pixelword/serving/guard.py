@@ -36,12 +36,14 @@ def authorised(header: str | None, keys: Sequence[str]) -> bool:
     return found and scheme.lower() == "bearer"
 
 
-def foreign(origin: str | None) -> bool:
+def foreign(origin: str | None, allowed: Sequence[str] = ()) -> bool:
     """Whether a page of another name asks, by the `Origin` that browsers send with it; other clients send none.
+
+    allowed: origins that are not foreign; "*" is every one.
 
     Any name can be made to lead here (DNS rebinding), and its page is then our own to the browser; an address cannot.
     """
-    if origin is None:
+    if origin is None or origin in allowed or "*" in allowed:
         return False
     try:
         host = urlsplit(origin).hostname or ""

@@ -7,11 +7,10 @@ weights, of which it changes nothing; one explanation at a time, so that answers
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
-from pydantic import Field
 from starlette.exceptions import HTTPException
 
 from pixelword.errors import InputError
@@ -25,24 +24,15 @@ if TYPE_CHECKING:
 _WAITING = 2
 
 
-class ExplainRequest(protocol.ChatRequest):
-    """A chat request, and: the answer to explain (the model's own greedy one when absent), how many of its words, and
-    how often a part of the pictures is hidden to check the maps (0 checks nothing)."""
-
-    answer: protocol.Text | None = None
-    max_words: Annotated[int, Field(ge=1, le=64)] = 16
-    occlusions: Annotated[int, Field(ge=0, le=256)] = 64
-
-
 def add_explain(app: FastAPI, server: Server) -> None:
     """The route. A prompt may have `settings.max_explain_tokens` tokens."""
     turn = asyncio.Semaphore(1)
     here = 0
 
     @app.post("/v1/explain")
-    async def explain(body: ExplainRequest) -> JSONResponse:
+    async def explain(body: protocol.ExplainRequest) -> JSONResponse:
         nonlocal here
-        server.check(body)
+        server.check(body.model)
         if not (most := server.settings.max_explain_tokens):
             raise InputError("this server looks into no answers: it was started with --max-explain-tokens 0")
         if here > _WAITING:
@@ -62,7 +52,7 @@ def add_explain(app: FastAPI, server: Server) -> None:
             here -= 1
 
 
-def _explained(server: Server, prompt: Encoded, body: ExplainRequest) -> dict[str, Any]:
+def _explained(server: Server, prompt: Encoded, body: protocol.ExplainRequest) -> dict[str, Any]:
     from pixelword.explain import page
     from pixelword.explain.explanation import explain_prompt
     from pixelword.inference.session import Session

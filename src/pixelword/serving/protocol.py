@@ -1,41 +1,50 @@
-"""What clients send: OpenAI's requests, as far as this server understands them; the rest is refused in plain words."""
+"""What clients send: OpenAI's and vLLM's requests, as far as this server does them; the rest is refused."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from pixelword.errors import InputError
 from pixelword.inference.sampling import Sampling
+from pixelword.serving.fields import Body, problem
 from pixelword.serving.settings import Settings
 
 
 def _is_text(value: str) -> str:
-    """JSON can spell half a character (a lone surrogate), which is no text and cannot be written anywhere."""
+    """JSON can spell half a character (a lone surrogate), which is not text and cannot be written anywhere."""
     try:
         value.encode()
     except UnicodeEncodeError as error:
-        raise ValueError("a lone surrogate is no character; send valid Unicode") from error
+        raise ValueError("a lone surrogate is not a character; send valid Unicode") from error
     return value
 
 
+def _by_token(biases: dict[str, float]) -> dict[int, float]:
+    """JSON's keys are strings."""
+    try:
+        return {int(token): bias for token, bias in biases.items()}
+    except ValueError as error:
+        raise ValueError("keys are numbers of tokens") from error
+
+
 Text = Annotated[str, AfterValidator(_is_text)]
-
-#: Asked for, these would change the answer; ignoring them would be a lie.
-UNSUPPORTED = ("tools", "tool_choice", "functions", "function_call", "audio", "modalities", "logit_bias", "best_of")
-
-
-class Url(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    url: Annotated[Text, Field(min_length=1)]
+Words = Annotated[Text, Field(min_length=1)]
+Tokens = Annotated[list[int], Field(max_length=2**18)]
+Bias = Annotated[float, Field(ge=-100, le=100)]
 
 
-class Part(BaseModel):
+class Url(Body):
+    place: ClassVar[str] = "url"
+    url: Words
+
+
+class Part(Body):
     """A part of a message: words, a picture or a video by its address."""
 
-    model_config = ConfigDict(extra="ignore")
+    place: ClassVar[str] = "part"
     type: Literal["text", "image_url", "video_url"]
     text: Text | None = None
     image_url: Url | Text | None = None
@@ -44,7 +53,10 @@ class Part(BaseModel):
     @model_validator(mode="after")
     def _whole(self) -> Part:
         if getattr(self, self.type) is None:
-            raise ValueError(f"a part of type {self.type!r} needs {self.type}")
+            raise problem(self.type, f"a part of type {self.type!r} needs {self.type}")
+        for other in {"text", "image_url", "video_url"} - {self.type}:
+            if getattr(self, other):
+                raise problem(other, f"a part of type {self.type!r} cannot have {other}; make it a part of its own")
         return self
 
     @property
@@ -55,105 +67,173 @@ class Part(BaseModel):
         return found if isinstance(found, str) else found.url
 
 
-class ChatMessage(BaseModel):
-    model_config = ConfigDict(extra="ignore")
+class ChatMessage(Body):
+    place: ClassVar[str] = "message"
     role: Literal["system", "developer", "user", "assistant"]
     content: Text | list[Part]
 
 
-class StreamOptions(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    include_usage: bool = False
-
-
-class ResponseFormat(BaseModel):
-    model_config = ConfigDict(extra="ignore")
-    type: str = "text"
-
-
-class Request(BaseModel):
-    """What chat and plain completions share. Fields that only label a request (`user`, `metadata`, …) are ignored."""
-
-    model_config = ConfigDict(extra="allow")
-    model: Text | None = None
-    max_tokens: Annotated[int | None, Field(ge=1)] = None
-    temperature: Annotated[float | None, Field(ge=0, le=2)] = None
-    top_p: Annotated[float | None, Field(gt=0, le=1)] = None
-    top_k: Annotated[int | None, Field(ge=-1)] = None
-    repetition_penalty: Annotated[float | None, Field(gt=0, le=2)] = None
-    seed: Annotated[int | None, Field(ge=-(2**63), lt=2**63)] = None
-    stop: Annotated[Text, Field(min_length=1)] | Annotated[list[Text], Field(max_length=16)] | None = None
-    n: Annotated[int | None, Field(ge=1)] = None
-    stream: bool | None = None
-    stream_options: StreamOptions | None = None
-    presence_penalty: float | None = None
-    frequency_penalty: float | None = None
-    response_format: ResponseFormat | None = None
-    ignore_eos: bool = False
-
-    @model_validator(mode="after")
-    def _understood(self) -> Request:
-        for name in UNSUPPORTED:
-            if (self.model_extra or {}).get(name):
-                raise ValueError(f"{name} is not supported by this server; leave it out")
-        if self.presence_penalty or self.frequency_penalty:
-            raise ValueError("presence_penalty and frequency_penalty are not supported by this server; leave them out")
-        if self.response_format is not None and self.response_format.type != "text":
-            raise ValueError("response_format: this server answers in plain text only")
-        return self
-
-    def sampling(self, settings: Settings, *, longest: int | None, logprobs: int | None, choice: int) -> Sampling:
-        """How answer number `choice` is drawn. Raises InputError."""
-        asked = longest if longest is not None else settings.default_max_tokens
-        if asked > settings.max_tokens:
-            raise InputError(f"max_tokens: {asked:,} is more than this server's {settings.max_tokens:,}")
-        stop = (self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ())
-        return Sampling(
-            max_new_tokens=asked,
-            # OpenAI's default is 1; here, as in vLLM, a model's own: greedy
-            temperature=self.temperature or 0.0,
-            seed=None if self.seed is None else (self.seed + choice) % 2**63,
-            top_p=self.top_p if self.top_p is not None else 1.0,
-            top_k=max(self.top_k or 0, 0),
-            stop=stop,
-            logprobs=logprobs,
-            ignore_eos=self.ignore_eos,
-            repetition_penalty=self.repetition_penalty or 1.0,
-        )
+class StreamOptions(Body):
+    place: ClassVar[str] = "stream_options"
+    include_usage: Annotated[bool | None, Field(description="A last chunk has the `usage`.")] = None
 
 
 #: What a request may say of how its media are read.
 MEDIA = ("min_pixels", "max_pixels", "fps", "max_frames", "frame_budget")
 
 
-class ChatRequest(Request):
+class Media(Body):
+    """How the pictures and videos of a request are read."""
+
+    min_pixels: Annotated[int | None, Field(ge=1, le=2**31, description="Smaller pictures are made larger.")] = None
+    max_pixels: Annotated[int | None, Field(ge=1, le=2**31, description="Larger pictures are made smaller.")] = None
+    fps: Annotated[float | None, Field(gt=0, le=240, description="Frames of a video per second.")] = None
+    max_frames: Annotated[int | None, Field(ge=1, le=4096, description="Frames of a video, at most.")] = None
+    frame_budget: Annotated[
+        int | None, Field(ge=1, le=4096, description="Frames of a video, chosen by how much changes.")
+    ] = None
+    mm_processor_kwargs: Annotated[
+        dict[str, Any] | None, Field(description="These options for media, as vLLM's clients send them.")
+    ] = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named(cls, body: Any) -> Any:
+        """Take options from `mm_processor_kwargs`; those by name come first."""
+        inner = body.get("mm_processor_kwargs") if isinstance(body, dict) else None
+        if not isinstance(inner, dict):
+            return body
+        for name in inner:
+            if name not in MEDIA:
+                raise problem("mm_processor_kwargs", f"mm_processor_kwargs: no {name}; use {', '.join(MEDIA)}")
+        return body | {name: value for name, value in inner.items() if body.get(name) is None}
+
+    def media_options(self) -> dict[str, Any]:
+        """The request's own options for reading media."""
+        return {name: value for name in MEDIA if (value := getattr(self, name)) is not None}
+
+
+Messages = Annotated[
+    list[ChatMessage], Field(min_length=1, max_length=1024, description="Turns, with `text`, `image_url`, `video_url`.")
+]
+ModelName = Annotated[Text | None, Field(description="The served name, or none.")]
+
+
+class Ending(Body):
+    """How the prompt of a chat ends."""
+
+    add_generation_prompt: Annotated[
+        bool | None, Field(description="Whether the assistant's turn is opened for the answer; yes by default.")
+    ] = None
+    continue_final_message: Annotated[
+        bool | None, Field(description="The answer goes on with the last message, which is the assistant's.")
+    ] = None
+
+    def ending(self, messages: Sequence[ChatMessage]) -> dict[str, bool]:
+        """The processor's options. Raises a problem: they contradict each other, or the messages."""
+        if not self.continue_final_message:
+            return {"add_generation_prompt": self.add_generation_prompt is not False}
+        name = "continue_final_message"
+        if self.add_generation_prompt:
+            raise problem(name, f"{name} and add_generation_prompt exclude each other; leave one out")
+        if messages[-1].role != "assistant":
+            raise problem(name, f"{name} needs a last message of the assistant; add one")
+        return {"add_generation_prompt": False, name: True}
+
+
+class Request(Body):
+    """What chat and plain completions share."""
+
+    model: ModelName = None
+    max_tokens: Annotated[
+        int | None, Field(ge=1, description="Tokens of the answer, at most; what the context has left by default.")
+    ] = None
+    min_tokens: Annotated[int | None, Field(ge=0, description="The answer does not end before it has these.")] = None
+    temperature: Annotated[float | None, Field(ge=0, le=2, description="0, the default, is greedy.")] = None
+    top_p: Annotated[float | None, Field(gt=0, le=1, description="Draw from this share of the likeliest.")] = None
+    top_k: Annotated[int | None, Field(ge=-1, description="Draw from so many of the likeliest; 0 for all.")] = None
+    min_p: Annotated[
+        float | None, Field(ge=0, le=1, description="Draw from those with this share of the likeliest's probability.")
+    ] = None
+    repetition_penalty: Annotated[float | None, Field(gt=0, le=2, description="Above 1: fewer repetitions.")] = None
+    seed: Annotated[int | None, Field(ge=-(2**63), lt=2**63, description="The same seed, the same answer.")] = None
+    stop: Annotated[
+        Words | Annotated[list[Words], Field(max_length=16)] | None, Field(description="The answer ends before these.")
+    ] = None
+    stop_token_ids: Annotated[Tokens | None, Field(description="The answer ends at these tokens.")] = None
+    include_stop_str_in_output: Annotated[
+        bool | None, Field(description="The text has the stop string, or stop token, that ended it.")
+    ] = None
+    ignore_eos: Annotated[bool | None, Field(description="Go on past the model's own end.")] = None
+    allowed_token_ids: Annotated[Tokens | None, Field(min_length=1, description="No other token may come.")] = None
+    bad_words: Annotated[
+        list[Words] | None, Field(max_length=128, description="These do not come, at a start or after a space.")
+    ] = None
+    logit_bias: Annotated[
+        Annotated[dict[str, Bias], Field(max_length=2**18), AfterValidator(_by_token)] | None,
+        Field(description="Added to the scores of tokens: their number to -100 … 100."),
+    ] = None
+    n: Annotated[int | None, Field(ge=1, description="Answers.")] = None
+    stream: Annotated[bool | None, Field(description="The answer in pieces, as server-sent events.")] = None
+    stream_options: Annotated[StreamOptions | None, Field(description="`include_usage`.")] = None
+
+    @property
+    def longest(self) -> int | None:
+        """The most tokens that the request allows its answer, if it does say."""
+        return self.max_tokens
+
+    def sampling(self, settings: Settings, room: int, *, logprobs: int | None, choice: int) -> Sampling:
+        """How answer number `choice` is drawn, where the context has room for this many tokens. Raises InputError."""
+        bias: Any = self.logit_bias or {}
+        return Sampling(
+            max_new_tokens=max(1, min(settings.default_max_tokens, room)) if self.longest is None else self.longest,
+            # OpenAI's default is 1; here, as in vLLM, a model's own: greedy
+            temperature=self.temperature or 0.0,
+            seed=None if self.seed is None else (self.seed + choice) % 2**63,
+            top_p=self.top_p if self.top_p is not None else 1.0,
+            top_k=max(self.top_k or 0, 0),
+            min_p=self.min_p or 0.0,
+            min_tokens=self.min_tokens or 0,
+            stop=(self.stop,) if isinstance(self.stop, str) else tuple(self.stop or ()),
+            stop_token_ids=tuple(self.stop_token_ids or ()),
+            include_stop_str_in_output=self.include_stop_str_in_output or False,
+            allowed_token_ids=None if self.allowed_token_ids is None else tuple(self.allowed_token_ids),
+            bad_words=tuple(self.bad_words or ()),
+            logit_bias=bias,
+            logprobs=logprobs,
+            ignore_eos=self.ignore_eos or False,
+            repetition_penalty=self.repetition_penalty or 1.0,
+        )
+
+    def check(self, settings: Settings) -> None:
+        """Before anything is done. Raises InputError: it asks for more than one request may have."""
+        if (self.longest or 0) > settings.max_tokens:
+            raise InputError(f"max_tokens: {self.longest:,} is more than this server's {settings.max_tokens:,}")
+        if (self.n or 1) > settings.max_choices:
+            raise InputError(f"n: {self.n} is more than the {settings.max_choices} answers that a request may have")
+
+
+class ChatRequest(Request, Media, Ending):
     """`POST /v1/chat/completions`."""
 
-    messages: Annotated[list[ChatMessage], Field(min_length=1, max_length=1024)]
-    max_completion_tokens: Annotated[int | None, Field(ge=1)] = None
-    logprobs: bool | None = None
-    top_logprobs: Annotated[int | None, Field(ge=0, le=20)] = None
-    min_pixels: Annotated[int | None, Field(ge=1, le=2**31)] = None
-    max_pixels: Annotated[int | None, Field(ge=1, le=2**31)] = None
-    fps: Annotated[float | None, Field(gt=0, le=240)] = None
-    max_frames: Annotated[int | None, Field(ge=1, le=4096)] = None
-    frame_budget: Annotated[int | None, Field(ge=1, le=4096)] = None
-    mm_processor_kwargs: dict[str, Any] | None = None
+    place: ClassVar[str] = "chat"
+    messages: Messages
+    max_completion_tokens: Annotated[int | None, Field(ge=1, description="The newer name of `max_tokens`.")] = None
+    logprobs: Annotated[bool | None, Field(description="Tell each token's logarithmic probability.")] = None
+    top_logprobs: Annotated[
+        int | None, Field(ge=0, le=20, description="… and so many of the likeliest tokens; needs `logprobs`.")
+    ] = None
 
     @model_validator(mode="after")
-    def _media(self) -> ChatRequest:
-        """vLLM's `mm_processor_kwargs` may carry our pixel limits."""
-        for name, value in (self.mm_processor_kwargs or {}).items():
-            if name not in MEDIA:
-                raise ValueError(f"mm_processor_kwargs: no {name}; use {', '.join(MEDIA)}")
-            if not isinstance(value, int | float) or isinstance(value, bool) or not 0 < value <= 2**31:
-                raise ValueError(f"mm_processor_kwargs.{name} must be a number above 0")
-            if getattr(self, name) is None:
-                setattr(self, name, float(value) if name == "fps" else int(value))
+    def _consistent(self) -> ChatRequest:
+        self.ending(self.messages)
+        if self.top_logprobs and not self.logprobs:
+            raise problem("top_logprobs", "top_logprobs needs logprobs: true")
         return self
 
     @property
     def longest(self) -> int | None:
+        """The most tokens that the request allows its answer, if it does say."""
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
     @property
@@ -161,34 +241,51 @@ class ChatRequest(Request):
         """How many of the likeliest tokens to tell."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
-    def media_options(self) -> dict[str, Any]:
-        """The request's own options for reading media."""
-        return {name: value for name in MEDIA if (value := getattr(self, name)) is not None}
-
 
 class CompletionRequest(Request):
     """`POST /v1/completions`: words that go on; no pictures, no chat format."""
 
-    prompt: Text | Annotated[list[Text], Field(min_length=1, max_length=16)]
-    logprobs: Annotated[int | None, Field(ge=0, le=20)] = None
-    echo: bool = False
+    place: ClassVar[str] = "completions"
+    prompt: Annotated[
+        Text | Annotated[list[Text], Field(min_length=1, max_length=16)], Field(description="A text, or several.")
+    ]
+    logprobs: Annotated[
+        int | None, Field(ge=0, le=20, description="Tell so many of the likeliest tokens beside each.")
+    ] = None
 
     @property
     def prompts(self) -> Sequence[str]:
+        """The texts."""
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
 
-class TokenizeRequest(BaseModel):
+class TokenizeRequest(Media, Ending):
     """`POST /tokenize`: of words, or of a chat."""
 
-    model_config = ConfigDict(extra="ignore")
-    model: Text | None = None
-    prompt: Text | None = None
-    messages: list[ChatMessage] | None = None
-    return_token_strs: bool = False
+    place: ClassVar[str] = "tokenize"
+    model: ModelName = None
+    prompt: Annotated[Text | None, Field(description="A text; or `messages`.")] = None
+    messages: Annotated[Messages | None, Field(description="A chat; or `prompt`.")] = None
+    return_token_strs: Annotated[bool | None, Field(description="Tell the tokens as strings, too.")] = None
 
     @model_validator(mode="after")
     def _one(self) -> TokenizeRequest:
         if (self.prompt is None) == (self.messages is None):
-            raise ValueError("give prompt or messages")
+            raise problem("prompt", "give prompt or messages")
+        if self.messages is not None:
+            self.ending(self.messages)
         return self
+
+
+class ExplainRequest(Media):
+    """`POST /v1/explain`."""
+
+    place: ClassVar[str] = "explain"
+    model: ModelName = None
+    messages: Messages
+    answer: Annotated[Text | None, Field(description="The answer to explain; the greedy one by default.")] = None
+    max_words: Annotated[int, Field(ge=1, le=64, description="How many of its words.")] = 16
+    occlusions: Annotated[
+        int,
+        Field(ge=0, le=256, description="How often a part of the pictures is hidden to check the maps; 0: never."),
+    ] = 64

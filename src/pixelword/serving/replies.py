@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pixelword.inference.requests import Generation, Token
+from pixelword.serving.token_bytes import TokenBytes
 
 #: Why an answer ended, in OpenAI's words.
 FINISH = {"stop": "stop", "length": "length", "cancelled": "abort"}
@@ -42,11 +43,16 @@ def usage(generations: Sequence[Generation]) -> dict[str, Any]:
     }
 
 
+def _end(one: Generation) -> dict[str, Any]:
+    """Why an answer ended; the stop string or token that ended it, as vLLM tells it."""
+    return {"finish_reason": FINISH[one.reason or "stop"], "stop_reason": one.stop_reason}
+
+
 class Reply:
     """The bodies of one request's answer. chat: of `/v1/chat/completions`, else of `/v1/completions`."""
 
-    def __init__(self, request_id: str, model: str, tokenizer: Any, *, chat: bool) -> None:
-        self.chat, self.tokenizer = chat, tokenizer
+    def __init__(self, request_id: str, model: str, token_bytes: TokenBytes, *, chat: bool) -> None:
+        self.chat, self._bytes = chat, token_bytes
         self.head = {
             "id": f"{'chatcmpl' if chat else 'cmpl'}-{request_id}",
             "created": int(time.time()),
@@ -57,7 +63,7 @@ class Reply:
         """The body of an answer that was not streamed."""
         choices = []
         for index, (one, said) in enumerate(zip(generations, tokens, strict=True)):
-            choice: dict[str, Any] = {"index": index, "finish_reason": FINISH[one.reason or "stop"]}
+            choice: dict[str, Any] = {"index": index, **_end(one)}
             if self.chat:
                 choice["message"] = {"role": "assistant", "content": one.text}
             else:
@@ -79,7 +85,7 @@ class Reply:
     def last(self, index: int, one: Generation) -> dict[str, Any]:
         """The chunk that says why an answer ended."""
         part: dict[str, Any] = {"delta": {}} if self.chat else {"text": ""}
-        return self._chunk({"index": index, **part, "finish_reason": FINISH[one.reason or "stop"]})
+        return self._chunk({"index": index, **part, **_end(one)})
 
     def cost(self, generations: Sequence[Generation]) -> dict[str, Any]:
         """The chunk that `stream_options.include_usage` asks for."""
@@ -95,9 +101,9 @@ class Reply:
             return None
         if not self.chat:
             return {
-                "tokens": [self._word(token.id) for token in told],
+                "tokens": [self._name(token.id) for token in told],
                 "token_logprobs": [token.logprob for token in told],
-                "top_logprobs": [{self._word(id_): value for id_, value in token.top} for token in told],
+                "top_logprobs": [self._by_name(token.top) for token in told],
             }
         content = []
         for token in told:
@@ -106,8 +112,21 @@ class Reply:
         return {"content": content}
 
     def _entry(self, token: int, logprob: float) -> dict[str, Any]:
-        word = self._word(token)
-        return {"token": word, "logprob": logprob, "bytes": list(word.encode())}
+        own = self._bytes(token)
+        return {"token": own.decode(errors="replace"), "logprob": logprob, "bytes": list(own)}
 
-    def _word(self, token: int) -> str:
-        return self.tokenizer.decode([token])
+    def _name(self, token: int) -> str:
+        """A token's text; for part of a character its bytes, as OpenAI writes them: `bytes:\\xf0\\x9f`."""
+        own = self._bytes(token)
+        try:
+            return own.decode()
+        except UnicodeDecodeError:
+            return "bytes:" + "".join(f"\\x{byte:02x}" for byte in own)
+
+    def _by_name(self, top: Sequence[tuple[int, float]]) -> dict[str, float]:
+        """Logarithmic probabilities by token; of two with one text, the second by its number, as vLLM writes it."""
+        found: dict[str, float] = {}
+        for token, value in top:
+            name = self._name(token)
+            found[f"token_id:{token}" if name in found else name] = value
+        return found

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pixelword.errors import InputError
 from pixelword.processing.limits import Limits
+
+#: As browsers send it: no path, no default port, small letters.
+_ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::\d{1,5})?")
 
 
 @dataclass(frozen=True)
@@ -22,7 +26,10 @@ class Settings:
     max_request_pixels: pixels of all its pictures together, by their headers, before anything is decoded.
     max_waiting: requests that wait for a place; more are told to come back after `retry_after` seconds.
     workers: processes that decode media. media_seconds, media_bytes: what one request's media may take there.
-    max_tokens: the longest answer. default_max_tokens: where a request does not say.
+    max_tokens: the longest answer that a request may name. default_max_tokens: where it names none, an answer gets what
+        the context has left, up to this.
+    allowed_origins: origins (`https://app.example.org`) whose pages may ask from a browser, or "*" for all; none by
+        default. Pages of this server's own need no entry.
     max_choices: `n` of a request. max_explain_tokens: the longest prompt whose answer can be looked into; 0: none.
     limits: of one picture, one video, one download.
     """
@@ -41,7 +48,8 @@ class Settings:
     media_seconds: float = 30.0
     media_bytes: int = 1 << 30
     max_tokens: int = 4096
-    default_max_tokens: int = 256
+    default_max_tokens: int = 4096
+    allowed_origins: tuple[str, ...] = ()
     max_choices: int = 4
     max_explain_tokens: int = 2048
     limits: Limits = field(
@@ -57,5 +65,13 @@ class Settings:
             raise InputError(f"allowed_local_media_path: there is no folder {self.allowed_local_media_path}")
         if any(not key for key in self.api_keys):
             raise InputError("api_key: an empty key lets everybody in; leave it out, or give one")
+        for origin in self.allowed_origins:
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
+                raise InputError(
+                    f"allowed_origins: {origin!r} is not an origin; write scheme, host and port alone, in lower case, "
+                    "as in https://app.example.org or http://localhost:3000, or * for every page"
+                )
+        if self.default_max_tokens < 1:
+            raise InputError("default_max_tokens must be at least 1")
         if self.workers < 1:
             raise InputError("workers must be at least 1: media are decoded outside the server's own process")

@@ -182,7 +182,8 @@ _LINUX = Path("/proc/self/statm").exists()
 def _answer(processor: Any, messages: Any, options: dict[str, Any]) -> bytes:
     """The prompt's tensors, or an error's kind and what a client may be told of it; no pickle, which could run code."""
     try:
-        encoded = processor.encode(messages, add_generation_prompt=True, allow_urls=False, allow_files=False, **options)
+        asked = {"add_generation_prompt": True} | options
+        encoded = processor.encode(messages, **asked, allow_urls=False, allow_files=False)
     except PixelwordError as error:
         told = type(error).__name__, str(error)
     except MemoryError:

@@ -3,6 +3,9 @@
 import {h} from "./dom.js";
 import {mount as draw} from "./look/look.js";
 
+/** What of a request says what the model read; how its answer was drawn is no matter here. */
+const EXPLAINED = ["model", "messages", "max_pixels", "max_frames", "fps"];
+
 let root, host, running;
 
 export const inside = {
@@ -21,7 +24,8 @@ export const inside = {
     const own = (running = new AbortController());
     say("Looking inside …");
     try {
-      const response = await host.call("v1/explain", {...turn.sent, answer: turn.answer}, own.signal);
+      const asked = Object.fromEntries(EXPLAINED.filter(name => name in turn.sent).map(name => [name, turn.sent[name]]));
+      const response = await host.call("v1/explain", {...asked, answer: turn.answer}, own.signal);
       draw(root, await response.json());
     } catch (error) {
       if (error.name === "AbortError") return; // another turn is looked into

@@ -6,7 +6,7 @@ const KEPT = "pixelword.settings";
 const GROUPS = [
   ["Answer", [
     {name: "system", label: "System message", hint: "said before the conversation"},
-    {name: "max_tokens", label: "Longest answer", hint: "in tokens", placeholder: "256", min: 1, step: 1},
+    {name: "max_tokens", label: "Longest answer", hint: "in tokens", placeholder: "all that fits", min: 1, step: 1},
     {name: "temperature", label: "Temperature", hint: "0 to 2; 0 takes the likeliest words", placeholder: "0", min: 0, max: 2},
     {name: "top_p", label: "Top p", hint: "draws from this share of the likeliest", placeholder: "1", min: 0.01, max: 1},
     {name: "top_k", label: "Top k", hint: "draws from so many; 0 for all", placeholder: "0", min: 0, step: 1},

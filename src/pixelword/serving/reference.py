@@ -1,0 +1,104 @@
+"""The tables of fields in docs/serving.md: `python -m pixelword.serving.reference` writes them there."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from pixelword.serving import protocol
+from pixelword.serving.fields import PASSIVE, Body
+
+BEGIN, END = "<!-- fields: written by python -m pixelword.serving.reference -->\n", "<!-- end of fields -->\n"
+#: The places that have fields, by the heading of their tables' columns.
+ROUTES: dict[str, type[Body]] = {
+    "chat": protocol.ChatRequest,
+    "completions": protocol.CompletionRequest,
+    "tokenize": protocol.TokenizeRequest,
+    "explain": protocol.ExplainRequest,
+}
+WITHIN: dict[str, type[Body]] = {
+    "message": protocol.ChatMessage,
+    "part": protocol.Part,
+    "url": protocol.Url,
+    "stream_options": protocol.StreamOptions,
+}
+
+
+def tables() -> str:
+    """What each field does, as Markdown."""
+    return "\n".join((*_done(), "", *_passive())) + "\n"
+
+
+def _done() -> Iterator[str]:
+    yield "| field | value | in | |"
+    yield "|---|---|---|---|"
+    schemas = {place: model.model_json_schema()["properties"] for place, model in ROUTES.items()}
+    names = dict.fromkeys(("model", "messages", "prompt"))
+    names |= dict.fromkeys(name for model in ROUTES.values() for name in model.model_fields)
+    for name in names:
+        places = [place for place, model in ROUTES.items() if name in model.model_fields]
+        for alike in _grouped(places, lambda place, name=name: schemas[place][name]):
+            schema = schemas[alike[0]][name]
+            yield f"| `{name}` | {_values(schema)} | {', '.join(alike)} | {schema.get('description', '')} |"
+
+
+def _passive() -> Iterator[str]:
+    yield "| field | accepted, and changes nothing | in |"
+    yield "|---|---|---|"
+    places = [*ROUTES, *WITHIN]
+    never: list[str] = []
+    for name in sorted({name for place in places for name in PASSIVE.get(place, {})}):
+        found = [place for place in places if name in PASSIVE.get(place, {})]
+        for alike in _grouped(found, lambda place, name=name: PASSIVE[place][name]):
+            accepts = PASSIVE[alike[0]][name]
+            if not accepts:
+                never.append(f"`{name}` ({', '.join(alike)})")
+                continue
+            values = [f"any {accepts}"] if isinstance(accepts, str) else [f"`{json.dumps(one)}`" for one in accepts]
+            yield f"| `{name}` | {', '.join(values)} | {', '.join(alike)} |"
+    yield f"\nRefused unless null: {', '.join(never)}."
+
+
+def _grouped(places: list[str], key: Any) -> list[list[str]]:
+    """Places with the same key together, in order."""
+    found: list[list[str]] = []
+    for place in places:
+        group = next((group for group in found if key(group[0]) == key(place)), None)
+        found.append([place]) if group is None else group.append(place)
+    return found
+
+
+def _values(schema: dict[str, Any]) -> str:
+    """The types and bounds of a JSON schema in words."""
+    if "anyOf" in schema:
+        return " or ".join(_values(one) for one in schema["anyOf"] if one.get("type") != "null")
+    if "$ref" in schema:
+        return "object"
+    if schema["type"] == "array":
+        return f"list of {_values(schema['items'])}s"
+    low = next(
+        (f"{sign}{_number(schema[k])}" for k, sign in (("minimum", "≥ "), ("exclusiveMinimum", "> ")) if k in schema),
+        "",
+    )
+    high = f"≤ {_number(schema['maximum'])}" if "maximum" in schema else ""
+    return " ".join((schema["type"], ", ".join(filter(None, (low, high))))).strip()
+
+
+def _number(value: float) -> str:
+    return (
+        f"{value:g}" if abs(value) < 2**31 else f"±2^{abs(int(value)).bit_length() - 1}".replace("±", "-" * (value < 0))
+    )
+
+
+def written(page: str) -> str:
+    """A page with its tables made anew."""
+    before, rest = page.split(BEGIN)
+    return before + BEGIN + "\n" + tables() + "\n" + END + rest.split(END)[1]
+
+
+if __name__ == "__main__":
+    path = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/serving.md")
+    path.write_text(written(path.read_text(encoding="utf-8")), encoding="utf-8")
