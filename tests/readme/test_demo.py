@@ -1,10 +1,10 @@
-"""`make demo` asks about a picture, two pictures, a video and words alone, and the answers are right."""
+"""`make demo` shows every form of asking, checks the answers, and fails where one is wrong."""
 
 from __future__ import annotations
 
-import os
-import shlex
+import runpy
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,36 +13,39 @@ from typer.testing import CliRunner
 from pixelword.cli import app
 
 ROOT = Path(__file__).parents[2]
-ANSWERS = {
-    "what colour is the circle?": "red",
-    "how many objects are there?": "3",
-    "what is on the left?": "a yellow star",
-    "which picture has more objects?": "the second",
-    "which way does it move?": "right",
-    "what is 2 plus 3?": "5",
-    "what is the opposite of hot?": "cold",
-}
+DEMO = ROOT / "examples" / "demo.py"
+QUESTIONS = runpy.run_path(str(DEMO))["QUESTIONS"]
 
 
-def demo() -> list[list[str]]:
-    """The words of each `pixelword` command that `make demo` would run."""
-    # a make that runs this test must not lend its flags to the make that is asked
-    clean = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKELEVEL", "MFLAGS")}
-    shown = subprocess.run(["make", "-n", "demo"], cwd=ROOT, env=clean, capture_output=True, text=True, check=True)
-    commands = [shlex.split(line) for line in shown.stdout.splitlines() if "pixelword ask" in line]
-    return [words[1:] for words in commands]
-
-
-@pytest.mark.parametrize("words", demo(), ids=lambda words: words[-1])
-def test_the_demo_answers_rightly(words: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("words", "expected"), QUESTIONS, ids=[words[-1] for words, _ in QUESTIONS])
+def test_the_demo_answers_rightly(words: tuple[str, ...], expected: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(ROOT)
-    result = CliRunner().invoke(app, words)
+    result = CliRunner().invoke(app, ["ask", *words])
     assert result.exit_code == 0, result.output
-    assert result.stdout == ANSWERS[words[-1]] + "\n"
+    assert result.stdout == expected + "\n"
 
 
 def test_the_demo_shows_every_form_of_asking() -> None:
-    pictures = [sum(word.endswith(".png") for word in words) for words in demo()]
+    pictures = [sum(word.endswith(".png") for word in words) for words, _ in QUESTIONS]
     assert {0, 1, 2} <= set(pictures)
-    assert any("--video" in words for words in demo())
-    assert {words[-1] for words in demo()} == set(ANSWERS)
+    assert any("--video" in words for words, _ in QUESTIONS)
+
+
+def test_make_runs_the_demo() -> None:
+    recipe = (ROOT / "Makefile").read_text().partition("\ndemo:")[2].partition("\n\n")[0]
+    assert "examples/demo.py" in recipe
+
+
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [("echo red0", "✗ red0: expected red"), ("exit 2", "✗ (no answer): expected red")],
+    ids=["wrong answers", "no answers"],
+)
+def test_the_demo_fails_where_answers_are_wrong(tmp_path: Path, script: str, said: str) -> None:
+    command = tmp_path / "pixelword"
+    command.write_text(f"#!/bin/sh\n{script}\n")
+    command.chmod(0o755)
+    done = subprocess.run(
+        [sys.executable, DEMO, "--pixelword", command], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert done.returncode == 1 and said in done.stdout and "7 of 7 answers are wrong" in done.stdout
