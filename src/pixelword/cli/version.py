@@ -20,15 +20,17 @@ def version() -> None:
     with options.quiet_imports():
         import torch
 
-        from pixelword import compat
+        from pixelword import compat, machine
         from pixelword.inference.session import default_device
     rows = {"pixelword": __version__, "python": f"{platform.python_version()} on {platform.platform()}"}
     rows["torch"] = f"{torch.__version__} ({f'CUDA {torch.version.cuda}' if torch.version.cuda else 'CPU build'})"
     rows |= {name.lower(): found for name in _PACKAGES if (found := _installed(name))}
-    rows["device"] = _device_name(default_device())
+    device = default_device()
+    rows["device"] = f"{device}, {torch.cuda.get_device_name(device)}" if device.type == "cuda" else str(device)
+    rows |= machine.describe()
     rows["tested"] = _tested(compat.untested())
     for name, value in rows.items():
-        print(f"{name:<13} {value}")
+        print(f"{name:<15} {value}")
 
 
 def _installed(name: str) -> str:
@@ -36,14 +38,6 @@ def _installed(name: str) -> str:
         return installed(name)
     except PackageNotFoundError:
         return ""
-
-
-def _device_name(device: object) -> str:
-    import torch
-
-    if str(device).startswith("cuda"):
-        return f"{device}, {torch.cuda.get_device_name()}"
-    return f"{device}, {torch.get_num_threads()} threads"
 
 
 def _tested(newer: dict[str, tuple[str, str]]) -> str:
