@@ -131,7 +131,7 @@ def released_processor() -> Any:
     from transformers import AutoTokenizer
 
     import pixelword
-    from pixelword.processing.images import NeoOVImageProcessor
+    from pixelword.processing.image_processor import NeoOVImageProcessor
     from pixelword.processing.processor import NeoOVProcessor
 
     folder = Path(pixelword.__file__).parent / "weights" / "nano"

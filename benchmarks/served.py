@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-_RUNNING = re.compile(r"Uvicorn running on (http://\S+)")
+_RUNNING = re.compile(r"^serving \S+ on (http://\S+)/v1$", re.MULTILINE)
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from train_candidates import stream
 from transformers.utils import ModelOutput
 
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
-from pixelword.model.configuration import SIZES
+from pixelword.model.sizes import SIZES
 from pixelword.training.building import checkpoint_activations, compile_layers
 from pixelword.training.engine import Engine
 from pixelword.training.flops import rates

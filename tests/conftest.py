@@ -80,7 +80,7 @@ def tiny_model_dir(
 ) -> Path:
     """A whole checkpoint with random weights, as ``pixelword convert`` would write it. Not to be written to."""
     from pixelword.model import NeoOVForConditionalGeneration
-    from pixelword.processing.images import NeoOVImageProcessor
+    from pixelword.processing.image_processor import NeoOVImageProcessor
     from pixelword.processing.processor import NeoOVProcessor
 
     folder = tmp_path_factory.mktemp("models") / "tiny"

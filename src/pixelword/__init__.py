@@ -2,9 +2,8 @@
 
 Importing this package makes ``neo_chat`` known to transformers' Auto classes, so that plain
 ``AutoModelForImageTextToText.from_pretrained(...)`` works with no remote code. That takes torch and transformers, three
-to four seconds, which ``pixelword --help`` has no use for; so in the process of the console script the rooms are
-imported by the verb that needs them. Nothing is lost there: a room registers itself when it is imported, and in that
-process no other code than ours asks transformers for a model.
+to four seconds, which ``pixelword --help`` has no use for; so in the process of the console script it happens in the
+verb that needs a model.
 """
 
 from __future__ import annotations
@@ -12,7 +11,9 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import PurePath
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from pixelword.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pixelword.explain import look_inside
@@ -48,15 +49,12 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """The public names, each imported from its home on first use."""
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(_HOMES[name]), name)
+__getattr__, _public = lazy_names(__name__, _HOMES)
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+    """The public names alone."""
+    return sorted(__all__)
 
 
 def _is_console_script() -> bool:
@@ -66,5 +64,4 @@ def _is_console_script() -> bool:
 
 
 if not _is_console_script():
-    importlib.import_module("pixelword.model")
-    importlib.import_module("pixelword.processing")
+    importlib.import_module("pixelword.processing.auto")

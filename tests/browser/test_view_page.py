@@ -13,7 +13,7 @@ from PIL import Image
 from pixelword.data.packing import Packer
 from pixelword.data.schema import Fault, Sample
 from pixelword.data.view import Sheet, pack_sheet, sample_sheet, write_page
-from pixelword.processing.images import NeoOVImageProcessor
+from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.processing.videos import Video
 

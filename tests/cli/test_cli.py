@@ -43,21 +43,6 @@ def test_every_verb_has_help_with_an_example(run: Callable[..., Any], verb: str)
     assert f"Example: pixelword {verb}" in result.stdout
 
 
-def test_help_imports_nothing_heavy() -> None:
-    """In a process that is the console script, as pip makes it."""
-    code = (
-        "import sys; sys.argv = ['/somewhere/bin/pixelword', '--help']\n"
-        "from pixelword.cli import main\n"
-        "try: main()\n"
-        "except SystemExit as end: assert end.code == 0\n"
-        "heavy = {'torch', 'transformers', 'numpy', 'av'} & set(sys.modules)\n"
-        "assert not heavy, heavy"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "ask" in done.stdout
-
-
 def test_importing_the_package_registers_the_model(tiny_model_dir: Path) -> None:
     """In a fresh process, with no word of remote code."""
     code = (
@@ -77,6 +62,7 @@ def test_the_public_names_are_there() -> None:
     assert [name for name in pixelword.__all__ if not hasattr(pixelword, name)] == []
     with pytest.raises(AttributeError, match="no attribute 'lode'"):
         _ = pixelword.lode
+    assert dir(pixelword) == sorted(pixelword.__all__)
 
 
 def test_the_version_is_what_a_bug_report_needs(run: Callable[..., Any]) -> None:

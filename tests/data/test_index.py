@@ -25,8 +25,9 @@ from pixelword.data.recipe import DataRecipe, SourceRecipe
 from pixelword.data.sources import Source, media_options, open_source
 from pixelword.errors import MediaError
 from pixelword.processing import MediaOptions, NeoOVImageProcessor, NeoOVProcessor, Video, smart_resize
-from pixelword.processing.images import load_image, smart_resize_all
+from pixelword.processing.images import load_image
 from pixelword.processing.outline import Outline, image_size, outline
+from pixelword.processing.resize import smart_resize_all
 
 ORIENTATION = 0x0112
 

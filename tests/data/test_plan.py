@@ -19,7 +19,7 @@ from pixelword.data.order import Order, chosen
 from pixelword.data.plan import Plan, assign
 from pixelword.data.recipe import DataRecipe
 from pixelword.errors import RecipeError
-from pixelword.processing.images import NeoOVImageProcessor
+from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 
 LENGTH = 128

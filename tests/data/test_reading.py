@@ -25,7 +25,7 @@ from pixelword.data.recipe import DataRecipe
 from pixelword.data.schema import Fault, Pack, Sample
 from pixelword.data.sources import Source
 from pixelword.errors import InputError, PixelwordError
-from pixelword.processing.images import NeoOVImageProcessor
+from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 
 SAMPLES = 12

@@ -19,7 +19,7 @@ from pixelword.data.stats import (
     packs_report,
     report,
 )
-from pixelword.processing.images import NeoOVImageProcessor
+from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 
 

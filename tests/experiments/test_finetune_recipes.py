@@ -46,7 +46,7 @@ def test_it_trains_in_miniature_and_answers(path, square_packs, tmp_path) -> Non
     )
     data = (f"data.assets={square_packs}", f"data.mixture={{{DRAWN[path.stem]}: 1}}", "data.turns=1")
     pace = ("steps=12", "schedule={kind: constant}", "optimizer.lr=1e-3", "log_every=1", "checkpoint.every=12")
-    final = launch(path, overrides=("model={from: nano}", *small, *data, *pace), out=tmp_path / "run").folder
+    final = launch(load_recipe(path, ("model={from: nano}", *small, *data, *pace)), out=tmp_path / "run").folder
     lines = [json.loads(line) for line in (tmp_path / "run" / "metrics.jsonl").read_text().splitlines()]
     losses = [line["loss"] for line in lines if line["event"] == "train"]
     assert len(losses) == 12 and sum(losses[-4:]) < 0.8 * sum(losses[:4]), losses

@@ -16,7 +16,7 @@ import pixelword
 from pixelword.explain.reading import Reading, read
 from pixelword.inference.session import Session
 from pixelword.model import NeoOVForConditionalGeneration
-from pixelword.processing.images import NeoOVImageProcessor
+from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

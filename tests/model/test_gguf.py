@@ -18,9 +18,9 @@ from pixelword.errors import CheckpointError
 from pixelword.model import SIZES, NeoOVConfig
 from pixelword.model.bases import BASES, Base, find, known
 from pixelword.model.checkpoint import load_pretrained
-from pixelword.model.facts import meta_model
 from pixelword.model.gguf import load_gguf
 from pixelword.model.growth import grow
+from pixelword.model.meta import meta_model
 from pixelword.model.vocabulary import CHAT, GROUNDING
 
 gguf = pytest.importorskip("gguf", reason="GGUF files are read by the package gguf, of the extra mini")

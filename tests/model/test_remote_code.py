@@ -12,7 +12,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoModelFor
 
 import pixelword
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel
-from pixelword.processing.images import NeoOVImageProcessor
+from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 
 

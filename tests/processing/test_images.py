@@ -17,7 +17,8 @@ from safetensors.numpy import load_file
 
 from pixelword.errors import InputError, MediaError
 from pixelword.processing import Limits, NeoOVImageProcessor, load_image, smart_resize
-from pixelword.processing.images import patchify, shared_max_pixels, to_rgb, unpatchify
+from pixelword.processing.images import patchify, to_rgb, unpatchify
+from pixelword.processing.resize import shared_max_pixels
 
 PREPARATION = Path(__file__).parents[1] / "fixtures" / "image-preparation"
 CASES = json.loads((PREPARATION / "image_preparation.json").read_text())

@@ -11,7 +11,8 @@ from PIL import Image
 
 from pixelword.errors import RecipeError
 from pixelword.training.recipe import Recipe
-from pixelword.training.survey import Subject, open_subject, survey
+from pixelword.training.subject import Subject, open_subject
+from pixelword.training.survey import survey
 
 STAGE = """\
 stage: look

@@ -16,6 +16,7 @@ from pixelword.errors import CheckpointError, PixelwordError
 from pixelword.training import launch
 from pixelword.training.checkpoints import STATE_FILE, checkpoints
 from pixelword.training.recipe import Recipe
+from pixelword.training.recipe_file import load_recipe
 from pixelword.training.trainer import Outcome, Trainer
 
 
@@ -193,10 +194,9 @@ def test_a_run_is_not_overwritten_by_accident(tiny, tmp_path) -> None:
     recipe = tiny("steps=1", "checkpoint.every=1")
     Trainer(recipe).run()
     with pytest.raises(CheckpointError, match="a run is here already"):
-        launch.launch(tmp_path / "tiny.yaml", out=recipe.out)
-    assert (
-        launch.launch(tmp_path / "tiny.yaml", out=recipe.out, overrides=["steps=2"], resume="auto").progress.step == 2
-    )
+        launch.launch(load_recipe(tmp_path / "tiny.yaml"), out=recipe.out)
+    longer = load_recipe(tmp_path / "tiny.yaml", ["steps=2"])
+    assert launch.launch(longer, out=recipe.out, resume="auto").progress.step == 2
 
 
 def test_a_missing_stage_before_is_one_line(tiny) -> None:

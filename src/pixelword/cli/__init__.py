@@ -86,6 +86,13 @@ app.add_typer(data.app)
 app.add_typer(tasks.app)
 
 
+#: Packages that transformers, accelerate and peft import wherever they are installed, and that no verb uses. Some take
+#: a second to import, and torchao warns of each GPU kernel that it cannot load.
+_UNUSED = ("torchao", "torchvision", "torchaudio", "torchcodec", "sklearn", "scipy", "librosa", "soundfile")
+
+
 def main() -> None:
     """The console script."""
+    for name in _UNUSED:
+        sys.modules[name] = None  # type: ignore[assignment] # in this process it counts as not installed
     app()

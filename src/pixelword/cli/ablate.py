@@ -30,13 +30,14 @@ def ablate(
 
     Example: pixelword ablate recipes/ablations/attention.yaml --report docs/ablations.md
     """
+    from pixelword.experiments.ablations.recipe import load_ablation
+
+    ablations = [load_ablation(path) for path in files]
     with options.progress("reading the ablations …"), options.quiet_imports():
         from pixelword.experiments.ablations import report as reporting
         from pixelword.experiments.ablations import running
         from pixelword.experiments.ablations.jobs import cells
-        from pixelword.experiments.ablations.recipe import load_ablation
 
-        ablations = [load_ablation(path) for path in files]
         found = cells(ablations, out)
     if plan:
         for line in reporting.plan(found):

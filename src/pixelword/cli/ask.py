@@ -42,6 +42,7 @@ def ask(
     """
     *pictures, question = words
     options.check_question(question, "ask", alone=not pictures and not video)
+    options.check_media(pictures, video or (), allow_urls=allow_urls)
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
         frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames, "old_frames": old_frames},

@@ -42,6 +42,12 @@ def convert(
         raise InputError("--bits, --base and --rank belong to --delta: add that, or leave them out")
     if dtype is not None and delta:
         raise InputError("--dtype does not go with --delta, which is int8: leave one of them out")
+    from pixelword.model.folders import check_new_folder
+    from pixelword.model.names import check_dtype, resolve
+
+    check_dtype(dtype)
+    resolve(source)
+    check_new_folder(destination)
     with options.progress(f"writing {destination} …"):
         with options.quiet_imports():
             from pixelword.model.checkpoint import convert as convert_checkpoint

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from pixelword.data.stats import Histogram, PacksReport, Report, Spread
-    from pixelword.training.survey import Subject
+    from pixelword.training.subject import Subject
 
 What = Annotated[
     str,
@@ -95,7 +95,7 @@ def view(
 def read(what: str, overrides: list[str], model: str | None, root: Path | None) -> Subject:
     """The recipe, or the files, that a verb of `data` is asked about."""
     with options.progress(f"opening {what} …"), options.quiet_imports():
-        from pixelword.training.survey import open_subject
+        from pixelword.training.subject import open_subject
 
         return open_subject(what, overrides, model=model, root=root)
 

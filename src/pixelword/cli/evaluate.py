@@ -100,19 +100,20 @@ def evaluate(
         with options.quiet_imports():
             from pixelword.evaluation.tables import place
         place(card).check()  # before anything is asked
+    from pixelword.evaluation.suite import chosen
+    from pixelword.tasks.assets import Assets
+
+    suites = suite or ["nano" if model == "nano" else "held-out"]
+    packs = Assets(assets)
+    asked = chosen(suites, tasks or (), packs)
     session = options.open_session(model, dtype=dtype, device=device)
     from pixelword.data.progress import bar
     from pixelword.evaluation import matching, page, peers, tables
     from pixelword.evaluation.about import about, identity
     from pixelword.evaluation.report import Summary
     from pixelword.evaluation.runner import Answers, run
-    from pixelword.evaluation.suite import chosen
-    from pixelword.model.checkpoint import resolve
-    from pixelword.tasks.assets import Assets
+    from pixelword.model.names import resolve
 
-    suites = suite or ["nano" if model == "nano" else "held-out"]
-    packs = Assets(assets)
-    asked = chosen(suites, tasks or (), packs)
     settings = {"questions": questions, "controls": controls, "full": full, "seed": seed}
     described = about(session, model, {"suites": suites, **settings, **({"head": head} if head else {})})
     others = peers.named(peer or (), device=device)

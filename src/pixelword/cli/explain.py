@@ -59,14 +59,16 @@ def explain(
         _check_png(png, method, occlusions, pictures=bool(video or (words or [])[:-1]), checking=check is not None)
     if check is None and not words:
         raise InputError('there is no question: pixelword explain photo.png "what is on the left?"')
+    *pictures, question = words or [""]
+    if check is None:
+        options.check_question(question, "explain", alone=not pictures and not video)
+        options.check_media(pictures, video or (), allow_urls=allow_urls)
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls
     )
     if check is not None:
         _check(session, model, check, kind)
         return
-    *pictures, question = words or []
-    options.check_question(question, "explain", alone=not pictures and not video)
     from pixelword.explain import look_inside
 
     with options.progress("looking inside …"):

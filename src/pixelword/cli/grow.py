@@ -74,14 +74,19 @@ def grow(
         "vision_hidden_size": vision_hidden_size,
         "spare_tokens": spare_token,
     }
+    from pixelword.model.bases import BASES, find, known
+    from pixelword.model.folders import check_new_folder
+
+    check_new_folder(out)
+    base = BASES.get(language_model)
+    place = Path(language_model) if base is None else find(base)
+    if not place.exists():
+        raise CheckpointError(
+            f"there is no language model {language_model!r}: give a folder, a .gguf file, or {', '.join(BASES)}"
+        )
     with options.progress(f"growing from {language_model} …"):
         with options.quiet_imports():
-            from pixelword.model.bases import BASES, find, known
-            from pixelword.model.folders import check_new_folder
             from pixelword.model.growth import grow as grow_model
-        check_new_folder(out)
-        base = BASES.get(language_model)
-        place = Path(language_model) if base is None else find(base)
         base = base or known(place)
         settings = {"extra_num_layers": 12, **(base.growth if base else {})}
         settings |= {name: value for name, value in asked.items() if value is not None}

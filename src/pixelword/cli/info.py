@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -13,11 +14,11 @@ from pixelword.cli import options
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVConfig
+    from pixelword.model.sizes import Arguments
     from pixelword.processing import NeoOVImageProcessor
 
 # (width, height) of a thumbnail, a screen, a photograph
-PICTURES = ((64, 64), (224, 224), (640, 480), (1280, 720), (1920, 1080), (4032, 3024))
-BF16_BYTES = 2
+IMAGES = ((64, 64), (224, 224), (640, 480), (1280, 720), (1920, 1080), (4032, 3024))
 
 
 def info(
@@ -33,7 +34,7 @@ def info(
 
     Example: pixelword info 2b --json
     """
-    with options.progress(f"reading {model} …"), options.quiet_imports():
+    with options.progress(f"reading {model} …"):
         facts = describe(model)
     if as_json:
         print(json.dumps(facts))
@@ -43,9 +44,9 @@ def info(
 
 def describe(model: str) -> dict[str, Any]:
     """The facts of a packaged model, a checkpoint's folder or a known size, ready for JSON."""
-    from pixelword.model.facts import count_parameters, kv_bytes_per_token
+    from pixelword.model.facts import BF16_BYTES, count_parameters, kv_bytes_per_token
 
-    config, images = config_and_images(model)
+    config, image_tokens = _config_and_image_tokens(model)
     text = config.llm_config
     parameters = count_parameters(config)
     return {
@@ -61,22 +62,48 @@ def describe(model: str) -> dict[str, Any]:
         "parameters": parameters,
         "weights_bytes_bf16": sum(parameters.values()) * BF16_BYTES,
         "kv_bytes_per_token_bf16": kv_bytes_per_token(config),
-        "picture_tokens": {f"{width}x{height}": images.image_tokens(height, width) for width, height in PICTURES},
+        "picture_tokens": {f"{width}x{height}": image_tokens(height, width) for width, height in IMAGES},
     }
+
+
+def _config_and_image_tokens(model: str) -> tuple[NeoOVConfig | Arguments, Callable[[int, int], int]]:
+    """The configuration, and the visual tokens of an image by its height and width."""
+    from pixelword.model.facts import visual_tokens
+    from pixelword.model.sizes import SIZES, size_arguments
+    from pixelword.processing.resize import smart_resize
+
+    if model not in SIZES:
+        config, images = config_and_images(model)
+        return config, images.image_tokens
+    arguments = size_arguments(model)
+    vision = arguments.vision_config
+    return arguments, lambda height, width: visual_tokens(
+        arguments,
+        *smart_resize(
+            height,
+            width,
+            min_pixels=vision.min_pixels,
+            max_pixels=vision.max_pixels,
+            factor=vision.patch_size * vision.merge_size,
+        ),
+    )
 
 
 def config_and_images(model: str) -> tuple[NeoOVConfig, NeoOVImageProcessor]:
     """A size has its configuration alone; a checkpoint's processor may set other bounds than its configuration."""
-    from pixelword.model import SIZES, NeoOVConfig
-    from pixelword.model.checkpoint import read_config, resolve
-    from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
+    from pixelword.model.names import resolve
+    from pixelword.model.sizes import SIZES
 
-    if model in SIZES:
-        config = NeoOVConfig(**SIZES[model])
-        vision = config.vision_config
-        return config, NeoOVImageProcessor(min_pixels=vision.min_pixels, max_pixels=vision.max_pixels)
-    folder = resolve(model)
-    return read_config(folder), NeoOVProcessor.from_pretrained(folder).image_processor
+    folder = None if model in SIZES else resolve(model)
+    with options.quiet_imports():
+        from pixelword.model import NeoOVConfig
+        from pixelword.model.checkpoint import read_config
+        from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
+    if folder is not None:
+        return read_config(folder), NeoOVProcessor.from_pretrained(folder).image_processor
+    config = NeoOVConfig(**SIZES[model])
+    vision = config.vision_config
+    return config, NeoOVImageProcessor(min_pixels=vision.min_pixels, max_pixels=vision.max_pixels)
 
 
 def _print_tables(facts: dict[str, Any]) -> None:

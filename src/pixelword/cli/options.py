@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
+import gc
 import os
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -48,6 +48,10 @@ StoredDtype = Annotated[
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps …; the accelerator where there is one when absent.")]
 
 
+#: Files that are videos by their names, where an image is expected.
+VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg")
+
+
 @contextmanager
 def progress(what: str) -> Iterator[None]:
     """Says on a terminal's stderr what takes so long; nothing where nobody looks."""
@@ -57,18 +61,17 @@ def progress(what: str) -> Iterator[None]:
 
 @contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Around the heavy imports: keeps off the terminal what other packages log there about their own parts.
-
-    transformers imports every quantization package it finds, and torchao, say, warns of each GPU kernel it cannot load.
-    """
-    logging.disable(logging.WARNING)
+    """Around the imports of torch and transformers; collecting garbage meanwhile would make them a quarter longer."""
+    gc.disable()
     try:
+        yield
+    finally:
+        gc.enable()
+    gc.freeze()  # what was imported stays
+    if "transformers" in sys.modules:
         from transformers.utils.logging import disable_progress_bar
 
         disable_progress_bar()  # ours is above it
-        yield
-    finally:
-        logging.disable(logging.NOTSET)
 
 
 def open_session(
@@ -83,6 +86,10 @@ def open_session(
     long: Mapping[str, Any] | None = None,
 ) -> Session:
     """A session with the model; `long` are fields of `LongInputs`. Errors as :func:`pixelword.load`."""
+    from pixelword.model.names import check_dtype, resolve
+
+    check_dtype(dtype)
+    folder = resolve(model)
     with progress(f"loading {model} …"):
         with quiet_imports():
             from pixelword.inference.long_inputs import LongInputs
@@ -91,7 +98,7 @@ def open_session(
         media = MediaOptions(
             min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls, frame_budget=frame_budget
         )
-        return load(model, dtype=dtype, device=device, media=media, long=LongInputs(**(long or {})))
+        return load(folder, dtype=dtype, device=device, media=media, long=LongInputs(**(long or {})))
 
 
 def print_answer(pieces: Iterator[str]) -> None:
@@ -108,6 +115,21 @@ def _announced(pieces: Iterator[str]) -> Iterator[str]:
         first = next(pieces, "")
     yield first
     yield from pieces
+
+
+def check_media(images: Sequence[str], videos: Sequence[str | Path], *, allow_urls: bool) -> None:
+    """What is not there, or may not be fetched, is said before a model is loaded. Raises MediaError, InputError."""
+    from pixelword.processing.limits import Limits
+    from pixelword.processing.sources import is_url, open_binary
+
+    for kind, sources in (("picture", images), ("video", videos)):
+        for source in map(str, sources):
+            if not is_url(source):
+                open_binary(source, kind=kind, limits=Limits()).close()
+            elif not allow_urls:
+                raise InputError(f"{source}: addresses are fetched only with --allow-urls; add it, or give a file")
+    if films := [image for image in images if Path(image).suffix.lower() in VIDEO_SUFFIXES]:
+        raise InputError(f"{films[0]} is a video: put --video before it")
 
 
 def check_question(question: str, verb: str, *, alone: bool) -> None:

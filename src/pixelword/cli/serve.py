@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -11,6 +12,7 @@ import typer
 
 from pixelword.cli import options
 from pixelword.errors import InputError
+from pixelword.extras import install_command
 
 if TYPE_CHECKING:
     from pixelword.serving.settings import Settings
@@ -68,12 +70,6 @@ def serve(
 
     Example: pixelword serve nano --port 8000 --api-key secret
     """
-    try:
-        import uvicorn
-
-        import pixelword.serving.app as serving
-    except ImportError as error:
-        raise InputError(f'serving needs {error.name}: pip install "pixelword[serve]"') from error
     settings = _settings(
         served_model_name or Path(model).name,
         [*(api_key or []), *filter(None, [os.environ.pop("PIXELWORD_API_KEY", "")])],
@@ -86,15 +82,23 @@ def serve(
     )
     if host not in ("127.0.0.1", "localhost", "::1") and not settings.api_keys:
         typer.echo(f"warning: anybody who reaches {host}:{port} may ask; give --api-key", err=True)
+    sockets = _bound(host, port)
+    try:
+        import fastapi  # noqa: F401
+        import prometheus_client  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise InputError(f"serving needs {error.name}: {install_command('serve')}") from error
     session = options.open_session(model, dtype=dtype, device=device)
     from pixelword import machine
 
     kind = machine.note(session.model.dtype, session.model.device)
     typer.echo(f"{settings.served_model_name} computes in {kind}", err=True)
 
+    import pixelword.serving.app as serving
     from pixelword.inference.batching import Engine
     from pixelword.inference.requests import BatchingOptions
-    from pixelword.model.checkpoint import resolve
+    from pixelword.model.names import resolve
     from pixelword.serving.workers import Workers
 
     batching = BatchingOptions(
@@ -111,7 +115,32 @@ def serve(
         workers.wait()
         app = serving.create_app(engine, workers, settings)
         config = uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=30, server_header=False)
-        uvicorn.Server(config).run()
+        for held in sockets:
+            held.listen(config.backlog)
+            address, bound_port = held.getsockname()[:2]
+            typer.echo(f"serving {settings.served_model_name} on {_url(address, bound_port)}", err=True)
+        uvicorn.Server(config).run(sockets=sockets)
+
+
+def _bound(host: str, port: int) -> list[socket.socket]:
+    """Sockets that hold the address until the server listens on it. Raises InputError: it is taken, or not ours."""
+    sockets = []
+    try:
+        for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            sockets.append(held := socket.socket(family, kind, protocol))
+            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                held.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            held.bind(address)
+    except (OSError, UnicodeError) as error:
+        for held in sockets:
+            held.close()
+        raise InputError(f"cannot listen on {host}:{port} ({error}): give another --port or --host") from error
+    return sockets
+
+
+def _url(address: str, port: int) -> str:
+    return f"http://[{address}]:{port}/v1" if ":" in address else f"http://{address}:{port}/v1"
 
 
 def _quantization(wanted: str | None) -> Literal["int8"] | None:

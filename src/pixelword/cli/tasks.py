@@ -35,14 +35,11 @@ def list_(assets: Folder = None) -> None:
     """
     from rich.console import Console
 
-    from pixelword.cli import options
+    from pixelword.tasks.assets import default_folder
+    from pixelword.tasks.listing import families_table, packs_table
 
-    with options.quiet_imports():
-        from pixelword.tasks.assets import default_folder
-        from pixelword.tasks.listing import families_table, packs_table
-
-        folder = assets or default_folder()
-        families = families_table(folder)  # imports them all
+    folder = assets or default_folder()
+    families = families_table(folder)  # imports them all
     console = Console(highlight=False)
     console.print(families)
     console.print()

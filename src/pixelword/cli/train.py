@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pixelword.cli import options
 from pixelword.errors import InputError
+
+if TYPE_CHECKING:
+    from pixelword.training.recipe import Recipe
 
 MFU = 0.4  # what a dry run takes for granted; runs say what they reach
 
@@ -57,12 +60,12 @@ def train(
         return
     if gpus is not None or gpu is not None or mfu is not None or as_json:
         raise InputError("--gpus, --gpu, --mfu and --json belong to --dry-run; torchrun starts a run on several GPUs")
+    stage = _checked(recipe, set_ or [])
     with options.quiet_imports():
         from pixelword.training.launch import launch
 
     outcome = launch(
-        recipe,
-        overrides=set_ or [],
+        stage,
         out=out,
         resume=resume,
         trust=trust_checkpoint,
@@ -73,12 +76,23 @@ def train(
         raise typer.Exit(128 + outcome.signal)  # what a shell reports for a process stopped by a signal
 
 
+def _checked(recipe: Path, overrides: Sequence[str]) -> Recipe:
+    """The recipe, and what it starts from is there: all that can be known before torch is imported."""
+    from pixelword.training.recipe_file import load_recipe
+    from pixelword.training.start import check_start
+
+    stage = load_recipe(recipe, overrides)
+    check_start(stage)
+    return stage
+
+
 def _print_cost(recipe: Path, overrides: Sequence[str], machine: dict[str, Any], mfu: float, as_json: bool) -> None:
+    from pixelword.training.recipe_file import load_recipe
+
+    checked = load_recipe(recipe, overrides)
     with options.progress(f"reading {recipe} …"), options.quiet_imports():
         from pixelword.cli.dry_run import print_json, print_tables
         from pixelword.training.estimate import estimate, machine_for
-        from pixelword.training.recipe_file import load_recipe
 
-        checked = load_recipe(recipe, overrides)
         cost = estimate(checked, machine_for(checked, **machine), mfu)
     (print_json if as_json else print_tables)(cost)

@@ -47,6 +47,10 @@ def verify(
 
     Example: pixelword verify nano --json > ours.json; pixelword verify nano --against ours.json
     """
+    from pixelword.model.names import check_dtype, resolve
+
+    check_dtype(dtype)
+    resolve(model)
     with Console(stderr=True).status(f"reading {model} …") as status:
         with options.quiet_imports():
             from pixelword.inference import parity

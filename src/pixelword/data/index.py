@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pixelword.processing.images import smart_resize_all
 from pixelword.processing.options import MediaOptions
 from pixelword.processing.processor import NeoOVProcessor
+from pixelword.processing.resize import smart_resize_all
 
 PICTURE, FRAME, VIDEO = 0, 1, 2
 

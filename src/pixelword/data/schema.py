@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-import torch
-from torch import Tensor
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
 @dataclass(frozen=True)
@@ -61,14 +62,12 @@ class Pack:
     @property
     def weight(self) -> float:
         """Sum of the loss weights: this pack's share of a step's normaliser."""
-        return float(self.loss_weight.sum(dtype=torch.float64))
+        return float(self.loss_weight.double().sum())
 
     def to(self, device: torch.device) -> Pack:
         """The same pack with its tensors on `device`."""
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        moved: dict[str, Any] = {
-            name: v.to(device, non_blocking=True) for name, v in values.items() if isinstance(v, Tensor)
-        }
+        values = {field.name: getattr(self, field.name) for field in fields(self) if field.type == "Tensor"}
+        moved: dict[str, Any] = {name: tensor.to(device, non_blocking=True) for name, tensor in values.items()}
         return replace(self, **moved)
 
     def inputs(self) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from pixelword.errors import InputError
 from pixelword.evaluation.asking import NEW_TOKENS, Asker, Said
 from pixelword.evaluation.runner import Peer
 from pixelword.evaluation.suite import Item
+from pixelword.extras import install_command
 
 RAPIDOCR = "rapidocr"
 #: Of the height of a box, what is left around it when a line is cut out.
@@ -37,7 +38,7 @@ class RapidOCR:
         try:
             engine = import_module("rapidocr_onnxruntime").RapidOCR
         except ImportError as error:
-            raise InputError("--peer rapidocr needs its package: pip install rapidocr-onnxruntime") from error
+            raise InputError(f"--peer rapidocr needs its package: {install_command('eval')}") from error
         self._engine = engine(intra_op_num_threads=1)
 
     def answer(self, item: Item) -> Said | None:

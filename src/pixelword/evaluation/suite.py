@@ -103,22 +103,35 @@ def chosen(suites: Sequence[str], names: Sequence[str] = (), assets: Assets | No
     "retrieval" has none: its sets of pairs are `matching.SOURCES`, whose names may be given, too.
     Raises InputError for an unknown suite, or a name that none of them has.
     """
-    from pixelword.evaluation import matching, nano, real
-
     if unknown := [suite for suite in suites if suite not in SUITES]:
         raise InputError(f"there is no suite {unknown[0]!r}: choose one of {', '.join(SUITES)}")
     packs = assets or Assets()
-    made: dict[str, Callable[[], list[Test]]] = {
-        "held-out": partial(held_out, packs),
-        "real": partial(real.tests, packs),
-        "nano": nano.tests,
-        "retrieval": list,  # sets of pairs, and no questions
-    }
-    found = [one for suite in SUITES if suite in suites for one in made[suite]()]
-    known = [one.name for one in found] + [one.name for one in matching.SOURCES if "retrieval" in suites]
+    found = [one for suite in SUITES if suite in suites for one in _tests(suite, packs)]
+    known = [one.name for one in found] + (_pair_sets() if "retrieval" in suites else [])
     if unknown := [name for name in names if name not in known]:
         raise InputError(f"{' and '.join(suites)} has no test {unknown[0]!r}: choose one of {', '.join(known)}")
     return [one for one in found if not names or one.name in names]
+
+
+def _tests(suite: str, assets: Assets) -> list[Test]:
+    """The tests of one suite; "retrieval" has sets of pairs, and no questions."""
+    if suite == "held-out":
+        return held_out(assets)
+    if suite == "real":
+        from pixelword.evaluation import real
+
+        return real.tests(assets)
+    if suite == "nano":
+        from pixelword.evaluation import nano
+
+        return nano.tests()
+    return []
+
+
+def _pair_sets() -> list[str]:
+    from pixelword.evaluation import matching
+
+    return [one.name for one in matching.SOURCES]
 
 
 def held_out(assets: Assets) -> list[Test]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixelword.training.launch import launch
+from pixelword.training.recipe_file import load_recipe
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ def compare(recipe: Path, out: Path, tried: Mapping[str, Way], steps: int) -> It
             (folder / "metrics.jsonl").unlink(missing_ok=True)
             settings = (f"model.from={way.start}", f"gate.against={tried['zero start, text'].start}")
             overrides = (*settings, f"steps={steps}", *way.overrides)
-            launch(recipe, overrides=overrides, out=folder, resume="auto")
+            launch(load_recipe(recipe, overrides), out=folder, resume="auto")
         yield name, events(folder)
 
 

@@ -15,8 +15,9 @@ from PIL import Image
 
 from pixelword.inference.reader import Reader
 from pixelword.processing.conversation import Picture, segments
-from pixelword.processing.images import load_image, shared_max_pixels, to_rgb
+from pixelword.processing.images import load_image, to_rgb
 from pixelword.processing.processor import IMAGE, TEXT
+from pixelword.processing.resize import shared_max_pixels
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration

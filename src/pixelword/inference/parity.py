@@ -18,8 +18,9 @@ from pixelword.inference import probe
 from pixelword.inference.session import Session
 from pixelword.model import NeoOVConfig
 from pixelword.model.checkpoint import is_delta, load_pretrained, read_config, resolve
-from pixelword.model.facts import count_parameters, meta_model
+from pixelword.model.facts import count_parameters
 from pixelword.model.inspection import compared, digest
+from pixelword.model.meta import meta_model
 from pixelword.model.self_check import cached_step_problem
 from pixelword.model.tensor_files import read_entries
 from pixelword.processing import NeoOVProcessor

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -52,7 +53,7 @@ class Answer:
 
 
 def load(
-    name_or_dir: str = "nano",
+    name_or_dir: str | Path = "nano",
     *,
     dtype: str | torch.dtype | None = None,
     device: str | torch.device | None = None,

@@ -1,14 +1,18 @@
-"""The network: single-device mathematics that imports nothing of ours above it."""
+"""The network: single-device mathematics that imports nothing of ours above it.
 
-from transformers import AutoConfig, AutoModel, AutoModelForImageTextToText
+The classes are imported on first use, which also makes transformers' Auto classes know them (see `auto`).
+"""
 
-from .configuration import SIZES, NeoOVConfig, NeoOVTextConfig, NeoOVVisionConfig
-from .modeling import NeoOVForConditionalGeneration, NeoOVModel
+from __future__ import annotations
 
-# A class that is registered here wins over a checkpoint's `auto_map`, so that no remote code ever runs.
-AutoConfig.register("neo_chat", NeoOVConfig, exist_ok=True)
-AutoModel.register(NeoOVConfig, NeoOVModel, exist_ok=True)
-AutoModelForImageTextToText.register(NeoOVConfig, NeoOVForConditionalGeneration, exist_ok=True)
+from typing import TYPE_CHECKING
+
+from pixelword.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from .auto import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel
+    from .configuration import NeoOVTextConfig, NeoOVVisionConfig
+    from .sizes import SIZES
 
 __all__ = [
     "SIZES",
@@ -18,3 +22,6 @@ __all__ = [
     "NeoOVTextConfig",
     "NeoOVVisionConfig",
 ]
+
+_OTHERS = {"SIZES": "pixelword.model.sizes"}
+__getattr__, __dir__ = lazy_names(__name__, {name: _OTHERS.get(name, "pixelword.model.auto") for name in __all__})

@@ -7,80 +7,41 @@ are read from safetensors alone (other formats are pickles, which run code), and
 
 from __future__ import annotations
 
-import difflib
 import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
 from pixelword import machine
-from pixelword.errors import CheckpointError, InputError
+from pixelword.errors import CheckpointError
 
 from .configuration import NeoOVConfig
-from .facts import count_parameters, meta_model
+from .facts import count_parameters
 from .folders import whole_folder
 from .inspection import compared
+from .meta import meta_model
 from .modeling import NeoOVForConditionalGeneration
+from .names import DELTA, DTYPES, check_dtype, is_delta, read_json, resolve
 from .self_check import check_versions
 from .tensor_files import Entry, read_entries, same_bytes
 
-#: Where the packaged models lie, each a folder of its own.
-WEIGHTS = Path(__file__).parent.parent / "weights"
-DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+_DTYPES = {name: getattr(torch, name) for name in DTYPES}
 _HEAD = "language_model.lm_head.weight"
 _EMBEDDING = "language_model.model.embed_tokens.weight"
 #: Besides the weights and config.json, what belongs to a checkpoint: tokenizer, processor, generation, card.
 _COMPANIONS = ("*.json", "*.jinja", "*.txt", "*.md", "*.model", "LICENSE*")
 
 
-#: Where this file is, a folder holds what was changed in a packaged language model; see `delta`.
-DELTA = "delta.json"
-
-
-def is_delta(folder: Path) -> bool:
-    """Whether the folder holds what was changed in a base, and no whole checkpoint."""
-    return (folder / DELTA).is_file()
-
-
-def packaged() -> tuple[str, ...]:
-    """Names of the models inside this package."""
-    return tuple(sorted(path.parent.name for path in WEIGHTS.glob("*/config.json")))
-
-
-def resolve(name_or_dir: str | Path) -> Path:
-    """The folder of a packaged model or of a checkpoint; a packaged name wins over a folder of the same name here.
-
-    Raises:
-        CheckpointError: there is neither, or the folder holds no config.json.
-    """
-    names = packaged()
-    if str(name_or_dir) in names:
-        return WEIGHTS / str(name_or_dir)
-    folder = Path(name_or_dir).expanduser()
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            raise CheckpointError(f"{folder} has no config.json: give the folder of a checkpoint")
-        return folder
-    if folder.exists():
-        raise CheckpointError(f"{folder} is a file: give the folder it lies in, with its config.json")
-    close = difflib.get_close_matches(str(name_or_dir), names, 1)
-    hint = f", did you mean {close[0]!r}?" if close else ";"
-    known = f"packaged models are: {', '.join(names)}" if names else "no models are packaged in this installation"
-    raise CheckpointError(f"there is no model {str(name_or_dir)!r}{hint} {known}. Or give a checkpoint's folder")
-
-
 def torch_dtype(wanted: str | torch.dtype | None) -> torch.dtype | None:
     """A dtype by name; None stays None, a checkpoint's own. Raises InputError for names that are no weights' dtype."""
     if wanted is None or isinstance(wanted, torch.dtype):
         return wanted
-    if wanted not in DTYPES:
-        raise InputError(f"dtype {wanted!r}: use one of {', '.join(DTYPES)}")
-    return DTYPES[wanted]
+    check_dtype(wanted)
+    return _DTYPES[wanted]
 
 
 def read_config(folder: Path) -> NeoOVConfig:
@@ -96,19 +57,6 @@ def read_config(folder: Path) -> NeoOVConfig:
         return NeoOVConfig.from_dict(content)
     except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: not a configuration of this model ({error}); mend the file") from error
-
-
-def read_json(path: Path) -> dict[str, Any]:
-    """A file's JSON object. Raises CheckpointError where it is missing or anything else."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise CheckpointError(f"{path} is missing: copy it there from the checkpoint's source") from error
-    except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not readable JSON ({error}): copy it again") from error
-    if not isinstance(content, dict):
-        raise CheckpointError(f"{path} holds no JSON object: copy it again")
-    return content
 
 
 def verify(
@@ -171,8 +119,6 @@ def load_pretrained(
     """
     kind = torch_dtype(dtype)
     folder = resolve(name_or_dir)
-    if (folder / "adapter_config.json").is_file():  # transformers would load what it names instead
-        raise CheckpointError(f"{folder} holds an adapter: load its base model and merge the adapter with peft first")
     if is_delta(folder):
         from .delta import load_delta
 

@@ -1,4 +1,4 @@
-"""The configuration of a NEO-ov model, read from and written to the released `config.json`, and the known sizes."""
+"""The configuration of a NEO-ov model, read from and written to the released `config.json`."""
 
 from __future__ import annotations
 
@@ -184,44 +184,3 @@ class NeoOVConfig(PreTrainedConfig):
     def text_config(self) -> NeoOVTextConfig:
         """The name under which transformers, PEFT and vLLM look for the language part (`get_text_config`)."""
         return self.llm_config
-
-
-def _size(hidden: int, ff: int, layers: int, extra: int, heads: int, kv: int, **more: Any) -> dict[str, Any]:
-    vision = {"hidden_size": more.pop("vision_hidden_size", 1024)}
-    return {
-        "vision_config": vision,
-        "llm_config": {
-            "hidden_size": hidden,
-            "intermediate_size": ff,
-            "num_hidden_layers": layers,
-            "extra_num_layers": extra,
-            "num_attention_heads": heads,
-            "num_key_value_heads": kv,
-            **more,
-        },
-    }
-
-
-#: Keyword arguments of `NeoOVConfig` for each known size: "2b" and "9b" are NEO-ov's, "0.6b" the same on Qwen3-0.6B,
-#: "mini" is SmolLM2-135M under six layers of pre-buffer, its visual tokens in the first spare ids of that vocabulary.
-SIZES: dict[str, dict[str, Any]] = {
-    "mini": {
-        **_size(
-            *(576, 1536, 36, 6, 9, 3),
-            head_dim=64,
-            vision_hidden_size=512,
-            vocab_size=49152,
-            rope_theta=1e5,
-            rms_norm_eps=1e-5,
-            qk_norm=False,
-            max_position_embeddings=8192,
-            tie_word_embeddings=True,
-        ),
-        "img_context_token_id": 3,
-        "img_start_token_id": 4,
-        "img_end_token_id": 5,
-    },
-    "0.6b": _size(1024, 3072, 40, 12, 16, 8, head_dim=128, tie_word_embeddings=True),
-    "2b": _size(2048, 6144, 40, 12, 16, 8, head_dim=128, tie_word_embeddings=True),
-    "9b": _size(4096, 12288, 42, 6, 32, 8, head_dim=128, tie_word_embeddings=False),
-}

@@ -22,10 +22,10 @@ from pixelword.errors import CheckpointError, InputError
 from .bases import BASES, Base, find, sha256
 from .checkpoint import DELTA, carry, is_delta, load_pretrained, read_config, read_json, resolve, torch_dtype
 from .configuration import NeoOVConfig
-from .facts import meta_model
 from .folders import check_new_folder, whole_folder
 from .gguf import load_gguf
 from .growth import assembled, inherited
+from .meta import meta_model
 from .modeling import NeoOVForConditionalGeneration
 from .rounding import BITS, restored, rounded
 

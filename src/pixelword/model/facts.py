@@ -1,43 +1,48 @@
-"""What a model is made of and what it costs, from its configuration alone: no weights are read."""
+"""What a model is made of and what it costs, from its configuration alone; imports nothing heavy."""
 
 from __future__ import annotations
 
-import torch
+from typing import TYPE_CHECKING
 
-from .configuration import NeoOVConfig
-from .modeling import NeoOVForConditionalGeneration
+if TYPE_CHECKING:
+    from .configuration import NeoOVConfig, NeoOVTextConfig
+    from .sizes import Arguments, TextArguments
 
-
-def meta_model(config: NeoOVConfig) -> NeoOVForConditionalGeneration:
-    """The network on the meta device: every name and shape and no memory, whatever the size."""
-    with torch.device("meta"):
-        model = NeoOVForConditionalGeneration(config)
-    model.tie_weights()
-    return model
+BF16_BYTES = 2
 
 
-def count_parameters(config: NeoOVConfig) -> dict[str, int]:
-    """Parameters of each part; a tied head counts nothing, and "norm and head" is what the other parts leave."""
-    network = meta_model(config)
-    language = network.language_model.model
-    extra = config.llm_config.extra_num_layers
-    parts = {
-        "patch embedding": network.vision_model,
-        "token embedding": language.embed_tokens,
-        "pre-buffer": language.layers[:extra],
-        "post-LLM": language.layers[extra:],
+def count_parameters(config: NeoOVConfig | Arguments) -> dict[str, int]:
+    """Parameters of each part; a tied head counts nothing."""
+    text, vision = config.llm_config, config.vision_config
+    embedding = text.vocab_size * text.hidden_size
+    layer = _layer(text)
+    patches = vision.num_channels * vision.patch_size**2
+    merged = vision.hidden_size * vision.merge_size**2
+    return {
+        "patch embedding": (patches + 1) * vision.hidden_size + (merged + 1) * text.hidden_size,
+        "token embedding": embedding,
+        "pre-buffer": text.extra_num_layers * layer,
+        "post-LLM": (text.num_hidden_layers - text.extra_num_layers) * layer,
+        "norm and head": text.hidden_size + (0 if text.tie_word_embeddings else embedding),
     }
-    counted = {name: sum(one.numel() for one in part.parameters()) for name, part in parts.items()}
-    return {**counted, "norm and head": sum(one.numel() for one in network.parameters()) - sum(counted.values())}
 
 
-def kv_bytes_per_token(config: NeoOVConfig, dtype: torch.dtype = torch.bfloat16) -> int:
+def _layer(text: NeoOVTextConfig | TextArguments) -> int:
+    """Parameters of one decoder layer."""
+    queries, keys = text.num_attention_heads * text.head_dim, text.num_key_value_heads * text.head_dim
+    # q, q_hw and o; k, k_hw and v; the MLP's three; the norms of the T, H and W parts of a head; those of the layer
+    projections = 3 * queries + 3 * keys + 3 * text.intermediate_size + 2
+    head_norms = 2 * text.head_dim * (2 if text.qk_norm else 1)
+    return projections * text.hidden_size + head_norms
+
+
+def kv_bytes_per_token(config: NeoOVConfig | Arguments, number: int = BF16_BYTES) -> int:
     """Bytes of cache that a token takes: in every layer a key is T, H and W (2 * head_dim), a value head_dim."""
     text = config.llm_config
-    return text.num_hidden_layers * text.num_key_value_heads * 3 * text.head_dim * dtype.itemsize
+    return text.num_hidden_layers * text.num_key_value_heads * 3 * text.head_dim * number
 
 
-def visual_tokens(config: NeoOVConfig, height: int, width: int) -> int:
-    """Visual tokens of a picture that was already resized to `height` x `width` pixels."""
+def visual_tokens(config: NeoOVConfig | Arguments, height: int, width: int) -> int:
+    """Visual tokens of an image that was already resized to `height` x `width` pixels."""
     side = config.vision_config.patch_size * config.vision_config.merge_size
     return (height // side) * (width // side)

@@ -28,6 +28,7 @@ from transformers import (
 )
 
 from pixelword.errors import CheckpointError
+from pixelword.extras import install_command
 
 from .gguf_file import read_header, read_tensors
 
@@ -99,7 +100,7 @@ def load_gguf(
 def _content(path: Path) -> np.ndarray:
     """The file's bytes, read as they are needed."""
     if importlib.util.find_spec("gguf") is None:
-        raise CheckpointError(f'{path} needs the package gguf: pip install "pixelword[mini]"')
+        raise CheckpointError(f"{path} needs the package gguf: {install_command('mini')}")
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}: give the path of a .gguf file")
     if not path.stat().st_size:

@@ -26,8 +26,8 @@ from pixelword.errors import CheckpointError, InputError
 from .bases import Base, find, known
 from .checkpoint import read_json, torch_dtype, verify
 from .configuration import NeoOVConfig
-from .facts import meta_model
 from .gguf import load_gguf
+from .meta import meta_model
 from .modeling import NeoOVForConditionalGeneration
 from .vocabulary import add_control_tokens
 

@@ -1,19 +1,22 @@
-"""Pictures, videos and chat -> tensors. Importing this makes the processors known to transformers' Auto classes."""
+"""Images, videos and chat -> tensors.
+
+Names are imported on first use; those of the processors make transformers' Auto classes know them (see `auto`).
+"""
 
 from __future__ import annotations
 
-from transformers import AutoProcessor
+from typing import TYPE_CHECKING
 
-# by its home: without torchvision, transformers 5.16 puts a stand-in that only raises under its short name
-from transformers.models.auto.image_processing_auto import AutoImageProcessor
+from pixelword.lazy import lazy_names
 
-from pixelword.model import NeoOVConfig
-from pixelword.processing.conversation import Encoded, content_from_text
-from pixelword.processing.images import NeoOVImageProcessor, load_image, smart_resize
-from pixelword.processing.limits import Limits
-from pixelword.processing.options import MediaOptions
-from pixelword.processing.processor import NeoOVProcessor
-from pixelword.processing.videos import Video, frames_to_video, load_video
+if TYPE_CHECKING:
+    from pixelword.processing.auto import NeoOVImageProcessor, NeoOVProcessor
+    from pixelword.processing.conversation import Encoded, content_from_text
+    from pixelword.processing.images import load_image
+    from pixelword.processing.limits import Limits
+    from pixelword.processing.options import MediaOptions
+    from pixelword.processing.resize import smart_resize
+    from pixelword.processing.videos import Video, frames_to_video, load_video
 
 __all__ = [
     "Encoded",
@@ -26,15 +29,18 @@ __all__ = [
     "frames_to_video",
     "load_image",
     "load_video",
-    "register",
     "smart_resize",
 ]
 
-
-def register() -> None:
-    """Make AutoProcessor and AutoImageProcessor know the model type neo_chat; harmless to call again."""
-    AutoImageProcessor.register(NeoOVConfig, image_processor_classes={"pil": NeoOVImageProcessor}, exist_ok=True)
-    AutoProcessor.register(NeoOVConfig, NeoOVProcessor, exist_ok=True)
-
-
-register()
+_NAMES = {
+    "auto": ("NeoOVImageProcessor", "NeoOVProcessor"),
+    "conversation": ("Encoded", "content_from_text"),
+    "images": ("load_image",),
+    "limits": ("Limits",),
+    "options": ("MediaOptions",),
+    "resize": ("smart_resize",),
+    "videos": ("Video", "frames_to_video", "load_video"),
+}
+__getattr__, __dir__ = lazy_names(
+    __name__, {name: f"pixelword.processing.{module}" for module, names in _NAMES.items() for name in names}
+)

@@ -12,13 +12,14 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from pixelword.errors import InputError
 from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TURN_START
 from pixelword.processing.videos import Video, frame_label, header
+
+if TYPE_CHECKING:
+    import torch
 
 IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER = "<image>", "<video>"
 ROLES = ("system", "user", "assistant")

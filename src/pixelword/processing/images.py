@@ -7,21 +7,17 @@ taken upright is seen upright. Palette and grey pictures with a transparent colo
 from __future__ import annotations
 
 import io
-import math
 import struct
+import sys
 import zlib
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any, BinaryIO
 
 import numpy as np
-import torch
 from PIL import Image, ImageOps
-from transformers.image_processing_backends import PilBackend
-from transformers.image_processing_utils import BatchFeature
-from transformers.processing_utils import ImagesKwargs
 
-from pixelword.errors import InputError, MediaError
+from pixelword.errors import MediaError
 from pixelword.processing.limits import Limits
 from pixelword.processing.sources import describe, read_bytes
 
@@ -32,71 +28,6 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "TGA")
 
 DECODE_ERRORS = (OSError, SyntaxError, ValueError, EOFError, IndexError, struct.error, zlib.error)
-
-
-def smart_resize(
-    height: int,
-    width: int,
-    *,
-    min_pixels: int,
-    max_pixels: int,
-    factor: int = 32,
-    max_aspect_ratio: float = 200.0,
-) -> tuple[int, int]:
-    """Height and width that a picture is resized to.
-
-    Both are multiples of `factor`, `min_pixels <= height * width <= max_pixels` where rounding allows it, and the
-    aspect ratio is kept as well as possible. Raises `MediaError` above `max_aspect_ratio`.
-    """
-    if height < 1 or width < 1:
-        raise MediaError(f"a picture of {width}x{height} pixels has no area; give one with at least one pixel a side")
-    if max(height, width) > max_aspect_ratio * min(height, width):
-        raise MediaError(
-            f"a picture of {width}x{height} pixels is longer than {max_aspect_ratio:g}:1; crop it or cut it into pieces"
-        )
-    high = max(factor, round(height / factor) * factor)
-    wide = max(factor, round(width / factor) * factor)
-    if high * wide > max_pixels:
-        shrink = math.sqrt(height * width / max_pixels)
-        high = max(factor, math.floor(height / shrink / factor) * factor)
-        wide = max(factor, math.floor(width / shrink / factor) * factor)
-        if high * wide > max_pixels:  # the short side stands at `factor`: only the long one can still give way
-            longest = max(factor, max_pixels // factor // factor * factor)
-            high, wide = min(high, longest), min(wide, longest)
-    elif high * wide < min_pixels:
-        grow = math.sqrt(min_pixels / (height * width))
-        high = math.ceil(height * grow / factor) * factor
-        wide = math.ceil(width * grow / factor) * factor
-    return high, wide
-
-
-def smart_resize_all(
-    sizes: np.ndarray, *, min_pixels: np.ndarray | int, max_pixels: np.ndarray | int, factor: int = 32
-) -> np.ndarray:
-    """`smart_resize` of many (height, width) at once: (n, 2) int -> (n, 2) int64, equal to it number by number.
-
-    min_pixels, max_pixels: one number, or one for each. Sizes must have been checked: nothing is raised here.
-    """
-    sides = np.asarray(sizes, np.int64)
-    least, most = (np.broadcast_to(np.asarray(bound, np.int64), len(sides)) for bound in (min_pixels, max_pixels))
-    area = sides.prod(-1)
-    resized = np.maximum(factor, np.rint(sides / factor).astype(np.int64) * factor)
-    large, small = resized.prod(-1) > most, resized.prod(-1) < least
-    if large.any():
-        shrink = np.sqrt(area[large] / most[large])[:, None]
-        shrunk = np.maximum(factor, np.floor(sides[large] / shrink / factor).astype(np.int64) * factor)
-        longest = np.maximum(factor, most[large] // factor // factor * factor)[:, None]
-        resized[large] = np.where((shrunk.prod(-1) > most[large])[:, None], np.minimum(shrunk, longest), shrunk)
-    grows = small & ~large
-    if grows.any():
-        grow = np.sqrt(least[grows] / area[grows])[:, None]
-        resized[grows] = np.ceil(sides[grows] * grow / factor).astype(np.int64) * factor
-    return resized
-
-
-def shared_max_pixels(count: int, *, min_pixels: int, max_pixels: int) -> int:
-    """Pixels for each of `count` pictures of a sample: max(2 * max_pixels / count, min_pixels), at most max_pixels."""
-    return min(max_pixels, max(2 * max_pixels // max(count, 1), min_pixels))
 
 
 def load_image(
@@ -110,7 +41,7 @@ def load_image(
     limits = limits or Limits()
     if isinstance(source, Image.Image):
         return _finish(source, "the picture", limits)
-    if isinstance(source, torch.Tensor):
+    if is_tensor(source):
         tensor = source.detach().cpu()
         source = (tensor.float() if tensor.is_floating_point() else tensor).numpy()
     if isinstance(source, np.ndarray):
@@ -118,6 +49,12 @@ def load_image(
     name = describe(source)
     data = read_bytes(source, kind="picture", limits=limits, allow_urls=allow_urls, allow_files=allow_files)
     return _finish(open_picture(io.BytesIO(data), name), name, limits)
+
+
+def is_tensor(source: Any) -> bool:
+    """Whether it is a torch tensor; nobody can have one where torch is not imported."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(source, torch.Tensor)
 
 
 def open_picture(file: BinaryIO, name: str) -> Image.Image:
@@ -259,109 +196,3 @@ def unpatchify(
     pixels = tiles.reshape(rows * patch_size, columns * patch_size, 3)
     pixels = pixels * np.asarray(std, np.float32) + np.asarray(mean, np.float32)
     return np.clip(np.rint(pixels * 255), 0, 255).astype(np.uint8)
-
-
-class NeoOVImagesKwargs(ImagesKwargs):
-    min_pixels: int
-    max_pixels: int
-    patch_size: int
-    merge_size: int
-
-
-class NeoOVImageProcessor(PilBackend):
-    """Pictures -> `pixel_values` (patches, 3*patch_size**2) float32 and `image_grid_hw` (pictures, 2) int64 in patches.
-
-    `merge_size` patches a side become one visual token, so resized sides are multiples of patch_size * merge_size.
-    """
-
-    model_input_names = ["pixel_values", "image_grid_hw"]
-    valid_kwargs = NeoOVImagesKwargs
-    min_pixels = 65_536
-    max_pixels = 4_194_304
-    patch_size = 16
-    merge_size = 2
-    image_mean = IMAGENET_MEAN
-    image_std = IMAGENET_STD
-
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        for name in ("min_pixels", "max_pixels", "patch_size", "merge_size"):
-            setattr(self, name, _one_int(name, getattr(self, name)))
-        if self.min_pixels > self.max_pixels:
-            raise InputError(f"min_pixels {self.min_pixels} is above max_pixels {self.max_pixels}; swap or change them")
-
-    def budget(self, min_pixels: int | None = None, max_pixels: int | None = None) -> tuple[int, int]:
-        """The (min_pixels, max_pixels) of a call: given values win; one given alone pulls the other along."""
-        high = self.max_pixels if max_pixels is None else _one_int("max_pixels", max_pixels)
-        low = min(self.min_pixels, high) if min_pixels is None else _one_int("min_pixels", min_pixels)
-        if max_pixels is None:
-            high = max(high, low)
-        if low > high:
-            raise InputError(f"min_pixels {low} is above max_pixels {high}; swap or change them")
-        return low, high
-
-    def resized(
-        self, height: int, width: int, *, min_pixels: int | None = None, max_pixels: int | None = None
-    ) -> tuple[int, int]:
-        """Height and width in pixels that a picture of this size is resized to."""
-        low, high = self.budget(min_pixels, max_pixels)
-        return smart_resize(height, width, min_pixels=low, max_pixels=high, factor=self.patch_size * self.merge_size)
-
-    def image_tokens(
-        self, height: int, width: int, *, min_pixels: int | None = None, max_pixels: int | None = None
-    ) -> int:
-        """Visual tokens that a picture of this size costs (without `<img>` and `</img>`); nothing is decoded."""
-        high, wide = self.resized(height, width, min_pixels=min_pixels, max_pixels=max_pixels)
-        return high * wide // (self.patch_size * self.merge_size) ** 2
-
-    def prepare(
-        self, image: Image.Image, *, min_pixels: int | None = None, max_pixels: int | None = None
-    ) -> tuple[np.ndarray, tuple[int, int]]:
-        """One picture -> ((patches, 3*patch_size**2) float32, (rows, columns) of its patch grid)."""
-        high, wide = self.resized(image.height, image.width, min_pixels=min_pixels, max_pixels=max_pixels)
-        rgb = to_rgb(image)
-        if rgb.size != (wide, high):
-            rgb = rgb.resize((wide, high))
-        patches = patchify(np.asarray(rgb), self.patch_size, mean=self.image_mean, std=self.image_std)
-        return patches, (high // self.patch_size, wide // self.patch_size)
-
-    def preprocess(
-        self,
-        images: Any,
-        *,
-        min_pixels: int | None = None,
-        max_pixels: int | None = None,
-        limits: Limits | None = None,
-        allow_urls: bool = False,
-        return_tensors: str | None = "pt",
-        **unused: Any,
-    ) -> BatchFeature:
-        """The pictures of one sample, sharing its budget; for pictures of several samples call once a sample."""
-        pictures = [load_image(one, limits=limits, allow_urls=allow_urls) for one in _flat(images)]
-        if not pictures:
-            raise InputError("no picture was given; pass at least one")
-        low, high = self.budget(min_pixels, max_pixels)
-        share = shared_max_pixels(len(pictures), min_pixels=low, max_pixels=high)
-        prepared = [self.prepare(picture, min_pixels=low, max_pixels=share) for picture in pictures]
-        data = {
-            "pixel_values": np.concatenate([patches for patches, _ in prepared]),
-            "image_grid_hw": np.asarray([grid for _, grid in prepared], dtype=np.int64),
-        }
-        return BatchFeature(data, tensor_type=return_tensors)
-
-
-def _flat(images: Any) -> list[Any]:
-    if isinstance(images, (list, tuple)):
-        return [leaf for one in images for leaf in _flat(one)]
-    if isinstance(images, (np.ndarray, torch.Tensor)) and images.ndim == 4:
-        return list(images)
-    return [images]
-
-
-def _one_int(name: str, value: Any) -> int:
-    """Released configurations hold some integers as one-element lists."""
-    if isinstance(value, (list, tuple)) and len(value) == 1:
-        value = value[0]
-    if isinstance(value, bool) or not isinstance(value, (int, float, np.integer)) or value < 1 or int(value) != value:
-        raise InputError(f"{name} must be a whole number above 0, not {value!r}")
-    return int(value)

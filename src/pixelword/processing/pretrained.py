@@ -7,9 +7,10 @@ import os
 import re
 from typing import Any
 
-from transformers import AutoTokenizer
-from transformers.utils import cached_file
+from transformers.models.auto.tokenization_auto import AutoTokenizer
+from transformers.utils.hub import cached_file
 
+import pixelword.model.auto  # noqa: F401  a tokenizer without a class of its own is found by its model's type
 from pixelword.errors import CheckpointError
 
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")

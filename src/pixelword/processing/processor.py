@@ -34,8 +34,10 @@ from pixelword.processing.conversation import (
     segments_from_prompt,
 )
 from pixelword.processing.frame_budget import CANDIDATES, spend
-from pixelword.processing.images import NeoOVImageProcessor, load_image, shared_max_pixels
+from pixelword.processing.image_processor import NeoOVImageProcessor
+from pixelword.processing.images import load_image
 from pixelword.processing.options import MediaOptions, flattened, media_options
+from pixelword.processing.resize import shared_max_pixels
 from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TextEncoder
 from pixelword.processing.videos import FRAME_MAX_PIXELS, Video, frames_to_video, load_video
 

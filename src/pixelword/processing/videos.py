@@ -14,8 +14,8 @@ import av.stream
 from PIL import Image
 
 from pixelword.errors import InputError, MediaError
-from pixelword.processing.images import smart_resize
 from pixelword.processing.limits import Limits
+from pixelword.processing.resize import smart_resize
 from pixelword.processing.sources import describe, open_binary
 
 FRAME_MAX_PIXELS = 360 * 640

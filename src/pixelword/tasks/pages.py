@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image
 
 from pixelword.errors import AssetError
+from pixelword.extras import install_command
 from pixelword.tasks.family import Box
 
 _PROGRAMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
@@ -67,7 +68,7 @@ class Browser:
         try:
             from playwright.sync_api import Error, sync_playwright
         except ImportError as error:
-            raise AssetError('screens need playwright: pip install "pixelword[tasks]"') from error
+            raise AssetError(f"screens need playwright: {install_command('tasks')}") from error
         found = program()
         if found is None:
             raise AssetError("screens are drawn by Chromium, which is not installed: apt-get install chromium")

@@ -18,6 +18,7 @@ import numpy as np
 from PIL import Image
 
 from pixelword.errors import AssetError
+from pixelword.extras import install_command
 from pixelword.tasks.assets import AssetPack
 from pixelword.tasks.family import Box
 from pixelword.tasks.tabular import COLOURS, Chart, number
@@ -121,7 +122,7 @@ def _figure(style: Style) -> tuple[Any, Any]:
         from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
     except ImportError as error:
-        raise AssetError('charts need matplotlib: pip install "pixelword[tasks]"') from error
+        raise AssetError(f"charts need matplotlib: {install_command('tasks')}") from error
     width, height = style.size
     figure = Figure((width / _DPI, height / _DPI), dpi=_DPI, facecolor=style.ground, layout="constrained")
     return figure, FigureCanvasAgg(figure)

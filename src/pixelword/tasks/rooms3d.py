@@ -15,6 +15,7 @@ import numpy as np
 from PIL import Image
 
 from pixelword.errors import AssetError
+from pixelword.extras import install_command
 from pixelword.tasks.family import Box
 from pixelword.tasks.meshes import RGB, Mesh
 
@@ -103,7 +104,7 @@ class Renderer:
         try:
             import vtk
         except ImportError as error:
-            raise AssetError('rooms are drawn with vtk: pip install "pixelword[tasks]"') from error
+            raise AssetError(f"rooms are drawn with vtk: {install_command('tasks')}") from error
         vtk.vtkObject.GlobalWarningDisplayOff()  # it looks for a screen first, and says that there is none
         vtk.vtkLogger.SetStderrVerbosity(vtk.vtkLogger.VERBOSITY_OFF)
         self.vtk = vtk

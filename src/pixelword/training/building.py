@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -13,17 +12,16 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 from transformers import AutoTokenizer
 
-import pixelword
-from pixelword.errors import CheckpointError, RecipeError
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
 from pixelword.model.checkpoint import load_pretrained, read_config
-from pixelword.model.facts import meta_model
-from pixelword.processing.images import NeoOVImageProcessor
+from pixelword.model.meta import meta_model
+from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START
 from pixelword.training.lora import add_adapters
 from pixelword.training.parallel import World, copy_over, shard, take_weights
 from pixelword.training.stages import decoder_layers, set_trainable
+from pixelword.training.start import existing, tokenizer_folder
 
 if TYPE_CHECKING:
     from pixelword.training.recipe import Recipe
@@ -49,13 +47,8 @@ def build_processor(recipe: Recipe) -> NeoOVProcessor:
     Raises RecipeError when the tokenizer is not there, CheckpointError when the stage before is not.
     """
     if recipe.model.from_ is not None:
-        return NeoOVProcessor.from_pretrained(_existing(recipe.model.from_))
-    name = str(recipe.tokenizer)
-    folder = Path(name) if Path(name).is_dir() else Path(pixelword.__file__).parent / "weights" / name
-    if not (folder / "tokenizer.json").is_file():
-        raise RecipeError(
-            f"tokenizer: {name!r} is neither a folder with a tokenizer.json nor the name of embedded weights"
-        )
+        return NeoOVProcessor.from_pretrained(existing(recipe.model.from_))
+    folder = tokenizer_folder(recipe)
     vision = recipe.model.arguments.get("vision_config", {})
     limits = {key: vision[key] for key in ("min_pixels", "max_pixels") if key in vision}
     return NeoOVProcessor(NeoOVImageProcessor(**limits), AutoTokenizer.from_pretrained(folder, trust_remote_code=False))
@@ -113,14 +106,8 @@ def build_model(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVForConditiona
 
 def _network_config(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVConfig:
     if recipe.model.from_ is not None:
-        return read_config(_existing(recipe.model.from_))
+        return read_config(existing(recipe.model.from_))
     return NeoOVConfig(**with_vocabulary(recipe.model.arguments, processor), attn_implementation=recipe.attention)
-
-
-def _existing(folder: Path) -> Path:
-    if not (folder / "config.json").is_file():
-        raise CheckpointError(f"model.from: {folder} holds no checkpoint; run the stage before this one first")
-    return folder
 
 
 def with_vocabulary(config: dict[str, Any], processor: NeoOVProcessor) -> dict[str, Any]:

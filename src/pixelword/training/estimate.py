@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pixelword
 from pixelword.data.packing import visible_pairs
 from pixelword.errors import RecipeError
-from pixelword.model.facts import meta_model
+from pixelword.model.meta import meta_model
 from pixelword.training.building import build_processor
 from pixelword.training.flops import Rates, network_rates
 from pixelword.training.machines import CPU, Communication, Machine, communication, machine

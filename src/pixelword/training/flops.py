@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 from torch import Tensor, nn
 
 from pixelword.model.configuration import NeoOVConfig
-from pixelword.model.facts import meta_model
+from pixelword.model.meta import meta_model
 from pixelword.training.stages import decoder_layers, set_trainable
 
 if TYPE_CHECKING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,15 +15,13 @@ from pixelword.errors import CheckpointError
 from pixelword.training.checkpoints import checkpoints
 from pixelword.training.parallel import world
 from pixelword.training.recipe import Recipe
-from pixelword.training.recipe_file import load_recipe
 from pixelword.training.sizes import checked_config
 from pixelword.training.trainer import Outcome, Trainer
 
 
 def launch(
-    path: Path,
+    recipe: Recipe,
     *,
-    overrides: Sequence[str] = (),
     out: Path | None = None,
     resume: str = "no",
     trust: bool = False,
@@ -31,12 +29,11 @@ def launch(
     profile: bool = False,
     console: Console | None = None,
 ) -> Outcome:
-    """Run the stage of the recipe at `path`. `resume`: "auto", "no" or a checkpoint folder; that of another
+    """Run the stage of a recipe. `resume`: "auto", "no" or a checkpoint folder; that of another
     run only with `trust`. `tensorboard`, `profile`: write these beside the metrics too.
 
     Raises RecipeError, CheckpointError (also when `out` already holds a run that is not to be resumed).
     """
-    recipe = load_recipe(path, overrides)
     if out is not None:
         recipe = recipe.model_copy(update={"out": out})
     checked_config(recipe)  # a checkpoint of another size is refused before anything is loaded

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.live import Live
 
 from pixelword.errors import PixelwordError
+from pixelword.extras import install_command
 from pixelword.training.live import RunView
 
 if TYPE_CHECKING:
@@ -114,7 +115,7 @@ def _open_board(folder: Path, start: int) -> SummaryWriter:
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError as error:
-        raise PixelwordError('--tensorboard needs the package: pip install "pixelword[train]"') from error
+        raise PixelwordError(f"--tensorboard needs the package: {install_command('train')}") from error
     return SummaryWriter(str(folder), purge_step=start + 1)  # what a killed run wrote past its checkpoint is hidden
 
 

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from pixelword.data.recipe import nearest
 from pixelword.errors import RecipeError
+from pixelword.extras import install_command
 from pixelword.training.stages import decoder_layers
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def add_adapters(model: NeoOVForConditionalGeneration, recipe: LoraRecipe) -> li
     try:
         from peft import inject_adapter_in_model
     except ImportError as error:
-        raise RecipeError('lora needs the package peft: pip install "pixelword[train]"') from error
+        raise RecipeError(f"lora needs the package peft: {install_command('train')}") from error
     whole = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     inject_adapter_in_model(_config(recipe, _targets(model, recipe)), model, adapter_name=ADAPTER)
     for name, parameter in model.named_parameters():  # PEFT freezes whatever is no adapter

@@ -6,9 +6,7 @@ Every fault is one `RecipeError` with file, line, field and, for an unknown key,
 from __future__ import annotations
 
 import copy
-import inspect
-import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_type_hints
 
@@ -22,25 +20,28 @@ from pydantic import (
 )
 
 from pixelword.data.recipe import DataRecipe, Fraction, Positive, RecipePart, SourceRecipe, nearest
-from pixelword.model.checkpoint import WEIGHTS, packaged
-from pixelword.model.configuration import SIZES, NeoOVConfig, NeoOVTextConfig, NeoOVVisionConfig
+from pixelword.model.names import WEIGHTS, packaged, read_json
+from pixelword.model.sizes import SIZES, Arguments, TextArguments, VisionArguments
 from pixelword.training.stages import ROLES
 
 
-def _arguments(kind: type, **parts: Any) -> type[RecipePart]:
-    """The arguments of a configuration's class as fields, so that a mistyped key is found as in any other part."""
-    hints = get_type_hints(kind.__init__)  # type: ignore[misc]
-    plain = {name: hints[name] | None for name in inspect.signature(kind).parameters if name != "kwargs"}
-    special: dict[str, Any] = {"pad_token_id": int | None, "bos_token_id": int | None, "tie_word_embeddings": bool}
-    special |= {"eos_token_id": int | list[int] | None}
-    fields = {**(special if kind is not NeoOVVisionConfig else {}), **plain, **parts}
-    made: dict[str, Any] = {name: (type_, None) for name, type_ in fields.items()}
+def _arguments(kind: type, special: Mapping[str, Any], **parts: Any) -> type[RecipePart]:
+    """The arguments of a configuration as fields, so that a mistyped key is found as in any other part."""
+    plain = {name: hint | None for name, hint in get_type_hints(kind).items()}
+    made: dict[str, Any] = {name: (hint, None) for name, hint in {**special, **plain, **parts}.items()}
     return create_model(f"{kind.__name__}Recipe", __base__=RecipePart, **made)
 
 
-_VisionArguments = _arguments(NeoOVVisionConfig)
-_TextArguments = _arguments(NeoOVTextConfig)
-_Arguments = _arguments(NeoOVConfig, vision_config=_VisionArguments, llm_config=_TextArguments)
+#: Those of every transformers configuration.
+_SPECIAL: dict[str, Any] = {
+    "pad_token_id": int | None,
+    "bos_token_id": int | None,
+    "eos_token_id": int | list[int] | None,
+    "tie_word_embeddings": bool,
+}
+_VisionArguments = _arguments(VisionArguments, {})
+_TextArguments = _arguments(TextArguments, _SPECIAL)
+_Arguments = _arguments(Arguments, _SPECIAL, vision_config=_VisionArguments, llm_config=_TextArguments)
 
 
 class ModelRecipe(RecipePart):
@@ -237,8 +238,7 @@ class Recipe(RecipePart):
 
 def _embedded_config() -> dict[str, Any]:
     """The configuration of the embedded `nano`, as `NeoOVConfig` takes it."""
-    text = (Path(__file__).parents[1] / "weights" / "nano" / "config.json").read_text(encoding="utf-8")
-    return json.loads(text)
+    return read_json(WEIGHTS / "nano" / "config.json")
 
 
 def _check_roles(names: Sequence[str] | dict[str, float], known: Sequence[str]) -> None:

@@ -10,9 +10,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
-from torch import nn
-
 if TYPE_CHECKING:
+    from torch import nn
+
     from pixelword.model import NeoOVForConditionalGeneration
     from pixelword.model.attention import NeoOVAttention
     from pixelword.model.decoder import NeoOVDecoderLayer

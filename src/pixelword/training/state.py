@@ -20,8 +20,8 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from pixelword.errors import CheckpointError
-from pixelword.model.facts import meta_model
 from pixelword.model.folders import whole_folder
+from pixelword.model.meta import meta_model
 from pixelword.training.lora import merged, write_adapter
 
 if TYPE_CHECKING:

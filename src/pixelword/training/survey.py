@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
@@ -14,7 +13,7 @@ import numpy as np
 from pixelword.data.documents import documents
 from pixelword.data.indexing import open_indexes
 from pixelword.data.reading import FilePacks
-from pixelword.data.recipe import DataRecipe, SourceRecipe, drawn_names
+from pixelword.data.recipe import drawn_names
 from pixelword.data.schema import Fault, PackSource, Sample
 from pixelword.data.sources import Source, media_options, open_sources
 from pixelword.data.stats import (
@@ -27,50 +26,16 @@ from pixelword.data.stats import (
     report,
 )
 from pixelword.data.view import Sheet, pack_sheet, pad_id, sample_sheet
-from pixelword.errors import PixelwordError, RecipeError
-from pixelword.training.building import build_processor
+from pixelword.errors import PixelwordError
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.packs import open_packs
 from pixelword.training.recipe import Recipe
-from pixelword.training.recipe_file import load_recipe
+from pixelword.training.subject import Subject
 
 if TYPE_CHECKING:
     from pixelword.processing.processor import NeoOVProcessor
 
-RECIPES = (".yaml", ".yml")
-
 _SEED = 4_241  # of the drawn samples that are looked at, whatever the recipe's own
-
-
-@dataclass(frozen=True)
-class Subject:
-    """What is looked at: the data of a recipe, or (recipe None) of files by themselves, and how it is read."""
-
-    data: DataRecipe
-    processor: NeoOVProcessor
-    recipe: Recipe | None
-
-
-def open_subject(
-    what: str, overrides: Sequence[str] = (), *, model: str | None = None, root: Path | None = None
-) -> Subject:
-    """A recipe's YAML file, or files of samples.
-
-    model: whose tokenizer and settings to read with, in place of the recipe's `model.from` (nano's, for files).
-    root: what relative paths of media in the files join. Raises RecipeError, CheckpointError.
-    """
-    from pixelword.model.checkpoint import resolve
-    from pixelword.processing.processor import NeoOVProcessor
-
-    if what.endswith(RECIPES):
-        recipe = load_recipe(Path(what), overrides)
-        processor = build_processor(recipe) if model is None else NeoOVProcessor.from_pretrained(resolve(model))
-        return Subject(recipe.data, processor, recipe)
-    if overrides:
-        raise RecipeError(f"--set changes a recipe, and {what} is none; leave it out, or name a YAML file")
-    name = Path(what).name.partition(".")[0] or "data"
-    data = DataRecipe(sources={name: SourceRecipe(path=what, root=root)}, length=1)
-    return Subject(data, NeoOVProcessor.from_pretrained(resolve(model or "nano")), None)
 
 
 class Survey(Protocol):

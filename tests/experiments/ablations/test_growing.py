@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from pixelword.errors import RecipeError
-from pixelword.experiments.ablations.growing import Growth, as_qwen3, build_language_model, grown
+from pixelword.experiments.ablations.growing import as_qwen3, build_language_model, grown
+from pixelword.experiments.ablations.recipe import Growth
 from pixelword.model.checkpoint import load_pretrained
 from pixelword.training.building import build_processor
 

@@ -9,7 +9,8 @@ import torch
 
 from pixelword.errors import RecipeError
 from pixelword.experiments.ablations.encoder import PictureEncoder
-from pixelword.experiments.ablations.network import Network, VariantModel, build, clip_numbers
+from pixelword.experiments.ablations.network import VariantModel, build, clip_numbers
+from pixelword.experiments.ablations.recipe import Network
 from pixelword.training.building import build_processor, precision
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.optimizer import parameter_groups

@@ -17,7 +17,7 @@ from PIL import Image
 pytest.importorskip("matplotlib", reason='needs matplotlib: pip install "pixelword[tasks]"')
 
 from pixelword.errors import AssetError
-from pixelword.processing.images import NeoOVImageProcessor
+from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.tasks.assets import AssetPack, Assets, split_of, write_pack
 from pixelword.tasks.families.charts import FAMILY, POOL, render_item

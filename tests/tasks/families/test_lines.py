@@ -8,7 +8,7 @@ from random import Random
 import numpy as np
 import pytest
 
-from pixelword.processing.images import NeoOVImageProcessor
+from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.tasks.assets import Assets
 from pixelword.tasks.families.lines import FAMILY, ORDINALS

@@ -14,6 +14,7 @@ import numpy as np
 
 from pixelword.data.sources.places import Places, Row
 from pixelword.errors import InputError, RecipeError
+from pixelword.extras import install_command
 
 _GROUPS_KEPT = 2  # row groups in memory, for each process
 
@@ -61,5 +62,5 @@ def _pyarrow() -> Any:
         import pyarrow
         import pyarrow.parquet
     except ImportError as error:
-        raise RecipeError('Parquet needs pyarrow: pip install "pixelword[train]"') from error
+        raise RecipeError(f"Parquet needs pyarrow: {install_command('train')}") from error
     return pyarrow

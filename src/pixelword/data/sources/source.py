@@ -97,7 +97,7 @@ def open_source(name: str, recipe: SourceRecipe, folder: Path | None = None) -> 
 
     Raises RecipeError: no such file, an unknown format, or no sample in it.
     """
-    files = tuple(_files(name, recipe.path))
+    files = tuple(source_files(name, recipe.path))
     kind = recipe.format if recipe.format != "auto" else _format_of(name, files)
     table = kept(folder, name, {"format": kind}, files, lambda: _scanned(name, files, _FORMATS[kind]))
     broken = {int(i): reason for i, reason in table.notes["broken"].items()}
@@ -139,7 +139,7 @@ def _scanned(name: str, files: tuple[Path, ...], format: Format) -> Table:
     return Table(arrays, {"broken": {str(i): reason for i, reason in places.broken.items()}})
 
 
-def _files(name: str, pattern: str) -> Iterator[Path]:
+def source_files(name: str, pattern: str) -> Iterator[Path]:
     """The files that a path with globs and {000..127} ranges names, each once, in order. Raises RecipeError."""
     seen: set[str] = set()
     for one in _ranges(os.path.expanduser(pattern)):

@@ -23,6 +23,7 @@ from typing import Any
 
 from pixelword.errors import InputError
 from pixelword.evaluation.paper.benchmarks import Benchmark
+from pixelword.extras import install_command
 
 FORMATS = (".tsv", ".jsonl", ".parquet")
 _LETTERS = string.ascii_uppercase
@@ -164,7 +165,7 @@ def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
         import pyarrow.parquet as parquet
     except ImportError as error:
-        raise InputError(f'{path} needs pyarrow: pip install "pixelword[train]"') from error
+        raise InputError(f"{path} needs pyarrow: {install_command('train')}") from error
     try:
         file = parquet.ParquetFile(path)
         for batch in file.iter_batches(64):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixelword.evaluation.paper import files
 from pixelword.evaluation.paper.benchmarks import Benchmark
-from pixelword.processing.images import shared_max_pixels
+from pixelword.processing.resize import shared_max_pixels
 from pixelword.processing.videos import FRAME_MAX_PIXELS
 
 if TYPE_CHECKING:

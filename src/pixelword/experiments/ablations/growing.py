@@ -7,14 +7,13 @@ growth is that of `pixelword grow`.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import torch
-from pydantic import Field
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from pixelword.data.recipe import RecipePart
 from pixelword.errors import RecipeError
+from pixelword.experiments.ablations.recipe import Growth
 from pixelword.model.checkpoint import load_pretrained
 from pixelword.model.folders import whole_folder
 from pixelword.model.growth import STD, grow
@@ -27,20 +26,6 @@ if TYPE_CHECKING:
     from pixelword.training.recipe import Recipe
 
 _LANGUAGE = "language_model."
-
-
-class Growth(RecipePart):
-    """Between the first stage, which trains a language model, and the second.
-
-    layers: of the pre-buffer. start: of its matrices, as `pixelword grow --start`.
-    spatial: the H/W branch of the language model's layers. "released": queries copied, keys zero, which the norm's
-        slope at zero takes to full strength in the first updates. "random": both N(0, 0.02), at full strength from the
-        start. "gentle": both copied, and the keys' norms zero, so that the branch grows as fast as their rate lets it.
-    """
-
-    layers: int = Field(default=2, ge=0)
-    start: Literal["released", "identity"] = "identity"
-    spatial: Literal["released", "random", "gentle"] = "released"
 
 
 def build_language_model(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVForConditionalGeneration:

@@ -14,9 +14,7 @@ from functools import cached_property
 from pathlib import Path
 
 from pixelword.errors import RecipeError
-from pixelword.experiments.ablations.growing import Growth
-from pixelword.experiments.ablations.network import Network
-from pixelword.experiments.ablations.recipe import Ablation, Variant
+from pixelword.experiments.ablations.recipe import Ablation, Growth, Network, Variant
 from pixelword.training.recipe import Recipe
 from pixelword.training.recipe_file import load_recipe
 

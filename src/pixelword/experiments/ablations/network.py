@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
-from pydantic import Field
 from torch import Tensor
 
-from pixelword.data.recipe import RecipePart
 from pixelword.errors import RecipeError
 from pixelword.experiments.ablations.encoder import PictureEncoder
-from pixelword.experiments.ablations.positions import PlacedDecoder, Way, indices
+from pixelword.experiments.ablations.positions import PlacedDecoder, indices
+from pixelword.experiments.ablations.recipe import Network
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
 from pixelword.model.visibility import interval
 from pixelword.training.building import build_model
@@ -19,25 +18,6 @@ from pixelword.training.building import build_model
 if TYPE_CHECKING:
     from pixelword.processing.processor import NeoOVProcessor
     from pixelword.training.recipe import Recipe
-
-
-class Network(RecipePart):
-    """A variant's network; as it stands, the released one.
-
-    mask: "mixed": a picture sees itself whole; "causal": every token sees what is before it alone.
-    positions: see `positions`. encoder: a vision transformer in front in place of the patch embedding, over each
-        picture, or over all frames of a clip. encoder_layers: of it.
-    """
-
-    mask: Literal["mixed", "causal"] = "mixed"
-    positions: Way = "native"
-    encoder: Literal["none", "picture", "clip"] = "none"
-    encoder_layers: int = Field(default=2, ge=1)
-
-    @property
-    def plain(self) -> bool:
-        """Whether it is the released network."""
-        return self == Network(encoder_layers=self.encoder_layers)
 
 
 class VariantModel(NeoOVForConditionalGeneration):

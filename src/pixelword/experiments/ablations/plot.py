@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from pixelword.errors import InputError
 from pixelword.experiments.ablations.summary import Summary
 from pixelword.experiments.compare import events
+from pixelword.extras import install_command
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -51,7 +52,7 @@ def _figure(path: Path, name: str, height: float) -> Iterator[Figure]:
     try:
         import matplotlib
     except ImportError as error:
-        raise InputError('plots need matplotlib: pip install "pixelword[tasks]"') from error
+        raise InputError(f"plots need matplotlib: {install_command('tasks')}") from error
     matplotlib.use("svg")
     from matplotlib import pyplot as plt
 

@@ -7,15 +7,14 @@ ordinary one ([T: head_dim | H and W: head_dim]); here both halves are turned as
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
+from pixelword.experiments.ablations.recipe import Way
 from pixelword.model.decoder import NeoOVDecoder
 from pixelword.model.rotary import document_start
 
-Way = Literal["native", "line", "m-rope", "interleaved", "video"]
 #: Steps that a frame takes in Video-RoPE (Wei et al. 2025, arXiv 2502.05173).
 FRAME_STEP = 2
 T, H, W = 0, 1, 2

@@ -6,17 +6,50 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from pixelword.data.recipe import RecipePart
 from pixelword.errors import RecipeError
-from pixelword.experiments.ablations.growing import Growth
-from pixelword.experiments.ablations.network import Network
 
 Set = tuple[str, ...]
+#: How positions are counted; see `positions`.
+Way = Literal["native", "line", "m-rope", "interleaved", "video"]
+
+
+class Network(RecipePart):
+    """A variant's network; as it stands, the released one.
+
+    mask: "mixed": a picture sees itself whole; "causal": every token sees what is before it alone.
+    positions: see `positions`. encoder: a vision transformer in front in place of the patch embedding, over each
+        picture, or over all frames of a clip. encoder_layers: of it.
+    """
+
+    mask: Literal["mixed", "causal"] = "mixed"
+    positions: Way = "native"
+    encoder: Literal["none", "picture", "clip"] = "none"
+    encoder_layers: int = Field(default=2, ge=1)
+
+    @property
+    def plain(self) -> bool:
+        """Whether it is the released network."""
+        return self == Network(encoder_layers=self.encoder_layers)
+
+
+class Growth(RecipePart):
+    """Between the first stage, which trains a language model, and the second.
+
+    layers: of the pre-buffer. start: of its matrices, as `pixelword grow --start`.
+    spatial: the H/W branch of the language model's layers. "released": queries copied, keys zero, which the norm's
+        slope at zero takes to full strength in the first updates. "random": both N(0, 0.02), at full strength from the
+        start. "gentle": both copied, and the keys' norms zero, so that the branch grows as fast as their rate lets it.
+    """
+
+    layers: int = Field(default=2, ge=0)
+    start: Literal["released", "identity"] = "identity"
+    spatial: Literal["released", "random", "gentle"] = "released"
 
 
 class Variant(RecipePart):

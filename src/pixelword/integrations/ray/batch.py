@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelword.errors import InputError
+from pixelword.extras import install_command
 from pixelword.integrations.ray.askers import Asking
 from pixelword.integrations.ray.job import Done, Job, Part, as_dict
 
@@ -74,7 +75,7 @@ def _run(
         import ray
         import ray.data
     except ImportError as error:
-        raise InputError('many machines need Ray: pip install "pixelword[ray]"') from error
+        raise InputError(f"many machines need Ray: {install_command('ray')}") from error
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray tells its makers of every run otherwise
         # a cluster has a dashboard or has none; one of our own would be a port that nobody asked for

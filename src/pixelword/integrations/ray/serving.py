@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from pixelword.errors import InputError
+from pixelword.extras import install_command
 
 if TYPE_CHECKING:
     from fastapi import FastAPI
@@ -62,7 +63,7 @@ def app(given: dict[str, str]) -> Application:
     try:
         from ray import serve
     except ImportError as error:
-        raise InputError('many machines need Ray: pip install "pixelword[ray,serve]"') from error
+        raise InputError(f"many machines need Ray: {install_command('ray', 'serve')}") from error
     try:
         options = Options.model_validate(given)
     except ValidationError as error:

@@ -23,8 +23,7 @@ def register() -> None:
     """
     _check_version(_installed())
     # Imported for their side effect: transformers' Auto classes know the model and its processor from here on.
-    import pixelword.model
-    import pixelword.processing  # noqa: F401
+    import pixelword.processing.auto  # noqa: F401
     from pixelword import machine
 
     from .configuration import install

@@ -32,7 +32,7 @@ from vllm.multimodal.processing.processor import PlaceholderFeaturesInfo
 from pixelword.errors import InputError
 from pixelword.processing import NeoOVProcessor, Video, load_image
 from pixelword.processing.conversation import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER, Picture, expand
-from pixelword.processing.images import shared_max_pixels
+from pixelword.processing.resize import shared_max_pixels
 from pixelword.processing.tokens import IMG_END, IMG_START
 
 from .prompt import Item, Prompt

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pixelword.errors import AssetError
+from pixelword.extras import install_command
 
 
 def raster(drawing: bytes, longest: int) -> bytes:
@@ -10,7 +11,7 @@ def raster(drawing: bytes, longest: int) -> bytes:
     try:
         import resvg_py
     except ImportError as error:
-        raise AssetError('drawings need resvg-py: pip install "pixelword[tasks]"') from error
+        raise AssetError(f"drawings need resvg-py: {install_command('tasks')}") from error
     try:
         return bytes(resvg_py.svg_to_bytes(svg_string=drawing.decode("utf-8"), width=longest))
     except ValueError:  # also what is not UTF-8

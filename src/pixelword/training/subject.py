@@ -1,0 +1,58 @@
+"""What `pixelword data` looks at, a recipe's data or files alone: checked before anything heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pixelword.data.recipe import DataRecipe, SourceRecipe
+from pixelword.errors import RecipeError
+from pixelword.model.names import resolve
+from pixelword.training.recipe_file import load_recipe
+from pixelword.training.start import check_files, check_start
+
+if TYPE_CHECKING:
+    from pixelword.processing.processor import NeoOVProcessor
+    from pixelword.training.recipe import Recipe
+
+RECIPES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is looked at: the data of a recipe, or (recipe None) of files by themselves, and how it is read."""
+
+    data: DataRecipe
+    processor: NeoOVProcessor
+    recipe: Recipe | None
+
+
+def open_subject(
+    what: str, overrides: Sequence[str] = (), *, model: str | None = None, root: Path | None = None
+) -> Subject:
+    """A recipe's YAML file, or files of samples.
+
+    model: whose tokenizer and settings to read with, in place of the recipe's `model.from` (nano's, for files).
+    root: what relative paths of media in the files join. Raises RecipeError, CheckpointError.
+    """
+    recipe = load_recipe(Path(what), overrides) if what.endswith(RECIPES) else None
+    if recipe is None and overrides:
+        raise RecipeError(f"--set changes a recipe, and {what} is not one; leave it out, or name a YAML file")
+    data = recipe.data if recipe is not None else _files(what, root)
+    check_files(data)
+    if model is None and recipe is not None:
+        check_start(recipe)
+        from pixelword.training.building import build_processor
+
+        return Subject(data, build_processor(recipe), recipe)
+    folder = resolve(model or "nano")
+    from pixelword.processing.processor import NeoOVProcessor
+
+    return Subject(data, NeoOVProcessor.from_pretrained(folder), recipe)
+
+
+def _files(what: str, root: Path | None) -> DataRecipe:
+    name = Path(what).name.partition(".")[0] or "data"
+    return DataRecipe(sources={name: SourceRecipe(path=what, root=root)}, length=1)
