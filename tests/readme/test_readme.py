@@ -7,11 +7,15 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
+from importlib.metadata import packages_distributions
 from pathlib import Path
 from typing import Any
 
 import pytest
 import typer
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from pixelword.cli import app
 
@@ -19,6 +23,26 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
 RUN = [pytest.param(*block, id=f"{block[0]}-{number}") for number, block in enumerate(BLOCKS) if block[0] != "sh"]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+
+
+def required(*extras: str) -> set[str]:
+    """The packages that these extras require, by the names that they are imported by."""
+    lines = [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
+    names = {canonicalize_name(Requirement(line).name) for line in lines}
+    return {module for module, found in packages_distributions().items() if names & set(map(canonicalize_name, found))}
+
+
+def absent(code: str) -> set[str]:
+    """Modules that are installed here, and would not be where only the text before the block was followed.
+
+    That installs pixelword itself, and the extras of every `.[…]` with --editable.
+    """
+    before = README[: README.index(code)]
+    extras = {name for found in re.findall(r'--editable "\.\[([\w,]+)\]"', before) for name in found.split(",")}
+    core = {name for line in PROJECT["dependencies"] for name in [canonicalize_name(Requirement(line).name)]}
+    here = {module for module, found in packages_distributions().items() if core & set(map(canonicalize_name, found))}
+    return required(*PROJECT["optional-dependencies"]) - required(*extras) - here - {"pytest", "_pytest"}
 
 
 @pytest.fixture
@@ -38,10 +62,17 @@ def promised(code: str) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(("language", "code"), RUN)
 def test_a_block_runs_and_prints_what_it_promises(language: str, code: str, folder: Path) -> None:
+    """In the environment that the text before it makes: what that does not install cannot be imported."""
+    (folder / "hidden").mkdir()
+    hide = f"import sys\nsys.modules.update(dict.fromkeys({sorted(absent(code))}))\n"
+    (folder / "hidden" / "sitecustomize.py").write_text(hide)
     command = {"bash": ["bash", "-euo", "pipefail", "-c", code], "python": [sys.executable, "-c", code]}[language]
-    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    variables = {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(folder / "hidden"), os.environ.get("PYTHONPATH")))),
+    }
     done = subprocess.run(
-        command, cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True, check=False, timeout=300
+        command, cwd=folder, env={**os.environ, **variables}, capture_output=True, text=True, check=False, timeout=300
     )
     assert done.returncode == 0, done.stderr
     printed = done.stdout.splitlines()
@@ -74,3 +105,17 @@ def test_what_is_not_run_are_commands_at_least() -> None:
 def test_the_links_lead_somewhere() -> None:
     targets = re.findall(r"\]\((?!https?://)([^)#]+)\)", README) + re.findall(r'src="(?!https?://)([^"]+)"', README)
     assert [target for target in targets if not (ROOT / target).exists()] == []
+
+
+def test_the_fine_tune_needs_the_extra_that_is_named_before_it() -> None:
+    blocks = {language: code for language, code in BLOCKS if "pixelword train examples/finetune" in code}
+    assert "peft" not in absent(blocks["bash"])
+    assert {"peft", "fastapi"} <= absent(next(code for language, code in BLOCKS if language == "bash"))
+
+
+def test_no_page_and_no_message_installs_what_pypi_does_not_have() -> None:
+    pages = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.md")]
+    sources = (ROOT / "src").rglob("*.py")
+    wrong = re.compile(r'pip install (--\S+ )*"?pixelword(?!\[\w+\] @)')
+    found = {path: wrong.search(path.read_text(encoding="utf-8")) for path in (*pages, *sources)}
+    assert [str(path) for path, match in found.items() if match] == []
