@@ -86,7 +86,7 @@ def serve(
     try:
         import fastapi  # noqa: F401
         import prometheus_client  # noqa: F401
-        import uvicorn
+        import uvicorn  # noqa: F401
     except ImportError as error:
         raise InputError(f"serving needs {error.name}: {install_command('serve')}") from error
     session = options.open_session(model, dtype=dtype, device=device)
@@ -99,6 +99,7 @@ def serve(
     from pixelword.inference.batching import Engine
     from pixelword.inference.requests import BatchingOptions
     from pixelword.model.names import resolve
+    from pixelword.serving import listening
     from pixelword.serving.workers import Workers
 
     batching = BatchingOptions(
@@ -114,12 +115,13 @@ def serve(
     with Engine(session.model, session.processor, batching) as engine, Workers(resolve(model), settings) as workers:
         workers.wait()
         app = serving.create_app(engine, workers, settings)
-        config = uvicorn.Config(app, host=host, port=port, timeout_graceful_shutdown=30, server_header=False)
         for held in sockets:
-            held.listen(config.backlog)
+            held.listen(listening.BACKLOG)
             address, bound_port = held.getsockname()[:2]
             typer.echo(f"serving {settings.served_model_name} on {_url(address, bound_port)}", err=True)
-        uvicorn.Server(config).run(sockets=sockets)
+        stopped_by = listening.listen(app, sockets)
+    if stopped_by is not None:
+        listening.end_by(stopped_by)
 
 
 def _bound(host: str, port: int) -> list[socket.socket]:

@@ -1,0 +1,54 @@
+"""A server that listens until a signal ends it, and then ends at once."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+import uvicorn
+
+#: Connections that wait to be taken.
+BACKLOG = 2048
+_SECONDS = 30  # for answers that run when a signal comes
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's, which says by `/health` that it is closing, and leaves to its caller how the process ends."""
+
+    stopped_by: int | None = None
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        self.stopped_by = sig
+        self.config.app.state.server.closing = True  # type: ignore[union-attr]
+        super().handle_exit(sig, frame)
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        before = {sig: signal.signal(sig, self.handle_exit) for sig in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for sig, handler in before.items():
+                signal.signal(sig, handler)
+
+
+def listen(app: Any, sockets: list[socket.socket]) -> int | None:
+    """Answer on bound sockets until a signal comes and what runs has ended; the signal."""
+    config = uvicorn.Config(app, backlog=BACKLOG, timeout_graceful_shutdown=_SECONDS, server_header=False)
+    server = _Server(config)
+    server.run(sockets=sockets)
+    return server.stopped_by
+
+
+def end_by(sig: int) -> None:
+    """End this process by a signal, as whoever sent it expects; taking torch's modules down would take seconds."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    signal.signal(sig, signal.SIG_DFL)
+    os.kill(os.getpid(), sig)
