@@ -12,6 +12,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForImageTextToText
 
+from pixelword import machine
 from pixelword.errors import CheckpointError, PixelwordError
 from pixelword.training import launch
 from pixelword.training.checkpoints import STATE_FILE, checkpoints
@@ -64,6 +65,42 @@ def test_stopped_and_resumed_is_bitwise_the_whole_run(tiny, number) -> None:
     assert losses(pieces) == losses(whole)
     ours, theirs = weights(pieces.out / "final"), weights(whole.out / "final")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_first_step_that_would_never_end_is_stopped_and_nothing_is_lost(tiny, number, capsys) -> None:
+    whole, pieces = tiny(out="whole"), tiny(out="pieces")
+    Trainer(whole).run()
+
+    def endless(packs, at, fraction):
+        os.kill(os.getpid(), number)
+        while True:
+            pass
+
+    trainer = Trainer(pieces)
+    trainer.engine.step = endless  # type: ignore[method-assign]
+    outcome = trainer.run()
+    assert outcome.signal == number and outcome.progress.step == 0
+    assert "before a step was done; nothing to save" in capsys.readouterr().out
+    assert not checkpoints(pieces.out)
+    Trainer(pieces).run()
+    assert losses(pieces) == losses(whole)
+
+
+def test_an_automatic_precision_is_measured_said_recorded_and_kept(tiny, capsys, monkeypatch) -> None:
+    recipe = tiny("precision=auto", "steps=3")
+    found = {torch.bfloat16: "bf16", torch.float32: "fp32"}[machine.training_dtype(torch.device("cpu"))]
+    trainer = Trainer(recipe)
+    assert trainer.recipe.precision == found
+    trainer.run()
+    assert f"computes in {'bfloat16' if found == 'bf16' else 'float32'}" in capsys.readouterr().out
+    saved = checkpoints(recipe.out)[-1]
+    assert json.loads((saved / STATE_FILE).read_text())["precision"] == found
+    other = torch.bfloat16 if found == "fp32" else torch.float32
+    monkeypatch.setattr(machine, "training_dtype", lambda device: other)
+    assert Trainer(recipe, resume=saved).recipe.precision == found
+    assert Trainer(tiny("precision=auto", out="new")).recipe.precision != found
+    assert Trainer(tiny("precision=fp32", "steps=3"), resume=saved).recipe.precision == "fp32"
 
 
 def test_resume_takes_the_rates_of_the_recipe_at_hand(tiny) -> None:

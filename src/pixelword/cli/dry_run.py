@@ -99,7 +99,7 @@ def _print_step(console: Console, cost: Estimate) -> None:
 
 def _print_time(console: Console, cost: Estimate) -> None:
     where, sent = cost.machine, cost.communication
-    table = _table(console, f"time at {cost.mfu:.0%} of {where.peak / 1e12:.3g} TFLOP/s", "", "")
+    table = _table(console, f"time at {cost.mfu:.0%} of {where.peak / 1e12:.3g} TFLOP/s in {cost.precision}", "", "")
     table.show_header = False
     table.add_row("a step", duration(cost.step_seconds))
     if where.gpus > 1:

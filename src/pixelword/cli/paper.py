@@ -40,13 +40,20 @@ class Asked:
 def plan(asked: Asked) -> None:
     """Print what a run needs; nothing is loaded, and nothing has to be there."""
     with options.progress(f"planning {asked.model} …"), options.quiet_imports():
+        import torch
+
         from pixelword.evaluation.paper import benchmarks, tables
         from pixelword.evaluation.paper import plan as planning
+        from pixelword.machine import default_dtype
+        from pixelword.model.checkpoint import torch_dtype
+        from pixelword.model.facts import count_parameters
         from pixelword.training.machines import CPU, machine
 
         wanted = benchmarks.benchmarks(asked.names)
         config, images = config_and_images(asked.model)
-        on = machine(asked.machine or CPU, 1)
+        own = torch_dtype(config.dtype) or torch.bfloat16
+        here = default_dtype(own, sum(count_parameters(config).values()), torch.device("cpu"))
+        on = machine(asked.machine or CPU, 1, torch_dtype(asked.dtype) or here)
         found = planning.plan(
             wanted, asked.data, config, images, peak=on.peak, limit=asked.limit, own_limits=asked.own_limits
         )

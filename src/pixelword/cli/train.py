@@ -61,7 +61,7 @@ def train(
     if gpus is not None or gpu is not None or mfu is not None or as_json:
         raise InputError("--gpus, --gpu, --mfu and --json belong to --dry-run; torchrun starts a run on several GPUs")
     stage = _checked(recipe, set_ or [])
-    with options.quiet_imports():
+    with options.progress(f"reading {recipe} …"), options.quiet_imports():
         from pixelword.training.launch import launch
 
     outcome = launch(

@@ -20,6 +20,7 @@ from pixelword.processing.processor import NeoOVProcessor
 from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START
 from pixelword.training.lora import add_adapters
 from pixelword.training.parallel import World, copy_over, shard, take_weights
+from pixelword.training.precision import compute_dtype
 from pixelword.training.stages import decoder_layers, set_trainable
 from pixelword.training.start import existing, tokenizer_folder
 
@@ -159,6 +160,7 @@ def compile_layers(model: NeoOVForConditionalGeneration) -> None:
 
 def precision(recipe: Recipe, world: World) -> AbstractContextManager[Any]:
     """bf16 arithmetic on float32 weights, or plain float32; sharded weights are gathered as that wants them."""
-    if recipe.precision == "fp32" or world.mesh is not None:
+    dtype = compute_dtype(recipe, world.device)
+    if dtype == torch.float32 or world.mesh is not None:
         return nullcontext()
-    return torch.autocast(world.device.type, torch.bfloat16)
+    return torch.autocast(world.device.type, dtype)

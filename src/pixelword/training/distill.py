@@ -25,6 +25,7 @@ from pixelword.model.checkpoint import load_pretrained
 from pixelword.model.growth import ungrown
 from pixelword.model.loss import CHUNK
 from pixelword.model.modeling import NeoOVModel
+from pixelword.training.precision import compute_dtype
 from pixelword.training.stages import decoder_layers
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Teacher:
         """The recipe's teacher on this rank's device, in the precision that the student computes in; None for none."""
         if recipe.distill is None:
             return None
-        dtype = torch.bfloat16 if recipe.precision == "bf16" else torch.float32
+        dtype = compute_dtype(recipe, world.device)
         model = load_frozen(recipe.distill.from_, dtype, recipe.attention, world.device)
         if model.config.llm_config.vocab_size != vocabulary:
             raise RecipeError(

@@ -12,6 +12,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 import pixelword
 from pixelword.data.packing import visible_pairs
 from pixelword.errors import RecipeError
@@ -20,6 +22,7 @@ from pixelword.training.building import build_processor
 from pixelword.training.flops import Rates, network_rates
 from pixelword.training.machines import CPU, Communication, Machine, communication, machine
 from pixelword.training.memory import FLOAT, Load, Memory, adapter_parameters, moments, step_memory
+from pixelword.training.precision import compute_dtype, precision_name
 from pixelword.training.sizes import stage_config
 from pixelword.training.stages import ROLES, role_of, set_trainable
 from pixelword.training.throughput import Counts
@@ -55,15 +58,17 @@ class Work:
 class Estimate:
     """The cost of a stage.
 
-    parameters: role -> (all, trained); each parameter counts in one role. shard: GPUs that share the weights.
-    step, stage: what a step (the mean one) and the whole stage hold, over all GPUs. flops: of such a step, as MFU
-    counts them; again: FLOPs on top that checkpointing computes twice. step_seconds, hours: at `mfu`, without waiting
-    for data or for communication (which overlaps). checkpoint: bytes on the disk of one saved state.
+    precision: of the products, "bf16" or "fp32". parameters: role -> (all, trained); each parameter counts in one
+    role. shard: GPUs that share the weights. step, stage: what a step (the mean one) and the whole stage hold, over
+    all GPUs. flops: of such a step, as MFU counts them; again: FLOPs on top that checkpointing computes twice.
+    step_seconds, hours: at `mfu`, without waiting for data or for communication (which overlaps). checkpoint: bytes
+    on the disk of one saved state.
     """
 
     stage: str
     machine: Machine
     mfu: float
+    precision: str
     shard: int
     micro_batches: int
     parameters: dict[str, tuple[int, int]]
@@ -93,7 +98,9 @@ def machine_for(recipe: Recipe, kind: str | None = None, gpus: int | None = None
     one node, and this machine's CPU for others. Raises InputError for an unknown kind.
     """
     kind = kind or ("H100" if recipe.device == "cuda" or gpus else CPU)
-    return machine(kind, gpus or (math.gcd(recipe.data.packs, 8) if kind.upper() != CPU else 1))
+    if kind.upper() == CPU:
+        return machine(kind, gpus or 1, compute_dtype(recipe, torch.device("cpu")))
+    return machine(kind, gpus or math.gcd(recipe.data.packs, 8))
 
 
 def estimate(recipe: Recipe, machine: Machine, mfu: float) -> Estimate:
@@ -101,6 +108,9 @@ def estimate(recipe: Recipe, machine: Machine, mfu: float) -> Estimate:
 
     Raises RecipeError when the recipe does not say which network it is for, or its packs and shards do not divide.
     """
+    if recipe.precision == "auto":
+        precision = "bf16" if machine.name != CPU else precision_name(compute_dtype(recipe, torch.device("cpu")))
+        recipe = recipe.model_copy(update={"precision": precision})
     shard, micro_batches = _division(recipe, machine.gpus)
     network = meta_model(stage_config(recipe))
     set_trainable(network, recipe.trainable)
@@ -127,6 +137,7 @@ def estimate(recipe: Recipe, machine: Machine, mfu: float) -> Estimate:
         stage=recipe.stage,
         machine=machine,
         mfu=mfu,
+        precision=recipe.precision,
         shard=shard,
         micro_batches=micro_batches,
         parameters=parameters,

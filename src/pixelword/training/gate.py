@@ -6,13 +6,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-import torch
-
 from pixelword.errors import PixelwordError, RecipeError
 from pixelword.evaluation.perplexity import encode_texts, perplexity, read_texts
 from pixelword.tasks.assets import Assets
 from pixelword.training.building import precision
 from pixelword.training.distill import is_packaged, load_frozen
+from pixelword.training.precision import compute_dtype
 from pixelword.training.validation import uncompiled
 
 if TYPE_CHECKING:
@@ -75,7 +74,7 @@ class Gate:
     @cached_property
     def against(self) -> float:
         """Perplexity of the model to compare with; read once a run, on every rank."""
-        dtype = torch.bfloat16 if self.recipe.precision == "bf16" else torch.float32
+        dtype = compute_dtype(self.recipe, self.world.device)
         return perplexity(load_frozen(self._against_folder, dtype, "sdpa", self.world.device), self._documents)
 
     def read(self, model: NeoOVForConditionalGeneration) -> Reading:

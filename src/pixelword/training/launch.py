@@ -51,7 +51,7 @@ def launch(
             profile=profile,
         )
         if ranks.rank == 0:
-            record(recipe)
+            record(trainer.recipe)
         return trainer.run()
 
 

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 
 import torch
 
 from pixelword.errors import InputError
-from pixelword.training.throughput import PEAKS, measured_flops
+from pixelword.machine import CPU as _HERE
+from pixelword.machine import measured_flops, memory, training_dtype
+from pixelword.training.throughput import PEAKS
 
 
 @dataclass(frozen=True)
 class Machine:
     """`gpus` devices of one kind, eight a node.
 
-    peak: bf16 FLOP/s of one. memory: bytes of one. nvlink, network: bytes/s that one sends within and out of its node,
-    as data sheets say; `reached` is the share of them that collectives are taken to reach (NCCL's own tests report
-    0.7 to 0.9 for large messages).
+    peak: FLOP/s of one, in bf16 or what a CPU computes in. memory: bytes of one. nvlink, network: bytes/s that one
+    sends within and out of its node, as data sheets say; `reached` is the share of them that collectives are taken
+    to reach (NCCL's own tests report 0.7 to 0.9 for large messages).
     """
 
     name: str
@@ -44,20 +45,19 @@ _KINDS = {
 CPU = "CPU"
 
 
-def machine(kind: str, gpus: int) -> Machine:
-    """`gpus` of a kind by name, or "CPU": this machine's, its peak measured here and now (a second).
+def machine(kind: str, gpus: int, dtype: torch.dtype | None = None) -> Machine:
+    """`gpus` of a kind by name, or "CPU": this machine's, its peak measured here and now, by default in what suits it.
 
     Raises InputError for an unknown kind, or several CPUs.
     """
     if kind.upper() == CPU:
         if gpus != 1:
             raise InputError("--gpus counts GPUs: leave it out with --gpu CPU, or name a GPU")
-        memory = float(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
-        return Machine(CPU, 1, measured_flops(torch.device("cpu"), torch.bfloat16), memory, 0.0, 0.0)
+        return Machine(CPU, 1, measured_flops(_HERE, dtype or training_dtype(_HERE)), memory(), 0.0, 0.0)
     if kind.upper() not in _KINDS:
         raise InputError(f"--gpu {kind}: not known; use one of {', '.join(_KINDS)} or {CPU}")
-    memory, nvlink, network = _KINDS[kind.upper()]
-    return Machine(kind.upper(), gpus, PEAKS[kind.upper()], memory, nvlink, network)
+    capacity, nvlink, network = _KINDS[kind.upper()]
+    return Machine(kind.upper(), gpus, PEAKS[kind.upper()], capacity, nvlink, network)
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from pixelword.errors import RecipeError
+from pixelword.training.precision import compute_dtype
 from pixelword.training.stages import decoder_layers
 
 if TYPE_CHECKING:
@@ -142,9 +143,10 @@ def shard(model: NeoOVForConditionalGeneration, recipe: Recipe, mesh: DeviceMesh
     Call it after layers are compiled and checkpointed, before the optimizer exists. On a network of the meta device,
     `take_weights` then gives the shards their values.
     """
+    dtype = compute_dtype(recipe, torch.device(mesh.device_type))
     # inputs are not cast: loss weights stay float32, and the network takes pixels in any precision
     policy = MixedPrecisionPolicy(
-        param_dtype=torch.bfloat16 if recipe.precision == "bf16" else None,
+        param_dtype=None if dtype == torch.float32 else dtype,
         reduce_dtype=torch.float32,
         cast_forward_inputs=False,
     )

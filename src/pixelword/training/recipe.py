@@ -197,7 +197,7 @@ class Recipe(RecipePart):
     max_minutes: Positive | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     attention: Literal["eager", "sdpa", "flex_attention"] = "sdpa"  # eager: fast for short rows on a CPU, compiled
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["auto", "bf16", "fp32"] = "auto"  # auto: bf16 where the device has instructions for it
     export: Literal["bf16", "fp32"] = "bf16"
     compile: bool = False
     activation_checkpointing: Literal["none", "selective", "full"] = "none"

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish to stop after the step at hand."""
+"""SIGINT and SIGTERM as a wish to stop: at once where nothing would be lost, else after the step at hand."""
 
 from __future__ import annotations
 
@@ -9,11 +9,24 @@ from typing import Any
 STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
+class Stopped(BaseException):
+    """Raised wherever the main thread is, which may be inside a compiler; so no `except Exception` keeps it."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
 class StopSignals:
-    """A context manager; `asked` is the signal that came, if any. A second one ends the process at once."""
+    """A context manager; `asked` is the signal that came, if any. A second one ends the process at once.
+
+    at_once: a signal raises `Stopped` right away. Set it while there is nothing to save: before and in the first step,
+        which compiles, and takes minutes on a slow machine.
+    """
 
     def __init__(self) -> None:
         self.asked: int | None = None
+        self.at_once = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -38,6 +51,8 @@ class StopSignals:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.asked = number
         self._restore()
+        if self.at_once:
+            raise Stopped(number)
 
     def _restore(self) -> None:
         for number, handler in self._before.items():

@@ -7,7 +7,6 @@ computes twice.
 
 from __future__ import annotations
 
-import functools
 import sys
 import time
 from collections.abc import Callable, Iterable
@@ -16,8 +15,10 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from pixelword import machine
 from pixelword.data.packing import IGNORED
 from pixelword.training.flops import rates
+from pixelword.training.precision import compute_dtype
 
 if TYPE_CHECKING:
     from pixelword.data.schema import Pack
@@ -108,7 +109,7 @@ class Window:
         trained = rates(config, recipe.trainable, recipe.lora)
         return cls(
             lambda counts: trained.flops(counts.tokens, counts.pairs, counts.supervised, counts.patches),
-            peak_flops(device, recipe.precision),
+            peak_flops(device, compute_dtype(recipe, device)),
             gather,
         )
 
@@ -188,34 +189,14 @@ def known_peak(name: str) -> float | None:
     return PEAKS[max(found, key=len)] if found else None
 
 
-@functools.cache
-def peak_flops(device: torch.device, precision: str) -> float:
-    """FLOP/s of a device at best: a GPU's bf16 from its data sheet, else what a large product reaches here and now.
+def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
+    """FLOP/s of a device at best: a GPU's bf16 from its data sheet, else what a product reaches here and now.
 
-    The measurement takes about a second on a CPU, and is made once a process. It is the best of several products, since
-    others may be at work too: then it is low, and MFU high.
+    While others are at work, a measured one is low, and MFU high.
     """
-    known = known_peak(torch.cuda.get_device_name(device)) if device.type == "cuda" and precision == "bf16" else None
-    return known or measured_flops(device, torch.bfloat16 if precision == "bf16" else torch.float32)
-
-
-def measured_flops(device: torch.device, dtype: torch.dtype, repeats: int = 4) -> float:
-    """FLOP/s of the best of several square products, with the threads that torch has now."""
-    size = 8192 if device.type == "cuda" else 2048
-    left, right = (torch.ones(size, size, device=device, dtype=dtype) for _ in range(2))
-    best = float("inf")
-    for _ in range(repeats + 1):  # the first one also sets the library up
-        _finish(device)
-        started = time.perf_counter()
-        torch.mm(left, right)
-        _finish(device)
-        best = min(best, time.perf_counter() - started)
-    return 2.0 * size**3 / best
-
-
-def _finish(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    half = dtype == torch.bfloat16
+    known = known_peak(torch.cuda.get_device_name(device)) if device.type == "cuda" and half else None
+    return known or machine.measured_flops(device, dtype)
 
 
 def time_left(step: int, steps: int, step_s: float, elapsed: float, max_minutes: float | None) -> float:

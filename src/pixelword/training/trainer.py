@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING
 import torch
 from rich.console import Console
 
+from pixelword import machine
 from pixelword.data.schema import Pack, PackSource
 from pixelword.errors import CheckpointError, PixelwordError
 from pixelword.training import building, state
-from pixelword.training.checkpoints import Checkpoints
+from pixelword.training.checkpoints import Checkpoints, Saved
 from pixelword.training.distill import Teacher
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.engine import Engine, Step
@@ -24,8 +25,9 @@ from pixelword.training.gate import Gate
 from pixelword.training.log import RunLog
 from pixelword.training.packs import open_held_out, open_packs
 from pixelword.training.parallel import World, release
+from pixelword.training.precision import compute_dtype, settled
 from pixelword.training.profile import StepProfiler
-from pixelword.training.signals import StopSignals
+from pixelword.training.signals import Stopped, StopSignals
 from pixelword.training.state import Progress
 from pixelword.training.throughput import Window, time_left
 from pixelword.training.validation import Validation, lines
@@ -62,7 +64,10 @@ class Trainer:
 
         `tensorboard`, `profile`: write these beside the metrics too. `build`: makes another network of the recipe.
         """
-        self.recipe, self.console, self.world = recipe, console or Console(), world or World()
+        self.console, self.world = console or Console(), world or World()
+        self.checkpoints = Checkpoints(recipe.out, recipe.checkpoint, self.world)
+        saved = self._read(resume, trust) if resume is not None else None
+        self.recipe = recipe = settled(recipe, self.world, saved.facts.get("precision") if saved else None)
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
@@ -74,7 +79,6 @@ class Trainer:
         torch.manual_seed(recipe.seed + self.world.rank)  # from here on ranks draw for themselves (dropout)
         self.engine = Engine(self.model, network, recipe, self.world, teacher)
         self.progress = Progress()
-        self.checkpoints = Checkpoints(recipe.out, recipe.checkpoint, self.world)
         average = self.engine.average
         self.state = state.TrainingState(
             self.model,
@@ -83,23 +87,26 @@ class Trainer:
             frozen=recipe.model.from_ is None,
         )
         self.base = self._base()
-        if resume is not None:
-            self._restore(resume, trust)
+        if saved is not None:
+            self._restore(saved)
         self.signals = StopSignals()
         self.tensorboard = tensorboard
         self.profiler = StepProfiler(recipe.out / "profile", self.world.device, self.world.rank) if profile else None
 
-    def _restore(self, folder: Path, trust: bool) -> None:
+    def _read(self, folder: Path, trust: bool) -> Saved:
         saved = self.checkpoints.read(folder, trust=trust)
         missing = {"base", "step", "elapsed", "spikes"} - saved.facts.keys()
         if missing:
             raise CheckpointError(
                 f"{folder} is no checkpoint of a training run: it does not tell {sorted(missing)[0]!r}"
             )
+        return saved
+
+    def _restore(self, saved: Saved) -> None:
         if saved.facts["base"] != self.base:
             raise CheckpointError(
-                f"{folder} was trained from other weights than are now in model.from ({self.recipe.model.from_}): "
-                "name those it began with, or start anew in another --out"
+                f"{saved.folder} was trained from other weights than are now in model.from "
+                f"({self.recipe.model.from_}): name those it began with, or start anew in another --out"
             )
         self.state.load(self.checkpoints, saved)
         self.progress = Progress(saved.facts["step"], saved.facts["elapsed"])
@@ -118,7 +125,7 @@ class Trainer:
         return min(1.0, max(by_steps, by_clock))
 
     def run(self) -> Outcome:
-        """Train to the end of the stage, or until SIGINT / SIGTERM, which saves first."""
+        """Train to the end of the stage, or until SIGINT / SIGTERM, which saves what was done."""
         recipe, start = self.recipe, self.progress.step
         log = RunLog(
             *(recipe.out / "metrics.jsonl", self.console, recipe.stage, recipe.steps, start),
@@ -126,10 +133,16 @@ class Trainer:
             tensorboard=self.tensorboard,
         )
         with log, self.signals, self.checkpoints, self.profiler or nullcontext():
-            self._announce(log)
-            feed = Feed(self.source, recipe, self.world)
-            feed.begin(log)
-            stopped = self._loop(feed, log)
+            # several ranks stop after the same step, or one would wait for another in vain
+            self.signals.at_once = self.world.size == 1
+            try:
+                self._announce(log)
+                feed = Feed(self.source, recipe, self.world)
+                feed.begin(log)
+                stopped = self._loop(feed, log)
+            except Stopped as stop:
+                log.say(f"stopped by {signal.Signals(stop.number).name} before a step was done; nothing to save")
+                return Outcome(self.progress, recipe.out, stop.number)
             if stopped is not None:
                 log.say(f"stopped by {signal.Signals(stopped).name} after step {self.progress.step}; "
                         f"saved, go on with --resume auto")  # fmt: skip
@@ -151,7 +164,9 @@ class Trainer:
         stream = feed.steps(self.progress.step)  # its workers end with it
         clock = time.monotonic() - self.progress.elapsed
         stopped: int | None = None
+        first = True
         if validation and self.progress.step == 0:  # what the stage begins with; a broken validation is found now
+            log.say("validating, before the first step …")
             self._validate(validation, window, log)
         if self.gate and self.progress.step == 0:
             self._pass(self.gate, window, log)
@@ -161,7 +176,8 @@ class Trainer:
             taken = next(stream)
             waited = time.monotonic() - waited
             number = self.progress.step
-            step = self.engine.step(taken, number, self.fraction(self.progress))
+            step = self._first_step(taken, log) if first else self._step(taken)
+            first = False
             if self.profiler is not None:
                 self.profiler.step()
             self.progress, faults, stopped = self._agree(taken, number + 1, time.monotonic() - clock)
@@ -186,6 +202,18 @@ class Trainer:
         if self.gate and stopped is None and not self._is_gated():
             self._pass(self.gate, window, log)
         return stopped
+
+    def _step(self, taken: list[Pack]) -> Step:
+        return self.engine.step(taken, self.progress.step, self.fraction(self.progress))
+
+    def _first_step(self, taken: list[Pack], log: RunLog) -> Step:
+        """The first step of this process, which compiles; from its end on, a signal waits for the step at hand."""
+        log.say("compiling, for the first step …" if self.recipe.compile else "first step …")
+        began = time.monotonic()
+        step = self._step(taken)
+        self.signals.at_once = False
+        log.say(f"step {self.progress.step + 1}: loss {step.loss:.3f}, {time.monotonic() - began:.1f} s")
+        return step
 
     def _is_gated(self) -> bool:
         """Whether this step ends in a checkpoint or a validation, at which the gate stands, or is one of its own."""
@@ -261,6 +289,7 @@ class Trainer:
         total = sum(p.numel() for p in self.model.parameters())
         start = f", from step {self.progress.step}" if self.progress.step else ""
         log.say(f"{self.recipe.stage}: {trained:,} of {total:,} parameters trained, {self.recipe.steps} steps{start}")
+        log.say(f"computes in {machine.note(compute_dtype(self.recipe, self.world.device), self.world.device)}")
 
     def _save(self, *, wait: bool = False) -> Path:
         facts = {
@@ -268,6 +297,7 @@ class Trainer:
             "elapsed": self.progress.elapsed,
             "spikes": self.engine.spikes.state_dict(),
             "base": self.base,
+            "precision": self.recipe.precision,
         }
         return self.checkpoints.save(self.state.tensors(), facts, self.progress.step, wait=wait)
 

@@ -71,13 +71,15 @@ def plan(
         limit: questions of each that are asked at most.
         own_limits: the model's own pixel limits instead of the paper's.
     """
-    return [_planned(one, folder, config, images, peak, limit, own_limits) for one in wanted]
+    weights = _weights(config)
+    return [_planned(one, folder, config, weights, images, peak, limit, own_limits) for one in wanted]
 
 
 def _planned(
     one: Benchmark,
     folder: Path,
     config: NeoOVConfig,
+    weights: int,
     images: NeoOVImageProcessor,
     peak: float,
     limit: int | None,
@@ -88,7 +90,8 @@ def _planned(
     asked = asked if limit is None else min(asked, limit)
     count, visual, labels = _visual(one, images, own_limits)
     prompt, answer = visual + labels + _WORDS, one.setting.expected
-    seconds = (_flops(config, prompt, 0) / READING + _flops(config, answer, prompt) / WRITING) / peak
+    read, written = _flops(config, weights, prompt, 0), _flops(config, weights, answer, prompt)
+    seconds = (read / READING + written / WRITING) / peak
     context = config.get_text_config().max_position_embeddings
     fits = labels + _WORDS + count + answer <= context  # a picture takes one step of t, however many tokens it has
     return Planned(one, paths, asked, prompt, visual, answer, asked * seconds / 3600, fits)
@@ -110,11 +113,16 @@ def _visual(one: Benchmark, images: NeoOVImageProcessor, own_limits: bool) -> tu
     return count, count * each, count * (_LABEL if count > 1 else 2)
 
 
-def _flops(config: NeoOVConfig, tokens: int, before: int) -> float:
-    """FLOPs of so many tokens after others: two a weight, six a visible pair, head and channel (keys are double)."""
+def _weights(config: NeoOVConfig) -> int:
+    """Weights that every token is multiplied by. The whole network is laid out for this: ask once."""
     from pixelword.model.facts import count_parameters
 
-    text, parameters = config.llm_config, count_parameters(config)
-    weights = sum(parameters.values()) - parameters["token embedding"]
+    parameters = count_parameters(config)
+    return sum(parameters.values()) - parameters["token embedding"]
+
+
+def _flops(config: NeoOVConfig, weights: int, tokens: int, before: int) -> float:
+    """FLOPs of so many tokens after others: two a weight, six a visible pair, head and channel (keys are double)."""
+    text = config.llm_config
     pairs = tokens * (before + tokens / 2)
     return 2.0 * weights * tokens + 6.0 * text.num_hidden_layers * text.num_attention_heads * text.head_dim * pairs

@@ -116,7 +116,7 @@ def train(job: Job, console: Console | None = None) -> int | None:
     with world(recipe) as ranks:
         newest = saved[-1] if saved else None
         trainer = Trainer(recipe, resume=newest, console=console, world=ranks, build=builder(job))
-        record(recipe)
+        record(trainer.recipe)
         outcome = trainer.run()
     if outcome.signal is not None:
         return outcome.signal
