@@ -58,8 +58,8 @@ def child(args: argparse.Namespace) -> None:
 METHOD = """\
 ## How
 
-- Every system answers the same requests with the same weights in bf16: noise pictures of {side} × {side} pixels (each
-  new to the server when it is *cold*), questions of a few words, greedy answers of exactly {new_tokens} tokens.
+- Every system answers the same requests with the same weights in {cpu_dtype}: noise pictures of {side} × {side} pixels
+  (each new to the server when it is *cold*), questions of a few words, greedy answers of exactly {new_tokens} tokens.
 - **First token**: from sending the request, picture and all, to the first piece of the answer. *Cold*: a picture never
   seen; *again*: another question about it. Medians of {repeats}.
 - **Between tokens**: one client, from the first to the last token of an answer, over tokens less one.
@@ -95,7 +95,7 @@ def render(meta: dict[str, Any], samples: list[dict[str, Any]]) -> str:
             lines.append(f"| {title} | {' | '.join(cells)} |")
         failed = [s["failed"] for s in samples if s["system"] == name and "failed" in s]
         lines += [f"| {title} | failed: {why} |" for why in failed]
-    return "\n".join([*lines, "", *_aims(good), METHOD.format(**meta)])
+    return "\n".join([*lines, "", *_aims(good), METHOD.format(**{"cpu_dtype": "bfloat16", **meta})])
 
 
 def _aims(good: list[dict[str, Any]]) -> list[str]:

@@ -25,8 +25,8 @@ METHOD = """\
 ## How
 
 - A sample: forward and backward of all {documents} documents, the same ones for every layout, as one step whose
-  gradients add up; the optimizer is left out (equal for all). Float32 weights, bf16 arithmetic, nothing compiled,
-  nothing recomputed. {passes} passes, of which the fastest counts; pictures are prepared tensors.
+  gradients add up; the optimizer is left out (equal for all). Float32 weights, {dtype} arithmetic, nothing
+  compiled, nothing recomputed. {passes} passes, of which the fastest counts; pictures are prepared tensors.
 - **Tokens/s** counts the documents' tokens, never padding. **×** is how many times as long a layout takes as packed
   Pixelword, median (lowest–highest) over rounds, by the clock and by the process's own processor seconds: the latter is
   what to trust where others use the machine too. Each sample has a process of its own; layouts alternate, each round
@@ -72,21 +72,23 @@ def sample(layout: str, count: int, passes: int, *, quick: bool) -> dict[str, An
     from train_candidates import LAYOUTS as LAID_OUT
     from train_candidates import build, cost, documents, train
 
+    from pixelword import machine
+
     shape, longest = (TRAINED_QUICK, LONGEST // 16) if quick else (TRAINED, LONGEST)
     drawn = documents(count, shape, longest)
     counted = cost(drawn)
     model, batches = build(layout, shape), LAID_OUT[layout][1](drawn, longest)
-    normalizer = float(counted["supervised"])
+    normalizer, dtype = float(counted["supervised"]), machine.training_dtype(machine.CPU)
     heaviest = max(batches, key=lambda batch: batch["input_ids"].numel())
     baseline = resident()
     restart_peak()
     with Largest() as watch:  # the warm-up, too
-        train(model, [heaviest], normalizer)
+        train(model, [heaviest], normalizer, dtype)
     walls, used, others = [], [], []
     for _ in range(passes):
         model.zero_grad(set_to_none=True)
         before, start, processor = ticks(), time.perf_counter(), time.process_time()
-        loss = train(model, batches, normalizer)
+        loss = train(model, batches, normalizer, dtype)
         walls.append(time.perf_counter() - start)
         used.append(time.process_time() - processor)
         others.append(competing(before, ticks()))
@@ -149,6 +151,7 @@ def render(meta: dict[str, Any], samples: list[dict[str, Any]]) -> str:
         shortest=first["lengths"][0],
         longest_document=first["lengths"][1],
         shape=meta["shape"],
+        dtype=meta.get("cpu_dtype", "bfloat16"),
     )
     return "\n".join([*lines, "", method])
 

@@ -19,6 +19,7 @@ from transformers import (
     Qwen3VLForConditionalGeneration,
 )
 
+from pixelword import machine
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
 from pixelword.model.attention import KERNELS
 from pixelword.model.rotary import rotary_tables
@@ -239,15 +240,17 @@ BUILDERS: dict[str, Candidate] = {
 
 
 def load(candidate: str, shape: Shape, seed: int = 0) -> PreTrainedModel:
-    """The candidate in bf16, ready to generate; built in bf16 at once, so that loading leaves no higher peak behind."""
+    """The candidate in the type that suits this CPU, ready to generate; built in it at once, so that loading leaves no
+    higher peak behind."""
     torch.manual_seed(seed)
     before = torch.get_default_dtype()
-    torch.set_default_dtype(torch.bfloat16)
+    dtype = machine.training_dtype(machine.CPU)
+    torch.set_default_dtype(dtype)
     try:
         model = BUILDERS[candidate].build(shape)
     finally:
         torch.set_default_dtype(before)
-    assert {p.dtype for p in model.parameters()} == {torch.bfloat16}, f"{candidate} has weights that are not bf16"
+    assert {p.dtype for p in model.parameters()} == {dtype}, f"{candidate} has weights that are not {dtype}"
     model.generation_config.eos_token_id = None  # every answer is as long as asked
     model.generation_config.pad_token_id = 0
     return model.eval()

@@ -34,7 +34,7 @@ METHOD = """\
   (below 1: worse).
 - **Others**: how many cores other processes kept busy during the sample, median and highest. Above about 0.1, trust
   ratios only.
-- Random weights in bf16, one text shape: {shape}.
+- Random weights in {dtype}, one text shape: {shape}.
 - *Dense eager* runs Pixelword's modules with the released code's attention (repeated keys, an L × L float32 mask,
   float32 softmax) and rotary tables made anew in every layer; norms, patch embedding and the rest are ours, so it is
   faster here than the released code.
@@ -54,7 +54,8 @@ def render(meta: dict[str, Any], samples: list[dict[str, Any]], cases: list[Case
     lines = heading("Inference", meta)
     for case in cases:
         lines += _table(case, [s for s in samples if s["case"] == case.name])
-    return "\n".join(lines + _aims(samples) + [METHOD.format(new_tokens=meta["new_tokens"], shape=meta["shape"])])
+    told = {"new_tokens": meta["new_tokens"], "shape": meta["shape"], "dtype": meta.get("cpu_dtype", "bfloat16")}
+    return "\n".join(lines + _aims(samples) + [METHOD.format(**told)])
 
 
 def _table(case: Case, samples: list[dict[str, Any]]) -> list[str]:

@@ -49,26 +49,26 @@ def add_options(parser: argparse.ArgumentParser, *, gpu: bool = False) -> None:
     parser.add_argument("--render", type=Path, metavar="JSONL", help="measure nothing; make the page of these samples")
 
 
-def cpu_name() -> str:
-    info = Path("/proc/cpuinfo")
-    found = re.search(r"^model name\s*:\s*(.+)$", info.read_text(), re.MULTILINE) if info.exists() else None
-    return found[1].strip() if found else platform.processor() or platform.machine()
+def cpu_dtype() -> str:
+    """The type that benchmarks on this CPU compute in: bfloat16 where it has instructions for it, else float32."""
+    from pixelword import machine
+
+    return str(machine.training_dtype(machine.CPU)).removeprefix("torch.")
 
 
 def describe(hardware: str | None = None) -> dict[str, Any]:
     """Machine, versions, date and command of this run; `hardware` names it in the file's name."""
-    try:
-        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
-    except (ValueError, OSError):  # not every system tells
-        memory = float("nan")
-    cpu = cpu_name()
+    from pixelword import machine
+
+    cpu = machine.cpu_name()
     return {
         "hardware": hardware or re.sub(r"[^a-z0-9]+", "-", f"{cpu} {os.cpu_count()} cores".lower()).strip("-"),
         "command": shlex.join(["python", f"benchmarks/{Path(sys.argv[0]).name}", *sys.argv[1:]]),
         "date": datetime.date.today().isoformat(),
         "cpu": cpu,
         "cores": os.cpu_count(),
-        "memory_gb": round(memory),
+        "memory_gb": round(machine.memory() / 1e9),
+        "cpu_dtype": cpu_dtype(),
         "python": platform.python_version(),
         **{name: version(name) for name in ("torch", "transformers", "pixelword")},
     }

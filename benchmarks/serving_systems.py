@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
+from running import cpu_dtype
 from served import served
 
 #: name -> what stands in the table.
@@ -60,7 +61,7 @@ def measured(system: str, work: Work, folder: Path, threads: int, vllm: Path | N
         with _vllm(work, vllm, folder, threads) as (address, pid):
             return _asked(work, address) | {"bytes": _tree_bytes(pid)} | others
     most = ["--max-num-seqs", str(max(work.loads)), "--num-speculative-tokens", "0", "--prefix-cache-mb", "1024"]
-    options = [work.model, "--dtype", "bfloat16", *most, *OPTIONS[system]]
+    options = [work.model, "--dtype", cpu_dtype(), *most, *OPTIONS[system]]
     with served(options, folder / "log", seconds=900, threads=threads) as server:
         return _asked(work, server.address) | {"bytes": server.measure().bytes} | others
 
@@ -141,7 +142,7 @@ def _transformers(work: Work) -> dict[str, Any]:
 
     from pixelword.inference.session import load, user_message
 
-    session = load(work.model, dtype="bfloat16", device="cpu")
+    session = load(work.model, dtype=cpu_dtype(), device="cpu")
     model, processor = session.model, session.processor
     model.generation_config.eos_token_id = None
     model.generation_config.pad_token_id = 0
@@ -184,7 +185,7 @@ def _vllm(work: Work, python: Path, folder: Path, threads: int) -> Iterator[tupl
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    options = ["--model", str(resolve(work.model)), "--served-model-name", "model", "--dtype", "bfloat16"]
+    options = ["--model", str(resolve(work.model)), "--served-model-name", "model", "--dtype", cpu_dtype()]
     options += ["--port", str(port), "--max-num-seqs", str(max(work.loads)), "--disable-chunked-mm-input"]
     text = json.loads((resolve(work.model) / "config.json").read_text())["llm_config"]
     options += ["--max-model-len", str(min(4096, text["max_position_embeddings"])), "--max-num-batched-tokens", "4096"]

@@ -21,6 +21,7 @@ from pixelword.training.building import checkpoint_activations, compile_layers
 from pixelword.training.engine import Engine
 from pixelword.training.flops import rates
 from pixelword.training.parallel import World
+from pixelword.training.precision import compute_dtype
 from pixelword.training.recipe import Recipe
 from pixelword.training.throughput import Counts, memory_gb, peak_flops
 
@@ -105,7 +106,8 @@ def sample(candidate: str, config: NeoOVConfig, length: int, steps: int, warm: i
     if compiled:
         compile_layers(model)
     network: nn.Module = EveryLogit(model) if every_logit else model
-    engine = Engine(model, network, recipe_of(length, checkpointing, compiled), world)
+    recipe = recipe_of(length, checkpointing, compiled)
+    engine = Engine(model, network, recipe, world)
     times, losses, counted = [], [], Counts()
     start = time.perf_counter()
     for number, pack in enumerate(itertools.islice(itertools.cycle(packs), warm + steps)):
@@ -125,7 +127,7 @@ def sample(candidate: str, config: NeoOVConfig, length: int, steps: int, warm: i
         "step_s": median(times),
         "tokens_s": counted.tokens / seconds,
         "pictures_s": counted.pictures / seconds,
-        "mfu": needed / seconds / peak_flops(world.device, "bf16"),
+        "mfu": needed / seconds / peak_flops(world.device, compute_dtype(recipe, world.device)),
         "peak_gb": memory_gb(),
         "first_s": first_s,
         "losses": losses,

@@ -165,11 +165,14 @@ def build(layout: str, shape: Shape) -> PreTrainedModel:
     return BUILDERS[LAYOUTS[layout][0]].build(shape).float().train()
 
 
-def train(model: PreTrainedModel, batches: Sequence[Inputs], normalizer: float, bf16: bool = True) -> float:
-    """Forward and backward of all micro-batches, as one step: gradients add up. Returns the step's loss."""
+def train(model: PreTrainedModel, batches: Sequence[Inputs], normalizer: float, dtype: torch.dtype) -> float:
+    """Forward and backward of all micro-batches, as one step: gradients add up. Returns the step's loss.
+
+    dtype: of the arithmetic.
+    """
     total = torch.zeros(())
     for batch in batches:
-        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=dtype == torch.bfloat16):
             loss = model(**batch, num_items_in_batch=normalizer, skip_logits=True).loss
         loss.backward()
         total += loss.detach()

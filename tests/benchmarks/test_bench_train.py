@@ -28,7 +28,7 @@ def test_every_layout_trains_the_same() -> None:
     expected = None
     for name, (_, batches) in LAYOUTS.items():
         model = build(name, QUICK)
-        loss = train(model, batches(drawn, LONGEST), normalizer, bf16=False)
+        loss = train(model, batches(drawn, LONGEST), normalizer, torch.float32)
         gradients = {n: p.grad.clone() for n, p in model.named_parameters() if p.grad is not None}
         if expected is None:
             expected = loss, gradients
@@ -50,7 +50,7 @@ def test_packed_training_makes_no_tensor_of_length_times_length() -> None:
         model, batches = build(name, QUICK), LAYOUTS[name][1](drawn, length)
         assert len(batches) == 1
         with Largest() as watch:
-            train(model, batches, 80.0)
+            train(model, batches, 80.0, torch.float32)
         largest[name] = watch.elements
     assert largest["packed"] < length**2 <= largest["dense"]
 
