@@ -39,12 +39,16 @@ class RMSNorm(nn.Module):
 
 def attend_reference(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float) -> Tensor:
     """Attention in plain float32 mathematics (float64 for float64), with the L x K scores written out."""
+    weights = attention_weights(q, k, visible, scale)
+    return (weights @ v.to(weights.dtype).repeat_interleave(q.shape[1] // v.shape[1], 1)).to(q.dtype)
+
+
+def attention_weights(q: Tensor, k: Tensor, visible: Interval, scale: float) -> Tensor:
+    """(B, heads, L, K): how much each query takes of each key; rows sum to 1. At least float32."""
     exact = torch.promote_types(q.dtype, torch.float32)
-    group = q.shape[1] // k.shape[1]
-    keys, values = (x.to(exact).repeat_interleave(group, 1) for x in (k, v))
+    keys = k.to(exact).repeat_interleave(q.shape[1] // k.shape[1], 1)
     scores = q.to(exact) @ keys.transpose(-1, -2) * scale
-    scores = scores.masked_fill(~visible.dense(k.shape[2]), -torch.inf)
-    return (scores.softmax(-1) @ values).to(q.dtype)
+    return scores.masked_fill(~visible.dense(k.shape[2]), -torch.inf).softmax(-1)
 
 
 def kernel_of(queries: int, group: int) -> Literal["few", "some", "many"]:
@@ -253,13 +257,17 @@ class NeoOVAttention(nn.Module):
         visible: Interval,
         cache: Cache | None = None,
         spatial: Tensor | None = None,
+        weights: list[Tensor] | None = None,
     ) -> Tensor:
         """hidden (B, L, hidden_size), tables of `rotary_tables`, the interval -> (B, L, hidden_size).
 
         spatial: (B, L, 1) bool, the places whose keys have an H and a W part; None for all.
+        weights: gets this layer's attention weights, (B, heads, L, keys).
         """
         q, k, v = self.projected(hidden, rotary, spatial)
         if cache is not None:
             k, v = cache.update(k, v, self.layer_idx)
+        if weights is not None:
+            weights.append(attention_weights(q, k, visible, self.scaling).to(q.dtype))
         out = attend(q, k, v, visible, self.scaling, self.config._attn_implementation or "sdpa")
         return self.o_proj(out.transpose(1, 2).flatten(2))

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from transformers import DynamicCache, PreTrainedConfig
-from transformers.cache_utils import DynamicLayer
+from transformers.cache_utils import Cache, DynamicLayer
 
 
 def _room(length: int) -> int:
@@ -69,8 +69,63 @@ def _moved(held: Tensor | None, new: Tensor, length: int) -> Tensor:
     return buffer
 
 
-class GrowingCache(DynamicCache):
-    """`DynamicCache` whose layers write in place; what `generate` and `forward` make where none is given."""
+class TimedCache(DynamicCache):
+    """`DynamicCache` that records the temporal index t of every token, through all that may be done to its rows.
+
+    An image has many tokens and one t, so that a cache's length alone does not say where the next token stands.
+    """
+
+    _times: Tensor | None = None
+
+    @property
+    def rope_delta(self) -> Tensor | int:
+        """(B, 1): what to add to the cache's length for the next token's t; 0 where nothing was recorded."""
+        length = self.get_seq_length()
+        if self._times is None or not 0 < length <= self._times.shape[1]:
+            return 0
+        return self._times[:, length - 1 : length] + 1 - length
+
+    def record(self, times: Tensor, past: int) -> None:
+        """Append the indices (B, L) of the tokens after the first `past`; what was cropped is forgotten."""
+        held = self._times
+        if held is None or held.shape[1] < past:  # filled by somebody else, with text
+            held = torch.arange(past, device=times.device).expand(times.shape[0], past)
+        self._times = torch.cat((held[:, :past], times), 1)
+
+    def reorder_cache(self, beam_idx: Tensor) -> None:
+        super().reorder_cache(beam_idx)
+        self._take_rows(beam_idx)
+
+    def batch_select_indices(self, indices: Tensor) -> None:
+        super().batch_select_indices(indices)
+        self._take_rows(indices)
+
+    def batch_repeat_interleave(self, repeats: int) -> None:
+        super().batch_repeat_interleave(repeats)
+        if self._times is not None:
+            self._times = self._times.repeat_interleave(repeats, 0)
+
+    def _take_rows(self, rows: Tensor) -> None:
+        if self._times is not None:
+            self._times = self._times[rows.to(self._times.device)]
+
+
+def record_times(cache: Cache, times: Tensor, past: int | Tensor) -> None:
+    """Note on a cache where its next token stands, given the indices (B, L) of those just written after `past`.
+
+    Everything about a request is on its own cache, never on a module. A plain `DynamicCache` becomes a `TimedCache`
+    in place: it is the caller's object, and the caller may reorder, repeat and crop it.
+    """
+    if type(cache) is DynamicCache:
+        cache.__class__ = TimedCache
+    if isinstance(cache, TimedCache):
+        cache.record(times, int(past))
+    else:  # of fixed size: one column, so that compiled steps keep their shapes
+        cache.rope_delta = times[:, -1:] + 1 - past - times.shape[1]
+
+
+class GrowingCache(TimedCache):
+    """`TimedCache` whose layers write in place; what `generate` and `forward` make where none is given."""
 
     def __init__(self, config: PreTrainedConfig) -> None:
         super().__init__()

@@ -45,6 +45,7 @@ class NeoOVDecoderLayer(GradientCheckpointingLayer):
         cache: Cache | None = None,
         spatial: Tensor | None = None,
         keys_only: bool = False,
+        weights: list[Tensor] | None = None,
     ) -> Tensor:
         """As `NeoOVAttention.forward`. keys_only: remember the tokens' keys and values, and leave `hidden` as it is."""
         if keys_only:
@@ -52,7 +53,7 @@ class NeoOVDecoderLayer(GradientCheckpointingLayer):
             _, k, v = self.self_attn.projected(self.input_layernorm(hidden), rotary, spatial)
             cache.update(k, v, self.self_attn.layer_idx)
             return hidden
-        hidden = hidden + self.self_attn(self.input_layernorm(hidden), rotary, visible, cache, spatial)
+        hidden = hidden + self.self_attn(self.input_layernorm(hidden), rotary, visible, cache, spatial, weights)
         return hidden + self.mlp(self.post_attention_layernorm(hidden))
 
 
@@ -80,6 +81,7 @@ class NeoOVDecoder(nn.Module):
         cache: Cache | None = None,
         output_hidden_states: bool = False,
         visual: Tensor | None = None,
+        weights: list[Tensor] | None = None,
     ) -> tuple[Tensor, tuple[Tensor, ...] | None]:
         """Run the stack.
 
@@ -88,6 +90,7 @@ class NeoOVDecoder(nn.Module):
             position_ids: (3, B, L), rows (t, t + h, t + w).
             visible: the interval of every query.
             visual: (B, L) bool, the places of visual tokens; None for none. Read where text bypasses the pre-buffer.
+            weights: gets the attention weights of every layer.
 
         Returns:
             the normed last state (B, L, hidden_size), and if asked the state before each layer and the last.
@@ -102,11 +105,11 @@ class NeoOVDecoder(nn.Module):
             places = places.to(hidden.device).unsqueeze(-1)
         for number, layer in enumerate(self.layers):
             if places is None or number >= config.extra_num_layers:
-                hidden = layer(hidden, rotary, visible, cache, places)
-            elif visual is None and cache is not None and not torch.is_grad_enabled():
+                hidden = layer(hidden, rotary, visible, cache, places, weights=weights)
+            elif visual is None and cache is not None and weights is None and not torch.is_grad_enabled():
                 hidden = layer(hidden, rotary, visible, cache, keys_only=True)  # pictures may follow
             else:  # all are computed: later pictures read the words' keys, and ranks that share layers run alike
-                hidden = torch.where(places, layer(hidden, rotary, visible, cache), hidden)
+                hidden = torch.where(places, layer(hidden, rotary, visible, cache, weights=weights), hidden)
             if output_hidden_states:
                 states.append(hidden)
         hidden = self.norm(hidden)

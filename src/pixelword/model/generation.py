@@ -24,6 +24,19 @@ class NeoOVGenerationMixin(GenerationMixin):
         """transformers' `generate`; a cache may be passed as `cache` or as `past_key_values`, whatever the release."""
         return super().generate(*args, **with_cache_keyword(kwargs))
 
+    def generate_batch(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused, as is all of transformers' continuous batching: its paged attention is causal, ours is not.
+
+        Raises:
+            NotImplementedError: always, with what to use instead.
+        """
+        raise NotImplementedError(
+            "NEO-ov has no paged attention, so transformers' continuous batching would answer wrongly: use generate() "
+            "with a padded batch, or `pixelword serve`, which batches requests continuously"
+        )
+
+    init_continuous_batching = continuous_batching_context_manager = generate_batch
+
     @staticmethod
     def create_masks_for_generate(attention_mask: Tensor | None = None, **_: Any) -> Tensor | None:
         """Keep the (B, L) mask for static caches too: the interval needs no more, and no 4-D causal mask is right."""
@@ -38,21 +51,37 @@ class NeoOVGenerationMixin(GenerationMixin):
             model_kwargs[CACHE_KEYWORD] = GrowingCache(self.config)
 
     def _prepare_position_ids_for_generation(self, inputs_tensor: Tensor, model_kwargs: dict[str, Any]) -> Tensor:
-        """(3, B, L) indices of the whole prompt; later tokens go on from the last t."""
+        """(3, B, L) indices of the whole prompt; later tokens go on from the last t.
+
+        On a filled cache images need not be passed again: what is cached is not looked at then.
+        """
         ids = model_kwargs.get("input_ids")
         if ids is None or ids.shape[1] == 0:
             ids = inputs_tensor
-        mask = model_kwargs.get("attention_mask")
-        if ids.ndim == 3:
-            ids = ids[..., 0].long()  # inputs_embeds: only the shape is read, visual places come from the types
-        longer = _length(model_kwargs) > 0 if mask is None else mask.shape[1] > ids.shape[1]
-        if longer:
-            # Only the new tokens were given: go on from the cache.
-            cache = model_kwargs[CACHE_KEYWORD]
-            fresh, _ = self.get_rope_index(ids, model_kwargs.get("image_grid_hw"))
-            return fresh + cache.get_seq_length() + getattr(cache, "rope_delta", 0)
-        grid, types = model_kwargs.get("image_grid_hw"), model_kwargs.get("mm_token_type_ids")
-        return self.get_rope_index(ids, grid, mask, types)[0]
+        grid, mask = model_kwargs.get("image_grid_hw"), model_kwargs.get("attention_mask")
+        visual, past = self._visual_places(ids, model_kwargs.get("mm_token_type_ids")), _length(model_kwargs)
+        only_new = past > 0 if mask is None else mask.shape[1] > ids.shape[1]
+        described = 0 if grid is None else int(grid.prod(-1).sum()) // self._patches_per_token
+        types = visual.long()
+        if not past or (not only_new and int(visual.sum()) == described):
+            return self.get_rope_index(None, grid, mask, types)[0]
+        delta = getattr(model_kwargs[CACHE_KEYWORD], "rope_delta", 0)
+        start = 0 if only_new else past
+        if isinstance(delta, int) and bool(visual[:, :start].any()):
+            raise ValueError("the cache does not know its images' positions: pass image_grid_hw of the whole prompt")
+        mask = None if mask is None else mask[:, past:]
+        new, _ = self.get_rope_index(None, grid, mask, types[:, start:])
+        return F.pad(new + past + delta, (start, 0))
+
+    def _visual_places(self, tokens: Tensor, types: Tensor | None) -> Tensor:
+        """(B, L) bool of ids (B, L) or embeddings (B, L, hidden_size); types of another length end with the tokens'
+        prompt, or reach back before them."""
+        if types is None:
+            if tokens.ndim == 3:  # embeddings hold no ids
+                return torch.zeros(tokens.shape[:2], dtype=torch.bool, device=tokens.device)
+            return tokens == self.config.img_context_token_id
+        length = tokens.shape[1]
+        return F.pad(types, (0, max(length - types.shape[1], 0)))[:, -length:] != 0
 
     def prepare_inputs_for_generation(
         self,
@@ -61,7 +90,7 @@ class NeoOVGenerationMixin(GenerationMixin):
         is_first_iteration: bool | None = False,
         **kwargs: Any,
     ) -> dict[str, Any]:
-        """Pictures go in once, with the tokens that stand for them."""
+        """Images go in once, with the tokens that stand for them."""
         kwargs = with_cache_keyword(kwargs)
         if not is_first_iteration and kwargs.get("use_cache", True):
             kwargs.update(dict.fromkeys(_PICTURES))
@@ -71,32 +100,40 @@ class NeoOVGenerationMixin(GenerationMixin):
         inputs = super().prepare_inputs_for_generation(
             input_ids, inputs_embeds=inputs_embeds, is_first_iteration=is_first_iteration, **kwargs
         )
+        embedded = inputs.get("inputs_embeds") is not None
+        new = inputs["inputs_embeds"] if embedded else inputs["input_ids"]
         if inputs.get("mm_token_type_ids") is not None:  # transformers 5.16 leaves them as long as the prompt
-            new = inputs["input_ids"] if inputs.get("input_ids") is not None else inputs["inputs_embeds"]
             inputs["mm_token_type_ids"] = inputs["mm_token_type_ids"][:, -new.shape[1] :]
         if inputs.get("pixel_values") is None:
-            return {key: value for key, value in inputs.items() if key not in _PICTURES}
-        return self._only_new_pictures(inputs)
-
-    def _only_new_pictures(self, inputs: dict[str, Any]) -> dict[str, Any]:
-        """Leave out the pictures whose tokens a cached prefix already holds."""
-        grid, ids = inputs["image_grid_hw"], inputs.get("input_ids")
-        visual = self.visual_mask(ids, inputs.get("mm_token_type_ids"))
-        if visual is None or visual.shape[0] != 1:
-            return inputs
-        patches = grid.prod(-1)
-        wanted = int(visual.sum()) * self._patches_per_token
-        if wanted == int(patches.sum()):
-            return inputs
-        behind = patches.flip(0).cumsum(0)
-        kept = int((behind <= wanted).sum())
-        if wanted and (kept == 0 or int(behind[kept - 1]) != wanted):
-            raise ValueError(
-                "a cached prefix ends inside a picture of this prompt; let it end before or after the picture"
-            )
-        inputs["image_grid_hw"] = grid[len(grid) - kept :] if kept else None
-        inputs["pixel_values"] = inputs["pixel_values"][len(inputs["pixel_values"]) - wanted :] if kept else None
+            # Embeddings may hold their images already; then the grid says so.
+            left_out = ("pixel_values",) if embedded else _PICTURES
+            return {key: value for key, value in inputs.items() if key not in left_out}
+        if inputs.get("image_grid_hw") is not None:
+            whole = inputs_embeds if embedded and inputs_embeds is not None else input_ids
+            visual = self._visual_places(whole, kwargs.get("mm_token_type_ids"))
+            if int(inputs["image_grid_hw"].prod(-1).sum()) == int(visual.sum()) * self._patches_per_token:
+                inputs.update(self._images_within(inputs, visual, whole.shape[1] - new.shape[1], whole.shape[1]))
         return inputs
+
+    def _images_within(self, inputs: dict[str, Any], visual: Tensor, start: int, stop: int) -> dict[str, Tensor | None]:
+        """`pixel_values` and `image_grid_hw` of the images whose tokens lie in columns [start, stop) of any row.
+
+        Raises:
+            ValueError: start or stop is inside an image.
+        """
+        pixels, grid = inputs["pixel_values"], inputs["image_grid_hw"]
+        patches = grid.prod(-1)
+        column = visual.flatten().nonzero().squeeze(1).to(grid.device) % visual.shape[1]
+        inside = (column >= start) & (column < stop)
+        ends = (patches // self._patches_per_token).cumsum(0)
+        first, last = inside[torch.cat((ends.new_zeros(1), ends[:-1]))], inside[ends - 1]
+        if bool((first != last).any()):
+            raise ValueError(
+                "a cached prefix ends inside an image of this prompt; let it end before or after the image"
+            )
+        if not bool(first.any()):
+            return dict.fromkeys(_PICTURES)
+        return {"pixel_values": pixels[first.repeat_interleave(patches)], "image_grid_hw": grid[first]}
 
     def _expand_inputs_for_generation(
         self,
@@ -132,6 +169,47 @@ class NeoOVGenerationMixin(GenerationMixin):
             positions[1:, :, positions.shape[-1] - new :] = positions[:1, :, positions.shape[-1] - new :]
         return model_kwargs
 
+    def _prefill(
+        self, input_ids: Tensor, generation_config: Any, model_kwargs: dict[str, Any], is_first_iteration: bool = True
+    ) -> Any:
+        """`prefill_chunk_size` with images, which transformers' own way would cut in two."""
+        size = generation_config.prefill_chunk_size
+        if size is None or not is_first_iteration or model_kwargs.get("pixel_values") is None:
+            return super()._prefill(input_ids, generation_config, model_kwargs, is_first_iteration)
+        past, mask = _length(model_kwargs), model_kwargs.get("attention_mask")
+        whole = model_kwargs.get("inputs_embeds")
+        length = (input_ids if whole is None else whole).shape[1]
+        only_new = mask is not None and mask.shape[1] > length
+        inputs = self.prepare_inputs_for_generation(
+            input_ids,
+            next_sequence_length=None if only_new else length - past,
+            is_first_iteration=True,
+            **model_kwargs,
+        )
+        return self._read_in_chunks(inputs, size)
+
+    def _read_in_chunks(self, inputs: dict[str, Any], chunk_size: int) -> Any:
+        """The last chunk's output of `forward(**inputs)`, read in chunks that grow to the end of an image."""
+        key = "input_ids" if inputs.get("inputs_embeds") is None else "inputs_embeds"
+        tokens, positions, types = inputs[key], inputs["position_ids"], inputs.get("mm_token_type_ids")
+        mask = inputs.get("attention_mask")
+        visual, length, a, output = self._visual_places(tokens, types), tokens.shape[1], 0, None
+        inner = (visual[:, 1:] & visual[:, :-1] & (positions[0, :, 1:] == positions[0, :, :-1])).any(0).tolist()
+        while a < length:
+            b = min(a + chunk_size, length)
+            while b < length and inner[b - 1]:
+                b += 1
+            part = {**inputs, key: tokens[:, a:b], "position_ids": positions[..., a:b]}
+            if mask is not None:
+                part["attention_mask"] = mask[:, : mask.shape[1] - length + b]
+            if types is not None:
+                part["mm_token_type_ids"] = types[:, a:b]
+            if inputs.get("pixel_values") is not None:
+                part.update(self._images_within(inputs, visual, a, b))
+            output = self(**part)
+            a = b
+        return output
+
     @torch.no_grad()
     def prefill(self, inputs: dict[str, Tensor], cache: Cache, chunk_size: int) -> Any:
         """Read a prompt of one row in chunks of about `chunk_size` tokens, so that peak memory follows the chunk.
@@ -151,28 +229,11 @@ class NeoOVGenerationMixin(GenerationMixin):
             raise ValueError("prefill needs input_ids of one row and a chunk_size of at least 1")
         if (grid is None) != (pixels is None) or cache.get_seq_length():
             raise ValueError("prefill needs both of pixel_values and image_grid_hw, or neither, and an empty cache")
-        types = inputs.get("mm_token_type_ids")
-        positions, _ = self.get_rope_index(ids, grid, None, types)
-        t = positions[0, 0]
-        visual = self.visual_mask(ids, types)[0]
-        a, patch, image, output = 0, 0, 0, None
-        while a < ids.shape[1]:
-            b = min(a + chunk_size, ids.shape[1])
-            while b < ids.shape[1] and t[b] == t[b - 1]:
-                b += 1
-            part: dict[str, Any] = {"input_ids": ids[:, a:b], "position_ids": positions[:, :, a:b]}
-            if (
-                grid is not None
-                and pixels is not None
-                and (patches := int(visual[a:b].sum()) * self._patches_per_token)
-            ):
-                count = int((grid[image:].prod(-1).cumsum(0) <= patches).sum())
-                part |= {"image_grid_hw": grid[image : image + count], "pixel_values": pixels[patch : patch + patches]}
-                part["mm_token_type_ids"] = types[:, a:b] if types is not None else None
-                image, patch = image + count, patch + patches
-            output = self(**part, cache=cache, use_cache=True, logits_to_keep=1)
-            a = b
-        return output
+        whole: dict[str, Any] = {name: inputs[name] for name in ("input_ids", *_PICTURES) if name in inputs}
+        if inputs.get("mm_token_type_ids") is not None:
+            whole["mm_token_type_ids"] = inputs["mm_token_type_ids"]
+        whole["position_ids"], _ = self.get_rope_index(ids, grid, None, whole.get("mm_token_type_ids"))
+        return self._read_in_chunks({**whole, "cache": cache, "use_cache": True, "logits_to_keep": 1}, chunk_size)
 
 
 def _length(model_kwargs: dict[str, Any]) -> int:

@@ -27,6 +27,8 @@ def next_token_loss(
     loss_weight: Tensor | None = None,
     cu_seqlens: Tensor | None = None,
     normalizer: Tensor | float | None = None,
+    *,
+    shifted: bool = False,
 ) -> Tensor:
     """sum(w * cross-entropy) / sum(w), where the state before a label predicts it (NEO, equation 4).
 
@@ -36,13 +38,14 @@ def next_token_loss(
         labels: (B, L), -100 where nothing is learned.
         loss_weight: (B, L) weight of the label at the same place; 1 by default.
         cu_seqlens: (documents + 1,); no document's last token predicts the next one's first.
+        shifted: `labels` (and weights) stand at the state that predicts them, instead of one place after it.
         normalizer: what to divide by instead, e.g. the sum of weights over all ranks and micro-batches.
 
     Returns:
         scalar float32. Zero, still with a gradient path, when nothing is supervised.
     """
-    rows = supervised_rows(labels, cu_seqlens)
-    states = hidden.flatten(0, 1)[rows - 1]
+    rows = (labels.flatten() != -100).nonzero().squeeze(1) if shifted else supervised_rows(labels, cu_seqlens)
+    states = hidden.flatten(0, 1)[rows if shifted else rows - 1]
     target = labels.flatten()[rows]
     weight = torch.ones_like(rows, dtype=torch.float32) if loss_weight is None else loss_weight.flatten()[rows].float()
     size = max(CHUNK // head.shape[0], 1)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -11,36 +10,18 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
 
-from pixelword.compat import CacheOutput, check_unknown, single_cache
+from pixelword.compat import check_unknown, single_cache
 
 from .attention import KERNELS
-from .cache import GrowingCache
+from .cache import GrowingCache, record_times
 from .configuration import NeoOVConfig, NeoOVTextConfig
 from .decoder import NeoOVDecoder
 from .generation import NeoOVGenerationMixin
 from .loss import next_token_loss
+from .outputs import NeoOVCausalLMOutput, NeoOVModelOutput
 from .patch_embedding import PatchEmbedding
-from .rotary import rope_index
-from .visibility import Interval, interval
-
-
-@dataclass
-class NeoOVModelOutput(CacheOutput):
-    """last_hidden_state (B, L, hidden_size); cache; hidden_states, one (B, L, hidden_size) per layer + 1."""
-
-    last_hidden_state: Tensor | None = None
-    cache: Cache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
-
-
-@dataclass
-class NeoOVCausalLMOutput(CacheOutput):
-    """loss: scalar; logits (B, kept, vocabulary), None when skipped; cache; hidden_states."""
-
-    loss: Tensor | None = None
-    logits: Tensor | None = None
-    cache: Cache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
+from .visibility import Interval, check_mask, interval
+from .visual_tokens import VisualTokens
 
 
 class NeoOVVisionModel(nn.Module):
@@ -85,15 +66,25 @@ class NeoOVPreTrainedModel(PreTrainedModel):
         """
         wanted = attn_implementation if isinstance(attn_implementation, dict) else {"": attn_implementation}
         for name in wanted.values():
-            if name not in KERNELS:
-                raise ValueError(f"attn_implementation {name!r} is not one of {', '.join(KERNELS)}")
+            _check_kernel(name)
         every = wanted.get("", self.config._attn_implementation)
         for key in self.config.sub_configs:
             getattr(self.config, key)._attn_implementation_internal = wanted.get(key, every)
         super().set_attn_implementation(attn_implementation, *args, **kwargs)
 
+    def _check_and_adjust_attn_implementation(self, attn_implementation: str | None, *args: Any, **kwargs: Any) -> str:
+        """What transformers asks when a model is made: other kernels than ours are refused before the weights load."""
+        if attn_implementation is not None:
+            _check_kernel(attn_implementation)
+        return super()._check_and_adjust_attn_implementation(attn_implementation, *args, **kwargs)
 
-class NeoOVModel(NeoOVPreTrainedModel):
+
+def _check_kernel(name: str) -> None:
+    if name not in KERNELS:
+        raise ValueError(f"attn_implementation {name!r} is not one of {', '.join(KERNELS)}")
+
+
+class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
     """The network without a head: tokens and patches to last hidden states."""
 
     _keys_to_ignore_on_load_unexpected = [r"language_model\.lm_head\.weight"]
@@ -115,70 +106,6 @@ class NeoOVModel(NeoOVPreTrainedModel):
     def get_decoder(self) -> NeoOVDecoder:
         return self.language_model.model
 
-    def get_image_features(self, pixel_values: Tensor, image_grid_hw: Tensor) -> tuple[Tensor, ...]:
-        """Visual tokens of each image, (h * w / 4, hidden_size), from (patches, 768) and (images, 2)."""
-        self._check_images(pixel_values, image_grid_hw)
-        visual = self.vision_model.embeddings(pixel_values, image_grid_hw)
-        return visual.split((image_grid_hw.prod(-1) // self._patches_per_token).tolist())
-
-    @property
-    def _patches_per_token(self) -> int:
-        return self.config.vision_config.merge_size**2
-
-    def _check_images(self, pixel_values: Tensor, image_grid_hw: Tensor) -> None:
-        merge, patches = self.config.vision_config.merge_size, int(image_grid_hw.prod(-1).sum())
-        if bool((image_grid_hw % merge).any()):
-            raise ValueError(f"image_grid_hw {image_grid_hw.tolist()} must be multiples of {merge} patches")
-        if patches != len(pixel_values):
-            raise ValueError(
-                f"pixel_values has {len(pixel_values)} patches but image_grid_hw {image_grid_hw.tolist()} describes "
-                f"{patches}"
-            )
-
-    def _check_visual(self, visual: Tensor, image_grid_hw: Tensor) -> None:
-        found, expected = int(visual.sum()), int(image_grid_hw.prod(-1).sum()) // self._patches_per_token
-        if found != expected:
-            raise ValueError(
-                f"the sequences hold {found} visual tokens but image_grid_hw {image_grid_hw.tolist()} describes "
-                f"{expected}; was the prompt cut, or prepared with other pixel limits?"
-            )
-
-    def visual_mask(self, input_ids: Tensor | None, mm_token_type_ids: Tensor | None) -> Tensor | None:
-        """(B, L) bool: the places of visual tokens, from the types where given, else from `img_context_token_id`."""
-        if mm_token_type_ids is not None:
-            return mm_token_type_ids != 0
-        return None if input_ids is None else input_ids == self.config.img_context_token_id
-
-    def get_rope_index(
-        self,
-        input_ids: Tensor | None = None,
-        image_grid_hw: Tensor | None = None,
-        attention_mask: Tensor | None = None,
-        mm_token_type_ids: Tensor | None = None,
-        cu_seqlens: Tensor | None = None,
-    ) -> tuple[Tensor, Tensor]:
-        """Native-RoPE indices of whole sequences.
-
-        Returns:
-            position_ids: (3, B, L), rows (t, t + h, t + w).
-            delta: (B, 1), max t + 1 - L: what to add to a cache's length to go on.
-
-        Raises:
-            ValueError: the visual tokens in the sequences are not those that `image_grid_hw` describes.
-        """
-        shaped = input_ids if input_ids is not None else mm_token_type_ids
-        if shaped is None:
-            raise ValueError("get_rope_index needs input_ids or mm_token_type_ids")
-        visual, token_hw = self.visual_mask(input_ids, mm_token_type_ids), None
-        if image_grid_hw is None:
-            visual = torch.zeros_like(shaped, dtype=torch.bool)
-        else:
-            assert visual is not None
-            self._check_visual(visual, image_grid_hw)
-            token_hw = image_grid_hw.to(shaped.device) // self.config.vision_config.merge_size
-        positions = rope_index(visual, token_hw, attention_mask, cu_seqlens)
-        return positions, positions[0].amax(1, keepdim=True) + 1 - shaped.shape[1]
-
     def _positions(
         self,
         given: Tensor | None,
@@ -195,13 +122,15 @@ class NeoOVModel(NeoOVPreTrainedModel):
         if given is not None:
             given = given if given.ndim == 3 else given.unsqueeze(0)
             return given.expand(3, embeds.shape[0], -1)
-        shaped = input_ids if input_ids is not None else embeds[..., 0].long()
-        mask = attention_mask[:, -embeds.shape[1] :] if attention_mask is not None else None
-        fresh, _ = self.get_rope_index(shaped, image_grid_hw, mask, types, cu_seqlens)
-        if cache is None or (isinstance(past, int) and past == 0):
-            return fresh
-        # The delta of a request lives on its own cache, never on this module.
-        return fresh + past + getattr(cache, "rope_delta", 0)
+        cached = cache is not None and not (isinstance(past, int) and past == 0)
+        if cached and embeds.shape[1] == 1 and image_grid_hw is None:  # a generated token is text, whatever it is
+            fresh = torch.zeros(3, len(embeds), 1, dtype=torch.long, device=embeds.device)
+        else:
+            if types is None and input_ids is None:
+                types = torch.zeros(embeds.shape[:2], dtype=torch.long, device=embeds.device)
+            mask = attention_mask[:, -embeds.shape[1] :] if attention_mask is not None else None
+            fresh, _ = self.get_rope_index(input_ids, image_grid_hw, mask, types, cu_seqlens)
+        return fresh + past + getattr(cache, "rope_delta", 0) if cached else fresh
 
     def _embed(
         self,
@@ -244,6 +173,7 @@ class NeoOVModel(NeoOVPreTrainedModel):
         cu_seqlens: Tensor | None = None,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         return_dict: bool | None = None,
         visible: Interval | None = None,
         past_key_values: Cache | None = None,
@@ -261,6 +191,8 @@ class NeoOVModel(NeoOVPreTrainedModel):
             cache: a cache; a chunk must not end inside an image.
             inputs_embeds: (B, L, hidden_size) instead of `input_ids`.
             cu_seqlens: (documents + 1,) boundaries of packed documents in the flattened (B * L) stream.
+            output_hidden_states, output_attentions, return_dict: by default as the configuration says. Attention
+                weights are computed with the "eager" kernel alone.
             visible: what each token sees; by default from the positions. For a cache whose rows have lengths of their
                 own, which brings its own.
             past_key_values: another name of `cache`, the one that transformers used before 5.24.
@@ -271,6 +203,9 @@ class NeoOVModel(NeoOVPreTrainedModel):
         """
         check_unknown(kwargs)
         cache = single_cache(cache, past_key_values)
+        weights = self._attention_store(output_attentions)
+        if output_hidden_states is None:
+            output_hidden_states = self.config.output_hidden_states
         embeds = self._embed(input_ids, inputs_embeds, pixel_values, image_grid_hw, mm_token_type_ids)
         if use_cache is None:
             use_cache = self.config.llm_config.use_cache and not self.training and cu_seqlens is None
@@ -279,6 +214,7 @@ class NeoOVModel(NeoOVPreTrainedModel):
         past = cache.get_seq_length() if cache is not None else 0
         if isinstance(past, Tensor):
             past = past.clone()  # a static cache counts on in this very tensor
+        check_mask(attention_mask, *embeds.shape[:2])
         if cu_seqlens is not None and cache is not None:
             raise ValueError("cu_seqlens (packed documents) and a cache exclude each other: pass use_cache=False")
         positions = self._positions(
@@ -301,11 +237,26 @@ class NeoOVModel(NeoOVPreTrainedModel):
             cache,
             bool(output_hidden_states),
             None if image_grid_hw is None else self.visual_mask(input_ids, mm_token_type_ids),
+            weights,
         )
         if cache is not None:
-            cache.rope_delta = positions[0, :, -1:] + 1 - past - embeds.shape[1]
-        result = NeoOVModelOutput(hidden, cache if use_cache else None, states)
-        return result if return_dict is None or return_dict else result.to_tuple()
+            record_times(cache, positions[0], past)
+        attentions = None
+        if weights is not None:  # without the empty places of a cache's buffers
+            attentions = tuple(x[..., : past + embeds.shape[1]] if isinstance(past, int) else x for x in weights)
+        result = NeoOVModelOutput(hidden, cache if use_cache else None, states, attentions)
+        return result if self._returns_dict(return_dict) else result.to_tuple()
+
+    def _attention_store(self, output_attentions: bool | None) -> list[Tensor] | None:
+        """A list for the layers' attention weights, if they are wanted."""
+        if not (self.config.output_attentions if output_attentions is None else output_attentions):
+            return None
+        if self.config.llm_config._attn_implementation != "eager":
+            raise ValueError(
+                'output_attentions needs attn_implementation="eager", which writes the weights out; '
+                "`pixelword explain` shows what an answer looks at with any kernel"
+            )
+        return []
 
 
 class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
@@ -315,6 +266,14 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
     _keys_to_ignore_on_load_unexpected: list[str] = []
     _has_head = True
     accepts_loss_kwargs = True
+
+    @property
+    def base_model(self) -> NeoOVModel:
+        """The network without its head: a view that shares every module, so that the checkpoint's names stay."""
+        view = NeoOVModel.__new__(NeoOVModel)
+        # What patches or compiles this object's own forward is not for the view.
+        view.__dict__.update({k: v for k, v in vars(self).items() if k not in ("forward", "_compiled_call_impl")})
+        return view
 
     def get_output_embeddings(self) -> nn.Module:
         return self.language_model.lm_head
@@ -334,13 +293,15 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
         inputs_embeds: Tensor | None = None,
         cu_seqlens: Tensor | None = None,
         labels: Tensor | None = None,
+        shift_labels: Tensor | None = None,
         loss_weight: Tensor | None = None,
         num_items_in_batch: Tensor | float | None = None,
         further_loss: Callable[[Tensor, Tensor], Tensor] | None = None,
         logits_to_keep: int | Tensor = 0,
-        skip_logits: bool | None = None,
+        skip_logits: bool = False,
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
+        output_attentions: bool | None = None,
         return_dict: bool | None = None,
         visible: Interval | None = None,
         past_key_values: Cache | None = None,
@@ -350,14 +311,19 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
 
         Args:
             labels: (B, L), -100 where nothing is learned; the state before a label predicts it.
+            shift_labels: (B, L), labels already moved to the state that predicts them, in place of `labels`: what
+                ranks that share a sequence are given.
             loss_weight: (B, L) float, the weight of the label at the same place.
             num_items_in_batch: divide the loss by this (a sum of weights over ranks and micro-batches) instead.
             further_loss: (hidden (B, L, hidden_size), head (vocabulary, hidden_size)) -> scalar, added to the loss;
                 here because the head's weight is whole inside a forward only, when ranks share the network.
             logits_to_keep: logits of the last so many tokens (0: all), or of these indices.
-            skip_logits: leave `logits` out; by default while training with labels, where they only cost memory.
+            skip_logits: leave `logits` out, where the loss alone is wanted: it never needs them whole.
         """
-        if use_cache is None and labels is not None:
+        if labels is not None and shift_labels is not None:
+            raise ValueError("labels and shift_labels exclude each other: pass one of them")
+        targets = labels if shift_labels is None else shift_labels
+        if use_cache is None and targets is not None:
             use_cache = False
         outputs = super().forward(
             input_ids=input_ids,
@@ -371,24 +337,27 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
             cu_seqlens=cu_seqlens,
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
+            output_attentions=output_attentions,
+            return_dict=True,
             visible=visible,
             **kwargs,
         )
         hidden, loss, logits = outputs.last_hidden_state, None, None
         assert hidden is not None
         head = self.language_model.lm_head
-        if labels is not None:
-            if labels.shape != hidden.shape[:2]:
+        if targets is not None:
+            if targets.shape != hidden.shape[:2]:
                 raise ValueError(
-                    f"labels have shape {tuple(labels.shape)}; the sequences are {tuple(hidden.shape[:2])}"
+                    f"labels have shape {tuple(targets.shape)}; the sequences are {tuple(hidden.shape[:2])}"
                 )
             loss = next_token_loss(
-                hidden, head.weight, labels.to(hidden.device), loss_weight, cu_seqlens, num_items_in_batch
+                *(hidden, head.weight, targets.to(hidden.device), loss_weight, cu_seqlens, num_items_in_batch),
+                shifted=shift_labels is not None,
             )
             if further_loss is not None:
                 loss = loss + further_loss(hidden, head.weight)
-        if not (self.training and labels is not None if skip_logits is None else skip_logits):
+        if not skip_logits:
             keep = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
             logits = head(hidden[:, keep])
-        result = NeoOVCausalLMOutput(loss, logits, outputs.cache, outputs.hidden_states)
-        return result if return_dict is None or return_dict else result.to_tuple()
+        result = NeoOVCausalLMOutput(loss, logits, outputs.cache, outputs.hidden_states, outputs.attentions)
+        return result if self._returns_dict(return_dict) else result.to_tuple()

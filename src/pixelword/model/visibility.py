@@ -133,18 +133,25 @@ def side_by_side(starts: Tensor, widths: Sequence[int]) -> Interval:
     return Interval(lo, hi, tuple(blocks))
 
 
-def _padding(
-    attention_mask: Tensor | None, batch: int, length: int, past: int | Tensor, device: torch.device
-) -> tuple[Tensor | None, Tensor | None]:
-    """(B, L) which queries are real, and (B, 1) the first key that is; None and None without padding."""
+def check_mask(attention_mask: Tensor | None, batch: int, length: int) -> None:
+    """Raises `ValueError` for a mask of the wrong shape."""
     if attention_mask is None:
-        return None, None
+        return
     if attention_mask.ndim != 2 or attention_mask.shape[0] != batch or attention_mask.shape[1] < length:
         raise ValueError(
             f"attention_mask has shape {tuple(attention_mask.shape)}; expected ({batch}, {length}), or "
             f"({batch}, cached + {length}) with a cache. Other masks are not an interval: use cu_seqlens for packed "
             "documents"
         )
+
+
+def _padding(
+    attention_mask: Tensor | None, batch: int, length: int, past: int | Tensor, device: torch.device
+) -> tuple[Tensor | None, Tensor | None]:
+    """(B, L) which queries are real, and (B, 1) the first key that is; None and None without padding."""
+    check_mask(attention_mask, batch, length)
+    if attention_mask is None:
+        return None, None
     seen = attention_mask.to(device) != 0
     if length > 1 and bool(((seen[:, 1:] != seen[:, :-1]).sum(1) > 1 + (~seen[:, 0]).long()).any()):
         row = int(((seen[:, 1:] != seen[:, :-1]).sum(1) > 1 + (~seen[:, 0]).long()).nonzero()[0])

@@ -32,7 +32,7 @@ class VariantModel(NeoOVForConditionalGeneration):
         assert isinstance(decoder, PlacedDecoder)
         decoder.way = variant.positions
         if variant.encoder != "none":
-            self.vision_model.embeddings = PictureEncoder(config, variant.encoder_layers)  # type: ignore[assignment]
+            self.vision_model.embeddings = PictureEncoder(config, variant.encoder_layers)
 
     def forward(  # type: ignore[override]
         self,
