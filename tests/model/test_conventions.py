@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor
-from transformers import DynamicCache
+from transformers import AutoModelForImageTextToText, AutoModelForMultimodalLM, DynamicCache
 from transformers.utils import ModelOutput
 
-from pixelword.model import NeoOVForConditionalGeneration, NeoOVModel
+from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel
 
 Prompt = Callable[..., dict[str, Tensor]]
 GREEDY: dict[str, Any] = {"do_sample": False, "eos_token_id": None, "pad_token_id": 0}
@@ -256,3 +256,22 @@ def test_the_configuration_says_what_is_returned(cls: Any, fresh_model: Any, pic
     network.config.output_hidden_states = network.config.output_attentions = True
     output = network(**pictured)
     assert len(output.hidden_states) == 4 and len(output.attentions) == 3
+
+
+def test_other_names_of_the_configuration(fresh_model: Any, tmp_path: Path) -> None:
+    config = fresh_model().config
+    again = NeoOVConfig(vision_config={"hidden_size": 16}, text_config=config.llm_config.to_dict())
+    assert again.llm_config.num_hidden_layers == 3 and again.image_token_id == again.img_context_token_id
+    assert set(again.to_dict()) == set(config.to_dict())
+    with pytest.raises(ValueError, match="two names of one argument"):
+        NeoOVConfig(llm_config={}, text_config={})
+    fresh_model().save_pretrained(tmp_path)
+    text = {**config.llm_config.to_dict(), "use_cache": False}
+    loaded = NeoOVForConditionalGeneration.from_pretrained(tmp_path, text_config=text)
+    assert loaded.config.llm_config.use_cache is False
+
+
+def test_auto_classes_know_the_model(fresh_model: Any, tmp_path: Path) -> None:
+    fresh_model().save_pretrained(tmp_path)
+    for auto in (AutoModelForMultimodalLM, AutoModelForImageTextToText):
+        assert type(auto.from_pretrained(tmp_path)) is NeoOVForConditionalGeneration

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from transformers.models.auto.configuration_auto import AutoConfig
-from transformers.models.auto.modeling_auto import AutoModel, AutoModelForImageTextToText
+from transformers.models.auto.modeling_auto import (
+    AutoModel,
+    AutoModelForImageTextToText,
+    AutoModelForMultimodalLM,
+)
 
 from .configuration import NeoOVConfig, NeoOVTextConfig, NeoOVVisionConfig
 from .modeling import NeoOVForConditionalGeneration, NeoOVModel
@@ -14,3 +18,4 @@ __all__ = ["NeoOVConfig", "NeoOVForConditionalGeneration", "NeoOVModel", "NeoOVT
 AutoConfig.register("neo_chat", NeoOVConfig, exist_ok=True)
 AutoModel.register(NeoOVConfig, NeoOVModel, exist_ok=True)
 AutoModelForImageTextToText.register(NeoOVConfig, NeoOVForConditionalGeneration, exist_ok=True)
+AutoModelForMultimodalLM.register(NeoOVConfig, NeoOVForConditionalGeneration, exist_ok=True)

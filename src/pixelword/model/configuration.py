@@ -142,7 +142,8 @@ class NeoOVTextConfig(PreTrainedConfig):
 class NeoOVConfig(PreTrainedConfig):
     """Configuration of `NeoOVForConditionalGeneration`; `model_type` is the released checkpoints' `neo_chat`.
 
-    `vision_config` and `llm_config` are dicts or configs. `get_text_config()` is `llm_config`.
+    `vision_config` and `llm_config` are dicts or configs. `get_text_config()` is `llm_config`, which may also be passed
+    as `text_config`; `image_token_id` is `img_context_token_id`.
     Keys that this class does not know are kept and written back; one is ours: `grown_from`, the packaged language model
     (a name of `bases.BASES`) that the model grew from.
     """
@@ -150,6 +151,7 @@ class NeoOVConfig(PreTrainedConfig):
     model_type = "neo_chat"
     sub_configs = {"vision_config": NeoOVVisionConfig, "llm_config": NeoOVTextConfig}
     keys_to_ignore_at_inference = ["cache", "past_key_values"]
+    attribute_map = {"image_token_id": "img_context_token_id"}
 
     def __init__(
         self,
@@ -162,7 +164,10 @@ class NeoOVConfig(PreTrainedConfig):
         template: str = "neo1_0",
         **kwargs: Any,
     ) -> None:
-        vision, text = vision_config or {}, llm_config or {}
+        renamed = kwargs.pop("text_config", None)
+        if renamed is not None and llm_config is not None:
+            raise ValueError("text_config and llm_config are two names of one argument: pass one of them")
+        vision, text = vision_config or {}, (llm_config if renamed is None else renamed) or {}
         self.vision_config = vision if isinstance(vision, NeoOVVisionConfig) else NeoOVVisionConfig(**vision)
         self.llm_config = text if isinstance(text, NeoOVTextConfig) else NeoOVTextConfig(**text)
         # One truth for a number that released configs repeat: the width of the language part.
@@ -184,3 +189,7 @@ class NeoOVConfig(PreTrainedConfig):
     def text_config(self) -> NeoOVTextConfig:
         """The name under which transformers, PEFT and vLLM look for the language part (`get_text_config`)."""
         return self.llm_config
+
+    @text_config.setter
+    def text_config(self, value: dict | NeoOVTextConfig) -> None:
+        self.llm_config = value if isinstance(value, NeoOVTextConfig) else NeoOVTextConfig(**value)
