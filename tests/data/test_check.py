@@ -55,7 +55,7 @@ def test_every_fault_is_named_by_file_and_line(tmp_path: Path, run: Run) -> None
     Image.new("RGB", (900, 2)).save(file, "PNG")
     (tmp_path / "long.png").write_bytes(file.getvalue())
     (tmp_path / "empty.png").touch()
-    (tmp_path / "words.png").write_text("no picture")
+    (tmp_path / "words.png").write_text("not an image")
     faults = {
         line("none.png"): "none.png: no such file",
         line("a.png", "<image><image>"): "2 <image> for 1 pictures",
@@ -63,7 +63,7 @@ def test_every_fault_is_named_by_file_and_line(tmp_path: Path, run: Run) -> None
         line("a.png", answer=""): "an answer is empty",
         line("long.png"): "900x2 pixels are longer than 200:1",
         line("empty.png"): "the file is empty",
-        line("words.png"): "not a picture that can be read",
+        line("words.png"): "not an image that can be read",
         line("https://example.com/a.png"): "URLs are off here",
         "{}": "no conversation in it",
     }

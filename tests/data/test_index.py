@@ -387,4 +387,4 @@ def test_pipes_are_refused_not_waited_for(tmp_path: Path, build: Callable[..., I
     os.mkfifo(tmp_path / "a.png")
     (tmp_path / "s.jsonl").write_text(json.dumps({"image": "a.png", "conversations": PNG_TURNS}))
     source = open_source("s", SourceRecipe(path=str(tmp_path / "s.jsonl")), tmp_path / "index")
-    assert "a.png: the file is empty" in build(source).faults[0]
+    assert "a.png: a pipe or a device" in build(source).faults[0]

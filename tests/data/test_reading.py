@@ -229,7 +229,7 @@ def test_beside_the_main_thread_there_is_no_limit() -> None:
 
 
 def test_samples_to_ask_about(opened: Opened, folder: Path) -> None:
-    (folder / "3.png").write_bytes(b"no picture")
+    (folder / "3.png").write_bytes(b"not an image")
     samples: Sequence[Sample] = opened().samples(50)
     answers = {
         message["content"] for sample in samples for message in sample.messages if message["role"] == "assistant"

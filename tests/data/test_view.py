@@ -131,8 +131,8 @@ def test_what_cannot_be_encoded_is_shown_with_its_reason(processor: NeoOVProcess
 
 def test_faults_of_a_pack_are_on_its_sheet(processor: NeoOVProcessor) -> None:
     packer = Packer(1, 32, processor.tokenizer.pad_token_id)
-    pack = Pack(**{**vars(packer.pack()), "faults": (Fault("x.jsonl:2", "no picture"),)})
-    assert describe(pack_sheet(pack, 0), processor)["faults"] == [["x.jsonl:2", "no picture"]]
+    pack = Pack(**{**vars(packer.pack()), "faults": (Fault("x.jsonl:2", "not an image"),)})
+    assert describe(pack_sheet(pack, 0), processor)["faults"] == [["x.jsonl:2", "not an image"]]
 
 
 def test_words_of_a_sample_are_no_markup(processor: NeoOVProcessor) -> None:

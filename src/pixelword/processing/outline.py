@@ -5,26 +5,25 @@
 
 from __future__ import annotations
 
-import os
-import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO, Literal
+from typing import Any, Literal
 
+import numpy as np
+import torch
 from PIL import Image
 
 from pixelword.errors import MediaError
 from pixelword.processing.conversation import Clip, Picture, expanded, segments
-from pixelword.processing.images import DECODE_ERRORS, check_size, load_image, open_picture
+from pixelword.processing.image_files import open_picture, orientation
+from pixelword.processing.images import check_size, load_image
 from pixelword.processing.options import MediaOptions
+from pixelword.processing.orientation import ON_ITS_SIDE
 from pixelword.processing.processor import NeoOVProcessor
-from pixelword.processing.sources import FilePiece, describe, open_binary
+from pixelword.processing.sources import describe, open_binary, plain
 from pixelword.processing.videos import Video, frames_to_video, video_outline
 
-_ORIENTATION = 0x0112  # EXIF; from 5 on the picture lies on its side
-_ON_ITS_SIDE = (5, 6, 7, 8)
-_PNG_START = 8
-_ENCODED = (str, os.PathLike, bytes, bytearray, memoryview, FilePiece)
+_DECODED = (Image.Image, np.ndarray, torch.Tensor)
 _NO_PICTURE = Image.new("L", (1, 1))  # stands for a frame where only the words around it count
 
 
@@ -77,47 +76,26 @@ def outline(processor: NeoOVProcessor, messages: Sequence[Mapping[str, Any]], op
 def image_size(source: Any, options: MediaOptions | None = None) -> tuple[int, int]:
     """Height and width of the upright picture that `load_image` would give, from its header. Raises `MediaError`."""
     options = options or MediaOptions()
-    if not isinstance(source, _ENCODED):
+    source = plain(source)
+    if isinstance(source, _DECODED):
         image = load_image(source, limits=options.limits)  # it is decoded already
         return image.height, image.width
     name = describe(source)
     with open_binary(
         source,
-        kind="picture",
+        kind="image",
         limits=options.limits,
         allow_urls=options.allow_urls,
         allow_files=options.allow_files,
     ) as file:
         if file.seek(0, 2) > options.limits.max_bytes:
-            raise MediaError(f"{name}: more bytes than the limit of {options.limits.max_bytes:,}; shrink the picture")
+            raise MediaError(f"{name}: more bytes than the limit of {options.limits.max_bytes:,}; shrink the image")
         file.seek(0)
-        with open_picture(file, name) as image:
-            width, height = image.size
-            check_size(width, height, name, options.limits)
-            try:
-                turned = _orientation(image, file) in _ON_ITS_SIDE
-            except (*DECODE_ERRORS, struct.error) as error:
-                raise MediaError(f"{name}: the picture is damaged or cut off ({error}); give a whole file") from error
+        image = open_picture(file, name)
+        width, height = image.size
+        check_size(width, height, name, options.limits)
+        turned = orientation(image) in ON_ITS_SIDE
     return (width, height) if turned else (height, width)
-
-
-def _orientation(image: Image.Image, file: BinaryIO) -> int:
-    if image.format == "TIFF":  # its size is upright already
-        return 1
-    if image.format == "PNG" and "exif" not in image.info and not _speaks_after_pixels(file):
-        return 1  # asking a PNG for what is not at its start decodes it
-    return image.getexif().get(_ORIENTATION, 1)
-
-
-def _speaks_after_pixels(file: BinaryIO) -> bool:
-    """Whether a PNG has chunks that may hold EXIF; its own or, as text, ImageMagick's."""
-    file.seek(_PNG_START)
-    while len(head := file.read(8)) == 8:
-        length, name = struct.unpack(">I4s", head)
-        if name in (b"eXIf", b"tEXt", b"zTXt", b"iTXt"):
-            return True
-        file.seek(length + 4, 1)
-    return False
 
 
 def _clip(processor: NeoOVProcessor, clip: Clip, options: MediaOptions) -> tuple[Video, list[Medium]]:
