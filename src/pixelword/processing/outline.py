@@ -10,20 +10,18 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-import torch
 from PIL import Image
 
 from pixelword.errors import MediaError
 from pixelword.processing.conversation import Clip, Picture, expanded, segments
 from pixelword.processing.image_files import open_picture, orientation
-from pixelword.processing.images import check_size, load_image
+from pixelword.processing.images import check_size, is_tensor, load_image
 from pixelword.processing.options import MediaOptions
 from pixelword.processing.orientation import ON_ITS_SIDE
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.processing.sources import describe, open_binary, plain
 from pixelword.processing.videos import Video, frames_to_video, video_outline
 
-_DECODED = (Image.Image, np.ndarray, torch.Tensor)
 _NO_PICTURE = Image.new("L", (1, 1))  # stands for a frame where only the words around it count
 
 
@@ -77,7 +75,7 @@ def image_size(source: Any, options: MediaOptions | None = None) -> tuple[int, i
     """Height and width of the upright picture that `load_image` would give, from its header. Raises `MediaError`."""
     options = options or MediaOptions()
     source = plain(source)
-    if isinstance(source, _DECODED):
+    if isinstance(source, (Image.Image, np.ndarray)) or is_tensor(source):
         image = load_image(source, limits=options.limits)  # it is decoded already
         return image.height, image.width
     name = describe(source)

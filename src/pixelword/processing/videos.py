@@ -9,22 +9,15 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Any
 
-import av
-import av.stream
 from PIL import Image
 
 from pixelword.errors import InputError, MediaError
 from pixelword.processing.limits import Limits
 from pixelword.processing.resize import smart_resize
-from pixelword.processing.sources import describe, open_binary
+from pixelword.processing.sources import describe, open_binary, plain
+from pixelword.processing.video_file import VideoFile
 
 FRAME_MAX_PIXELS = 360 * 640
-
-# Containers that hold their own data. Playlists (HLS, DASH, concat) are left out: they open other files and addresses.
-CONTAINERS = (
-    "mov,mp4,m4a,3gp,3g2,mj2,matroska,webm,avi,mpegts,mpeg,flv,ogg,asf,gif,apng,mjpeg,h264,hevc,m4v,mpegvideo,ivf,obu,"
-    "mxf,dv,wav,mp3,flac,aac"
-)
 
 # Seconds to the next wanted frame from which on seeking is tried; doubled when a file's key frames are further apart.
 SEEK_GAP = Fraction(3)
@@ -72,13 +65,6 @@ class VideoOutline:
     @property
     def frames(self) -> int:
         return len(self.timestamps)
-
-
-@dataclass(frozen=True, order=True)
-class _Stay:
-    """How long a frame stays on the screen, in units of its stream; what `_Reader` needs of one it does not decode."""
-
-    duration: int
 
 
 def frames_to_video(frames: Sequence[Image.Image], fps: float | None = None) -> Video:
@@ -156,23 +142,19 @@ def video_outline(
     limits = limits or Limits()
     with _opened(source, limits, allow_urls=allow_urls, allow_files=allow_files) as reader:
         height, width = reader.frame_size()
-    with _opened(source, limits, allow_urls=allow_urls, allow_files=allow_files) as reader:
         timestamps, duration = reader.times(sampling.targets(reader))
     return VideoOutline(height, width, timestamps, duration)
 
 
 @contextmanager
 def _opened(source: Any, limits: Limits, *, allow_urls: bool, allow_files: bool) -> Iterator[_Reader]:
-    name = describe(source)
-    with open_binary(source, kind="video", limits=limits, allow_urls=allow_urls, allow_files=allow_files) as file:
+    name = describe(plain(source))
+    with open_binary(source, kind="video", limits=limits, allow_urls=allow_urls, allow_files=allow_files) as binary:
+        file = VideoFile(binary, name, limits)
         try:
-            container = av.open(file, options={"format_whitelist": CONTAINERS}, metadata_errors="replace")
-        except (av.FFmpegError, ValueError, OSError) as error:
-            raise MediaError(
-                f"{name}: not a video that can be read, or cut off before its index; give an MP4, MKV or WebM"
-            ) from error
-        with container:
-            yield _Reader(container, name, limits)
+            yield _Reader(file)
+        finally:
+            file.close()
 
 
 @dataclass(frozen=True)
@@ -189,7 +171,7 @@ class _Sampling:
                 raise InputError(f"{name} is {number}; give a number above 0")
 
     def targets(self, reader: _Reader) -> list[Fraction]:
-        most = reader.limits.max_frames
+        most = reader.file.limits.max_frames
         number = None if self.num_frames is None else min(self.num_frames, most)
         return _targets(reader.duration, self.fps, min(self.max_frames, most), number)
 
@@ -198,7 +180,7 @@ def _targets(duration: Fraction, fps: float, max_frames: int, num_frames: int | 
     """The moments to look at: multiples of 1/fps, or the starts of equal pieces."""
     count = num_frames
     if count is None:
-        wanted = max(1, math.ceil(duration * Fraction(fps)))
+        wanted = max(1, math.ceil((duration - EPSILON) * Fraction(fps)))
         if wanted <= max_frames:
             return [index / Fraction(fps) for index in range(wanted)]
         count = max_frames
@@ -206,45 +188,18 @@ def _targets(duration: Fraction, fps: float, max_frames: int, num_frames: int | 
 
 
 class _Reader:
-    """Decodes the frames of one open container that are on screen at given moments, seeking where that is cheaper."""
+    """Shows the frames of a file that are on screen at given moments, seeking where that is cheaper.
 
-    def __init__(self, container: Any, name: str, limits: Limits) -> None:
-        self.container, self.name, self.limits = container, name, limits
-        # Cover art of an audio file is a video stream of one picture.
-        streams = [one for one in container.streams.video if not one.disposition & av.stream.Disposition.attached_pic]
-        if not streams:
-            raise MediaError(f"{name}: has no video stream; give a file with moving pictures in it")
-        self.stream = streams[0]
-        if self.stream.codec_context is None:
-            raise MediaError(f"{name}: its codec cannot be decoded; convert it to H.264 or VP9")
-        width, height = self.stream.codec_context.width, self.stream.codec_context.height
-        if width * height > limits.max_image_pixels:
-            raise MediaError(
-                f"{name}: frames of {width}x{height} pixels exceed the limit of {limits.max_image_pixels:,}; shrink it"
-            )
-        if max(width, height) > limits.max_aspect_ratio * max(min(width, height), 1):
-            raise MediaError(
-                f"{name}: frames of {width}x{height} pixels are longer than {limits.max_aspect_ratio:g}:1; crop them"
-            )
-        self.stream.thread_type = "AUTO"
-        self.base = Fraction(self.stream.time_base or Fraction(1, av.time_base))
-        self.start = self.stream.start_time or 0
-        self.frame_time = 1 / Fraction(self.stream.average_rate or 25)
-        self.seek_gap = SEEK_GAP
-        self.duration = self._duration()
+    duration: seconds from the first frame's appearance to the last one's end.
+    """
 
-    def _duration(self) -> Fraction:
-        """Seconds, from the stream, else the container, else by walking over the packets without decoding them."""
-        if self.stream.duration:
-            return self.stream.duration * self.base
-        if self.container.duration:
-            return Fraction(self.container.duration, av.time_base)
-        end = 0
-        for packet in self._packets():
-            if packet.pts is not None:
-                end = max(end, packet.pts + (packet.duration or 0) - self.start)
-        self.container.seek(self.start, stream=self.stream)
-        return end * self.base or self.frame_time
+    def __init__(self, file: VideoFile) -> None:
+        self.file = file
+        self.start, end = file.span()
+        self.frame_time = file.frame_time * file.base
+        self.duration = (end - self.start) * file.base
+        self.seek_gap = SEEK_GAP if file.is_timed else self.duration + 1
+        file.rewind()
 
     def read(self, targets: Sequence[Fraction], max_pixels: int) -> Video:
         """The frames on screen at `targets` (ascending seconds), each once."""
@@ -253,18 +208,19 @@ class _Reader:
         return Video(tuple(image for _, image in frames), tuple(time for time, _ in frames), float(self.shown_duration))
 
     def frame_size(self) -> tuple[int, int]:
-        """Height and width of the first frame, upright."""
-        _, frame = next(self._frames(), (None, None))
+        """Height and width of the first frame, upright. The file is at its start before and after."""
+        _, frame = next(self.file.frames(), (None, None))
         if frame is None:
-            raise MediaError(f"{self.name}: not one frame can be decoded; the file is damaged or has no frames")
-        width, height = Image.new("1", (frame.width, frame.height)).rotate(frame.rotation, expand=True).size
-        return height, width
+            raise self.file.no_frames()
+        size = self.file.upright_size(frame)
+        self.file.rewind()
+        return size
 
     def times(self, targets: Sequence[Fraction]) -> tuple[tuple[float, ...], float]:
         """Seconds of the frames that `read` shows, and the duration, from the packets alone."""
-        packets = sorted((time, _Stay(packet.duration or 0)) for time, packet in self._packet_times())
+        moments = sorted((self._seconds(moment.time), moment) for moment in self.file.moments())
         self.seek_gap = self.duration + 1  # all times are known
-        shown = tuple(float(time) for time, _ in self._shown(targets, iter(packets)))
+        shown = tuple(float(time) for time, _ in self._shown(targets, iter(moments)))
         return shown, float(self.shown_duration)
 
     def _shown(
@@ -287,24 +243,22 @@ class _Reader:
                 last = held[0]
                 yield held
         if last is None:
-            raise MediaError(f"{self.name}: not one frame can be decoded; the file is damaged or has no frames")
+            raise self.file.no_frames()
         self.shown_duration = self.duration
-        if is_cut:  # the header promised more than there is
+        if is_cut:  # the packets promised more than can be decoded
             step = targets[1] - targets[0] if len(targets) > 1 else self.frame_time
             self.shown_duration = min(self.duration, last + step)
 
     def _end(self, held: tuple[Fraction, Any]) -> Fraction:
         """The moment until which a last frame is on screen."""
         time, frame = held
-        return time + (frame.duration * self.base if frame.duration else self.frame_time)
+        return time + (frame.duration * self.file.base if frame.duration else self.frame_time)
 
     def _sought(self, target: Fraction, position: Fraction) -> tuple[Iterator[tuple[Fraction, Any]], Any]:
         """(frames, the first of them) from a key frame at or before `target`."""
         for earlier in SEEK_STEPS:
             aim = max(target - earlier, Fraction(0))
-            try:
-                self.container.seek(int(aim / self.base) + self.start, stream=self.stream, backward=True)
-            except av.FFmpegError:
+            if not self.file.seek(int(aim / self.file.base) + self.start):
                 continue
             frames = self._frames()
             ahead = next(frames, None)
@@ -313,46 +267,23 @@ class _Reader:
                     self.seek_gap = 2 * max(self.seek_gap, target - position)
                 return frames, ahead
         self.seek_gap = self.duration + 1  # seeking does not work here: read everything from the start, once
-        self.container.seek(self.start, stream=self.stream, backward=True)
+        self.file.rewind()
         frames = self._frames()
         return frames, next(frames, None)
 
-    def _packets(self) -> Iterator[Any]:
-        packets = self.container.demux(self.stream)
-        while True:
-            try:
-                packet = next(packets, None)
-            except (av.FFmpegError, OSError):  # a broken tail: what came before it stays
-                return
-            if packet is None:
-                return
-            yield packet
-
     def _frames(self) -> Iterator[tuple[Fraction, Any]]:
-        """(seconds since the start, frame) in order, from where the container stands; damaged packets are left out."""
-        last = -self.frame_time
-        for packet in self._packets():
-            try:
-                decoded = packet.decode()
-            except (av.FFmpegError, ValueError):
-                continue
-            for frame in decoded:
-                last = (frame.pts - self.start) * self.base if frame.pts is not None else last + self.frame_time
-                yield max(last, Fraction(0)), frame
+        """(seconds since the start, frame) in order, from where the file stands."""
+        after = Fraction(0)  # the end of the frame before, which is the time of one that has none
+        for time, frame in self.file.frames():
+            seconds = after if time is None else self._seconds(time)
+            after = self._end((seconds, frame))
+            yield seconds, frame
 
-    def _packet_times(self) -> Iterator[tuple[Fraction, Any]]:
-        """(seconds since the start, packet) of those that hold a frame to be shown, in the file's order."""
-        last = -self.frame_time
-        for packet in self._packets():
-            if not packet.size or packet.is_discard:
-                continue
-            last = (packet.pts - self.start) * self.base if packet.pts is not None else last + self.frame_time
-            yield max(last, Fraction(0)), packet
+    def _seconds(self, time: int) -> Fraction:
+        return max((time - self.start) * self.file.base, Fraction(0))
 
     def _image(self, frame: Any, max_pixels: int) -> Image.Image:
-        image = frame.to_image()
-        if frame.rotation:
-            image = image.rotate(frame.rotation, expand=True)
+        image = self.file.image(frame)
         if image.width * image.height > max_pixels:
             high, wide = smart_resize(image.height, image.width, min_pixels=1, max_pixels=max_pixels)
             image = image.resize((wide, high))
