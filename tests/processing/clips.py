@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-import io
+import shutil
+import tempfile
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
+from pathlib import Path
 
 import av
 import numpy as np
@@ -44,14 +46,14 @@ FORMS = {
     "webm live": Form("webm", "libvpx-vp9", "libopus", {"live": "1"}, can_start_late=True),
     "ts": Form("mpegts", "libx264", "aac", can_start_late=True),
     "ts hevc": Form("mpegts", "libx265", "aac", can_start_late=True),
-    "avi": Form("avi", "mpeg4", "libmp3lame"),
-    "avi h264": Form("avi", "libx264", "libmp3lame"),
+    "avi": Form("avi", "mpeg4", "pcm_s16le"),
+    "avi h264": Form("avi", "libx264", "pcm_s16le"),
     "avi mjpeg": Form("avi", "mjpeg", "pcm_s16le", pixels="yuvj420p"),
     "flv": Form("flv", "libx264", "aac", can_start_late=True),
     "asf": Form("asf", "wmv2", "libmp3lame", can_start_late=True),
     "mpg": Form("mpeg", "mpeg1video", "mp2"),
     "vob": Form("vob", "mpeg2video", "mp2"),
-    "mxf": Form("mxf", "mpeg2video", "pcm_s16le"),
+    "mxf": Form("mxf", "mpeg2video"),
     "ivf": Form("ivf", "libvpx-vp9"),
     "obu": Form("obu", "libsvtav1"),
     "dv": Form("dv", "dvvideo", size=(720, 576)),
@@ -87,11 +89,11 @@ def clip(
 ) -> bytes:
     """A file of the form `name`. sound: seconds of it; start: of the clock; cut_in: frames before an edit list's start."""
     form = FORMS[name]
-    file = io.BytesIO()
+    file = Path(tempfile.mkdtemp()) / "clip"  # some muxers read again what they wrote
     options = dict(form.options)
     if cut_in:
         options["avoid_negative_ts"] = "disabled"
-    with av.open(file, "w", format=form.format, options=options) as container:
+    with av.open(str(file), "w", format=form.format, options=options) as container:
         video = _add_video(container, form)
         audio = container.add_stream(form.sound, rate=48_000) if sound else None
         if audio is not None:
@@ -111,12 +113,14 @@ def clip(
         packets.sort(key=lambda packet: packet.dts * packet.time_base if packet.dts is not None else 0)
         for packet in packets:
             container.mux(packet)
-    return file.getvalue()
+    content = file.read_bytes()
+    shutil.rmtree(file.parent)
+    return content
 
 
 def _add_video(container: av.container.OutputContainer, form: Form) -> av.VideoStream:
     options = {"libx264": {"preset": "veryfast"}, "libx265": {"x265-params": "log-level=none", "preset": "ultrafast"}}
-    options["libsvtav1"] = {"preset": "12", "svtav1-params": "keyint=12"}
+    options["libsvtav1"] = {"preset": "12", "svtav1-params": "keyint=12:enable-tf=0:lookahead=0"}
     options["libvpx-vp9"] = {"deadline": "realtime", "cpu-used": "8"}
     video = container.add_stream(form.codec, rate=RATE, options=options.get(form.codec, {}))
     video.width, video.height = form.size
@@ -124,7 +128,7 @@ def _add_video(container: av.container.OutputContainer, form: Form) -> av.VideoS
     video.codec_context.time_base = Fraction(1, RATE)
     if form.codec not in ("mjpeg", "prores_ks", "dvvideo", "gif", "apng"):
         video.gop_size = 12
-        video.bit_rate = 400_000
+        video.bit_rate = 4_000_000 if form.codec == "libsvtav1" else 400_000
     return video
 
 

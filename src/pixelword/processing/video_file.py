@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from heapq import heappop, heappush
 from itertools import islice
 from typing import Any, BinaryIO
 
@@ -33,8 +34,12 @@ SUFFIXES = (
     "h265", "265", "ivf", "obu", "mxf", "dv",
 )  # fmt: skip
 
-# Packets at the start among which the first frame to be shown is: pictures are reordered over 16 at most.
-_FIRST_PACKETS = 32
+# More packets than frames are reordered over: among the first so many is the first frame to be shown.
+_REORDERED = 32
+# Seconds before the end from which on it is looked for.
+_TAIL = 2
+# Formats that number their packets (AVI), or whose packets have times of their own only now and then (MPEG-PS).
+_COUNTED = ("avi", "mpeg")
 
 
 @dataclass(frozen=True, order=True)
@@ -43,6 +48,7 @@ class Moment:
 
     time: int
     duration: int
+    is_key: bool = False
 
 
 class VideoFile:
@@ -141,24 +147,42 @@ class VideoFile:
         """When the frames of the packets from here on are shown, in the file's order."""
         after = 0  # the end of the packet before, which is the time of one that has none
         for packet in self.packets():
-            if not packet.size or packet.is_discard:
-                continue
-            self.is_timed = packet.pts is not None
-            time = packet.pts if self.is_timed else after
-            duration = packet.duration or self.frame_time
-            after = time + duration
-            yield Moment(time, duration)
+            moment = self._moment(packet, after)
+            if moment is not None:
+                after = moment.time + moment.duration
+                yield moment
 
-    def frames(self) -> Iterator[tuple[int | None, Any]]:
-        """(time or None, frame) from here on; damaged packets are left out."""
+    def _moment(self, packet: Any, after: int) -> Moment | None:
+        if not packet.size or packet.is_discard:
+            return None
+        self.is_timed = packet.pts is not None
+        time = packet.pts if self.is_timed else after
+        return Moment(time, packet.duration or self.frame_time, packet.is_keyframe)
+
+    def frames(self) -> Iterator[tuple[int, Any]]:
+        """(time, frame) from here on; damaged packets are left out.
+
+        Where packets have no times to be shown at, a frame takes the earliest of the packets so far.
+        """
+        waiting: list[Moment] = []
+        is_counted = self.container.format.name == "avi"
+        after = 0
         for packet in self.packets():
+            moment = self._moment(packet, after)
+            if moment is not None and (is_counted or not self.is_timed):
+                after = moment.time + moment.duration
+                heappush(waiting, moment)
             try:
                 decoded = packet.decode()
             except Exception as error:
                 self._damage = reason(error)
                 continue
             for frame in decoded:
-                yield frame.pts, frame
+                time = heappop(waiting).time if waiting else frame.pts
+                if time is None:
+                    time = after
+                after = time + (frame.duration or self.frame_time) if not waiting else after
+                yield time, frame
 
     def no_frames(self) -> MediaError:
         because = f" ({self._damage})" if self._damage else ""
@@ -172,11 +196,11 @@ class VideoFile:
         Raises `MediaError`: no frames.
         """
         moments = self.moments()
-        first = list(islice(moments, _FIRST_PACKETS))
+        first = list(islice(moments, _REORDERED))
         if not first:
             raise self.no_frames()
         start, end = min(first).time, _end(first, 0)
-        if len(first) == _FIRST_PACKETS:
+        if len(first) == _REORDERED:
             tail = self._tail(start)
             if not tail:
                 self.rewind()
@@ -185,11 +209,14 @@ class VideoFile:
         return start, end
 
     def _tail(self, start: int) -> list[Moment]:
-        """The moments behind the last key frame; none where the file cannot be sought in."""
+        """The moments of the end of the file; none where they cannot be sought."""
         length = max(self.stream.duration or 0, round(Fraction(self.container.duration or 0, av.time_base) / self.base))
-        if length <= 0 or not self.is_timed or not self.seek(start + length):
+        aim = start + length - round(_TAIL / self.base)
+        if aim <= start or not self.is_timed or self.container.format.name in _COUNTED or not self.seek(aim):
             return []
-        return list(self.moments())
+        tail = list(self.moments())
+        # one that starts between key frames may begin behind a frame that is shown after all others
+        return tail if tail and (tail[0].is_key or len(tail) >= _REORDERED) else []
 
     def image(self, frame: Any) -> Image.Image:
         """A frame as an upright image."""

@@ -273,11 +273,8 @@ class _Reader:
 
     def _frames(self) -> Iterator[tuple[Fraction, Any]]:
         """(seconds since the start, frame) in order, from where the file stands."""
-        after = Fraction(0)  # the end of the frame before, which is the time of one that has none
         for time, frame in self.file.frames():
-            seconds = after if time is None else self._seconds(time)
-            after = self._end((seconds, frame))
-            yield seconds, frame
+            yield self._seconds(time), frame
 
     def _seconds(self, time: int) -> Fraction:
         return max((time - self.start) * self.file.base, Fraction(0))
