@@ -85,9 +85,9 @@ def number_of(frame: Image.Image) -> int:
 
 @lru_cache(maxsize=256)
 def clip(
-    name: str, *, sound: float = 0.0, start: float = 0.0, count: int = COUNT, cut_in: int = 0, numbers: bool = True
+    name: str, *, sound: float = 0.0, start: float = 0.0, count: int = COUNT, cut_in: int = 0
 ) -> bytes:
-    """A file of the form `name`. sound: seconds of it; start: of the clock; cut_in: frames before an edit list's start."""
+    """A file of the form `name`. sound: seconds of it; start: of the clock; cut_in: frames before an edit list."""
     form = FORMS[name]
     file = Path(tempfile.mkdtemp()) / "clip"  # some muxers read again what they wrote
     options = dict(form.options)
@@ -120,7 +120,7 @@ def clip(
 
 def _add_video(container: av.container.OutputContainer, form: Form) -> av.VideoStream:
     options = {"libx264": {"preset": "veryfast"}, "libx265": {"x265-params": "log-level=none", "preset": "ultrafast"}}
-    options["libsvtav1"] = {"preset": "12", "svtav1-params": "keyint=12:enable-tf=0:lookahead=0"}
+    options["libsvtav1"] = {"preset": "8", "crf": "5"}
     options["libvpx-vp9"] = {"deadline": "realtime", "cpu-used": "8"}
     video = container.add_stream(form.codec, rate=RATE, options=options.get(form.codec, {}))
     video.width, video.height = form.size
@@ -128,7 +128,7 @@ def _add_video(container: av.container.OutputContainer, form: Form) -> av.VideoS
     video.codec_context.time_base = Fraction(1, RATE)
     if form.codec not in ("mjpeg", "prores_ks", "dvvideo", "gif", "apng"):
         video.gop_size = 12
-        video.bit_rate = 4_000_000 if form.codec == "libsvtav1" else 400_000
+        video.bit_rate = 0 if form.codec == "libsvtav1" else 400_000
     return video
 
 

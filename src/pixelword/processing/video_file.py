@@ -72,7 +72,7 @@ class VideoFile:
         problem = "not a video that can be read, or cut off before its index"
         with decoding(self.name, "video", problem):
             self.file.seek(0)
-            self.container = av.open(
+            self.container: Any = av.open(
                 self.file, options={"format_whitelist": CONTAINERS}, metadata_errors="replace", buffer_size=1 << 16
             )
         try:
