@@ -84,9 +84,7 @@ def number_of(frame: Image.Image) -> int:
 
 
 @lru_cache(maxsize=256)
-def clip(
-    name: str, *, sound: float = 0.0, start: float = 0.0, count: int = COUNT, cut_in: int = 0
-) -> bytes:
+def clip(name: str, *, sound: float = 0.0, start: float = 0.0, count: int = COUNT, cut_in: int = 0) -> bytes:
     """A file of the form `name`. sound: seconds of it; start: of the clock; cut_in: frames before an edit list."""
     form = FORMS[name]
     file = Path(tempfile.mkdtemp()) / "clip"  # some muxers read again what they wrote
