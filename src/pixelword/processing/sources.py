@@ -204,18 +204,11 @@ def _rewound(file: Any) -> Iterator[None]:
         file.seek(place)
 
 
-@contextmanager
 def open_binary(
     source: Any, *, kind: str, limits: Limits, allow_urls: bool = False, allow_files: bool = True
-) -> Iterator[BinaryIO]:
+) -> BinaryIO:
     """The same as a stream; a file is opened, not read, so it may be longer than `limits.max_bytes`."""
     source = plain(source)
-    file = _opened(source, kind, limits, allow_urls, allow_files)
-    with file:
-        yield file
-
-
-def _opened(source: Any, kind: str, limits: Limits, allow_urls: bool, allow_files: bool) -> BinaryIO:
     if isinstance(source, FilePiece) and allow_files:
         if not source.size:
             raise MediaError(f"{source.name}: the {kind} is empty; give a file that has something in it")
