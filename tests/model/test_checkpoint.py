@@ -14,7 +14,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pixelword.errors import CheckpointError, InputError
-from pixelword.model import NeoOVForConditionalGeneration, checkpoint
+from pixelword.model import NeoOVForConditionalGeneration, names
 from pixelword.model.checkpoint import convert, load_pretrained, resolve
 
 RELEASED = Path(__file__).parents[1] / "fixtures" / "neo-parity"
@@ -152,7 +152,7 @@ def test_a_tied_head_may_be_a_copy_and_nothing_else(tmp_path: Path) -> None:
 
 def test_names(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path) -> None:
     shutil.copytree(folder, tmp_path / "weights" / "nano")
-    monkeypatch.setattr(checkpoint, "WEIGHTS", tmp_path / "weights")
+    monkeypatch.setattr(names, "WEIGHTS", tmp_path / "weights")
     assert resolve("nano") == tmp_path / "weights" / "nano"
     assert resolve(folder) == resolve(str(folder)) == folder
     with pytest.raises(CheckpointError, match=r"no model 'nanno', did you mean 'nano'\? packaged models are: nano"):

@@ -79,10 +79,11 @@ def train(
 def _checked(recipe: Path, overrides: Sequence[str]) -> Recipe:
     """The recipe, and what it starts from is there: all that can be known before torch is imported."""
     from pixelword.training.recipe_file import load_recipe
-    from pixelword.training.start import check_start
+    from pixelword.training.start import check_files, check_start
 
     stage = load_recipe(recipe, overrides)
     check_start(stage)
+    check_files(stage.data)
     return stage
 
 

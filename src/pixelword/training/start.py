@@ -15,8 +15,7 @@ if TYPE_CHECKING:
 
 
 def check_start(recipe: Recipe) -> None:
-    """Raises CheckpointError, RecipeError: the stage before, the tokenizer or the data are not there."""
-    check_files(recipe.data)
+    """Raises CheckpointError, RecipeError: the stage before or the tokenizer is not there."""
     if recipe.model.from_ is not None:
         existing(recipe.model.from_)
     else:

@@ -41,7 +41,8 @@ def open_subject(
     if recipe is None and overrides:
         raise RecipeError(f"--set changes a recipe, and {what} is not one; leave it out, or name a YAML file")
     data = recipe.data if recipe is not None else _files(what, root)
-    check_files(data)
+    if recipe is None:  # of a recipe's sources some may be there
+        check_files(data)
     if model is None and recipe is not None:
         check_start(recipe)
         from pixelword.training.building import build_processor
