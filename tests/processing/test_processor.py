@@ -175,12 +175,6 @@ def test_openai_parts_and_forbidden_places(processor: NeoOVProcessor, tmp_path: 
 def test_unknown_and_impossible_options_are_refused(processor: NeoOVProcessor) -> None:
     with pytest.raises(InputError, match="unknown option max_pixel;"):
         processor.encode(ask("?"), max_pixel=5)
-    with pytest.raises(InputError, match="truncation"):
-        processor(text="hello", truncation=True)
-    with pytest.raises(InputError, match="pads on the left"):
-        processor(text="hello", padding_side="right")
-    with pytest.raises(InputError, match="chat_template"):
-        processor.apply_chat_template(ask("?"), chat_template="{{ messages }}")
     with pytest.raises(InputError, match="no text"):
         processor(images=WIDE)
 

@@ -8,6 +8,7 @@ system turn.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,14 @@ ROLES = ("system", "user", "assistant")
 
 # What `as_text(segments(...))` writes, for transformers' own template machinery and for servers that read the file.
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja").read_text(encoding="utf-8")
+_EARLIER_TEMPLATE = "506eaf79adcf00658bf8b35ae795577e171c82b087f7e4d78dc3ea5189773a30"
+
+
+def is_own_template(template: str | None) -> bool:
+    """Whether it is the packaged template, or as it was before it marked the assistant's words; None counts as it."""
+    if template is None or template == CHAT_TEMPLATE:
+        return True
+    return hashlib.sha256(template.encode()).hexdigest() == _EARLIER_TEMPLATE
 
 
 @dataclass(frozen=True)
@@ -79,6 +88,13 @@ class Clip:
     options: Mapping[str, Any]
 
 
+@dataclass(frozen=True)
+class NoSource:
+    """The source of a bare {"type": "image"}: enough to write a prompt, an error where pixels are needed."""
+
+    message: str
+
+
 Segment = Words | Control | Picture | Clip
 
 
@@ -99,9 +115,16 @@ def content_from_text(text: str, images: Sequence[Any]) -> list[dict[str, Any]]:
 
 
 def segments(
-    messages: Sequence[Mapping[str, Any]], *, add_generation_prompt: bool = False, continue_final_message: bool = False
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    add_generation_prompt: bool = False,
+    continue_final_message: bool = False,
+    need_sources: bool = True,
 ) -> list[Segment]:
-    """The conversation in order, adjacent words merged, videos still whole. Raises `InputError` on malformed ones."""
+    """The conversation in order, adjacent words merged, videos still whole. Raises `InputError` on malformed ones.
+
+    need_sources: refuse images and videos that name no source.
+    """
     if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence) or not messages:
         raise InputError("messages must be a list of {'role': ..., 'content': ...}; give at least one message")
     if continue_final_message and (add_generation_prompt or messages[-1].get("role") != "assistant"):
@@ -110,6 +133,9 @@ def segments(
     for index, message in enumerate(messages):
         is_open = continue_final_message and index == len(messages) - 1
         found += _turn(message, index, is_open)
+    for segment in found if need_sources else ():
+        if isinstance(segment, Picture | Clip) and isinstance(segment.source, NoSource):
+            raise InputError(segment.source.message)
     if add_generation_prompt:
         found += [Control(TURN_START), Words("assistant\n")]
     return list(_merged(found))
@@ -175,7 +201,7 @@ def _source(part: Mapping[str, Any], keys: Iterable[str], where: str) -> Any:
         value = part.get(key)
         if value is not None:
             return value["url"] if isinstance(value, Mapping) and "url" in value else value
-    raise InputError(f"{where} names no {part['type']}; put it under the key {part['type']!r}")
+    return NoSource(f"{where} names no {part['type']}; put it under the key {part['type']!r}")
 
 
 def expand(clip: Video) -> list[Segment]:

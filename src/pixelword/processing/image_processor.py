@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import math
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,24 @@ class NeoOVImagesKwargs(ImagesKwargs):
     merge_size: int
 
 
+#: Settings of an image processor that a single call may change.
+SETTINGS = (
+    *("patch_size", "merge_size", "do_resize", "resample"),
+    *("do_rescale", "rescale_factor", "do_normalize", "image_mean", "image_std"),
+)
+#: transformers' further options, and the values (besides None) that ask for what is done anyway; () for any value.
+_FIXED: dict[str, tuple[Any, ...]] = {
+    "do_convert_rgb": (True,),
+    "do_pad": (False,),
+    "do_center_crop": (False,),
+    "data_format": ("channels_first",),
+    "device": ("cpu",),
+    "input_data_format": (),
+    "disable_grouping": (),
+    "default_to_square": (),
+}
+
+
 class NeoOVImageProcessor(PilBackend):
     """Pictures -> `pixel_values` (patches, 3*patch_size**2) float32 and `image_grid_hw` (pictures, 2) int64 in patches.
 
@@ -39,11 +59,46 @@ class NeoOVImageProcessor(PilBackend):
     image_std = IMAGENET_STD
 
     def __init__(self, **kwargs: Any) -> None:
+        _check_fixed({name: value for name, value in kwargs.items() if name in ImagesKwargs.__annotations__})
         super().__init__(**kwargs)
+        self._check()
+
+    def _check(self) -> None:
         for name in ("min_pixels", "max_pixels", "patch_size", "merge_size"):
             setattr(self, name, _one_int(name, getattr(self, name)))
         if self.min_pixels > self.max_pixels:
             raise InputError(f"min_pixels {self.min_pixels} is above max_pixels {self.max_pixels}; swap or change them")
+
+    def adjusted(self, options: dict[str, Any]) -> NeoOVImageProcessor:
+        """This image processor with the settings that `options` name, which are taken out of it; itself for none.
+
+        Raises:
+            InputError: an option of transformers' asks for what is not done here.
+        """
+        changes = {name: options.pop(name) for name in SETTINGS if name in options}
+        fixed = {name: options.pop(name) for name in ImagesKwargs.__annotations__ if name in options}
+        _check_fixed(fixed)
+        changes = {name: value for name, value in changes.items() if value is not None}
+        if all(getattr(self, name) == value for name, value in changes.items()):
+            return self
+        other = copy.copy(self)
+        for name, value in changes.items():
+            setattr(other, name, value)
+        other._check()
+        return other
+
+    @property
+    def _normalization(self) -> tuple[Any, Any]:
+        """Mean and standard deviation by which values of 0..1 are normalised, whatever the settings scale them to."""
+        mean: Any = self.image_mean
+        std: Any = self.image_std
+        if self.do_normalize is False:
+            mean, std = (0.0,) * 3, (1.0,) * 3
+        mean, std = ((one,) * 3 if isinstance(one, (int, float)) else tuple(one) for one in (mean, std))
+        scale = 255.0 * (1.0 if self.do_rescale is False else self.rescale_factor)
+        if math.isclose(scale, 1.0):
+            return mean, std
+        return tuple(one / scale for one in mean), tuple(one / scale for one in std)
 
     def budget(self, min_pixels: int | None = None, max_pixels: int | None = None) -> tuple[int, int]:
         """The (min_pixels, max_pixels) of a call: given values win; one given alone pulls the other along."""
@@ -73,11 +128,17 @@ class NeoOVImageProcessor(PilBackend):
         self, image: Image.Image, *, min_pixels: int | None = None, max_pixels: int | None = None
     ) -> tuple[np.ndarray, tuple[int, int]]:
         """One picture -> ((patches, 3*patch_size**2) float32, (rows, columns) of its patch grid)."""
-        high, wide = self.resized(image.height, image.width, min_pixels=min_pixels, max_pixels=max_pixels)
+        if self.do_resize is False:
+            high, wide, side = image.height, image.width, self.patch_size * self.merge_size
+            if high % side or wide % side:
+                raise InputError(f"do_resize=False needs sides that are multiples of {side}, not {wide}x{high} pixels")
+        else:
+            high, wide = self.resized(image.height, image.width, min_pixels=min_pixels, max_pixels=max_pixels)
         rgb = to_rgb(image)
         if rgb.size != (wide, high):
-            rgb = rgb.resize((wide, high))
-        patches = patchify(np.asarray(rgb), self.patch_size, mean=self.image_mean, std=self.image_std)
+            rgb = rgb.resize((wide, high), self.resample)
+        mean, std = self._normalization
+        patches = patchify(np.asarray(rgb), self.patch_size, mean=mean, std=std)
         return patches, (high // self.patch_size, wide // self.patch_size)
 
     def preprocess(
@@ -89,20 +150,37 @@ class NeoOVImageProcessor(PilBackend):
         limits: Limits | None = None,
         allow_urls: bool = False,
         return_tensors: str | None = "pt",
-        **unused: Any,
+        **options: Any,
     ) -> BatchFeature:
-        """The pictures of one sample, sharing its budget; for pictures of several samples call once a sample."""
+        """The pictures of one sample, sharing its budget; for pictures of several samples call once a sample.
+
+        options: settings that differ in this call alone, such as do_normalize. Raises `InputError` for unknown ones.
+        """
+        other = self.adjusted(options)
+        if options:
+            raise InputError(f"unknown option {', '.join(sorted(options))}; use min_pixels, max_pixels, …")
         pictures = [load_image(one, limits=limits, allow_urls=allow_urls) for one in _flat(images)]
         if not pictures:
             raise InputError("no picture was given; pass at least one")
-        low, high = self.budget(min_pixels, max_pixels)
+        low, high = other.budget(min_pixels, max_pixels)
         share = shared_max_pixels(len(pictures), min_pixels=low, max_pixels=high)
-        prepared = [self.prepare(picture, min_pixels=low, max_pixels=share) for picture in pictures]
+        prepared = [other.prepare(picture, min_pixels=low, max_pixels=share) for picture in pictures]
         data = {
             "pixel_values": np.concatenate([patches for patches, _ in prepared]),
             "image_grid_hw": np.asarray([grid for _, grid in prepared], dtype=np.int64),
         }
         return BatchFeature(data, tensor_type=return_tensors)
+
+
+def _check_fixed(options: dict[str, Any]) -> None:
+    """Raises `InputError` for an option of transformers' that asks for what is not done here."""
+    for name, value in options.items():
+        if name in SETTINGS or name == "return_tensors" or value is None:
+            continue
+        allowed = _FIXED.get(name)
+        if allowed is None or (allowed and str(getattr(value, "value", value)) not in map(str, allowed)):
+            hint = "use min_pixels and max_pixels" if name == "size" else "leave it out"
+            raise InputError(f"{name} = {value!r} is not done by this image processor; {hint}")
 
 
 def _flat(images: Any) -> list[Any]:

@@ -9,6 +9,15 @@ from typing import Any
 from pixelword.errors import InputError
 from pixelword.processing.limits import Limits
 
+#: Names that transformers' callers pass to every processor, and that ask for something that is not done here: they are
+#: accepted where their value asks for nothing.
+STANDARD = (
+    *("tools", "documents", "enable_thinking", "reasoning_effort", "load_audio_from_video", "load_audio_backend"),
+    *("audio", "sampling_rate", "text_pair", "text_target", "text_pair_target", "stride", "is_split_into_words"),
+    *("return_token_type_ids", "return_overflowing_tokens", "return_special_tokens_mask", "return_offsets_mapping"),
+    *("return_length", "return_text_replacement_offsets", "video_metadata", "verbose"),
+)
+
 # Accepted because transformers' pipelines and trainers pass them, and true here whatever their value.
 HARMLESS = (
     "add_special_tokens",
@@ -41,15 +50,37 @@ MEDIA_OPTIONS = tuple(one.name for one in fields(MediaOptions))
 
 
 def media_options(given: Mapping[str, Any]) -> MediaOptions:
-    unknown = sorted(set(given) - set(MEDIA_OPTIONS) - set(HARMLESS))
+    """The options of media among `given`. Raises `InputError` for others, unless they change nothing."""
+    unknown = sorted(set(given) - set(MEDIA_OPTIONS) - set(HARMLESS) - set(STANDARD))
     if unknown:
         raise InputError(f"unknown option {', '.join(unknown)}; use {', '.join(MEDIA_OPTIONS)}")
+    check_standard(given)
     return replace(MediaOptions(), **{name: given[name] for name in MEDIA_OPTIONS if given.get(name) is not None})
 
 
+def check_standard(given: Mapping[str, Any]) -> None:
+    """Raises `InputError` for an option of transformers' that asks for what is not done here."""
+    for name in STANDARD:
+        value = given.get(name)
+        if not (value is None or value is False or (isinstance(value, (list, tuple, dict, int)) and not value)):
+            raise InputError(f"{name} is not done by this processor; leave it out")
+
+
+_GROUPS = ("common_kwargs", "text_kwargs", "images_kwargs", "videos_kwargs", "audio_kwargs", "processor_kwargs")
+
+
 def flattened(options: Mapping[str, Any]) -> dict[str, Any]:
-    """transformers lets options be grouped by modality: text_kwargs={...}, images_kwargs={...}."""
-    flat = {key: value for key, value in options.items() if not key.endswith("_kwargs")}
-    for key in ("common_kwargs", "text_kwargs", "images_kwargs", "videos_kwargs", "processor_kwargs"):
-        flat.update(options.get(key) or {})
+    """transformers lets options be grouped by modality: text_kwargs={...}, images_kwargs={...}.
+
+    Raises:
+        InputError: an option is given twice.
+    """
+    flat = {key: value for key, value in options.items() if key not in _GROUPS}
+    for group in _GROUPS:
+        if not options.get(group):
+            continue
+        for name, value in flattened(options[group]).items():
+            if name in flat and flat[name] is not value and flat[name] != value:
+                raise InputError(f"{name} is given twice, {flat[name]!r} and in {group} {value!r}; give it once")
+            flat[name] = value
     return flat

@@ -8,30 +8,57 @@ import re
 from typing import Any
 
 from transformers.models.auto.tokenization_auto import AutoTokenizer
+from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
 import pixelword.model.auto  # noqa: F401  a tokenizer without a class of its own is found by its model's type
-from pixelword.errors import CheckpointError
+from pixelword.errors import CheckpointError, InputError
 
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder", "proxies")
-IMAGE_SETTINGS = ("min_pixels", "max_pixels", "patch_size", "merge_size", "image_mean", "image_std")
+IMAGE_SETTINGS = (
+    *("min_pixels", "max_pixels", "patch_size", "merge_size", "image_mean", "image_std"),
+    *("do_resize", "resample", "do_rescale", "rescale_factor", "do_normalize"),
+)
+#: What may be said of the tokenizer in loading a processor.
+TOKENIZER_SETTINGS = (
+    *PreTrainedTokenizerBase.SPECIAL_TOKENS_ATTRIBUTES,
+    *("padding_side", "truncation_side", "model_max_length", "clean_up_tokenization_spaces", "extra_special_tokens"),
+    *("additional_special_tokens", "split_special_tokens", "add_bos_token", "add_eos_token", "add_prefix_space"),
+)
+#: Accepted, and without a meaning here: no code of a checkpoint is ever run, and there is one backend.
+HARMLESS = ("trust_remote_code", "code_revision", "use_fast", "backend", "dtype", "torch_dtype", "device_map")
 PROCESSOR_SETTINGS = ("video_fps", "video_max_frames", "frame_max_pixels")
+
+
+_PARTS = ("tokenizer", "image_processor", "chat_template")
 
 
 def load(name: str | os.PathLike[str], **kwargs: Any) -> tuple[Any, dict[str, Any]]:
     """(tokenizer, settings) of a checkpoint; settings["image_processor"] holds the image processor's.
 
-    `kwargs` may hold hub options and any setting, which then wins over the checkpoint's. Raises `CheckpointError`.
+    `kwargs` may hold hub options and any setting, which then wins over the checkpoint's, or the parts themselves:
+    tokenizer, image_processor, chat_template. Raises `CheckpointError`; `InputError` for an unknown option.
     """
+    known = (*HUB_OPTIONS, *IMAGE_SETTINGS, *TOKENIZER_SETTINGS, *PROCESSOR_SETTINGS, *HARMLESS, *_PARTS)
+    unknown = sorted(key for key in kwargs if key not in known and not key.startswith("_"))
+    if unknown:
+        raise InputError(f"from_pretrained of a processor does not take {', '.join(unknown)}; leave it out")
     hub = {key: kwargs[key] for key in HUB_OPTIONS if kwargs.get(key) is not None}
     if not os.path.isdir(name) and not HUB_NAME.fullmatch(str(name)):
         raise CheckpointError(f"{name}: no such folder; give a checkpoint's folder")
     settings = _settings(name, hub)
     settings["image_processor"].update({key: kwargs[key] for key in IMAGE_SETTINGS if key in kwargs})
     settings.update({key: kwargs[key] for key in PROCESSOR_SETTINGS if key in kwargs})
+    if kwargs.get("chat_template") is not None:
+        settings["chat_template"] = kwargs["chat_template"]
+    said = {key: kwargs[key] for key in TOKENIZER_SETTINGS if key in kwargs}
+    if (tokenizer := kwargs.get("tokenizer")) is not None:
+        for key, value in said.items():
+            setattr(tokenizer, key, value)
+        return tokenizer, settings
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub)
+        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub, **said)
     except Exception as error:  # the loaders raise a dozen types; all mean that the tokenizer's files are unusable
         raise CheckpointError(f"{name}: its tokenizer cannot be loaded ({error}); put tokenizer.json there") from error
     return tokenizer, settings
@@ -42,13 +69,16 @@ def _settings(name: str | os.PathLike[str], hub: dict[str, Any]) -> dict[str, An
     saved = _json(name, "processor_config.json", hub) or {}
     image = saved.get("image_processor") or _json(name, "preprocessor_config.json", hub) or {}
     if "min_pixels" in image:  # another family's preprocessor_config.json has none and says nothing about this model
-        found = {key: image[key] for key in IMAGE_SETTINGS if key in image}
+        found = {key: image[key] for key in IMAGE_SETTINGS if image.get(key) is not None}
     else:
         config = _json(name, "config.json", hub)
         if config is None:
             raise CheckpointError(f"{name}: no processor_config.json and no config.json; give a checkpoint's folder")
         found = _from_model_config(config)
-    return {**{key: saved[key] for key in PROCESSOR_SETTINGS if key in saved}, "image_processor": found}
+    settings = {**{key: saved[key] for key in PROCESSOR_SETTINGS if key in saved}, "image_processor": found}
+    if saved.get("processor_class") == "NeoOVProcessor":  # so the template beside it was written by `save_pretrained`
+        settings["chat_template"] = _text(name, "chat_template.jinja", hub)
+    return settings
 
 
 def _from_model_config(config: dict[str, Any]) -> dict[str, Any]:
@@ -62,11 +92,26 @@ def _from_model_config(config: dict[str, Any]) -> dict[str, Any]:
     return found
 
 
-def _json(name: str | os.PathLike[str], file: str, hub: dict[str, Any]) -> dict[str, Any] | None:
+def _file(name: str | os.PathLike[str], file: str, hub: dict[str, Any]) -> str | None:
     try:
-        path = cached_file(str(name), file, _raise_exceptions_for_missing_entries=False, **hub)
+        return cached_file(str(name), file, _raise_exceptions_for_missing_entries=False, **hub)
     except (OSError, ValueError) as error:
         raise CheckpointError(f"{name}: cannot be opened ({error}); give a checkpoint's folder") from error
+
+
+def _text(name: str | os.PathLike[str], file: str, hub: dict[str, Any]) -> str | None:
+    path = _file(name, file, hub)
+    if path is None:
+        return None
+    try:
+        with open(path, encoding="utf-8") as text:
+            return text.read()
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read ({error}); mend or delete the file") from error
+
+
+def _json(name: str | os.PathLike[str], file: str, hub: dict[str, Any]) -> dict[str, Any] | None:
+    path = _file(name, file, hub)
     if path is None:
         return None
     try:

@@ -6,6 +6,7 @@ same path behind transformers' names.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from transformers.processing_utils import MultiModalData, ProcessorMixin
 
 from pixelword.errors import InputError
 from pixelword.processing import pretrained
+from pixelword.processing.collating import IGNORED, batch_options, collated, padded
 from pixelword.processing.conversation import (
     CHAT_TEMPLATE,
     IMAGE_PLACEHOLDER,
@@ -29,6 +31,7 @@ from pixelword.processing.conversation import (
     Words,
     as_text,
     expanded,
+    is_own_template,
     picture_text,
     segments,
     segments_from_prompt,
@@ -36,19 +39,25 @@ from pixelword.processing.conversation import (
 from pixelword.processing.frame_budget import CANDIDATES, spend
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.images import load_image
-from pixelword.processing.options import MediaOptions, flattened, media_options
+from pixelword.processing.options import HARMLESS, MEDIA_OPTIONS, MediaOptions, check_standard, flattened, media_options
 from pixelword.processing.resize import shared_max_pixels
 from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TextEncoder
 from pixelword.processing.videos import FRAME_MAX_PIXELS, Video, frames_to_video, load_video
 
-IGNORED = -100
 TEXT, IMAGE, VIDEO = 0, 1, 2
+#: Options of a call that are the processor's own, not a chat template's.
+NOT_FOR_TEMPLATES = frozenset((*MEDIA_OPTIONS, *HARMLESS, *(
+    "padding", "padding_side", "pad_to_multiple_of", "max_length", "truncation", "return_tensors",
+    "return_assistant_tokens_mask",
+)))  # fmt: skip
 
 
 class NeoOVProcessor(ProcessorMixin):
     """Tokenizer + image processor + the chat and video formats.
 
     video_fps, video_max_frames: sampling of videos that do not say otherwise; frame_max_pixels: pixels of one frame.
+    The tokenizer is made to pad on the left, as generation needs, unless it has a `padding_side` of its own;
+    `processor.tokenizer.padding_side = "right"` and `processor(..., padding_side="right")` pad on the right.
     `image_token` ("<image>") and `video_token` ("<video>") are the placeholders of `__call__`'s text.
     Raises `CheckpointError` when the tokenizer lacks a control token.
     """
@@ -62,10 +71,12 @@ class NeoOVProcessor(ProcessorMixin):
         video_max_frames: int = 128,
         frame_max_pixels: int = FRAME_MAX_PIXELS,
     ) -> None:
-        super().__init__(
-            image_processor or NeoOVImageProcessor(), tokenizer, chat_template=chat_template or CHAT_TEMPLATE
-        )
+        if is_own_template(chat_template):
+            chat_template = CHAT_TEMPLATE
+        super().__init__(image_processor or NeoOVImageProcessor(), tokenizer, chat_template=chat_template)
         self.encoder = TextEncoder(tokenizer)
+        if tokenizer.init_kwargs.get("padding_side") is None:
+            tokenizer.padding_side = "left"
         self.video_fps, self.video_max_frames = float(video_fps), int(video_max_frames)
         self.frame_max_pixels = int(frame_max_pixels)
         self.image_token, self.video_token = IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER
@@ -78,10 +89,12 @@ class NeoOVProcessor(ProcessorMixin):
         Never runs code from the checkpoint, whatever `trust_remote_code` says. Raises `CheckpointError`.
         """
         tokenizer, settings = pretrained.load(pretrained_model_name_or_path, **kwargs)
-        own = {
-            name: settings[name] for name in ("video_fps", "video_max_frames", "frame_max_pixels") if name in settings
-        }
-        return cls(NeoOVImageProcessor(**settings["image_processor"]), tokenizer, **own)
+        images = kwargs.get("image_processor") or NeoOVImageProcessor(**settings["image_processor"])
+        own = {name: settings[name] for name in pretrained.PROCESSOR_SETTINGS if name in settings}
+        processor = cls(images, tokenizer, chat_template=settings.get("chat_template"), **own)
+        if kwargs.get("tokenizer") is None:
+            tokenizer.padding_side = kwargs.get("padding_side") or "left"
+        return processor
 
     @property
     def model_input_names(self) -> list[str]:
@@ -110,7 +123,14 @@ class NeoOVProcessor(ProcessorMixin):
         """
         if not samples:
             raise InputError("a batch of no samples; give at least one")
-        return BatchFeature(self._padded(samples, max(map(len, samples)), with_labels))
+        return BatchFeature(
+            padded(samples, max(map(len, samples)), self._pad_token_id, side="left", with_labels=with_labels)
+        )
+
+    @property
+    def _pad_token_id(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return self.encoder.control[TURN_END] if pad is None else pad
 
     def _assemble(self, found: Sequence[Segment], options: MediaOptions) -> Encoded:
         low, high = self.image_processor.budget(options.min_pixels, options.max_pixels)
@@ -170,6 +190,8 @@ class NeoOVProcessor(ProcessorMixin):
     def _frames(self, clip: Clip, high: int, options: MediaOptions) -> Video:
         """All that would be shown, before a budget is spent on them."""
         source = clip.source
+        if isinstance(source, (np.ndarray, torch.Tensor)) and source.ndim == 4:
+            source = list(source)  # (frames, height, width, channels) or (frames, channels, height, width)
         if isinstance(source, Video):
             return source
         if isinstance(source, (list, tuple)):
@@ -206,26 +228,6 @@ class NeoOVProcessor(ProcessorMixin):
             )
         return sources
 
-    def _padded(self, samples: Sequence[Encoded], length: int, with_labels: bool) -> dict[str, torch.Tensor]:
-        size = (len(samples), length)
-        pad = self.tokenizer.pad_token_id
-        data = {
-            "input_ids": torch.full(size, self.encoder.control[TURN_END] if pad is None else pad, dtype=torch.int64),
-            "attention_mask": torch.zeros(size, dtype=torch.int64),
-            "mm_token_type_ids": torch.zeros(size, dtype=torch.int64),
-        }
-        if with_labels:
-            data["labels"] = torch.full(size, IGNORED, dtype=torch.int64)
-        for row, sample in enumerate(samples):
-            start = length - len(sample)
-            data["attention_mask"][row, start:] = 1
-            for name in data.keys() - {"attention_mask"}:
-                data[name][row, start:] = getattr(sample, name)
-        if any(len(sample.image_grid_hw) for sample in samples):
-            data["pixel_values"] = torch.cat([sample.pixel_values for sample in samples])
-            data["image_grid_hw"] = torch.cat([sample.image_grid_hw for sample in samples])
-        return data
-
     # transformers' names for it
 
     def apply_chat_template(
@@ -238,31 +240,59 @@ class NeoOVProcessor(ProcessorMixin):
         tokenize: bool = False,
         return_dict: bool = False,
         return_tensors: str | None = None,
-        padding: bool | str = True,
         processor_kwargs: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Messages, or a list of conversations, -> the prompt (tokenize=False), its ids, or everything the model reads.
 
-        Control tokens in anybody's words stay plain text, always. Raises `InputError` or `MediaError`.
+        For a prompt alone, {"type": "image"} needs no source. Control tokens in anybody's words stay plain text.
+        With a chat template other than the model's own, words that hold control tokens are refused.
+        Raises `InputError` or `MediaError`.
         """
-        if chat_template not in (None, self.chat_template):
-            raise InputError("this processor writes the model's own chat format; leave chat_template out")
-        options = {**kwargs, **(processor_kwargs or {})}
+        options = flattened({**kwargs, "processor_kwargs": processor_kwargs})
         options.pop("sanitize_control_tokens", None)  # always so
         is_batch = _is_batch(conversation)
+        conversations = conversation if is_batch else [conversation]
         flags = {"add_generation_prompt": add_generation_prompt, "continue_final_message": continue_final_message}
-        found = [segments(one, **flags) for one in (conversation if is_batch else [conversation])]
-        if not tokenize:
+        found = [segments(one, **flags, need_sources=tokenize) for one in conversations]
+        template = chat_template or self.chat_template
+        if not is_own_template(template):
+            if options.get("return_assistant_tokens_mask"):
+                raise InputError("return_assistant_tokens_mask needs the model's own chat template")
+            prompts = self._rendered(conversations, found, template, {**options, **flags})
+            found = [self._with_media(*one) for one in zip(prompts, found, strict=True)] if tokenize else []
+        elif not tokenize:
             prompts = [as_text(one) for one in found]
+        if not tokenize:
+            check_standard(options)
             return prompts if is_batch else prompts[0]
-        options = {
-            "padding": padding,
-            "return_tensors": "pt" if return_tensors == "auto" else return_tensors,
-            **options,
-        }
-        data = self._features(found, options)
+        data = self._features(found, {"padding": True, "return_tensors": return_tensors, **options})
         return data if return_dict else data["input_ids"]
+
+    def _rendered(
+        self,
+        conversations: Sequence[Any],
+        found: Sequence[Sequence[Segment]],
+        template: str,
+        options: Mapping[str, Any],
+    ) -> list[str]:
+        """Prompts by a Jinja template. Raises `InputError` for words that would become control tokens in it."""
+        control = (*self.encoder.added, IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER)
+        for segment in (one for each in found for one in each):
+            held = [token for token in control if isinstance(segment, Words) and token in segment.text]
+            if held:
+                raise InputError(f"a message holds {held[0]}, which a chat template of your own would make a token of")
+        known = {name: value for name, value in options.items() if name not in NOT_FOR_TEMPLATES}
+        return [
+            self.tokenizer.apply_chat_template(one, chat_template=template, tokenize=False, **known)
+            for one in conversations
+        ]
+
+    def _with_media(self, prompt: str, found: Sequence[Segment]) -> list[Segment]:
+        """A rendered prompt's segments, with the conversation's images and videos in order."""
+        images = [one.source for one in found if isinstance(one, Picture)]
+        clips = [one.source for one in found if isinstance(one, Clip)]
+        return segments_from_prompt(prompt, images, clips, self.encoder.added)
 
     def __call__(
         self, images: Any = None, text: str | Sequence[str] | None = None, videos: Any = None, **kwargs: Any
@@ -281,29 +311,22 @@ class NeoOVProcessor(ProcessorMixin):
         videos_of = _dealt(videos, [prompt.count(VIDEO_PLACEHOLDER) for prompt in prompts], "videos", VIDEO_PLACEHOLDER)
         added = self.encoder.added
         found = [segments_from_prompt(*one, added) for one in zip(prompts, images_of, videos_of, strict=True)]
-        return self._features(found, {"padding": len(prompts) > 1, "return_tensors": None, **kwargs})
+        options = flattened(kwargs)
+        if options.get("return_assistant_tokens_mask"):
+            raise InputError("return_assistant_tokens_mask needs messages: use apply_chat_template")
+        return self._features(found, {"padding": len(prompts) > 1, **options})
 
     def _features(self, found: Sequence[Sequence[Segment]], options: Mapping[str, Any]) -> BatchFeature:
-        options = flattened(options)
-        padding, tensors = options.pop("padding"), options.pop("return_tensors")
-        max_length = options.pop("max_length", None)
-        if options.pop("truncation", False):
-            raise InputError("truncation would cut pictures in two; shorten the conversation or lower max_pixels")
-        if options.pop("padding_side", "left") != "left":
-            raise InputError("this processor pads on the left, as generation needs; leave padding_side out")
+        options = dict(options)
+        batch = batch_options(options, self.tokenizer)
+        images = self.image_processor.adjusted(options)
+        reader = self
+        if images is not self.image_processor:
+            reader = copy.copy(self)
+            reader.image_processor = images
         media = media_options(options)
-        samples = [self._assemble(one, media) for one in found]
-        longest = max(map(len, samples))
-        if padding in (False, None, "do_not_pad"):
-            if tensors is not None and any(len(sample) != longest for sample in samples):
-                raise InputError("conversations of different lengths cannot be one tensor; pass padding=True")
-            if tensors is None:
-                return _as_lists(self.batch(samples), [len(sample) for sample in samples])
-        length = max(longest, max_length or 0) if padding == "max_length" else longest
-        data = BatchFeature(self._padded(samples, length, with_labels=False))
-        if tensors is None:
-            return _as_lists(data, None)
-        return data if tensors == "pt" else data.convert_to_tensors(tensors)
+        samples = [reader._assemble(one, media) for one in found]
+        return collated(samples, batch, self.tokenizer, self._pad_token_id)
 
     def image_tokens(self, height: int, width: int, **budget: int | None) -> int:
         """Visual tokens a picture of this size costs alone; two more stand around them. Nothing is decoded."""
@@ -355,16 +378,3 @@ def _dealt(media: Any, counts: Sequence[int], name: str, placeholder: str) -> li
         raise InputError(f"the text has {sum(counts)} {placeholder} for {len(listed)} {name}; write one for each")
     rest = iter(listed)
     return [[next(rest) for _ in range(count)] for count in counts]
-
-
-def _as_lists(data: BatchFeature, lengths: Sequence[int] | None) -> BatchFeature:
-    """Ids as (unpadded, when `lengths` are given) lists, pictures as arrays: what `return_tensors=None` means."""
-    result: dict[str, Any] = {}
-    for name, tensor in data.items():
-        if name in ("pixel_values", "image_grid_hw"):
-            result[name] = tensor.numpy()
-        elif lengths is None:
-            result[name] = tensor.tolist()
-        else:
-            result[name] = [row[len(row) - length :] for row, length in zip(tensor.tolist(), lengths, strict=True)]
-    return BatchFeature(result)

@@ -1,0 +1,130 @@
+"""Encoded samples -> one batch: truncation, padding on either side, tensors or lists."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from transformers.image_processing_utils import BatchFeature
+
+from pixelword.errors import InputError
+from pixelword.processing.conversation import Encoded
+
+IGNORED = -100
+_MEDIA = ("pixel_values", "image_grid_hw")
+
+
+@dataclass(frozen=True)
+class BatchOptions:
+    """How samples become a batch, under transformers' names.
+
+    max_length: to fill up to with padding "max_length", to cut to with truncation. assistant_masks: also return where
+    an assistant's words are.
+    """
+
+    padding: bool | str | None = True
+    side: str = "left"
+    multiple: int | None = None
+    max_length: int | None = None
+    truncation: bool | str | None = False
+    tensors: str | None = None
+    assistant_masks: bool = False
+
+
+def batch_options(options: dict[str, Any], tokenizer: Any) -> BatchOptions:
+    """Take the options of a batch out of `options`. Raises `InputError`."""
+    side = options.pop("padding_side", None) or tokenizer.padding_side
+    if side not in ("left", "right"):
+        raise InputError(f"padding_side {side!r} is neither 'left' nor 'right'")
+    tensors = options.pop("return_tensors", None)
+    return BatchOptions(
+        padding=options.pop("padding", True),
+        side=side,
+        multiple=options.pop("pad_to_multiple_of", None),
+        max_length=options.pop("max_length", None),
+        truncation=options.pop("truncation", False),
+        tensors="pt" if tensors == "auto" else tensors,
+        assistant_masks=bool(options.pop("return_assistant_tokens_mask", False)),
+    )
+
+
+def collated(samples: Sequence[Encoded], options: BatchOptions, tokenizer: Any, pad: int) -> BatchFeature:
+    """What `return_tensors` and the padding say. Raises `InputError`: it cannot be one tensor, or cuts an image."""
+    if options.truncation not in (False, None, "do_not_truncate"):
+        limit = tokenizer.model_max_length if options.max_length is None else options.max_length
+        samples = [truncated(one, limit, tokenizer.truncation_side) for one in samples]
+    longest = max(map(len, samples))
+    length = longest
+    if options.padding in (False, None, "do_not_pad"):
+        if options.tensors is None:
+            return _unpadded(samples, options.assistant_masks)
+        if any(len(one) != longest for one in samples):
+            raise InputError("conversations of different lengths cannot be one tensor; pass padding=True")
+    else:
+        if options.padding == "max_length":
+            length = max(longest, options.max_length or 0)
+        if options.multiple:
+            length = -(-length // options.multiple) * options.multiple
+    data = padded(samples, length, pad, side=options.side, with_labels=options.assistant_masks)
+    if options.assistant_masks:
+        data["assistant_masks"] = (data.pop("labels") != IGNORED).long()
+    if options.tensors is None:
+        return BatchFeature({name: one.numpy() if name in _MEDIA else one.tolist() for name, one in data.items()})
+    return BatchFeature(data) if options.tensors == "pt" else BatchFeature(data).convert_to_tensors(options.tensors)
+
+
+def truncated(sample: Encoded, limit: int, side: str) -> Encoded:
+    """The first `limit` tokens, or the last where `side` is "left". Raises `InputError` where an image would be cut."""
+    if len(sample) <= limit:
+        return sample
+    kept = slice(None, limit) if side == "right" else slice(len(sample) - limit, None)
+    lost = int((sample.mm_token_type_ids != 0).sum() - (sample.mm_token_type_ids[kept] != 0).sum())
+    # an image stands between <img> and </img>: a cut right beside its tokens splits it as well
+    edge = sample.mm_token_type_ids[limit - 1] if side == "right" else sample.mm_token_type_ids[len(sample) - limit]
+    if lost or int(edge):
+        raise InputError(
+            f"truncation to {limit} tokens would cut an image in two; raise max_length, shorten the conversation or "
+            "lower max_pixels"
+        )
+    fields = ("input_ids", "labels", "mm_token_type_ids")
+    return replace(sample, **{name: getattr(sample, name)[kept] for name in fields})
+
+
+def padded(
+    samples: Sequence[Encoded], length: int, pad: int, *, side: str, with_labels: bool
+) -> dict[str, torch.Tensor]:
+    """input_ids, attention_mask, mm_token_type_ids (B, length), and the images of all samples one after another."""
+    size = (len(samples), length)
+    data = {
+        "input_ids": torch.full(size, pad, dtype=torch.int64),
+        "attention_mask": torch.zeros(size, dtype=torch.int64),
+        "mm_token_type_ids": torch.zeros(size, dtype=torch.int64),
+    }
+    if with_labels:
+        data["labels"] = torch.full(size, IGNORED, dtype=torch.int64)
+    for row, sample in enumerate(samples):
+        place = slice(length - len(sample), None) if side == "left" else slice(len(sample))
+        data["attention_mask"][row, place] = 1
+        for name in data.keys() - {"attention_mask"}:
+            data[name][row, place] = getattr(sample, name)
+    return {**data, **_images(samples)}
+
+
+def _images(samples: Sequence[Encoded]) -> Mapping[str, torch.Tensor]:
+    if not any(len(sample.image_grid_hw) for sample in samples):
+        return {}
+    return {name: torch.cat([getattr(sample, name) for sample in samples]) for name in _MEDIA}
+
+
+def _unpadded(samples: Sequence[Encoded], assistant_masks: bool) -> BatchFeature:
+    """Lists of each sample's own length, images as arrays."""
+    data: dict[str, Any] = {
+        "input_ids": [sample.input_ids.tolist() for sample in samples],
+        "attention_mask": [[1] * len(sample) for sample in samples],
+        "mm_token_type_ids": [sample.mm_token_type_ids.tolist() for sample in samples],
+    }
+    if assistant_masks:
+        data["assistant_masks"] = [(sample.labels != IGNORED).long().tolist() for sample in samples]
+    return BatchFeature({**data, **{name: one.numpy() for name, one in _images(samples).items()}})
