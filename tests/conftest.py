@@ -86,7 +86,9 @@ def tiny_model_dir(
     folder = tmp_path_factory.mktemp("models") / "tiny"
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        NeoOVForConditionalGeneration(tiny_config).save_pretrained(folder)
+        model = NeoOVForConditionalGeneration(tiny_config)
+    model.generation_config.max_new_tokens = 64  # random weights seldom end an answer
+    model.save_pretrained(folder)
     images = NeoOVImageProcessor(min_pixels=1024, max_pixels=16384)
     NeoOVProcessor(images, tiny_tokenizer).save_pretrained(folder)
     return folder

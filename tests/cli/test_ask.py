@@ -36,7 +36,7 @@ def test_the_answer_is_the_sessions(run: Callable[..., Any], tiny_model_dir: Pat
 
 def test_json_holds_the_answer_and_its_costs(answer: Callable[..., dict[str, Any]], tiny_model_dir: Path) -> None:
     facts = answer(CIRCLE, QUESTION)
-    costs = {"prompt_tokens", "visual_tokens", "new_tokens", "seconds", "held_tokens"}
+    costs = {"prompt_tokens", "visual_tokens", "new_tokens", "seconds", "held_tokens", "finish_reason"}
     assert set(facts) == {"answer", "model", "dtype", *costs}
     assert facts["dtype"] == str(pixelword.load(str(tiny_model_dir), device="cpu").model.dtype).removeprefix("torch.")
     assert facts["held_tokens"] == facts["prompt_tokens"] + facts["new_tokens"] - 1
@@ -66,7 +66,7 @@ def test_long_inputs_have_options(answer: Callable[..., dict[str, Any]], tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("option", "value", "said"), [("--old-frames", "burn", "use drop or merge"), ("--kept-frames", 1, "kept")]
+    ("option", "value", "said"), [("--old-frames", "burn", "'drop', 'merge'"), ("--kept-frames", 1, "kept")]
 )
 def test_a_bad_option_of_long_inputs_is_refused(
     run: Callable[..., Any], tiny_model_dir: Path, option: str, value: object, said: str
@@ -112,9 +112,26 @@ def test_urls_are_read_only_when_allowed(refused: Callable[..., str], tiny_model
 
 def test_a_question_longer_than_the_context(refused: Callable[..., str], tiny_model_dir: Path) -> None:
     line = refused("ask", "why? " * 1000, "--model", tiny_model_dir)
-    assert "this model reads 2048 in all" in line
+    assert "this model reads 2048 with the answer" in line
 
 
 def test_an_unknown_model_is_told_what_there_is(refused: Callable[..., str], tmp_path: Path) -> None:
     assert "nano" in refused("ask", QUESTION, "--model", "nanno")
     assert str(tmp_path) in refused("ask", QUESTION, "--model", tmp_path)
+
+
+def test_a_cut_answer_says_so(run: Callable[..., Any], tiny_model_dir: Path) -> None:
+    cut = run("ask", QUESTION, "--model", tiny_model_dir, "--max-new-tokens", 3)
+    assert cut.exit_code == 0 and "the answer was cut after 3 tokens" in cut.stderr
+    told = run("ask", QUESTION, "--model", tiny_model_dir, "--max-new-tokens", 3, "--json")
+    assert json.loads(told.stdout)["finish_reason"] == "length" and "cut after 3 tokens" in told.stderr
+    whole = run("ask", "what is 2 plus 3?")
+    assert whole.stdout == "5\n" and whole.stderr == ""
+
+
+def test_a_stop_string_ends_the_answer(run: Callable[..., Any]) -> None:
+    assert run("ask", CIRCLE, "what colour is the circle?", "--stop", "d").stdout == "re\n"
+
+
+def test_half_a_character_is_told_in_one_line(refused: Callable[..., str], tiny_model_dir: Path) -> None:
+    assert "not UTF-8" in refused("ask", "what \udcff?", "--model", tiny_model_dir)

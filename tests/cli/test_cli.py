@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -79,9 +80,29 @@ def test_the_version_names_what_is_newer_than_tested(run: Callable[..., Any], mo
     assert "no: transformers is newer than 5.0" in run("version").stdout
 
 
-def test_a_mistyped_option_is_refused(run: Callable[..., Any]) -> None:
-    assert run("ask", "--temprature", "1", "what?").exit_code == 2
-    assert run("answer").exit_code == 2
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("ask", "--temprature", "1", "what?"), "No such option: --temprature"),
+        (("ask",), "Missing argument"),
+        (("ask", "what?", "--old-frames", "burn"), "is not one of 'drop', 'merge'"),
+        (("answer",), "No such command 'answer'"),
+        (("data", "chek"), "No such command 'chek'"),
+        (("--nothing",), "No such option: --nothing"),
+    ],
+)
+def test_a_mistyped_command_is_told_like_any_other_error(refused: Callable[..., str], words: Any, told: str) -> None:
+    line = refused(*words)
+    assert told in line and line.endswith("--help")
+
+
+@pytest.mark.parametrize("verb", (*VERBS, "data check", "data view", "tasks render"))
+def test_help_has_whole_names_and_no_types_of_python(
+    run: Callable[..., Any], monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
+    shown = run(*verb.split(), "--help", env={"COLUMNS": "80"}).stdout
+    assert max(map(len, shown.splitlines())) <= 80
+    assert not re.search(r"--[a-z-]*…|<\w+(\[|>| range)|x>=", shown)
 
 
 def test_debug_shows_where_an_error_comes_from(

@@ -156,9 +156,9 @@ def test_a_session_lets_frames_go_where_it_is_asked_to(session: Session) -> None
 def test_longer_than_the_context(session: Session) -> None:
     """Tokens beyond the context, of which a few are held at a time; time still has to fit."""
     long = Video(clip(2).frames * 500, (), 0.0)
-    with pytest.raises(InputError, match="reads 2048 in all"):
+    with pytest.raises(InputError, match="reads 2048 with the answer"):
         session.ask("what?", videos=[long])
-    with pytest.raises(InputError, match="steps of time"):
+    with pytest.raises(InputError, match="but this model reads"):
         with_long(session, kept_frames=4).ask("what?", videos=[long])
 
 

@@ -15,7 +15,7 @@ import pixelword
 from pixelword import machine
 from pixelword.errors import CheckpointError, InputError, MediaError
 from pixelword.inference.session import Sampling, Session, conversation, user_message
-from pixelword.inference.streaming import Draw, stripped
+from pixelword.inference.streaming import Draw, Writer
 from pixelword.model.checkpoint import convert, load_pretrained
 from pixelword.processing.videos import frames_to_video
 
@@ -66,7 +66,8 @@ def test_the_pieces_of_a_stream_are_the_answer(session: Session, picture: Image.
 
 def test_white_space_at_the_ends_is_no_part_of_an_answer() -> None:
     pieces = ["\n", "  a ", "b", " \n", "c ", "\n"]
-    assert "".join(stripped(iter(pieces))) == "".join(pieces).strip()
+    writer = Writer(lambda ids: "".join(pieces[i] for i in ids), Sampling(max_new_tokens=6), [])
+    assert "".join(writer.add(i) for i in range(6)) == writer.text == "".join(pieces).strip()
 
 
 def test_a_seed_repeats_an_answer_and_touches_nobody_else(session: Session) -> None:
@@ -149,17 +150,56 @@ def test_a_turn_that_fails_or_is_broken_off_leaves_no_trace(session: Session, tm
     assert chat.messages == []
 
 
-def test_a_question_longer_than_the_context_says_by_how_much(session: Session) -> None:
-    with pytest.raises(InputError, match=r"the answer may take 64 more, but this model reads 2048 in all"):
+def test_a_question_longer_than_the_context_says_so(session: Session) -> None:
+    with pytest.raises(InputError, match="but this model reads 2048 with the answer"):
         session.ask("why? " * 1000)
-    with pytest.raises(InputError, match="lower max_new_tokens"):
-        session.stream(QUESTION, max_new_tokens=2048)
+
+
+def test_an_answer_has_what_is_left_of_the_context(session: Session) -> None:
+    start = session.answer([user_message("a")], Sampling(max_new_tokens=1)).prompt_tokens
+    messages = [user_message("a" * (session.context - start - 2))]
+    answer = session.answer(messages, Sampling(max_new_tokens=64))
+    assert answer.prompt_tokens + answer.new_tokens <= session.context and answer.new_tokens <= 3
+    assert session.sampling().max_new_tokens == 64  # the checkpoint's own
+    session.model.generation_config.max_new_tokens = None
+    assert session.sampling().max_new_tokens == session.context
+    session.model.generation_config.max_new_tokens = 64
+
+
+def test_an_answer_says_why_it_ended(session: Session) -> None:
+    cut = session.answer([user_message(QUESTION)], session.sampling(max_new_tokens=12))
+    assert (cut.finish_reason, cut.new_tokens) == ("length", 12) and len(cut.text) > 3
+    stop = cut.text[2:4]
+    ended = session.answer([user_message(QUESTION)], session.sampling(max_new_tokens=12, stop=stop))
+    assert (ended.finish_reason, ended.text) == ("stop", cut.text[: cut.text.index(stop)].rstrip())
+    stream = session.stream(QUESTION, max_new_tokens=12, stop=stop)
+    assert stream.finish_reason is None
+    assert "".join(stream) == ended.text and stream.finish_reason == "stop"
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_questions_asked_together_are_answered_as_each_alone(
+    session: Session, picture: Image.Image, temperature: float
+) -> None:
+    questions, images = ["what?", "what is on the left of it?", "and now?"], [(), picture, [picture, picture]]
+    how: dict[str, Any] = {"max_new_tokens": 10, "temperature": temperature, "seed": 4, "top_k": 20, "top_p": 0.9}
+    together = session.ask(questions, images=images, **how)
+    assert together == [session.ask(one, images=two, **how) for one, two in zip(questions, images, strict=True)]
+    with pytest.raises(InputError, match="for 3 questions give a list of 3"):
+        session.ask(questions, images=[picture])
+
+
+def test_a_penalty_makes_another_answer(session: Session) -> None:
+    assert session.ask(QUESTION, repetition_penalty=3.0) != session.ask(QUESTION)
 
 
 @pytest.mark.parametrize(
     ("asked", "complaint"),
     [
         ({"question": "  "}, "the question is empty"),
+        ({"question": 3}, "the question is of type int: give a string"),
+        ({"question": "\ud83d what?"}, "half a character"),
+        ({"question": QUESTION, "top_p": 0.0}, "top_p is 0.0"),
         ({"question": QUESTION, "max_new_tokens": 0}, "at least 1"),
         ({"question": QUESTION, "temperature": -1.0}, "temperature is -1.0"),
         ({"question": QUESTION, "temperature": float("nan")}, "temperature is nan"),

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
-from typing import Annotated, Any
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
-from typer.core import TyperGroup
+from typer._click.exceptions import NoArgsIsHelpError, UsageError
 
 from pixelword.cli import (
     ablate,
@@ -30,22 +31,42 @@ from pixelword.cli import (
     verify,
     version,
 )
+from pixelword.cli.help import Command, Group
 from pixelword.errors import PixelwordError
 
 
-class _OneLineErrors(TyperGroup):
+class _OneLineErrors(Group):
     """Prints what the user can mend as one line and exits with 2; anything else is a bug and keeps its traceback."""
 
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        with _one_line():
+            return super().make_context(info_name, args, parent, **extra)
+
     def invoke(self, ctx: Any) -> Any:
-        try:
+        with _one_line():
             return super().invoke(ctx)
-        except PixelwordError as error:
-            if os.environ.get("PIXELWORD_DEBUG") == "1":
-                raise
-            sys.stdout.flush()
-            # soft_wrap: one line stays one line, for people with grep
-            Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
-            raise typer.Exit(2) from error
+
+
+@contextmanager
+def _one_line() -> Iterator[None]:
+    try:
+        yield
+    except NoArgsIsHelpError:
+        raise
+    except UsageError as error:
+        page = f"; see {error.ctx.command_path} --help" if error.ctx else ""
+        _fail(f"{' '.join(error.format_message().split()).rstrip('.')}{page}", error)
+    except PixelwordError as error:
+        if os.environ.get("PIXELWORD_DEBUG") == "1":
+            raise
+        _fail(str(error), error)
+
+
+def _fail(message: str, error: Exception) -> NoReturn:
+    sys.stdout.flush()
+    # soft_wrap: one line stays one line, for people with grep
+    Console(stderr=True).print(f"error: {message}", style="red", markup=False, highlight=False, soft_wrap=True)
+    raise typer.Exit(2) from error
 
 
 app = typer.Typer(
@@ -81,7 +102,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
     explain.explain, serve.serve, verify.verify, version.version,
 )  # fmt: skip
 for _verb in _VERBS:
-    app.command()(_verb)
+    app.command(cls=Command)(_verb)
 app.add_typer(data.app)
 app.add_typer(tasks.app)
 

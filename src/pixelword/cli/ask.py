@@ -18,9 +18,13 @@ def ask(
     video: options.Videos = None,
     model: options.Model = "nano",
     system: options.System = None,
-    max_new_tokens: options.MaxNewTokens = 64,
+    max_new_tokens: options.MaxNewTokens = None,
     temperature: options.Temperature = 0.0,
     seed: options.Seed = None,
+    top_p: options.TopP = 1.0,
+    top_k: options.TopK = 0,
+    repetition_penalty: options.RepetitionPenalty = 1.0,
+    stop: options.Stop = None,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
     frame_budget: options.FrameBudget = None,
@@ -47,15 +51,17 @@ def ask(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
         frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames, "old_frames": old_frames},
     )  # fmt: skip
-    from pixelword.inference.sampling import Sampling
-    from pixelword.inference.session import conversation, user_message
+    from pixelword.inference.messages import conversation, user_message
 
     messages = conversation(user_message(question, pictures, video or []), system=system)
-    sampling = Sampling(max_new_tokens, temperature, seed)
+    sampling = session.sampling(
+        max_new_tokens, temperature, seed, top_p, top_k, repetition_penalty=repetition_penalty, stop=stop or ()
+    )
     if not as_json:
         options.print_answer(session.stream_answer(messages, sampling))
         return
     with options.progress("reading …"):
         answer = dataclasses.asdict(session.answer(messages, sampling))
+    options.tell_cut(answer["finish_reason"], answer["new_tokens"])
     kind = str(session.model.dtype).removeprefix("torch.")
     print(json.dumps({"answer": answer.pop("text"), "model": model, "dtype": kind, **answer}, ensure_ascii=False))

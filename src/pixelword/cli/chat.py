@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import glob
+import json
+import os
+import shlex
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
@@ -17,20 +22,30 @@ if TYPE_CHECKING:
     from pixelword.inference.session import Chat
 
 HELP = """\
-/image PATH   show a picture with the next question (several: one line each)
+/image PATH   show an image with the next question (several: one line each)
 /video PATH   show a video with the next question
+PATH          the same for a file that exists, quoted or escaped as a terminal pastes it
+/system TEXT  change the system message; without TEXT, show it
+/save PATH    write the conversation as a line of JSON, which `pixelword train` reads
 /reset        forget the conversation
 /help         this list
 /quit         leave (so does the end of the input)
 anything else is a question"""
+_COMMANDS = ("/image", "/video", "/system", "/save", "/reset", "/help", "/quit")
+#: Lines typed in earlier chats.
+_HISTORY = Path("~/.cache/pixelword/chat_history")
 
 
 def chat(
     model: options.Model = "nano",
     system: options.System = None,
-    max_new_tokens: options.MaxNewTokens = 64,
+    max_new_tokens: options.MaxNewTokens = None,
     temperature: options.Temperature = 0.0,
     seed: options.Seed = None,
+    top_p: options.TopP = 1.0,
+    top_k: options.TopK = 0,
+    repetition_penalty: options.RepetitionPenalty = 1.0,
+    stop: options.Stop = None,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
     frame_budget: options.FrameBudget = None,
@@ -51,11 +66,17 @@ def chat(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
         frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames, "old_frames": old_frames},
     )  # fmt: skip
-    talk = _Talk(session.chat(system=system), max_new_tokens, temperature, seed)
-    if sys.stdin.isatty():
-        talk.say(f"{model} listens. /help lists what one can type.")
-    while not talk.over and (line := _read_line()) is not None:
-        talk.hear(line)
+    how = {
+        "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed, "top_p": top_p, "top_k": top_k,
+        "repetition_penalty": repetition_penalty, "stop": stop or (),
+    }  # fmt: skip
+    session.sampling(**how)  # type: ignore[arg-type]  # what cannot be drawn so is said before the first question
+    talk = _Talk(session.chat(system=system), how)
+    with _line_editing():
+        if sys.stdin.isatty():
+            talk.say(f"{model} listens. /help lists what one can type.")
+        while not talk.over and (line := _read_line()) is not None:
+            talk.hear(line)
 
 
 def _read_line() -> str | None:
@@ -67,14 +88,60 @@ def _read_line() -> str | None:
         return None
 
 
+@contextmanager
+def _line_editing() -> Iterator[None]:
+    """On a terminal: arrow keys, the lines of earlier chats, and Tab for commands and paths."""
+    try:
+        import readline
+    except ImportError:  # Windows
+        yield
+        return
+    if not sys.stdin.isatty():
+        yield
+        return
+    history = _HISTORY.expanduser()
+    with suppress(OSError):  # there is none yet
+        readline.read_history_file(history)
+    readline.set_history_length(1000)
+    readline.set_completer_delims("\n")  # the whole line: names of files have spaces
+    readline.set_completer(lambda line, number: [*completions(line), None][number])
+    readline.parse_and_bind("tab: complete")
+    try:
+        yield
+    finally:
+        with suppress(OSError):  # a home that cannot be written to
+            history.parent.mkdir(parents=True, exist_ok=True)
+            readline.write_history_file(history)
+
+
+def completions(line: str) -> list[str]:
+    """What a line may become: a command, or one of these with a path."""
+    name, space, path = line.partition(" ")
+    if not space:
+        return [f"{command} " for command in _COMMANDS if command.startswith(name)]
+    if name not in ("/image", "/video", "/save"):
+        return []
+    found = sorted(glob.glob(f"{glob.escape(os.path.expanduser(path))}*"))
+    return [f"{name} {one}{'/' if os.path.isdir(one) else ''}" for one in found]
+
+
+def path_in(text: str) -> str:
+    """The path that a text names: as it stands, or without the quotes and backslashes that a terminal puts into it."""
+    if os.path.exists(os.path.expanduser(text)) or "://" in text:
+        return os.path.expanduser(text)
+    try:
+        words = shlex.split(text)
+    except ValueError:  # a quote that is not closed
+        words = []
+    return os.path.expanduser(words[0] if len(words) == 1 else text)
+
+
 @dataclass
 class _Talk:
     """A chat and what was typed for its next question."""
 
     chat: Chat
-    max_new_tokens: int
-    temperature: float
-    seed: int | None
+    how: dict[str, Any]
     images: list[str] = field(default_factory=list)
     videos: list[str] = field(default_factory=list)
     over: bool = False
@@ -82,8 +149,12 @@ class _Talk:
     def hear(self, line: str) -> None:
         """One line of the user. A slip is told and the talk goes on, except in a pipe, where nobody could mend it."""
         try:
-            if line.startswith("/"):
+            if line.partition(" ")[0] in (*_COMMANDS, "/exit"):
                 self._obey(line)
+            elif os.path.isfile(path := path_in(line)):
+                self._show(path, self.videos if Path(path).suffix.lower() in options.VIDEO_SUFFIXES else self.images)
+            elif line.startswith("/"):
+                raise InputError(f"there is no {line.partition(' ')[0]}; /help lists what there is")
             elif line:
                 self._answer(line)
         except PixelwordError as error:
@@ -98,37 +169,44 @@ class _Talk:
     def _answer(self, question: str) -> None:
         images, videos = self.images, self.videos
         self.images, self.videos = [], []
-        pieces = self.chat.stream(
-            question,
-            images=images,
-            videos=videos,
-            max_new_tokens=self.max_new_tokens,
-            temperature=self.temperature,
-            seed=self.seed,
-        )
-        options.print_answer(pieces)
+        options.print_answer(self.chat.stream(question, images=images, videos=videos, **self.how))
 
     def _obey(self, line: str) -> None:
         name, _, argument = line.partition(" ")
         commands: dict[str, Callable[[], None]] = {
-            "/image": lambda: self._show(argument.strip(), self.images),
-            "/video": lambda: self._show(argument.strip(), self.videos),
+            "/image": lambda: self._show(path_in(argument.strip()), self.images),
+            "/video": lambda: self._show(path_in(argument.strip()), self.videos),
+            "/system": lambda: self._instruct(argument.strip()),
+            "/save": lambda: self._save(path_in(argument.strip())),
             "/reset": self._reset,
             "/help": lambda: self.say(HELP),
             "/quit": self._quit,
             "/exit": self._quit,
         }
-        if name not in commands:
-            raise InputError(f"there is no {name}; /help lists what there is")
         commands[name]()
 
     def _show(self, path: str, waiting: list[str]) -> None:
         if not path:
-            raise InputError("which file? say its path after the command")
-        if "://" not in path and not Path(path).expanduser().is_file():
+            raise InputError("give the path of a file after the command")
+        if "://" not in path and not os.path.isfile(path):
             raise InputError(f"{path}: no such file")
-        waiting.append(path if "://" in path else str(Path(path).expanduser()))
+        waiting.append(path)
         self.say(f"{path} goes with the next question")
+
+    def _instruct(self, text: str) -> None:
+        if text:
+            self.chat.instruct(text)
+        self.say(f"system message: {self.chat.system or 'none'}")
+
+    def _save(self, path: str) -> None:
+        if not path:
+            raise InputError("give the path of a new file after /save")
+        try:
+            with open(path, "x", encoding="utf-8") as file:
+                file.write(json.dumps({"messages": self.chat.messages}, ensure_ascii=False) + "\n")
+        except OSError as error:
+            raise InputError(f"{path}: cannot be written ({error.strerror}); name a new file") from error
+        self.say(f"wrote {path}")
 
     def _reset(self) -> None:
         self.chat.reset()

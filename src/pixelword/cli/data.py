@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from pixelword.cli import data_look
+from pixelword.cli.help import Command, Group
 from pixelword.errors import RecipeError
 
 if TYPE_CHECKING:
@@ -18,18 +19,19 @@ if TYPE_CHECKING:
     from pixelword.processing.processor import NeoOVProcessor
 
 app = typer.Typer(
+    cls=Group,
     name="data",
     no_args_is_help=True,
     help="Look at, check and index what a model is trained on.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command()(data_look.stats)
-app.command()(data_look.view)
+app.command(cls=Command)(data_look.stats)
+app.command(cls=Command)(data_look.view)
 
 Workers = Annotated[int | None, typer.Option(min=0, help="Processes that read; one a core when absent.")]
 
 
-@app.command()
+@app.command(cls=Command)
 def index(
     what: data_look.What,
     set_: data_look.Set = None,
@@ -59,7 +61,7 @@ def index(
         print(f"not all can be used; this says why: pixelword data check {what}")
 
 
-@app.command()
+@app.command(cls=Command)
 def check(
     what: data_look.What,
     set_: data_look.Set = None,

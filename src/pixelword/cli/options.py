@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 from rich.console import Console
@@ -17,13 +17,22 @@ from pixelword.errors import InputError
 
 if TYPE_CHECKING:
     from pixelword.inference.session import Session
+    from pixelword.inference.streaming import FinishReason, Stream
 
 Model = Annotated[
     str, typer.Option("--model", "-m", metavar="NAME|DIR", help="A packaged model or a checkpoint's folder.")
 ]
 Videos = Annotated[list[Path] | None, typer.Option("--video", help="A video to ask about (repeatable).")]
 System = Annotated[str | None, typer.Option(help="A system message, such as 'Reason step by step.'")]
-MaxNewTokens = Annotated[int, typer.Option(min=1, help="The most tokens an answer may have.")]
+MaxNewTokens = Annotated[
+    int | None, typer.Option(min=1, help="The most tokens an answer may have; what is left of the context when absent.")
+]
+TopP = Annotated[
+    float, typer.Option(min=0.0, max=1.0, help="Draw among the likeliest tokens that have this probability together.")
+]
+TopK = Annotated[int, typer.Option(min=0, help="Draw among this many of the likeliest tokens; 0: all.")]
+RepetitionPenalty = Annotated[float, typer.Option(min=0.1, help="Above 1: makes what was said before less likely.")]
+Stop = Annotated[list[str] | None, typer.Option(help="End the answer before this text (repeatable).")]
 Temperature = Annotated[float, typer.Option(min=0.0, help="0: always the likeliest word; 1: draw as the model would.")]
 Seed = Annotated[int | None, typer.Option(help="Makes an answer drawn at a temperature repeatable.")]
 MinPixels = Annotated[int | None, typer.Option(min=1, help="Enlarge smaller pictures to this area (width × height).")]
@@ -37,7 +46,7 @@ Crops = Annotated[
 KeptFrames = Annotated[
     int | None, typer.Option(min=2, help="Remember so many frames, those the question looks at; all when absent.")
 ]
-OldFrames = Annotated[str, typer.Option(metavar="drop|merge", help="What becomes of the other frames.")]
+OldFrames = Annotated[Literal["drop", "merge"], typer.Option(help="What becomes of the other frames.")]
 AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Let pictures be http(s) addresses.")]
 Dtype = Annotated[
     str | None, typer.Option(help="float32, bfloat16 or float16; when absent what suits device and checkpoint.")
@@ -101,12 +110,19 @@ def open_session(
         return load(folder, dtype=dtype, device=device, media=media, long=LongInputs(**(long or {})))
 
 
-def print_answer(pieces: Iterator[str]) -> None:
-    """The pieces on stdout as they come, and a newline."""
-    for piece in _announced(pieces):
+def print_answer(answer: Stream) -> None:
+    """The pieces on stdout as they come, and a newline; stderr says where the answer was cut."""
+    for piece in _announced(answer):
         sys.stdout.write(piece)
         sys.stdout.flush()
     print(flush=True)
+    tell_cut(answer.finish_reason, answer.writer.new_tokens)
+
+
+def tell_cut(finish_reason: FinishReason | None, new_tokens: int) -> None:
+    """Says on stderr that an answer has no end."""
+    if finish_reason == "length":
+        print(f"note: the answer was cut after {new_tokens:,} tokens", file=sys.stderr)
 
 
 def _announced(pieces: Iterator[str]) -> Iterator[str]:

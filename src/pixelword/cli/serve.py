@@ -35,7 +35,7 @@ def serve(
     max_num_batched_tokens: Annotated[int, typer.Option(min=1, help="Prompt tokens read between two steps.")] = 1024,
     num_speculative_tokens: Annotated[int, typer.Option(min=0, help="Longest guess of the next tokens; 0: none.")] = 4,
     quantization: Annotated[
-        str | None, typer.Option(help="int8: weights rounded to half of bfloat16's bytes, on a CPU.")
+        str | None, typer.Option(metavar="int8", help="weights rounded to half of bfloat16's bytes, on a CPU.")
     ] = None,
     pack: Annotated[
         bool | None, typer.Option(help="Hold weights in the order that a CPU reads fastest; by default where it pays.")

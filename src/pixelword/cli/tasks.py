@@ -8,7 +8,10 @@ from typing import Annotated
 
 import typer
 
+from pixelword.cli.help import Command, Group
+
 app = typer.Typer(
+    cls=Group,
     name="tasks",
     no_args_is_help=True,
     help="Fetch what tasks are made of, render what is slow to draw, and look at both.",
@@ -27,7 +30,7 @@ Folder = Annotated[
 Seed = Annotated[int, typer.Option(help="Another one gives other tasks.")]
 
 
-@app.command("list")
+@app.command("list", cls=Command)
 def list_(assets: Folder = None) -> None:
     """The families of tasks with what they need, and the packs with where they come from.
 
@@ -47,7 +50,7 @@ def list_(assets: Folder = None) -> None:
     console.print(f"\n{folder}", soft_wrap=True)
 
 
-@app.command()
+@app.command(cls=Command)
 def fetch(
     packs: Annotated[list[str] | None, typer.Argument(metavar="[PACK]...", help="All when none is named.")] = None,
     assets: Folder = None,
@@ -87,7 +90,7 @@ def fetch(
     print(f"{folder}: up to date")
 
 
-@app.command()
+@app.command(cls=Command)
 def render(
     family: Annotated[str, typer.Argument(metavar="FAMILY", help="One that has a pool: see `pixelword tasks list`.")],
     count: Annotated[int, typer.Option(min=1, help="How many items the pool is to have.")] = 1000,
@@ -116,7 +119,7 @@ def render(
     print(f"{path}: {count:,} items, {path.stat().st_size / 1e6:.1f} MB")
 
 
-@app.command()
+@app.command(cls=Command)
 def preview(
     family: Annotated[str, typer.Argument(metavar="FAMILY|all", help="See `pixelword tasks list`.")],
     out: Annotated[Path, typer.Option(help="The page.")] = Path("tasks.html"),

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pixelword.errors import ContextError
 from pixelword.inference.long_inputs import OldFrames
 from pixelword.inference.reader import Reader
 from pixelword.inference.sampling import Drawer, Sampling
@@ -81,17 +80,10 @@ class OldFramesReader(Reader):
         super().__init__(model, prompt)
         self.frames, self.kept, self.old = frames, kept, old
 
-    def check_room(self, new: int, context: int) -> None:
-        """A frame takes few steps of t, however many tokens it has: those are what the context bounds here.
-
-        Raises ContextError: the prompt and `new` tokens of an answer take more steps than the context.
-        """
-        steps = int(self.positions[0].max()) + 1
-        if steps + new > context:
-            raise ContextError(
-                f"the question takes {steps} steps of time and the answer may take {new} more, but this model knows "
-                f"{context}: ask for fewer frames, or give a frame budget"
-            )
+    @property
+    def steps(self) -> int:
+        """What the context bounds here: steps of t, of which a frame takes few, however many tokens it has."""
+        return int(self.positions[0].max()) + 1
 
     def answer(self, sampling: Sampling, ends: Sequence[int]) -> Iterator[int]:
         """Read the prompt, and tokens of the answer as they come, its end included."""

@@ -6,29 +6,44 @@ the model's ``generate``. A session holds nothing of a request, so several threa
 
 from __future__ import annotations
 
+import queue
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict, Unpack, overload
 
 import torch
-from transformers import GenerationConfig, StoppingCriteriaList, TextIteratorStreamer
+from transformers.generation.configuration_utils import GenerationConfig
+from transformers.generation.stopping_criteria import StoppingCriteriaList
 
 from pixelword.errors import ContextError, InputError
 from pixelword.inference.crops import with_crops
 from pixelword.inference.long_inputs import LongInputs
+from pixelword.inference.messages import Message, assistant_message, conversation, user_message
 from pixelword.inference.old_frames import OldFramesReader, frames_of
 from pixelword.inference.sampling import Sampling
-from pixelword.inference.streaming import StopWhen, drawing, stripped, words
+from pixelword.inference.streaming import FinishReason, Stream, Writer, Writing, drawing
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.model.checkpoint import best_dtype, load_pretrained, resolve
 from pixelword.processing.conversation import Encoded
 from pixelword.processing.processor import MediaOptions, NeoOVProcessor
 from pixelword.processing.tokens import TURN_START
 
-Message = dict[str, Any]
+
+class How(TypedDict, total=False):
+    """The arguments of :meth:`Session.sampling`, as :meth:`Session.ask` takes them."""
+
+    max_new_tokens: int | None
+    temperature: float
+    seed: int | None
+    top_p: float
+    top_k: int
+    min_p: float
+    repetition_penalty: float
+    stop: str | Sequence[str]
 
 
 @dataclass(frozen=True)
@@ -42,6 +57,7 @@ class Answer:
         new_tokens: Tokens generated, the closing one included.
         seconds: From the messages to the last token, preparation included.
         held_tokens: The most tokens whose keys and values were held at once.
+        finish_reason: "stop" where the model ended the answer, or a stop string did; "length" where it was cut.
     """
 
     text: str
@@ -50,6 +66,7 @@ class Answer:
     new_tokens: int
     seconds: float
     held_tokens: int = 0
+    finish_reason: FinishReason = "stop"
 
 
 def load(
@@ -96,27 +113,18 @@ def _device(wanted: str | torch.device | None) -> torch.device:
     return device
 
 
-def user_message(text: str, images: Any = (), videos: Any = ()) -> Message:
-    """One turn of the user: the pictures, then the videos, then the words.
-
-    Args:
-        text: The question.
-        images: A picture or a sequence of them, in any form that :func:`pixelword.processing.images.load_image` reads.
-        videos: A video or a sequence of them, likewise.
-
-    Raises:
-        InputError: the question has no words.
-    """
-    if not text.strip():
-        raise InputError("the question is empty: say in words what you want to know")
-    parts: list[dict[str, Any]] = [{"type": "image", "image": image} for image in _as_list(images)]
-    parts += [{"type": "video", "video": video} for video in _as_list(videos)]
-    return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}
+def _for_each(questions: list[str], media: Any, name: str) -> list[Any]:
+    """What each question is about. Raises InputError: not as many as questions."""
+    if not media:
+        return [()] * len(questions)
+    if not isinstance(media, list | tuple) or len(media) != len(questions):
+        raise InputError(f"{name}: for {len(questions)} questions give a list of {len(questions)}, one for each")
+    return list(media)
 
 
-def _as_list(media: Any) -> list[Any]:
-    """``images="a.png"`` means one picture, not five letters."""
-    return list(media) if isinstance(media, list | tuple) else [media]
+def _visual(prompt: Encoded) -> int:
+    """Tokens that stand for pixels."""
+    return int((prompt.mm_token_type_ids > 0).sum())
 
 
 class Session:
@@ -142,45 +150,87 @@ class Session:
         self.media = media or MediaOptions()
         self.long = long or LongInputs()
 
+    @overload
+    def ask(
+        self, question: str, *, images: Any = (), videos: Any = (), system: str | None = None, **how: Unpack[How]
+    ) -> str: ...
+
+    @overload
+    def ask(
+        self, question: list[str], *, images: Any = (), videos: Any = (), system: str | None = None, **how: Unpack[How]
+    ) -> list[str]: ...
+
     def ask(
         self,
-        question: str,
+        question: str | list[str],
         *,
         images: Any = (),
         videos: Any = (),
         system: str | None = None,
-        max_new_tokens: int = 64,
-        temperature: float = 0.0,
-        seed: int | None = None,
-    ) -> str:
-        """The answer to one question.
+        **how: Unpack[How],
+    ) -> str | list[str]:
+        """The answer to one question, or the answers to a list of them, which are generated together.
 
-        Arguments as in :func:`user_message` and :class:`Sampling`; ``system`` is the system message.
+        Args:
+            question: The words. For a list of questions, `images` and `videos` are lists of the same length: what each
+                question is about.
+            images, videos: As in :func:`user_message`.
+            system: The system message.
+            **how: The arguments of :meth:`sampling`: `max_new_tokens`, `temperature`, `seed`, `top_p`, `stop` …
 
         Raises:
             MediaError: a picture or a video cannot be read.
-            InputError: the question is empty, or it and the answer do not fit into the model's context.
+            InputError: the question is empty, or does not fit into the model's context.
         """
-        messages = conversation(user_message(question, images, videos), system=system)
-        return self.answer(messages, Sampling(max_new_tokens, temperature, seed)).text
+        sampling = self.sampling(**how)
+        if not isinstance(question, list):
+            return self.answer(conversation(user_message(question, images, videos), system=system), sampling).text
+        asked = zip(question, _for_each(question, images, "images"), _for_each(question, videos, "videos"), strict=True)
+        conversations = [conversation(user_message(*one), system=system) for one in asked]
+        return [answer.text for answer in self.answers(conversations, sampling)]
 
     def stream(
-        self,
-        question: str,
-        *,
-        images: Any = (),
-        videos: Any = (),
-        system: str | None = None,
-        max_new_tokens: int = 64,
-        temperature: float = 0.0,
-        seed: int | None = None,
-    ) -> Iterator[str]:
+        self, question: str, *, images: Any = (), videos: Any = (), system: str | None = None, **how: Unpack[How]
+    ) -> Stream:
         """As :meth:`ask`, in pieces as they are generated; together they are what :meth:`ask` returns.
 
         Bad input raises at once, a failure of the model while iterating. Closing the iterator stops the generation.
         """
         messages = conversation(user_message(question, images, videos), system=system)
-        return self.stream_answer(messages, Sampling(max_new_tokens, temperature, seed))
+        return self.stream_answer(messages, self.sampling(**how))
+
+    def sampling(
+        self,
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        stop: str | Sequence[str] = (),
+    ) -> Sampling:
+        """How to draw an answer; see :class:`Sampling`.
+
+        max_new_tokens: what is left of the context when None, or the checkpoint's own `max_new_tokens`. Raises
+        InputError.
+        """
+        own = self.model.generation_config.max_new_tokens
+        return Sampling(
+            (own or self.context) if max_new_tokens is None else max_new_tokens,
+            temperature,
+            seed,
+            top_p,
+            top_k,
+            (stop,) if isinstance(stop, str) else tuple(stop),
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+        )
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer together that the model reads."""
+        return self.model.config.get_text_config().max_position_embeddings
 
     def chat(self, *, system: str | None = None) -> Chat:
         """A conversation that remembers its turns."""
@@ -188,35 +238,50 @@ class Session:
 
     def answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Answer:
         """The next turn of a whole conversation in chat form, with its costs. Raises as :meth:`ask` does."""
-        started = time.perf_counter()
-        sampling = sampling or Sampling()
-        prompt = self._prompt(messages, sampling)
-        if (reader := self._reader(prompt, sampling)) is not None:
-            new = list(reader.answer(sampling, self._ends()))
-            held = reader.peak_tokens
-        else:
-            new = self.model.generate(**self._arguments(prompt, sampling))[0, len(prompt) :].tolist()
-            held = len(prompt) + len(new) - 1
-        return Answer(
-            text=self.processor.encoder.decode(new).strip(),
-            prompt_tokens=len(prompt),
-            visual_tokens=int((prompt.mm_token_type_ids > 0).sum()),
-            new_tokens=len(new),
-            seconds=time.perf_counter() - started,
-            held_tokens=held,
-        )
+        return self.answers([messages], sampling)[0]
 
-    def stream_answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Iterator[str]:
+    def answers(self, conversations: Sequence[Sequence[Message]], sampling: Sampling | None = None) -> list[Answer]:
+        """The next turns of several conversations, generated together; each has the seconds of all."""
+        started = time.perf_counter()
+        sampling = sampling or self.sampling()
+        prompts = [self._prompt(messages, sampling) for messages in conversations]
+        readers = [self._reader(prompt, sampling) for prompt in prompts]
+        writers = [self._writer(*one, sampling) for one in zip(prompts, readers, strict=True)]
+        together = [(one, writer) for one, reader, writer in zip(prompts, readers, writers, strict=True) if not reader]
+        if together:
+            rows, texts = zip(*together, strict=True)
+            self._generate(rows, texts, sampling)
+        for reader, writer in zip(readers, writers, strict=True):
+            if reader is not None:
+                for _ in self._read(reader, writer, sampling):
+                    pass
+        seconds = time.perf_counter() - started
+        return [
+            Answer(
+                text=writer.text,
+                prompt_tokens=len(prompt),
+                visual_tokens=_visual(prompt),
+                new_tokens=writer.new_tokens,
+                seconds=seconds,
+                held_tokens=reader.peak_tokens if reader else len(prompt) + writer.new_tokens - 1,
+                finish_reason=writer.finish_reason or "length",
+            )
+            for prompt, reader, writer in zip(prompts, readers, writers, strict=True)
+        ]
+
+    def stream_answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Stream:
         """As :meth:`answer`, in pieces; see :meth:`stream`."""
-        sampling = sampling or Sampling()
+        sampling = sampling or self.sampling()
         prompt = self._prompt(messages, sampling)
-        if (reader := self._reader(prompt, sampling)) is not None:
-            return stripped(words(reader.answer(sampling, self._ends()), self.processor.encoder.decode))
-        return stripped(self._generate_in_thread(self._arguments(prompt, sampling)))
+        reader = self._reader(prompt, sampling)
+        writer = self._writer(prompt, reader, sampling)
+        if reader is not None:
+            return Stream(writer, self._read(reader, writer, sampling))
+        return Stream(writer, self._generate_in_thread(prompt, writer, sampling))
 
     def _prompt(self, messages: Sequence[Message], sampling: Sampling) -> Encoded:
-        if sampling.stop or sampling.logprobs is not None or sampling.ignore_eos:
-            raise InputError("stop, logprobs and ignore_eos are for requests to inference.batching.Engine")
+        if sampling.logprobs is not None or sampling.ignore_eos:
+            raise InputError("logprobs and ignore_eos are for requests to inference.batching.Engine")
         if sampling.constrained or sampling.stop_token_ids or sampling.include_stop_str_in_output:
             raise InputError(
                 "min_tokens, stop_token_ids, allowed_token_ids, bad_words, logit_bias and include_stop_str_in_output "
@@ -227,34 +292,47 @@ class Session:
         return self.processor.encode(messages, add_generation_prompt=True, **vars(self.media))
 
     def _reader(self, prompt: Encoded, sampling: Sampling) -> OldFramesReader | None:
-        """What answers where frames have to be let go; None where ``generate`` does."""
-        context = self.model.config.get_text_config().max_position_embeddings
+        """What answers where old frames are dropped; None where ``generate`` does."""
         kept = self.long.kept_frames
-        if kept is not None and kept < len(frames := frames_of(prompt, self.processor.encoder.control[TURN_START])):
-            reader = OldFramesReader(self.model, prompt, frames, kept, self.long.old_frames)
-            reader.check_room(sampling.max_new_tokens, context)
-            return reader
-        self._check_length(len(prompt), int((prompt.mm_token_type_ids > 0).sum()), sampling.max_new_tokens, context)
-        return None
+        if kept is None or kept >= len(frames := frames_of(prompt, self.processor.encoder.control[TURN_START])):
+            return None
+        return OldFramesReader(self.model, prompt, frames, kept, self.long.old_frames)
 
-    def _arguments(self, prompt: Encoded, sampling: Sampling) -> dict[str, Any]:
-        """What ``generate`` takes: the model's inputs (a batch of one) and its options."""
-        inputs = {name: value.to(self.model.device) for name, value in self.processor.batch([prompt]).items()}
-        return {**inputs, "generation_config": self._generation_config(sampling), **drawing(sampling)}
+    def _writer(self, prompt: Encoded, reader: OldFramesReader | None, sampling: Sampling) -> Writer:
+        """What takes the answer's tokens: at most what is left of the context. Raises ContextError: nothing is left."""
+        steps = len(prompt) if reader is None else reader.steps
+        if steps >= self.context:
+            raise ContextError(
+                f"the question is {len(prompt)} tokens long ({_visual(prompt)} of them pictures), but this model reads "
+                f"{self.context} with the answer: ask for less, or send fewer or smaller pictures"
+            )
+        most = min(sampling.max_new_tokens, self.context - steps)
+        return Writer(self.processor.encoder.decode, replace(sampling, max_new_tokens=most), self._ends())
+
+    def _read(self, reader: OldFramesReader, writer: Writer, sampling: Sampling) -> Generator[str, None, None]:
+        for token in reader.answer(sampling, self._ends()):
+            if piece := writer.add(token):
+                yield piece
+            if writer.finish_reason is not None:
+                return
+
+    def _generate(
+        self, prompts: Sequence[Encoded], writers: Sequence[Writer], sampling: Sampling, **listening: Any
+    ) -> None:
+        """Let ``generate`` fill the writers, a row each."""
+        inputs = {name: value.to(self.model.device) for name, value in self.processor.batch(prompts).items()}
+        most = max(writer.most for writer in writers)
+        self.model.generate(
+            **inputs,
+            generation_config=self._generation_config(replace(sampling, max_new_tokens=most)),
+            stopping_criteria=StoppingCriteriaList([Writing(writers, **listening)]),
+            **drawing([sampling] * len(prompts)),
+        )
 
     def _ends(self) -> list[int]:
         """The tokens that end an answer."""
         ends = self._generation_config(Sampling()).eos_token_id
         return ends if isinstance(ends, list) else [ends]
-
-    @staticmethod
-    def _check_length(prompt: int, visual: int, new: int, context: int) -> None:
-        if prompt + new > context:
-            raise ContextError(
-                f"the question is {prompt} tokens long ({visual} of them pictures) and the answer may take {new} more, "
-                f"but this model reads {context} in all: ask for less, send fewer or smaller pictures, or lower "
-                f"max_new_tokens"
-            )
 
     def _generation_config(self, sampling: Sampling) -> GenerationConfig:
         """The checkpoint's own settings, less its sampling: what to draw is ours to say (see :class:`Sampling`)."""
@@ -268,23 +346,23 @@ class Session:
             settings["pad_token_id"] = self.processor.tokenizer.pad_token_id
         return GenerationConfig.from_dict(settings)
 
-    def _generate_in_thread(self, arguments: dict[str, Any]) -> Iterator[str]:
-        streamer = TextIteratorStreamer(self.processor.encoder, skip_prompt=True)
+    def _generate_in_thread(self, prompt: Encoded, writer: Writer, sampling: Sampling) -> Generator[str, None, None]:
+        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         abandoned = threading.Event()
         failures: list[BaseException] = []
 
         def work() -> None:
             try:
-                criteria = StoppingCriteriaList([StopWhen(abandoned)])
-                self.model.generate(**arguments, streamer=streamer, stopping_criteria=criteria)
+                self._generate([prompt], [writer], sampling, listener=pieces.put, abandoned=abandoned)
             except BaseException as failure:  # whatever it is, it belongs to the one who iterates
                 failures.append(failure)
-                streamer.end()
+            finally:
+                pieces.put(None)
 
         thread = threading.Thread(target=work, name="pixelword-generate", daemon=True)
         thread.start()
         try:
-            yield from streamer
+            yield from iter(pieces.get, None)
         finally:
             abandoned.set()
             thread.join()
@@ -311,50 +389,26 @@ class Chat:
         """Forget every turn but the system message."""
         self.messages = conversation(system=self.system)
 
-    def send(
-        self,
-        text: str,
-        *,
-        images: Any = (),
-        videos: Any = (),
-        max_new_tokens: int = 64,
-        temperature: float = 0.0,
-        seed: int | None = None,
-    ) -> str:
+    def instruct(self, system: str | None) -> None:
+        """Change the system message; the turns stay."""
+        turns = self.messages[1:] if self.system else self.messages
+        self.system = system
+        self.messages = conversation(*turns, system=system)
+
+    def send(self, text: str, *, images: Any = (), videos: Any = (), **how: Unpack[How]) -> str:
         """The answer to the next turn. Arguments and errors: :meth:`Session.ask`."""
         messages = [*self.messages, user_message(text, images, videos)]
-        answer = self.session.answer(messages, Sampling(max_new_tokens, temperature, seed)).text
-        self.messages = [*messages, _assistant_message(answer)]
+        answer = self.session.answer(messages, self.session.sampling(**how)).text
+        self.messages = [*messages, assistant_message(answer)]
         return answer
 
-    def stream(
-        self,
-        text: str,
-        *,
-        images: Any = (),
-        videos: Any = (),
-        max_new_tokens: int = 64,
-        temperature: float = 0.0,
-        seed: int | None = None,
-    ) -> Iterator[str]:
+    def stream(self, text: str, *, images: Any = (), videos: Any = (), **how: Unpack[How]) -> Stream:
         """As :meth:`send`, in pieces; the turn is remembered once the last piece was taken."""
         messages = [*self.messages, user_message(text, images, videos)]
-        pieces = self.session.stream_answer(messages, Sampling(max_new_tokens, temperature, seed))
-        return self._remembering(messages, pieces)
+        answer = self.session.stream_answer(messages, self.session.sampling(**how))
+        return Stream(answer.writer, self._remembering(messages, answer))
 
-    def _remembering(self, messages: list[Message], pieces: Iterator[str]) -> Iterator[str]:
-        answer = ""
-        for piece in pieces:
-            answer += piece
-            yield piece
-        self.messages = [*messages, _assistant_message(answer)]
-
-
-def conversation(*turns: Message, system: str | None = None) -> list[Message]:
-    """The turns, after a system message where there is one."""
-    first = [{"role": "system", "content": system}] if system else []
-    return [*first, *turns]
-
-
-def _assistant_message(text: str) -> Message:
-    return {"role": "assistant", "content": text}
+    def _remembering(self, messages: list[Message], answer: Stream) -> Generator[str, None, None]:
+        with closing(answer):
+            yield from answer
+        self.messages = [*messages, assistant_message(answer.writer.text)]

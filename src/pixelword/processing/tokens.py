@@ -14,7 +14,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from pixelword.errors import CheckpointError
+from pixelword.errors import CheckpointError, InputError
 
 IMG_START, IMG_END, IMG_CONTEXT = "<img>", "</img>", "<IMG_CONTEXT>"
 TURN_START, TURN_END = "<|im_start|>", "<|im_end|>"
@@ -55,7 +55,14 @@ class TextEncoder:
         return self  # immutable, and a vocabulary is large
 
     def text(self, words: str) -> list[int]:
-        """Ids of plain words; nothing in them becomes a control token."""
+        """Ids of plain words; nothing in them becomes a control token. Raises InputError: half a character."""
+        try:
+            words.encode()
+        except UnicodeEncodeError as error:
+            raise InputError(
+                f"the text has half a character or a byte that is not UTF-8 ({words[error.start]!r}) at place "
+                f"{error.start + 1}: write it in UTF-8"
+            ) from error
         return self._plain.encode(words, add_special_tokens=False).ids
 
     def answer(self, words: str) -> list[int]:
