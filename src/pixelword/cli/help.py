@@ -14,7 +14,7 @@ class Command(TyperCommand):
     """A verb."""
 
     def get_params(self, ctx: Any) -> list[Any]:
-        params = super().get_params(ctx)
+        params: list[Any] = super().get_params(ctx)
         for param in params:
             shown = param.display_type_rich(ctx)
             if isinstance(param, TyperArgument):
