@@ -40,3 +40,8 @@ class VersionError(PixelwordError):
 
 class AssetError(PixelwordError):
     """An asset pack of the curriculum is missing, damaged or cannot be made."""
+
+
+def reason(error: BaseException) -> str:
+    """What went wrong, for a message that names the place itself: an OSError's own text would name it again."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)

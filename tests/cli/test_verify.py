@@ -79,6 +79,21 @@ def test_a_changed_weight_shows_in_bytes_and_in_the_probe(
     assert not any(one.startswith("words:") for one in found)  # words do not pass through the patch embedding
 
 
+def test_a_copy_in_another_type_differs_in_one_line(run: Callable[..., Any], tmp_path: Path) -> None:
+    report = tmp_path / "nano.json"
+    report.write_text(run("verify", "nano", "--json").stdout)
+    assert run("convert", "nano", tmp_path / "copy", "--dtype", "float32").exit_code == 0
+    result = run("verify", tmp_path / "copy", "--against", report, "--json")
+    assert result.exit_code == 1
+    assert json.loads(result.stdout)["differences"] == ["all 108 tensors are F32 here, BF16 there; values agree"]
+
+
+def test_the_table_fits_into_80_columns_whole(run: Callable[..., Any]) -> None:
+    shown = run("verify", "nano", env={"COLUMNS": "80"}).stdout
+    table = shown[shown.index("probe, in") :]
+    assert "…" not in table and "likeliest" in table and max(map(len, table.splitlines())) <= 80
+
+
 def test_what_is_wrong_with_tensors_is_listed_and_nothing_is_loaded(
     run: Callable[..., Any], changed: Callable[..., Path]
 ) -> None:

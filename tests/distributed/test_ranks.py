@@ -168,7 +168,7 @@ def test_a_bad_step_of_one_rank_is_skipped_by_all_and_told_of_once(tiny, on_rank
     ("overrides", "message"),
     [
         (("data.packs=3",), "data.packs: 3 packs a step cannot be shared evenly by 2 ranks"),
-        (("parallel.shard=3",), "parallel.shard: 3 does not divide 2 ranks"),
+        (("parallel.shard=3",), "parallel.shard: 3 GPUs are to share the weights"),
         (("optimizer.name=muon",), "muon needs whole matrices; set parallel.shard=1"),
     ],
 )

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
 from pixelword.errors import RecipeError
-from pixelword.model import SIZES, NeoOVConfig
+from pixelword.model import SIZES, NeoOVConfig, NeoOVTextConfig, NeoOVVisionConfig
+from pixelword.model.facts import count_parameters
+from pixelword.model.meta import meta_model
+from pixelword.model.sizes import Arguments, TextArguments, VisionArguments, size_arguments
 from pixelword.training.recipe import ModelRecipe
 from pixelword.training.recipe_file import load_recipe
 from pixelword.training.sizes import checked_config
@@ -95,7 +100,7 @@ def test_neo_ov_has_its_papers_numbers(name: str, rate: float) -> None:
         (("  length: 64\n", ""), r"stage.yaml:6: missing field 'data.length'"),
         (("steps: 10", "steps: 10\nsteps: 12"), r"stage.yaml:15: steps is given twice"),
         (("steps: 10", "trainable: [pre_bufer]\nsteps: 10"), r"stage.yaml:14: trainable: .*did you mean 'pre_buffer'"),
-        (("steps: 10", "steps: [10"), r"stage.yaml:\d+: not YAML"),
+        (("steps: 10", "steps: [10"), r"stage.yaml:\d+: not a YAML file"),
         (("config: {}", "config: {llm_config: {hiden_size: 8}}"),
          r"stage.yaml:5: unknown field 'model.config.llm_config.hiden_size'; did you mean 'hidden_size'"),
         (("config: {}", "config:\n    vision_config:\n      max_pixel: 8"),
@@ -170,3 +175,35 @@ def test_a_checkpoint_of_another_size_is_refused(tmp_path: Path) -> None:
     assert checked_config(load_recipe(written(tmp_path, text), ["model.size=mini"])).llm_config.hidden_size == 576
     with pytest.raises(RecipeError, match="is no '2b': its hidden_size is 576, not 2048"):
         checked_config(load_recipe(written(tmp_path, text), ["model.size=2b"]))
+
+
+def test_a_mistyped_part_is_named_with_its_line_and_its_nearest_name(tmp_path: Path) -> None:
+    text = (RECIPES / "nano" / "sft.yaml").read_text().replace("\noptimizer:", "\noptimiser:")
+    line = text.splitlines().index(next(one for one in text.splitlines() if one.startswith("optimiser:"))) + 1
+    (tmp_path / "stage.yaml").write_text(text)
+    with pytest.raises(RecipeError, match=rf"stage.yaml:{line}: unknown field 'optimiser'; did you mean 'optimizer'"):
+        load_recipe(tmp_path / "stage.yaml")
+
+
+def test_what_is_not_a_recipe_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "model.yaml").write_bytes(bytes(range(256)))
+    with pytest.raises(RecipeError, match=r"model.yaml: not a YAML file"):
+        load_recipe(tmp_path / "model.yaml")
+    with pytest.raises(RecipeError) as told:
+        load_recipe(tmp_path / "nothing.yaml")
+    assert str(told.value).count("nothing.yaml") == 1 and "No such file" in str(told.value)
+
+
+def test_the_arguments_known_before_torch_are_the_configurations() -> None:
+    """`model.sizes` repeats names and defaults of the configuration's classes, so that recipes need no transformers."""
+    pairs = ((VisionArguments, NeoOVVisionConfig), (TextArguments, NeoOVTextConfig), (Arguments, NeoOVConfig))
+    for arguments, config in pairs:
+        wanted = {name: one.default for name, one in inspect.signature(config).parameters.items() if name != "kwargs"}
+        found = {one.name: one.default for one in dataclasses.fields(arguments)}
+        parts = {"vision_config", "llm_config", "text_config"}
+        assert found.keys() - parts == wanted.keys() - parts
+        assert [name for name in found.keys() - parts if found[name] != wanted[name]] == []
+    for size in SIZES:
+        config = NeoOVConfig(**SIZES[size])
+        assert count_parameters(size_arguments(size)) == count_parameters(config)
+        assert sum(count_parameters(config).values()) == sum(one.numel() for one in meta_model(config).parameters())

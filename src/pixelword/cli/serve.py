@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from pixelword.cli import options
-from pixelword.errors import InputError
+from pixelword.errors import InputError, reason
 from pixelword.extras import install_command
 
 if TYPE_CHECKING:
@@ -137,7 +137,7 @@ def _bound(host: str, port: int) -> list[socket.socket]:
     except (OSError, UnicodeError) as error:
         for held in sockets:
             held.close()
-        raise InputError(f"cannot listen on {host}:{port} ({error}): give another --port or --host") from error
+        raise InputError(f"cannot listen on {host}:{port} ({reason(error)}): give another --port or --host") from error
     return sockets
 
 

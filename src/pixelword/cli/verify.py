@@ -73,7 +73,7 @@ def _write_inputs(model: str, path: Path) -> None:
     """The prompts of the probe for another implementation: ids, pixels and grids of each question."""
     from safetensors.torch import save_file
 
-    from pixelword.errors import InputError
+    from pixelword.errors import InputError, reason
     from pixelword.inference.probe import encode_all
     from pixelword.model.checkpoint import resolve
     from pixelword.processing import NeoOVProcessor
@@ -85,7 +85,7 @@ def _write_inputs(model: str, path: Path) -> None:
     try:
         save_file(tensors, path)
     except Exception as error:  # safetensors has an error of its own for a disk's
-        raise InputError(f"{path} cannot be written ({error}): name another file") from error
+        raise InputError(f"{path} cannot be written ({reason(error)}): name another file") from error
 
 
 def _print(report: Mapping[str, Any], against: Path | None) -> None:
@@ -127,8 +127,9 @@ def _print_probe(console: Console, probe: Mapping[str, Any]) -> None:
 
     title = f"\nprobe, in {probe['dtype']} on {probe['device']}"
     table = Table(title=title, title_justify="left", title_style="", box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("", "tokens", "likeliest", "its score", "spread", "prompt's loss", "says"):
-        table.add_column(name, justify="left" if name in ("", "says") else "right", no_wrap=True)
+    for name in ("", "tokens", "likeliest", "score", "spread", "loss"):
+        table.add_column(name, justify="right" if name else "left", no_wrap=True)
+    table.add_column("says", overflow="fold")  # the one that gives way on a narrow terminal
     for name, one in probe["readings"].items():
         first, score = one["top"][0]
         figures = (f"{score:.5f}", f"{one['spread']:.5f}", f"{one['prompt_loss']:.5f}")

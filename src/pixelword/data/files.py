@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import IO
 
-from pixelword.errors import InputError
+from pixelword.errors import InputError, reason
 
 
 def write_whole(path: Path, text: str | bytes) -> int:
@@ -26,7 +26,9 @@ def write_whole(path: Path, text: str | bytes) -> int:
     except OSError as error:
         with suppress(OSError):  # there may be no folder to clean
             unfinished.unlink()
-        raise InputError(f"{path}: cannot be written ({error}); free some space or name another place") from error
+        raise InputError(
+            f"{path}: cannot be written ({reason(error)}); free some space or name another place"
+        ) from error
     return len(content)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from pixelword.errors import PixelwordError, RecipeError
+from pixelword.errors import PixelwordError, RecipeError, reason
 from pixelword.model.folders import whole_folder
 
 DEFAULT_FOLDER = Path("~/.cache/pixelword/index")
@@ -61,7 +61,9 @@ def kept(
         place.parent.mkdir(parents=True, exist_ok=True)
         lock = place.with_name(f".{place.name}.lock").open("w")
     except OSError as error:
-        raise RecipeError(f"{place.parent}: cannot keep an index there: {error}; name another as data.index") from error
+        raise RecipeError(
+            f"{place.parent}: cannot keep an index there: {reason(error)}; name another as data.index"
+        ) from error
     with lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         found = _load(place, header)  # somebody else's, made while we waited

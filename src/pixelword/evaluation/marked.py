@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pixelword.data.files import write_whole
-from pixelword.errors import InputError
+from pixelword.errors import InputError, reason
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ class Section:
         try:
             text = self.page.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise InputError(f"{self.page}: cannot be read ({error}); name another with {self.option}") from error
+            raise InputError(
+                f"{self.page}: cannot be read ({reason(error)}); name another with {self.option}"
+            ) from error
         before, found, rest = text.partition(self.begin)
         _, closed, after = rest.partition(self.end)
         if not found or not closed:

@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
-from pixelword.errors import AssetError, InputError
+from pixelword.errors import AssetError, InputError, reason
 from pixelword.evaluation.asking import NEW_TOKENS, Asker, Said
 from pixelword.evaluation.suite import Item, Part, Test
 
@@ -119,7 +119,7 @@ class Answers:
                 raise self._unwritable(error) from error
 
     def _unwritable(self, error: OSError) -> InputError:
-        return InputError(f"{self._path}: cannot be written ({error}); free some space, or name another --out")
+        return InputError(f"{self._path}: cannot be written ({reason(error)}); free some space, or name another --out")
 
     def _append(self, lines: Sequence[str]) -> None:
         assert self._path is not None

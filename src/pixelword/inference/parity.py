@@ -13,7 +13,7 @@ import torch
 import transformers
 
 from pixelword import __version__
-from pixelword.errors import InputError
+from pixelword.errors import InputError, reason
 from pixelword.inference import probe
 from pixelword.inference.session import Session
 from pixelword.model import NeoOVConfig
@@ -115,7 +115,9 @@ def read(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read as JSON ({error}): give what `verify --json` printed") from error
+        raise InputError(
+            f"{path} cannot be read as JSON ({reason(error)}): give what `verify --json` printed"
+        ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or "tensors" not in content:
         raise InputError(f"{path} is no report of this version: give what `verify --json` printed")
     return content
@@ -131,20 +133,25 @@ def differences(ours: Told, theirs: Told, tolerance: float | None = None) -> lis
         a, b = ours["architecture"][name], theirs["architecture"][name]
         if a != b:
             found.append(f"{name} is {a} here and {b} there")
-    found += _of_tensors(ours["tensors"], theirs["tensors"])
-    if "probe" in ours and "probe" in theirs:
-        a, b = ours["probe"], theirs["probe"]
-        if tolerance is None:
-            tolerance = max(probe.TOLERANCE[one["dtype"]] for one in (a, b))
-        found += probe.differences(a["readings"], b["readings"], tolerance)
-    return found
+    retyped, others = _of_tensors(ours["tensors"], theirs["tensors"])
+    found += others
+    if "probe" not in ours or "probe" not in theirs:
+        return found + retyped
+    a, b = ours["probe"], theirs["probe"]
+    if tolerance is None:
+        tolerance = max(probe.TOLERANCE[one["dtype"]] for one in (a, b))
+    said = probe.differences(a["readings"], b["readings"], tolerance)
+    # a copy in another type that answers alike holds the same values, as far as its type can
+    return found + [f"{line}; values agree" if not (others or said) else line for line in retyped] + said
 
 
-def _of_tensors(ours: Told, theirs: Told) -> list[str]:
+def _of_tensors(ours: Told, theirs: Told) -> tuple[list[str], list[str]]:
+    """In what two lists of tensors differ: a line for each pair of types, and a line for each other difference."""
     a, b = ({row["name"]: row for row in one.get("list", ())} for one in (ours, theirs))
     if not a or not b:  # a delta: its weights are compared by what they do
-        return []
+        return [], []
     found = []
+    retyped: Counter[str] = Counter()
     for name in [*a, *(one for one in b if one not in a)]:
         one, other = a.get(name), b.get(name)
         if one is None or other is None:
@@ -152,7 +159,11 @@ def _of_tensors(ours: Told, theirs: Told) -> list[str]:
             continue
         for key in ("state", "shape", "dtype", "sha256"):
             if key in one and key in other and one[key] != other[key]:
-                told = "bytes differ" if key == "sha256" else f"{key} is {one[key]} here and {other[key]} there"
-                found.append(f"{name}: {told}")
+                if key == "dtype":
+                    retyped[f"{one[key]} here, {other[key]} there"] += 1
+                else:
+                    told = "bytes differ" if key == "sha256" else f"{key} is {one[key]} here and {other[key]} there"
+                    found.append(f"{name}: {told}")
                 break
-    return found
+    both = sum(bool(one["dtype"] and b[name]["dtype"]) for name, one in a.items() if name in b)
+    return [f"{'all ' if count == both else ''}{count} tensors are {types}" for types, count in retyped.items()], found

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from pixelword.errors import CheckpointError
+from pixelword.errors import CheckpointError, reason
 
 
 @contextmanager
@@ -37,7 +37,9 @@ def whole_folder(folder: Path, *, replace: bool = False) -> Iterator[Path]:
             with suppress(OSError):  # somebody else's by now
                 parent.rmdir()
         if isinstance(error, OSError):
-            raise CheckpointError(f"{folder}: cannot write it: {error}; free some space or name another") from error
+            raise CheckpointError(
+                f"{folder}: cannot write it: {reason(error)}; free some space or name another"
+            ) from error
         raise
 
 

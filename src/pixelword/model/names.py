@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pixelword.errors import CheckpointError, InputError
+from pixelword.errors import CheckpointError, InputError, reason
 
 from .sizes import RELEASED, SIZES
 
@@ -80,7 +80,7 @@ def read_json(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise CheckpointError(f"{path} is missing: copy it there from the checkpoint's source") from error
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path} is not readable JSON ({error}): copy it again") from error
+        raise CheckpointError(f"{path} is not readable JSON ({reason(error)}): copy it again") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path} holds no JSON object: copy it again")
     return content

@@ -12,7 +12,7 @@ from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils.hub import cached_file
 
 import pixelword.model.auto  # noqa: F401  a tokenizer without a class of its own is found by its model's type
-from pixelword.errors import CheckpointError, InputError
+from pixelword.errors import CheckpointError, InputError, reason
 
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder", "proxies")
@@ -107,7 +107,7 @@ def _text(name: str | os.PathLike[str], file: str, hub: dict[str, Any]) -> str |
         with open(path, encoding="utf-8") as text:
             return text.read()
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: cannot be read ({error}); mend or delete the file") from error
+        raise CheckpointError(f"{path}: cannot be read ({reason(error)}); mend or delete the file") from error
 
 
 def _json(name: str | os.PathLike[str], file: str, hub: dict[str, Any]) -> dict[str, Any] | None:
@@ -118,7 +118,7 @@ def _json(name: str | os.PathLike[str], file: str, hub: dict[str, Any]) -> dict[
         with open(path, encoding="utf-8") as text:
             content = json.load(text)
     except (OSError, ValueError) as error:
-        raise CheckpointError(f"{path}: not valid JSON ({error}); mend or delete the file") from error
+        raise CheckpointError(f"{path}: not valid JSON ({reason(error)}); mend or delete the file") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{path}: holds no JSON object; mend or delete the file")
     return content

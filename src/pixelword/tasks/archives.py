@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from pixelword.errors import AssetError
+from pixelword.errors import AssetError, reason
 
 #: Of one member, opened, in bytes; the largest that is wanted has 62 MB. More is a bomb or not what it says it is.
 MEMBER = 256 * 2**20
@@ -50,7 +50,7 @@ class Archive:
                 with tarfile.open(self.path, "r|*") as tar:
                     yield from _capped(_tarred(tar, wanted), self.name)
         except (OSError, EOFError, zipfile.BadZipFile, tarfile.TarError, zlib.error) as error:
-            raise AssetError(f"{self.path} cannot be read ({error}); delete it, then fetch again") from error
+            raise AssetError(f"{self.path} cannot be read ({reason(error)}); delete it, then fetch again") from error
 
     def files(self, wanted: Wanted) -> dict[str, bytes]:
         """The wanted members by name, all at once: for those that are few."""
@@ -69,7 +69,7 @@ def inner_zip(content: bytes, wanted: Wanted, name: str) -> Iterator[tuple[str, 
         with zipfile.ZipFile(io.BytesIO(content)) as opened:
             yield from _capped(_zipped(opened, wanted), name)
     except (OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise AssetError(f"{name} cannot be read ({error})") from error
+        raise AssetError(f"{name} cannot be read ({reason(error)})") from error
 
 
 def _capped(found: Iterable[tuple[str, int, Callable[[], bytes]]], name: str) -> Iterator[tuple[str, bytes]]:

@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pixelword.errors import AssetError
+from pixelword.errors import AssetError, reason
 from pixelword.tasks.family import Split
 
 #: Share of a pack's assets that training never sees.
@@ -93,7 +93,9 @@ class AssetPack:
         return self._splits[split]
 
     def _damaged(self, error: Exception) -> AssetError:
-        return AssetError(f"{self.path} is damaged ({error}): delete it, then pixelword tasks fetch {self.path.stem}")
+        return AssetError(
+            f"{self.path} is damaged ({reason(error)}): delete it, then pixelword tasks fetch {self.path.stem}"
+        )
 
 
 class Assets:
@@ -139,7 +141,9 @@ def write_pack(path: Path, items: Iterable[tuple[Item, Mapping[str, bytes]]], *,
             archive.writestr(_INDEX, json.dumps(about, ensure_ascii=False), compress_type=zipfile.ZIP_DEFLATED)
         os.replace(partial, path)
     except OSError as error:
-        raise AssetError(f"{path}: cannot write the pack ({error}); free some space, then fetch again") from error
+        raise AssetError(
+            f"{path}: cannot write the pack ({reason(error)}); free some space, then fetch again"
+        ) from error
     finally:
         partial.unlink(missing_ok=True)
     return len(index)

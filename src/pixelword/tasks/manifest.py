@@ -7,7 +7,7 @@ import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from pixelword.errors import AssetError
+from pixelword.errors import AssetError, reason
 
 _FILE = "manifest.json"
 
@@ -56,7 +56,7 @@ class Manifest:
         except FileNotFoundError:
             return cls(folder)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise AssetError(f"{path} is damaged ({error}): delete it, then fetch again") from error
+            raise AssetError(f"{path} is damaged ({reason(error)}): delete it, then fetch again") from error
 
     def write(self) -> None:
         """Whole or not at all. Raises AssetError: it cannot be written."""

@@ -30,7 +30,7 @@ from torch import Tensor
 from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 
-from pixelword.errors import CheckpointError
+from pixelword.errors import CheckpointError, reason
 from pixelword.model.folders import publish
 
 if TYPE_CHECKING:
@@ -212,7 +212,9 @@ class Checkpoints:
             self.out.mkdir(parents=True, exist_ok=True)
             self._lock = (self.out / ".lock").open("w")  # let go of by the kernel, however the process ends
         except OSError as error:
-            raise CheckpointError(f"{self.out}: cannot write there: {error}; mend it, or name another --out") from error
+            raise CheckpointError(
+                f"{self.out}: cannot write there: {reason(error)}; mend it, or name another --out"
+            ) from error
         try:
             fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:

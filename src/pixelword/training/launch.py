@@ -11,7 +11,7 @@ import yaml
 from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
-from pixelword.errors import CheckpointError
+from pixelword.errors import CheckpointError, reason
 from pixelword.training.checkpoints import checkpoints
 from pixelword.training.parallel import world
 from pixelword.training.recipe import Recipe
@@ -64,7 +64,7 @@ def _full_disk(out: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         raise CheckpointError(
-            f"{out}: {error}; the last whole checkpoint stands: free some space, then go on with --resume auto"
+            f"{out}: {reason(error)}; the last whole checkpoint stands: free some space, then go on with --resume auto"
         ) from error
 
 

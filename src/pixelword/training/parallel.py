@@ -98,7 +98,10 @@ def world(recipe: Recipe) -> Iterator[World]:
         raise RecipeError(f"data.packs: {recipe.data.packs} packs a step cannot be shared evenly by {size} ranks")
     shard = recipe.parallel.shard or size
     if size % shard:
-        raise RecipeError(f"parallel.shard: {shard} does not divide {size} ranks")
+        raise RecipeError(
+            f"parallel.shard: {shard} GPUs are to share the weights, and {size} cannot be divided by that: start "
+            f"{shard} with torchrun --nproc-per-node {shard}, or use all there are with --set parallel.shard=0"
+        )
     if size > 1 and shard > 1 and recipe.optimizer.name == "muon":
         raise RecipeError("optimizer.name: muon needs whole matrices; set parallel.shard=1, or optimizer.name=adamw")
     device = _device(recipe.device)

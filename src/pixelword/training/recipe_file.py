@@ -13,7 +13,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from pixelword.data.recipe import nearest
-from pixelword.errors import RecipeError
+from pixelword.errors import RecipeError, reason
 from pixelword.training.recipe import Recipe
 
 
@@ -21,15 +21,17 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read and check a recipe; `overrides` are "a.b=value" strings, the value in YAML. Raises RecipeError."""
     try:
         text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot read the recipe: {error}") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path}: not a YAML file; give a recipe, such as recipes/nano/sft.yaml") from error
+    except OSError as error:
+        raise RecipeError(f"{path}: cannot read the recipe: {reason(error)}") from error
     try:
         root = yaml.compose(text, Loader=yaml.SafeLoader)
         values = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         where = f"{path}:{mark.line + 1}" if mark else str(path)
-        raise RecipeError(f"{where}: not YAML: {getattr(error, 'problem', None) or error}") from error
+        raise RecipeError(f"{where}: not a YAML file: {getattr(error, 'problem', None) or error}") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: a recipe is a mapping of fields (stage, model, data, ...)")
     lines = dict(_lines(root, path))
@@ -81,7 +83,8 @@ def _explain(
     error: ValidationError, path: Path, lines: dict[tuple[str | int, ...], int], overrides: Sequence[str]
 ) -> str:
     """The first fault as one line: where (file:line, or the override), which field, what is wrong."""
-    fault = error.errors()[0]
+    # a mistyped field is missing under its right name, too: what is written there is the one to mend
+    fault = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
     # pydantic adds the tried union member to the location; only what the file can hold is kept
     location = tuple(part for part in fault["loc"])
     known = location

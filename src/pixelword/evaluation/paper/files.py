@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from pixelword.errors import InputError
+from pixelword.errors import InputError, reason
 from pixelword.evaluation.paper.benchmarks import Benchmark
 from pixelword.extras import install_command
 
@@ -138,7 +138,7 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
     try:
         yield from read(path)
     except (OSError, UnicodeError, csv.Error) as error:
-        raise InputError(f"{path} cannot be read ({error}): copy it again") from error
+        raise InputError(f"{path} cannot be read ({reason(error)}): copy it again") from error
 
 
 def _tsv(path: Path) -> Iterator[Mapping[str, Any]]:

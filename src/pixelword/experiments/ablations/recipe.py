@@ -12,7 +12,7 @@ import yaml
 from pydantic import Field, PositiveInt, ValidationError, model_validator
 
 from pixelword.data.recipe import RecipePart
-from pixelword.errors import RecipeError
+from pixelword.errors import RecipeError, reason
 
 Set = tuple[str, ...]
 #: How positions are counted; see `positions`.
@@ -120,9 +120,9 @@ def load_ablation(path: Path) -> Ablation:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
-        raise RecipeError(f"{path}: cannot read the ablation: {error}") from error
+        raise RecipeError(f"{path}: cannot read the ablation: {reason(error)}") from error
     except yaml.YAMLError as error:
-        raise RecipeError(f"{path}: not YAML: {error}") from error
+        raise RecipeError(f"{path}: not a YAML file: {error}") from error
     if not isinstance(values, dict):
         raise RecipeError(f"{path}: an ablation is a mapping of fields (name, asks, cost, stages, variants, …)")
     try:

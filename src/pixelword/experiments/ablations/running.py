@@ -20,7 +20,7 @@ from safetensors.torch import load_file
 
 from pixelword.data.files import claim, write_whole
 from pixelword.data.schema import Pack
-from pixelword.errors import CheckpointError
+from pixelword.errors import CheckpointError, reason
 from pixelword.experiments.ablations.growing import build_language_model, grown
 from pixelword.experiments.ablations.jobs import Cell, Job
 from pixelword.experiments.ablations.network import build
@@ -98,7 +98,9 @@ def _claimed(folder: Path) -> Iterator[None]:
     try:
         file = claim(folder / ".claim")
     except OSError as error:
-        raise CheckpointError(f"{folder}: cannot write there: {error}; mend it, or name another --out") from error
+        raise CheckpointError(
+            f"{folder}: cannot write there: {reason(error)}; mend it, or name another --out"
+        ) from error
     if file is None:
         raise _Taken(folder)
     with file:
