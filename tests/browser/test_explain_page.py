@@ -67,6 +67,23 @@ def press(page: Any, name: str) -> None:
     page.get_by_role("button", name=name, exact=True).click()
 
 
+def test_one_click_shows_the_image_without_its_map(opened: Open) -> None:
+    page = opened()
+    shown = brightness(page, 2, 2)
+    page.get_by_role("button", name="Image alone").click()
+    with Image.open(EXAMPLES / "left_right.png") as image:
+        plain = image.convert("RGB").resize((2, 2), Image.Resampling.BOX)
+    bare = brightness(page, 2, 2)
+    assert bare == pytest.approx([sum(plain.getpixel((c, r))) / 4 for r in range(2) for c in range(2)], abs=3)  # type: ignore[arg-type]
+    assert bare != pytest.approx(shown, abs=3)
+    page.get_by_role("button", name="Image alone").click()
+    assert brightness(page, 2, 2) == pytest.approx(shown, abs=1)
+
+
+def test_the_parts_of_a_score_are_explained_in_a_sentence(opened: Open) -> None:
+    assert "H and W compare the rows and the columns" in opened().inner_text("body")
+
+
 def test_the_star_is_what_was_looked_at(opened: Open) -> None:
     page = opened()
     assert page.locator(".answer .word").all_inner_texts() == ["a", "yellow", "star"]

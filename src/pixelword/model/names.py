@@ -61,10 +61,15 @@ def other_names(name: str) -> str:
     if name.lower() in SIZES:
         return f": {name} is a size without released weights; give the folder of a checkpoint"
     names = packaged()
-    close = difflib.get_close_matches(name, names, 1)
-    hint = f", did you mean {close[0]!r}?" if close else ";"
+    hint = close_name(name) or ";"
     known = f"packaged models are: {', '.join(names)}" if names else "no models are packaged in this installation"
     return f"{hint} {known}. Or give a checkpoint's folder"
+
+
+def close_name(name: str) -> str:
+    """ ", did you mean 'nano'?" where a packaged model has nearly this name, else ""."""
+    close = difflib.get_close_matches(name, packaged(), 1)
+    return f", did you mean {close[0]!r}?" if close else ""
 
 
 def check_dtype(name: str | None) -> None:

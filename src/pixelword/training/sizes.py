@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from pixelword.errors import RecipeError
 from pixelword.model import NeoOVConfig
 from pixelword.model.checkpoint import read_config
+from pixelword.model.names import close_name
 
 if TYPE_CHECKING:
     from pixelword.training.recipe import Recipe
@@ -30,7 +31,10 @@ def stage_config(recipe: Recipe) -> NeoOVConfig:
     if found is not None:
         return found
     if model.from_ is not None and model.size is None:
-        raise RecipeError(f"model.from: {model.from_} is not there yet; for a dry run without it, name model.size too")
+        hint = close_name(str(model.from_))
+        raise RecipeError(
+            f"model.from: {model.from_} is not there yet{hint}; for a dry run without it, name model.size too"
+        )
     if model.config is not None:
         return NeoOVConfig(**with_vocabulary(model.arguments, build_processor(recipe)))
     return NeoOVConfig(**model.arguments)

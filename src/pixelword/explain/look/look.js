@@ -26,7 +26,7 @@ export function mount(root, data) {
 
 class Look {
   // word: its number, or null for the whole answer. layer, head: null for the mean of all. patch: a place, or null.
-  state = {word: null, method: "attention", layer: null, head: null, patch: null, stage: null, received: false, smooth: false};
+  state = {word: null, method: "attention", layer: null, head: null, patch: null, stage: null, received: false, smooth: false, bare: false};
 
   constructor(root, data) {
     [this.root, this.data] = [root, data];
@@ -119,9 +119,10 @@ class Look {
 
   foot() {
     const smooth = make("input", {type: "checkbox", onchange: event => this.set({smooth: event.target.checked})});
+    this.bare = make("button", {type: "button", onclick: () => this.set({bare: !this.state.bare})}, "Image alone");
     return make("div", {class: "foot"},
       make("span", {class: "hint"}, this.state.stage ? "Click a patch to see what it looks at, and what looks at it." : ""),
-      make("label", {}, smooth, " smooth"), make("button", {type: "button", onclick: () => this.save()}, "Save PNG"));
+      make("label", {}, smooth, " smooth"), this.bare, make("button", {type: "button", onclick: () => this.save()}, "Save PNG"));
   }
 
   figure(picture) {
@@ -244,6 +245,7 @@ class Look {
     const most = Math.max(1e-9, ...data.visual.map(place => (state.method === "occlusion" ? Math.abs(values[place]) : values[place])));
     this.most = most;
     this.drawWords();
+    this.bare.ariaPressed = String(state.bare);
     for (const one of this.methods) one.ariaPressed = String(state.patch === null && one.dataset.method === state.method);
     this.note.textContent = state.patch === null ? METHODS[state.method][1]
       : `${state.received ? "What looks at" : "What is looked at from"} the outlined patch in the ${state.stage}: mean of its layers and heads.`;
@@ -264,7 +266,8 @@ class Look {
   drawPicture({picture, canvas, cursor}, values, most) {
     const {width, height} = canvas, image = this.images.find(one => one.picture === picture).image;
     const own = values.subarray(picture.start, picture.start + picture.rows * picture.columns);
-    paint(canvas.getContext("2d"), picture, image, own, most, {width, height, smooth: this.state.smooth});
+    if (this.state.bare) canvas.getContext("2d").drawImage(image, 0, 0, width, height);
+    else paint(canvas.getContext("2d"), picture, image, own, most, {width, height, smooth: this.state.smooth});
     const cell = (this.state.patch ?? -1) - picture.start;
     if (this.state.patch !== null && cell >= 0 && cell < own.length) {
       const context = canvas.getContext("2d"), [w, h] = [width / picture.columns, height / picture.rows];
@@ -272,7 +275,7 @@ class Look {
       context.strokeStyle = "#fff";
       context.strokeRect((cell % picture.columns) * w + 2, Math.floor(cell / picture.columns) * h + 2, w - 4, h - 4);
     }
-    canvas.ariaLabel = `${picture.label || "the picture"}, ${picture.rows} by ${picture.columns} patches, with the map over it`;
+    canvas.ariaLabel = `${picture.label || "the picture"}, ${picture.rows} by ${picture.columns} patches${this.state.bare ? "" : ", with the map over it"}`;
     cursor.hidden = true;
   }
 
@@ -330,7 +333,7 @@ class Look {
     const heads = state.head === null || size === 1 ? [...Array(size).keys()] : [state.head];
     const maps = [0, 1, 2].map(part => mean(this.chosenWords.flatMap(n => layers.flatMap(l => heads.map(h => this.parts.row(part, n, l, h))))));
     const most = Math.max(...maps.map(strongest));
-    this.partHint.textContent = `Before the softmax, around its mean over the picture${data.pictures.length > 1 ? "s" : ""}: orange draws the eye, blue turns it away. Their sum is the score; one scale for all three.`;
+    this.partHint.textContent = `T compares what the word and a patch are and their order in the sequence; H and W compare the rows and the columns where they are. Before the softmax, around its mean over the picture${data.pictures.length > 1 ? "s" : ""}: orange draws the eye, blue turns it away. Their sum is the score; one scale for all three.`;
     maps.forEach((values, part) => {
       this.partMaps[part].spread.textContent = `± ${Math.sqrt(values.reduce((sum, one) => sum + one * one, 0) / values.length).toFixed(2)}`;
       this.partMaps[part].maps.replaceChildren(...data.pictures.slice(0, 8).map(one =>
