@@ -11,7 +11,9 @@ class PixelwordError(ValueError):
     """Base of every error a user can mend. The message is one line."""
 
     def __init__(self, message: str) -> None:
-        super().__init__(" ".join(str(message).split()))
+        # names of files may hold bytes that are no text, which no terminal and no log takes
+        printable = str(message).encode("utf-8", "backslashreplace").decode()
+        super().__init__(" ".join(printable.split()))
 
 
 class MediaError(PixelwordError):

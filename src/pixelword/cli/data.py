@@ -108,7 +108,8 @@ def check(
     if faults:
         print(f"{faults:,} {'fault' if faults == 1 else 'faults'}")
         raise typer.Exit(1)
-    print("no faults")
+    unread = not decode and any(len(one.kinds) for one in found.values())
+    print("no faults; images and videos were not decoded: --decode reads them whole" if unread else "no faults")
 
 
 def _read(

@@ -2,7 +2,8 @@
 
 - turns, under `messages` or `conversations`: {"role": ..., "content": ...}, or LLaVA's and ShareGPT's {"from": ...,
   "value": ...}. A content is a text, or a list of typed parts. Pictures stand in `image` or `images`, videos in `video`
-  or `videos`; `<image>` and `<video>` in the text, or parts without a source, say where each belongs.
+  or `videos`; `<image>` and `<video>` in the text, or parts without a source, say where each belongs. Qwen-VL's
+  `<img>path</img>` in a user's text is an image by itself.
 - `texts`, a list of {"user": ..., "assistant": ...}, as FineVision and the Cauldron have them, pictures first.
 - `caption` or `text`: with pictures, what to say of them; without, a text to read on.
 """
@@ -15,6 +16,9 @@ from typing import Any
 
 from pixelword.errors import InputError
 from pixelword.processing.conversation import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER
+from pixelword.processing.image_files import SUFFIXES as IMAGE_SUFFIXES
+from pixelword.processing.tokens import valid_text
+from pixelword.processing.video_file import SUFFIXES as VIDEO_SUFFIXES
 
 Resolve = Callable[[Any], Any]
 
@@ -31,7 +35,19 @@ _ROLES = {
 _KINDS = {"image": "picture", "video": "video"}
 _SOURCES = ("url", "path", "bytes")  # what a part may name its medium by, besides its own type
 _OPTIONS = ("fps", "max_frames", "num_frames")
-_PLACEHOLDER = re.compile(f"({re.escape(IMAGE_PLACEHOLDER)}|{re.escape(VIDEO_PLACEHOLDER)})\n?")
+_PLACEHOLDER = re.compile(f"({re.escape(IMAGE_PLACEHOLDER)}|{re.escape(VIDEO_PLACEHOLDER)}|<img>[^<>\n]+</img>)\n?")
+_NAMED_IMAGE = re.compile(r"<img>([^<>\n]+)</img>")  # Qwen-VL's: the path stands in the text
+# A place for an image in the words of other models, or a placeholder on a line of its own.
+_FOREIGN = re.compile(
+    r"^\s*<(?:image|video)>|<(?:image|video)>\s*$|<\|?(?:image|video)[ _-]?(?:\d+|pad|placeholder|here)?\|>"
+    r"|<(?:image|video)[ _]\d+>|<\|vision_start\|>|<image_placeholder>|<ImageHere>",
+    re.IGNORECASE,
+)
+_MEDIA_KEYS = re.compile(
+    r"(image|img|picture|photo|video|clip|frame|media)s?(_?(path|file|filename|file_name|name|url|bytes|b64|base64|data)s?)?",
+    re.IGNORECASE,
+)
+_OWN_KEYS = ("image", "images", "video", "videos")
 
 
 def messages_of(values: Mapping[str, Any], resolve: Resolve) -> tuple[dict[str, Any], ...]:
@@ -45,6 +61,8 @@ def messages_of(values: Mapping[str, Any], resolve: Resolve) -> tuple[dict[str, 
         raise InputError("the conversation has no turns; give a question and an answer, or remove it")
     messages = [_message(turn, f"turn {number}", media) for number, turn in enumerate(turns, start=1)]
     media.place_rest(messages, in_front="texts" in values)
+    if not any(part["type"] in _KINDS for message in messages for part in _parts(message)):
+        _check_no_media_meant(values, messages)
     answers = [message for message in messages if message["role"] == "assistant"]
     if not answers:
         raise InputError("no answer to learn from: no turn is the assistant's")
@@ -80,6 +98,49 @@ def _turns(values: Mapping[str, Any], has_media: bool) -> Iterator[Mapping[str, 
         "no conversation in it: it needs 'messages', 'conversations', 'texts', or a 'caption' or 'text'; "
         f"it has {', '.join(map(str, values)) or 'nothing'}"
     )
+
+
+def _parts(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    return [] if isinstance(message["content"], str) else message["content"]
+
+
+def _check_no_media_meant(values: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> None:
+    """Raises InputError: a sample without media that names some where they are not read."""
+    if values.get("caption") is not None and not any(values.get(name) for name in ("messages", "conversations")):
+        raise InputError("a caption without an image or a video; name it under 'image' or 'video', or write 'text'")
+    for key, value in values.items():
+        if key not in _OWN_KEYS and _names_media(str(key), value):
+            raise InputError(f"no image or video is read, and {key!r} seems to be one; name it 'image' or 'video'")
+    for number, message in enumerate(messages, start=1):
+        texts = (
+            [message["content"]]
+            if isinstance(message["content"], str)
+            else [part.get("text", "") for part in message["content"]]
+        )
+        for text in texts:
+            found = _FOREIGN.search(text) if message["role"] == "user" else None
+            found = found or _NAMED_IMAGE.search(text)
+            if found:
+                raise InputError(
+                    f"message {number} has {found[0].strip()[:60]!r} in its text, and the sample has no image or "
+                    "video; name it under 'image' or 'video'"
+                )
+
+
+def _names_media(key: str, value: Any) -> bool:
+    """Whether a value of a sample is a file of an image or a video, by itself or by its key."""
+    if isinstance(value, Mapping):
+        return any(_names_media(key, value.get(name)) for name in ("bytes", "path"))
+    if _is_list(value):
+        return any(_names_media(key, one) for one in value)
+    if isinstance(value, bytes):
+        return len(value) > 0
+    if not isinstance(value, str) or not value:
+        return False
+    suffix = value.partition("?")[0].rpartition(".")[2].lower()
+    is_name = len(value) < 1024 and not any(c.isspace() for c in value) and "." in value
+    is_file = is_name and suffix in (*IMAGE_SUFFIXES, *VIDEO_SUFFIXES, "heic", "heif", "jxl", "svg")
+    return is_file or value[:11].lower() in ("data:image/", "data:video/") or _MEDIA_KEYS.fullmatch(key) is not None
 
 
 class _Media:
@@ -132,10 +193,12 @@ def _message(turn: Any, where: str, media: _Media) -> dict[str, Any]:
     role = _ROLES.get(spoken) if isinstance(spoken, str) else None
     if role is None:
         raise InputError(f"{where} has the role {spoken!r}; use one of {', '.join(_ROLES)}")
+    if own := [name for name in (*_OWN_KEYS, "audio", "audios") if turn.get(name)]:
+        raise InputError(f"{where} has {own[0]!r} beside its text; put it into the sample, or into a typed part")
     if isinstance(content, str):
-        content = _text(content, where)
+        content = valid_text(content, where)
         # in the chat form words are words, unless the sample lists media that need a place
-        if role != "assistant" and (is_llava or media):
+        if role != "assistant" and (is_llava or media or _NAMED_IMAGE.search(content)):
             return {"role": role, "content": _split(content, media)}
         return {"role": role, "content": content}
     if content is None or not _is_list(content):
@@ -155,9 +218,16 @@ def _split(text: str, media: _Media) -> str | list[dict[str, Any]]:
         if words:
             parts.append({"type": "text", "text": words})
         if placeholder:
-            kind = placeholder.strip("<>")
-            parts.append({"type": kind, kind: media.next(kind)})
+            parts.append(_placed(placeholder, media))
     return parts
+
+
+def _placed(placeholder: str, media: _Media) -> dict[str, Any]:
+    """The part that stands at a placeholder: the next medium, or the image that it names itself."""
+    if named := _NAMED_IMAGE.fullmatch(placeholder):
+        return {"type": "image", "image": media.source(named[1].strip())}
+    kind = placeholder.strip("<>")
+    return {"type": kind, kind: media.next(kind)}
 
 
 def _part(part: Any, where: str, media: _Media) -> dict[str, Any]:
@@ -167,7 +237,7 @@ def _part(part: Any, where: str, media: _Media) -> dict[str, Any]:
     if part["type"] == "text":
         if not isinstance(part.get("text"), str):
             raise InputError(f"{where} is a text part without a 'text'; give it one")
-        return {"type": "text", "text": _text(part["text"], where)}
+        return {"type": "text", "text": valid_text(part["text"], where)}
     kind = part["type"].removesuffix("_url")
     if kind not in _KINDS:
         raise InputError(f"{where} has the type {part['type']!r}; use text, image or video")
@@ -181,15 +251,6 @@ def _part(part: Any, where: str, media: _Media) -> dict[str, Any]:
     if isinstance(written, Mapping) and written.get("url") is not None:
         written = written["url"]
     return {"type": kind, kind: media.next(kind) if written is None else media.source(written), **options}
-
-
-def _text(text: str, where: str) -> str:
-    """The text, if it is one: JSON can spell half a character, which no file could hold and no tokenizer reads."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise InputError(f"{where} has half a character ({text[error.start]!r}) in its text; remove it") from error
-    return text
 
 
 def _is_list(value: Any) -> bool:

@@ -60,6 +60,7 @@ def build_index(
     """
     media = media or MediaOptions()
     key = {
+        "reading": 2,  # raised where the same file would give other numbers
         "root": str(source.root.resolve()),
         "samples": len(source),
         "tokenizer": _fingerprint(processor),

@@ -55,22 +55,15 @@ class TextEncoder:
         return self  # immutable, and a vocabulary is large
 
     def text(self, words: str) -> list[int]:
-        """Ids of plain words; nothing in them becomes a control token. Raises InputError: half a character."""
-        try:
-            words.encode()
-        except UnicodeEncodeError as error:
-            raise InputError(
-                f"the text has half a character or a byte that is not UTF-8 ({words[error.start]!r}) at place "
-                f"{error.start + 1}: write it in UTF-8"
-            ) from error
-        return self._plain.encode(words, add_special_tokens=False).ids
+        """Ids of plain words; nothing in them becomes a control token. Raises `InputError`: not valid text."""
+        return self._plain.encode(valid_text(words), add_special_tokens=False).ids
 
     def answer(self, words: str) -> list[int]:
         """Ids of an assistant's words: plain, except for `ANSWER_MARKS` that the tokenizer has."""
         if self._mark_pattern is None:
             return self.text(words)
         ids: list[int] = []
-        for piece in self._mark_pattern.split(words):
+        for piece in self._mark_pattern.split(valid_text(words)):
             if piece in self.marks:
                 ids.append(self.marks[piece])
             elif piece:
@@ -80,6 +73,26 @@ class TextEncoder:
     def decode(self, ids: Iterable[int]) -> str:
         """The words of generated ids. Control tokens are none, but for `ANSWER_MARKS`, which say where things are."""
         return self._decode([one for one in map(int, ids) if one not in self._silent], skip_special_tokens=False)
+
+
+def valid_text(text: str, where: str = "the text") -> str:
+    """The text with the two halves of a character that JSON or UTF-16 spelt apart put together.
+
+    Raises `InputError`: half a character alone, or (from a command line) bytes that are not UTF-8.
+    """
+    try:
+        text.encode("utf-8")
+        return text
+    except UnicodeEncodeError:
+        pass
+    try:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16")
+    except UnicodeDecodeError:
+        joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+        place = next(i for i, (one, other) in enumerate(zip(text, joined + " ", strict=False)) if one != other)
+    half = text[place]
+    kind = "a byte that is not UTF-8" if "\udc80" <= half <= "\udcff" else "half a character"
+    raise InputError(f"{where} has {kind} ({half!a}) at character {place + 1}; remove it or save it as UTF-8")
 
 
 def _without_added_tokens(state: dict[str, Any]) -> Tokenizer:

@@ -20,8 +20,9 @@ from pixelword.data.sources.places import Format, Places, joined
 from pixelword.data.sources.webdataset import WebDataset
 from pixelword.data.tables import Table, kept
 from pixelword.errors import InputError, PixelwordError, RecipeError
+from pixelword.processing.encoded_text import is_data_url
 from pixelword.processing.options import MediaOptions
-from pixelword.processing.sources import FilePiece, is_url
+from pixelword.processing.sources import FilePiece, file_url_path, is_url
 
 if TYPE_CHECKING:
     from pixelword.data.recipe import DataRecipe, SourceRecipe
@@ -34,6 +35,7 @@ _FORMATS: dict[str, Format] = {
 }
 _ENDINGS = {".json": "json", ".jsonl": "jsonl", ".ndjson": "jsonl", ".tar": "webdataset", ".parquet": "parquet"}
 _RANGE = re.compile(r"\{(\d+)\.\.(\d+)\}")
+_LONGEST_PATH = 1024  # a text that is longer is an encoded image
 _SCANS = 8  # files looked through at once: mostly waiting for the disk
 
 
@@ -87,9 +89,12 @@ class Source:
         for name in (written, written.lower()):
             if name in beside:
                 return beside[name]
-        if is_url(written) or written.startswith("data:"):
+        if is_url(written) or is_data_url(written):
             return written
-        return self.root / written  # a Path, so that a long name is never taken for base64
+        path = file_url_path(written)
+        if path is None and len(written) > _LONGEST_PATH:
+            return written  # base64
+        return self.root / (written if path is None else path)
 
 
 def open_source(name: str, recipe: SourceRecipe, folder: Path | None = None) -> Source:
@@ -99,7 +104,7 @@ def open_source(name: str, recipe: SourceRecipe, folder: Path | None = None) -> 
     """
     files = tuple(source_files(name, recipe.path))
     kind = recipe.format if recipe.format != "auto" else _format_of(name, files)
-    table = kept(folder, name, {"format": kind}, files, lambda: _scanned(name, files, _FORMATS[kind]))
+    table = kept(folder, name, {"format": kind, "scan": 2}, files, lambda: _scanned(name, files, _FORMATS[kind]))
     broken = {int(i): reason for i, reason in table.notes["broken"].items()}
     places = Places(_part(table, "place_"), broken, _part(table, "extra_"))
     if not len(places):

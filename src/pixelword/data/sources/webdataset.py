@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,9 @@ import numpy as np
 
 from pixelword.data.sources.places import Places, Row
 from pixelword.errors import InputError
+from pixelword.processing.image_files import SUFFIXES as PICTURES
 from pixelword.processing.sources import FilePiece
-
-PICTURES = ("jpg", "jpeg", "png", "webp", "gif", "bmp", "tif", "tiff", "ppm", "avif", "jp2")
-VIDEOS = ("mp4", "webm", "mkv", "mov", "avi")
+from pixelword.processing.video_file import SUFFIXES as VIDEOS
 
 
 class WebDataset:
@@ -30,8 +30,7 @@ class WebDataset:
         offsets: list[int] = []
         sizes: list[int] = []
         names: list[bytes] = []
-        firsts: list[int] = []
-        keys: list[str] = []
+        samples: dict[str, list[int]] = {}
         fault = ""
         length = file.stat().st_size
         try:
@@ -43,9 +42,7 @@ class WebDataset:
                     if member.offset_data + member.size > length:
                         raise tarfile.ReadError("unexpected end of data")
                     key = split(member.name)[0]
-                    if not keys or keys[-1] != key:
-                        keys.append(key)
-                        firsts.append(len(names))
+                    samples.setdefault(key, []).append(len(names))
                     offsets.append(member.offset_data)
                     sizes.append(member.size)
                     names.append(member.name.encode("utf-8", "surrogateescape"))
@@ -53,14 +50,17 @@ class WebDataset:
                     fault = f"the archive is cut off after {length:,} bytes; get it again"
         except tarfile.TarError as error:
             fault = f"the archive cannot be read on from here ({error}); it is damaged or cut off: get it again"
-        if fault:
-            firsts.append(len(names))
+        # members of one sample need not follow each other
+        order = [member for members in samples.values() for member in members]
+        firsts = np.cumsum([0, *map(len, samples.values())]).tolist()
+        if not fault:
+            firsts.pop()
         broken = {len(firsts) - 1: fault} if fault else {}
         counts = np.diff([*firsts, len(names)])
         members = {
-            "offset": np.array(offsets, dtype=np.int64),
-            "size": np.array(sizes, dtype=np.int64),
-            "name": np.array(names, dtype=np.bytes_) if names else np.zeros(0, "S1"),
+            "offset": np.array(offsets, dtype=np.int64)[order],
+            "size": np.array(sizes, dtype=np.int64)[order],
+            "name": np.array(names, dtype=np.bytes_)[order] if names else np.zeros(0, "S1"),
         }
         return Places({"first": np.array(firsts, dtype=np.int64), "count": counts.astype(np.int64)}, broken, members)
 
@@ -80,9 +80,16 @@ class WebDataset:
                 values.setdefault("text", _text(piece))
             else:
                 files[name] = piece
-        if not any(name in values for name in ("image", "images", "video", "videos")):
+        named = set(_texts(values))
+        free = {name: piece for name, piece in files.items() if not {name, split(name)[1]} & named}
+        for name in free:
+            if _ending(name) not in (*PICTURES, *VIDEOS):
+                raise InputError(
+                    f"{name}: files that end in .{_ending(name)} are not read; convert it, or leave it out"
+                )
+        if not any(values.get(name) for name in ("image", "images", "video", "videos")):
             for media, endings in (("images", PICTURES), ("videos", VIDEOS)):
-                if found := [piece for name, piece in files.items() if _ending(name) in endings]:
+                if found := [piece for name, piece in free.items() if _ending(name) in endings]:
                     values[media] = found
         # a sample names its files with or without its key: "000017.left.jpg", or "left.jpg"
         return Row(values, files | {split(name)[1]: piece for name, piece in files.items()})
@@ -101,6 +108,16 @@ def split(name: str) -> tuple[str, str]:
 
 def _name(places: Places, member: int) -> str:
     return bytes(places.extra["name"][member]).decode("utf-8", "surrogateescape")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Every text in a JSON value, by which it may name files."""
+    if isinstance(value, str):
+        yield value
+        yield value.lower()
+    elif isinstance(value, (list, dict)):
+        for one in value.values() if isinstance(value, dict) else value:
+            yield from _texts(one)
 
 
 def _ending(name: str) -> str:
