@@ -54,7 +54,9 @@ def from_base64(text: str, kind: str) -> bytes | None:
     if len(text) < SHORTEST_BASE64 or (len(text) < _LONGEST_PATH and _exists(text)):
         return None
     letters = _letters(text)
-    if not _too_long_for_a_path(text) and (_FOREIGN.search(letters) or len(letters) % 4 == 1):
+    # no encoder mixes the two alphabets
+    is_mixed = "/" in text and ("-" in text or "_" in text)
+    if not _too_long_for_a_path(text) and (_FOREIGN.search(letters) or len(letters) % 4 == 1 or is_mixed):
         return None
     return _decoded(
         text, f"{len(text):,} characters that look like base64, but are not valid ({{}}); encode the {kind} again"
