@@ -66,6 +66,7 @@ def command(plan: Plan, *more: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(told, capture_output=True, text=True, timeout=900, check=False)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(1500)
 def test_from_packages_to_the_card(plan) -> None:
     blind = command(plan)  # two steps of training name no colours, and the long run must not begin
