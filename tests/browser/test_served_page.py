@@ -184,7 +184,7 @@ def test_what_cannot_be_read_is_told_in_the_server_s_line_and_can_be_mended(visi
     drop(page, broken)
     turn = ask(page, "what colour is the circle?")
     answer_of(turn, "failed")
-    assert "picture" in turn.get_by_role("alert").inner_text()
+    assert "damaged" in turn.get_by_role("alert").inner_text()
     turn.get_by_role("button", name="Edit").click()
     assert page.locator(".turn").count() == 0
     assert question(page).input_value() == "what colour is the circle?"

@@ -138,8 +138,8 @@ def checkpoint_activations(model: NeoOVForConditionalGeneration, kind: str) -> N
 
 
 def _checkpointed(forward: Callable[..., Tensor], options: dict[str, Any]) -> Callable[..., Tensor]:
-    def run(*inputs: Any) -> Tensor:
-        return checkpoint(forward, *inputs, use_reentrant=False, **options)
+    def run(*inputs: Any, **keywords: Any) -> Tensor:
+        return checkpoint(forward, *inputs, use_reentrant=False, **options, **keywords)
 
     return run
 
