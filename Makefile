@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
 PIP     = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo mini test test-all test-lmms test-ray test-vllm lock lint format bench media clean print-torch
+.PHONY: help demo mini test test-all test-lmms test-ray test-trl test-vllm lock lint format bench media clean print-torch
 
 help:
 	@echo "make demo    ask the packaged model about pictures, a video and words"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-vllm the tests inside vLLM, in an environment of its own"
 	@echo "make test-lmms the tests inside lmms-eval, in an environment of its own"
 	@echo "make test-ray  the tests of Ray, in an environment of its own"
+	@echo "make test-trl  the tests with TRL's trainers, in an environment of its own"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite what it can"
 	@echo "make bench   run the benchmarks (long; an idle machine)"
@@ -86,6 +87,17 @@ $(VENV_RAY)/.ray: $(VENV)/.dev
 	@$(VENV_RAY)/bin/python -m pip --quiet --disable-pip-version-check install --editable ".[ray]"
 	@touch $@
 
+VENV_TRL ?= .venv-trl
+test-trl: $(VENV_TRL)/.trl
+	$(VENV_TRL)/bin/python -m pytest tests/trl $(ARGS)
+
+$(VENV_TRL)/.trl: $(VENV)/.dev tests/trl/requirements.txt
+	@echo "installing TRL into $(VENV_TRL)"
+	@test -x $(VENV_TRL)/bin/python || $(BIN)/python -m venv $(VENV_TRL)
+	@$(call over,$(VENV_TRL))
+	@$(VENV_TRL)/bin/python -m pip --quiet --disable-pip-version-check install --requirement tests/trl/requirements.txt
+	@touch $@
+
 # lmms-eval likewise; tests/lmms_eval/requirements.txt says why its own list of packages is not taken.
 VENV_LMMS ?= .venv-lmms
 test-lmms: $(VENV_LMMS)/.lmms
@@ -130,7 +142,7 @@ media: $(VENV)/.core
 	$(BIN)/python examples/make_media.py
 
 clean:
-	rm -rf $(VENV) $(VENV_RAY) $(VENV_LMMS) $(VENV_VLLM) $(VENV_LOCK) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VENV_RAY) $(VENV_TRL) $(VENV_LMMS) $(VENV_VLLM) $(VENV_LOCK) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
 	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Every file is made with the one before as a constraint, so that they agree.

@@ -218,3 +218,12 @@ def test_convert_writes_nothing_half(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="is missing"):
         convert(folder, tmp_path / "deep" / "new")
     assert [path.name for path in tmp_path.iterdir()] == ["model"]
+
+
+@pytest.mark.parametrize("method", ["torchao", "bitsandbytes"])
+def test_quantized_folders_are_named(folder: Path, tmp_path: Path, method: str) -> None:
+    shutil.copytree(folder, tmp_path / "quantized")
+    path = tmp_path / "quantized" / "config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "quantization_config": {"quant_method": method}}))
+    with pytest.raises(CheckpointError, match=rf"saved quantized \({method}, by transformers\): load it with Auto"):
+        load_pretrained(tmp_path / "quantized")

@@ -275,3 +275,16 @@ def test_auto_classes_know_the_model(fresh_model: Any, tmp_path: Path) -> None:
     fresh_model().save_pretrained(tmp_path)
     for auto in (AutoModelForMultimodalLM, AutoModelForImageTextToText):
         assert type(auto.from_pretrained(tmp_path)) is NeoOVForConditionalGeneration
+
+
+def test_the_grid_under_qwens_name(model: Any, pictured: dict[str, Tensor]) -> None:
+    expected = model.generate(**pictured, **GREEDY, max_new_tokens=3)
+    grid = pictured.pop("image_grid_hw")
+    thw = torch.nn.functional.pad(grid, (1, 0), value=1)
+    with torch.no_grad():
+        logits = model(**pictured, image_grid_hw=grid).logits
+        assert torch.equal(model(**pictured, image_grid_thw=thw).logits, logits)
+        assert model.base_model(**pictured, image_grid_thw=thw).last_hidden_state.shape[1] == logits.shape[1]
+    assert torch.equal(model.generate(**pictured, image_grid_thw=thw, **GREEDY, max_new_tokens=3), expected)
+    with pytest.raises(ValueError, match="describe the same images"):
+        model(**pictured, image_grid_hw=grid, image_grid_thw=thw)

@@ -189,3 +189,15 @@ def test_a_pipeline_answers_a_batch_as_one_by_one(tiny_model_dir: Path) -> None:
     answers = [pipe(text=chats, max_new_tokens=8, return_full_text=False, batch_size=size) for size in (1, 3)]
     texts = [[one[0]["generated_text"] for one in each] for each in answers]
     assert texts[0] == texts[1] and any(texts[0])
+
+
+def test_the_grid_may_have_qwens_name(processor: NeoOVProcessor) -> None:
+    expected = processor.apply_chat_template(ask("a", WIDE), **OUT)["image_grid_hw"]
+    processor.grid_name = "image_grid_thw"
+    try:
+        found = processor.apply_chat_template(ask("a", WIDE), **OUT)
+        arrays = processor.apply_chat_template(ask("a", WIDE), **{**OUT, "return_tensors": None})
+    finally:
+        del processor.grid_name
+    assert "image_grid_hw" not in found and found["image_grid_thw"].tolist() == [[1, *expected[0].tolist()]]
+    assert arrays["image_grid_thw"].tolist() == found["image_grid_thw"].tolist()

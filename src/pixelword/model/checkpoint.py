@@ -93,6 +93,12 @@ def _told(problems: list[str], most: int = 3) -> str:
 def _verified(folder: Path) -> tuple[NeoOVConfig, dict[str, Entry]]:
     """Configuration and tensors of a whole checkpoint; a tied head may be there, as a copy of the embedding."""
     config = read_config(folder)
+    if quantized := getattr(config, "quantization_config", None):
+        method = quantized.get("quant_method", "a method not named") if isinstance(quantized, dict) else quantized
+        raise CheckpointError(
+            f"{folder}: its weights were saved quantized ({method}, by transformers): load it with "
+            "AutoModelForImageTextToText.from_pretrained, or give the folder that it was made from"
+        )
     entries = verify(folder, meta_model(config))
     if config.tie_word_embeddings and _HEAD in entries and not same_bytes(entries[_HEAD], entries[_EMBEDDING]):
         raise CheckpointError(

@@ -13,6 +13,7 @@ from transformers.cache_utils import Cache
 from pixelword.compat import CACHE_KEYWORD, with_cache_keyword
 
 from .cache import GrowingCache
+from .visual_tokens import single_grid
 
 _PICTURES = ("pixel_values", "image_grid_hw")
 
@@ -21,7 +22,11 @@ class NeoOVGenerationMixin(GenerationMixin):
     """All state of a request is in `generate`'s own arguments and cache, so that interleaved requests never meet."""
 
     def generate(self, *args: Any, **kwargs: Any) -> Any:
-        """transformers' `generate`; a cache may be passed as `cache` or as `past_key_values`, whatever the release."""
+        """transformers' `generate`; a cache may be passed as `cache` or as `past_key_values`, whatever the release, and
+        `image_grid_hw` as `image_grid_thw`."""
+        grid = single_grid(kwargs.pop("image_grid_hw", None), kwargs.pop("image_grid_thw", None))
+        if grid is not None:
+            kwargs["image_grid_hw"] = grid
         return super().generate(*args, **with_cache_keyword(kwargs))
 
     def generate_batch(self, *args: Any, **kwargs: Any) -> Any:

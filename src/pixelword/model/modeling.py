@@ -21,7 +21,7 @@ from .loss import next_token_loss
 from .outputs import NeoOVCausalLMOutput, NeoOVModelOutput
 from .patch_embedding import PatchEmbedding
 from .visibility import Interval, check_mask, interval
-from .visual_tokens import VisualTokens
+from .visual_tokens import VisualTokens, single_grid
 
 
 class NeoOVVisionModel(nn.Module):
@@ -177,6 +177,7 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
         return_dict: bool | None = None,
         visible: Interval | None = None,
         past_key_values: Cache | None = None,
+        image_grid_thw: Tensor | None = None,
         **kwargs: Any,
     ) -> NeoOVModelOutput:
         """Read a batch of sequences.
@@ -195,6 +196,7 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
                 weights are computed with the "eager" kernel alone.
             visible: what each token sees; by default from the positions. For a cache whose rows have lengths of their
                 own, which brings its own.
+            image_grid_thw: (images, 3) in place of `image_grid_hw`: frames, and patches along height and width.
             past_key_values: another name of `cache`, the one that transformers used before 5.24.
             kwargs: what transformers passes to every model and changes nothing here.
 
@@ -203,6 +205,7 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
         """
         check_unknown(kwargs)
         cache = single_cache(cache, past_key_values)
+        image_grid_hw = single_grid(image_grid_hw, image_grid_thw)
         weights = self._attention_store(output_attentions)
         if output_hidden_states is None:
             output_hidden_states = self.config.output_hidden_states
@@ -305,6 +308,7 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
         return_dict: bool | None = None,
         visible: Interval | None = None,
         past_key_values: Cache | None = None,
+        image_grid_thw: Tensor | None = None,
         **kwargs: Any,
     ) -> NeoOVCausalLMOutput | tuple:
         """As `NeoOVModel.forward`, and:
@@ -329,7 +333,7 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
             input_ids=input_ids,
             attention_mask=attention_mask,
             pixel_values=pixel_values,
-            image_grid_hw=image_grid_hw,
+            image_grid_hw=single_grid(image_grid_hw, image_grid_thw),
             mm_token_type_ids=mm_token_type_ids,
             position_ids=position_ids,
             cache=single_cache(cache, past_key_values),

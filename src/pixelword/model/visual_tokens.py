@@ -13,6 +13,19 @@ from .configuration import NeoOVConfig
 from .rotary import rope_index
 
 
+def single_grid(image_grid_hw: Tensor | None, image_grid_thw: Tensor | None) -> Tensor | None:
+    """(images, 2) from either: Qwen's (images, 3) grid, the name that training libraries know, counts frames first.
+
+    Raises:
+        ValueError: both are given.
+    """
+    if image_grid_thw is None:
+        return image_grid_hw
+    if image_grid_hw is not None:
+        raise ValueError("image_grid_hw and image_grid_thw describe the same images: pass one of them")
+    return image_grid_thw[:, 1:].repeat_interleave(image_grid_thw[:, 0], 0)
+
+
 class VisualTokens:
     """The part of `NeoOVModel` that knows of images; `config` and `vision_model` are the model's."""
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -59,8 +59,12 @@ class NeoOVProcessor(ProcessorMixin):
     The tokenizer is made to pad on the left, as generation needs, unless it has a `padding_side` of its own;
     `processor.tokenizer.padding_side = "right"` and `processor(..., padding_side="right")` pad on the right.
     `image_token` ("<image>") and `video_token` ("<video>") are the placeholders of `__call__`'s text.
+    `grid_name` may be set to "image_grid_thw": the grid then has three columns, as trainers made for Qwen expect
+    (TRL's GRPOTrainer with images), and the model takes it under that name too.
     Raises `CheckpointError` when the tokenizer lacks a control token.
     """
+
+    grid_name: Literal["image_grid_hw", "image_grid_thw"] = "image_grid_hw"
 
     def __init__(
         self,
@@ -98,7 +102,7 @@ class NeoOVProcessor(ProcessorMixin):
 
     @property
     def model_input_names(self) -> list[str]:
-        return ["input_ids", "attention_mask", "mm_token_type_ids", "pixel_values", "image_grid_hw"]
+        return ["input_ids", "attention_mask", "mm_token_type_ids", "pixel_values", self.grid_name]
 
     # The one typed path
 
@@ -326,7 +330,12 @@ class NeoOVProcessor(ProcessorMixin):
             reader.image_processor = images
         media = media_options(options)
         samples = [reader._assemble(one, media) for one in found]
-        return collated(samples, batch, self.tokenizer, self._pad_token_id)
+        data = collated(samples, batch, self.tokenizer, self._pad_token_id)
+        if self.grid_name == "image_grid_thw" and "image_grid_hw" in data:
+            grid = data.pop("image_grid_hw")
+            ones = grid[:, :1] * 0 + 1
+            data["image_grid_thw"] = (torch.cat if isinstance(grid, torch.Tensor) else np.concatenate)((ones, grid), 1)
+        return data
 
     def image_tokens(self, height: int, width: int, **budget: int | None) -> int:
         """Visual tokens a picture of this size costs alone; two more stand around them. Nothing is decoded."""
