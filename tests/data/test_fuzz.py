@@ -1,0 +1,67 @@
+"""Damaged images and videos on the way into training: a pack each time, and every damaged file a fault by name."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from pixelword.data.indexing import open_indexes
+from pixelword.data.plan import Plan
+from pixelword.data.quarantine import Quarantine
+from pixelword.data.reading import FilePacks
+from pixelword.data.recipe import DataRecipe
+from pixelword.processing.image_processor import NeoOVImageProcessor
+from pixelword.processing.processor import NeoOVProcessor
+
+EACH = 12
+
+
+def beside(name: str) -> ModuleType:
+    if name not in sys.modules:
+        path = Path(__file__).parents[1] / "processing" / f"{name}.py"
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None and spec.loader is not None
+        module = sys.modules[name] = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[name]
+
+
+@pytest.mark.parametrize("kind", ["image", "video"])
+def test_packs_of_damaged_files_are_made_and_what_is_lost_is_named(
+    kind: str, tmp_path: Path, tiny_tokenizer: Any
+) -> None:
+    clips, fuzz = beside("clips"), beside("fuzz")
+    if kind == "image":
+        files = [(format, fuzz.image_file(format)) for format in fuzz.IMAGES]
+    else:
+        files = [(name, clips.clip(name, count=6)) for name in ("mp4", "mkv", "webm", "ts", "avi", "flv", "raw h264")]
+    lines = []
+    for name, content in files:
+        for number, changed in enumerate(fuzz.mutations(content, EACH, seed=3)):
+            path = tmp_path / f"{name} {number}"
+            path.write_bytes(changed)
+            turns = [{"from": "human", "value": f"<{kind}>\nWhat?"}, {"from": "gpt", "value": "Red."}]
+            lines.append(json.dumps({kind: path.name, "conversations": turns}))
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    processor = NeoOVProcessor(NeoOVImageProcessor(min_pixels=1024, max_pixels=4096), tiny_tokenizer)
+    data = DataRecipe(
+        sources={"s": {"path": str(tmp_path / "train.jsonl")}},
+        length=512, rows=1, packs=1, index=tmp_path / "index", timeout=20, max_frames=2,
+    )  # fmt: skip
+    sources, indexes = open_indexes(data, processor)
+    packs = FilePacks(Plan(indexes, processor, data, seed=1), sources, processor, Quarantine(tmp_path / "bad.jsonl"))
+    read, lost = set(), set()
+    for number in range(round(packs.plan.steps_per_epoch) + 1):
+        pack = packs(number)
+        read |= set(pack.names)
+        lost |= {fault.name for fault in pack.faults}
+        assert all("\n" not in fault.reason for fault in pack.faults)
+    set_aside = {fault.name for fault in packs.set_aside()}  # faults of the index among them
+    assert read | lost | set_aside == {packs.name("s", i) for i in range(len(lines))}
+    assert read and lost and set_aside and not read & (lost | set_aside)
