@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from torch import nn
 
+from pixelword import machine
 from pixelword.training import muon
 
 SHAPES = [(24, 24), (8, 24), (24, 8), (24, 24), (40, 24), (24, 40), (8, 24)]
@@ -29,12 +31,24 @@ def torchs(groups):
     return torch.optim.Muon(groups, adjust_lr_fn="match_rms_adamw")
 
 
-def test_steps_are_torchs():
+def test_steps_are_torchs_where_bfloat16_is_native(monkeypatch):
+    monkeypatch.setattr(machine, "training_dtype", lambda device: torch.bfloat16)
     ours, _ = run(muon.Muon)
     theirs, _ = run(torchs)
     for a, b in zip(ours, theirs, strict=True):
         torch.testing.assert_close(a, b, rtol=0, atol=2e-3)  # bfloat16 iterations, updates of rms 0.2 * 0.05
     assert all((a - b).abs().mean() < 1e-4 for a, b in zip(ours, theirs, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_the_iteration_is_that_of_double_precision(monkeypatch, dtype):
+    monkeypatch.setattr(machine, "training_dtype", lambda device: dtype)
+    stack = torch.randn(3, 16, 40, generator=torch.Generator().manual_seed(0))
+    settings = ((3.4445, -4.7750, 2.0315), 5, 1e-7)
+    found = muon.orthogonalised(stack, *settings)
+    monkeypatch.setattr(machine, "training_dtype", lambda device: torch.float64)
+    exact = muon.orthogonalised(stack.double(), *settings)
+    assert found.dtype == dtype and (found.double() - exact).abs().max() < (2e-2 if dtype == torch.bfloat16 else 1e-5)
 
 
 def test_stacks_are_bounded_and_change_nothing(monkeypatch):

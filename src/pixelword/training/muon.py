@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pixelword import machine
+
 #: Elements of one stack at most: larger ones leave the cache and gain nothing (measured from 2^17 to 2^24).
 STACKED = 1 << 20
 
@@ -58,12 +60,13 @@ class Muon(torch.optim.Muon):
 
 
 def orthogonalised(stack: Tensor, coefficients: tuple[float, float, float], steps: int, eps: float) -> Tensor:
-    """(count, m, n) with m <= n -> the same in bfloat16, every matrix's singular values brought near 1.
+    """(count, m, n) with m <= n -> the same shape, every matrix's singular values brought near 1.
 
-    The quintic Newton-Schulz iteration, in bfloat16 as in torch.
+    The quintic Newton-Schulz iteration, in bfloat16 as in torch; in float32 where a CPU only emulates bfloat16, whose
+    small products take twenty times as long there.
     """
     a, b, c = coefficients
-    x = stack.to(torch.bfloat16, copy=True)
+    x = stack.to(machine.training_dtype(stack.device), copy=True)
     x.div_(torch.linalg.vector_norm(x, dim=(1, 2), keepdim=True).clamp(min=eps))
     for _ in range(steps):
         gram = x @ x.mT
