@@ -64,4 +64,5 @@ def test_packs_of_damaged_files_are_made_and_what_is_lost_is_named(
         assert all("\n" not in fault.reason for fault in pack.faults)
     set_aside = {fault.name for fault in packs.set_aside()}  # faults of the index among them
     assert read | lost | set_aside == {packs.name("s", i) for i in range(len(lines))}
-    assert read and lost and set_aside and not read & (lost | set_aside)
+    assert read and set_aside and not read & (lost | set_aside)
+    assert lost or kind == "video"  # the index decodes a first frame of each
