@@ -8,7 +8,7 @@ BIN    := $(VENV)/bin
 TORCH  ?= torch==2.13.0
 PIP     = $(BIN)/python -m pip --quiet --disable-pip-version-check
 
-.PHONY: help demo mini test test-all test-lmms test-ray test-trl test-vllm lock lint format bench media clean print-torch
+.PHONY: help demo mini test test-all test-lmms test-ray test-trl test-transformers test-vllm lock lint format bench media clean print-torch
 
 help:
 	@echo "make demo    ask the packaged model about pictures, a video and words"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-vllm the tests inside vLLM, in an environment of its own"
 	@echo "make test-lmms the tests inside lmms-eval, in an environment of its own"
 	@echo "make test-ray  the tests of Ray, in an environment of its own"
+	@echo "make test-transformers transformers' own common tests, from its source distribution"
 	@echo "make test-trl  the tests with TRL's trainers, in an environment of its own"
 	@echo "make lint    ruff and mypy"
 	@echo "make format  let ruff rewrite what it can"
@@ -87,6 +88,12 @@ $(VENV_RAY)/.ray: $(VENV)/.dev
 	@$(VENV_RAY)/bin/python -m pip --quiet --disable-pip-version-check install --editable ".[ray]"
 	@touch $@
 
+# transformers' own common tests, of the release that is installed; fetched once, into build/.
+test-transformers: $(VENV)/.dev
+	$(BIN)/python tests/transformers_common/sources.py
+	$(BIN)/python -m pytest tests/transformers_common $(ARGS)
+
+# TRL likewise.
 VENV_TRL ?= .venv-trl
 test-trl: $(VENV_TRL)/.trl
 	$(VENV_TRL)/bin/python -m pytest tests/trl $(ARGS)

@@ -39,8 +39,12 @@ class RMSNorm(nn.Module):
 
 def attend_reference(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float) -> Tensor:
     """Attention in plain float32 mathematics (float64 for float64), with the L x K scores written out."""
-    weights = attention_weights(q, k, visible, scale)
-    return (weights @ v.to(weights.dtype).repeat_interleave(q.shape[1] // v.shape[1], 1)).to(q.dtype)
+    return mixed(attention_weights(q, k, visible, scale), v)
+
+
+def mixed(weights: Tensor, v: Tensor) -> Tensor:
+    """Values (B, kv_heads, K, E) under weights (B, heads, L, K): (B, heads, L, E) in v's dtype."""
+    return (weights @ v.to(weights.dtype).repeat_interleave(weights.shape[1] // v.shape[1], 1)).to(v.dtype)
 
 
 def attention_weights(q: Tensor, k: Tensor, visible: Interval, scale: float) -> Tensor:
@@ -267,7 +271,9 @@ class NeoOVAttention(nn.Module):
         q, k, v = self.projected(hidden, rotary, spatial)
         if cache is not None:
             k, v = cache.update(k, v, self.layer_idx)
-        if weights is not None:
-            weights.append(attention_weights(q, k, visible, self.scaling).to(q.dtype))
-        out = attend(q, k, v, visible, self.scaling, self.config._attn_implementation or "sdpa")
+        if weights is None:
+            out = attend(q, k, v, visible, self.scaling, self.config._attn_implementation or "sdpa")
+        else:  # the reference, with the very weights that are returned, so that gradients reach them
+            weights.append(attention_weights(q, k, visible, self.scaling))
+            out = mixed(weights[-1], v)
         return self.o_proj(out.transpose(1, 2).flatten(2))

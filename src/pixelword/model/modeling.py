@@ -81,7 +81,7 @@ class NeoOVPreTrainedModel(PreTrainedModel):
 
 def _check_kernel(name: str) -> None:
     if name not in KERNELS:
-        raise ValueError(f"attn_implementation {name!r} is not one of {', '.join(KERNELS)}")
+        raise ValueError(f'Specified `attn_implementation="{name}"` is not supported: use one of {", ".join(KERNELS)}')
 
 
 class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
@@ -246,7 +246,8 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
             record_times(cache, positions[0], past)
         attentions = None
         if weights is not None:  # without the empty places of a cache's buffers
-            attentions = tuple(x[..., : past + embeds.shape[1]] if isinstance(past, int) else x for x in weights)
+            keys = past + embeds.shape[1]
+            attentions = tuple(x[..., :keys] if isinstance(past, int) and x.shape[-1] > keys else x for x in weights)
         result = NeoOVModelOutput(hidden, cache if use_cache else None, states, attentions)
         return result if self._returns_dict(return_dict) else result.to_tuple()
 
@@ -315,8 +316,8 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
 
         Args:
             labels: (B, L), -100 where nothing is learned; the state before a label predicts it.
-            shift_labels: (B, L), labels already moved to the state that predicts them, in place of `labels`: what
-                ranks that share a sequence are given.
+            shift_labels: (B, L), labels already moved to the state that predicts them, in place of `labels`,
+                which may be there too: what ranks that share a sequence are given.
             loss_weight: (B, L) float, the weight of the label at the same place.
             num_items_in_batch: divide the loss by this (a sum of weights over ranks and micro-batches) instead.
             further_loss: (hidden (B, L, hidden_size), head (vocabulary, hidden_size)) -> scalar, added to the loss;
@@ -324,8 +325,6 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
             logits_to_keep: logits of the last so many tokens (0: all), or of these indices.
             skip_logits: leave `logits` out, where the loss alone is wanted: it never needs them whole.
         """
-        if labels is not None and shift_labels is not None:
-            raise ValueError("labels and shift_labels exclude each other: pass one of them")
         targets = labels if shift_labels is None else shift_labels
         if use_cache is None and targets is not None:
             use_cache = False

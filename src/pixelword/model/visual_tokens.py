@@ -103,9 +103,9 @@ class VisualTokens:
         attention_mask: Tensor | None = None,
         mm_token_type_ids: Tensor | None = None,
         cu_seqlens: Tensor | None = None,
-        **kwargs: Any,
+        **_: Any,
     ) -> tuple[Tensor, Tensor]:
-        """Native-RoPE indices of whole sequences.
+        """Native-RoPE indices of whole sequences; `forward`'s other arguments may be passed and are not looked at.
 
         Returns:
             position_ids: (3, B, L), rows (t, t + h, t + w).
@@ -114,7 +114,6 @@ class VisualTokens:
         Raises:
             ValueError: the visual tokens in the sequences are not those that `image_grid_hw` describes.
         """
-        check_unknown(kwargs)
         visual, token_hw = self.visual_mask(input_ids, mm_token_type_ids), None
         if visual is None:
             raise ValueError("get_rope_index needs input_ids or mm_token_type_ids")

@@ -18,7 +18,7 @@ from pixelword.processing.limits import Limits
 from pixelword.processing.resize import shared_max_pixels, smart_resize
 
 
-class NeoOVImagesKwargs(ImagesKwargs):
+class NeoOVImageProcessorKwargs(ImagesKwargs):
     min_pixels: int
     max_pixels: int
     patch_size: int
@@ -50,7 +50,7 @@ class NeoOVImageProcessor(PilBackend):
     """
 
     model_input_names = ["pixel_values", "image_grid_hw"]
-    valid_kwargs = NeoOVImagesKwargs
+    valid_kwargs = NeoOVImageProcessorKwargs
     min_pixels = 65_536
     max_pixels = 4_194_304
     patch_size = 16

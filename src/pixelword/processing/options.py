@@ -80,7 +80,7 @@ def flattened(options: Mapping[str, Any]) -> dict[str, Any]:
         if not options.get(group):
             continue
         for name, value in flattened(options[group]).items():
-            if name in flat and flat[name] is not value and flat[name] != value:
-                raise InputError(f"{name} is given twice, {flat[name]!r} and in {group} {value!r}; give it once")
+            if name in flat and not (group == "common_kwargs" and flat[name] == value):  # what goes to every part
+                raise InputError(f"{name} is given twice, by itself and in {group}; give it once")
             flat[name] = value
     return flat
