@@ -115,7 +115,7 @@ def test_tensorboard_gets_every_number(tmp_path) -> None:
 
 def test_tensorboard_that_is_not_installed_is_one_line(tmp_path, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(PixelwordError, match="pip install .*tensorboard"):
+    with pytest.raises(PixelwordError, match=r"pip install .*tensorboard"):
         RunLog(tmp_path / "metrics.jsonl", console(), "sft", 10, 0, tensorboard=True)
 
 
