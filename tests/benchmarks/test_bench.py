@@ -58,6 +58,7 @@ def test_dense_eager_computes_what_ours_does() -> None:
     torch.testing.assert_close(attend_dense(q, k, v, visible, 0.3), attend_reference(q, k, v, visible, 0.3))
 
 
+@pytest.mark.slow
 def test_command_writes_a_page_and_keeps_what_a_person_wrote(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "bench_inference.py"), "--output", str(tmp_path), "--hardware", "here"]
     quick = ["--quick", "--candidates", "ours", "--cases", "picture-1024", "--rounds", "1", "--new-tokens", "2"]

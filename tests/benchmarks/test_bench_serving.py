@@ -37,6 +37,7 @@ def test_every_way_of_decoding_takes_a_step() -> None:
     assert page.count("| its own weights") == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("system", ["ours", "transformers"])
 def test_a_system_answers_what_the_benchmark_asks(system: str, tmp_path: Path) -> None:
     from serving_systems import Work, measured

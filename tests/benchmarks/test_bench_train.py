@@ -77,6 +77,7 @@ def test_what_documents_cost_is_what_the_network_sees() -> None:
     assert 0 < counted["supervised"] < counted["tokens"]
 
 
+@pytest.mark.slow
 def test_command_writes_samples_and_a_page(tmp_path: Path) -> None:
     command = [sys.executable, str(BENCHMARKS / "bench_train.py"), "--output", str(tmp_path), "--hardware", "here"]
     small = ["--quick", "--layouts", "packed", "--rounds", "1", "--documents", "4", "--passes", "1", "--threads", "1"]

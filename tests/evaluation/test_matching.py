@@ -64,6 +64,7 @@ def _states(number: int, *, noise: bool, seed: int) -> States:
     return States(pictures, words, tuple(map(str, range(number))))
 
 
+@pytest.mark.slow
 def test_a_head_learns_what_there_is_to_learn() -> None:
     """On pairs that it was not taught on."""
 

@@ -33,6 +33,7 @@ def test_what_is_taught_and_how_it_is_measured_exist(path) -> None:
     assert {test.name for test in tests} == set(asked["tasks"])
 
 
+@pytest.mark.slow
 @recipes
 def test_it_trains_in_miniature_and_answers(path, square_packs, tmp_path) -> None:
     """From the embedded model, on one family: the loss goes down, adapters are written, the result answers."""

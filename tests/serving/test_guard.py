@@ -366,6 +366,7 @@ FULL |= {"logit_bias": {"5": -3.5}, "include_stop_str_in_output": True, "ignore_
 FULL |= {"add_generation_prompt": True, "continue_final_message": False, "mm_processor_kwargs": {"max_frames": 3}}
 
 
+@pytest.mark.slow
 def test_a_thousand_mutations_do_no_harm(address, engine) -> None:
     statuses: set[int] = set()
     client = httpx.Client(timeout=60)

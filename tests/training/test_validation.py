@@ -8,11 +8,13 @@ import pytest
 import torch
 
 from pixelword.data.schema import Pack, Sample
+from pixelword.inference.sampling import Sampling
 from pixelword.inference.session import Session
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.parallel import World
 from pixelword.training.trainer import Trainer
 from pixelword.training.validation import (
+    _NEW_TOKENS,
     HeldOut,
     Validation,
     answer_columns,
@@ -114,7 +116,7 @@ def test_free_answers_are_those_of_ask(trainer) -> None:
     for sample, one in zip(questions, scores["answers"], strict=True):
         messages, expected = first_question(sample)
         assert one["expected"] == expected == sample.messages[-1]["content"]
-        assert one["answer"] == session.answer(messages).text
+        assert one["answer"] == session.answer(messages, Sampling(_NEW_TOKENS)).text
     right = sum(one["answer"] == one["expected"] for one in scores["answers"])
     assert scores["generated"] == pytest.approx(right / 2, abs=1e-3)
     told = "\n".join(lines(scores))
