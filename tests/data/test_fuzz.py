@@ -18,6 +18,7 @@ from pixelword.data.reading import FilePacks
 from pixelword.data.recipe import DataRecipe
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
+from pixelword.training.trainer import Trainer
 
 EACH = 12
 
@@ -66,3 +67,20 @@ def test_packs_of_damaged_files_are_made_and_what_is_lost_is_named(
     assert read | lost | set_aside == {packs.name("s", i) for i in range(len(lines))}
     assert read and set_aside and not read & (lost | set_aside)
     assert lost or kind == "video"  # the index decodes a first frame of each
+
+
+def test_training_goes_through_damaged_images_of_every_format(tiny: Any, tmp_path: Path) -> None:
+    fuzz, lines = beside("fuzz"), []
+    for format in fuzz.IMAGES:
+        for number, changed in enumerate(fuzz.mutations(fuzz.image_file(format), 4, seed=5)):
+            path = tmp_path / f"{format}-{number}"
+            path.write_bytes(changed)
+            turns = [{"from": "human", "value": "<image>\nWhat?"}, {"from": "gpt", "value": "Red."}]
+            lines.append(json.dumps({"image": path.name, "conversations": turns}))
+    (tmp_path / "train.jsonl").write_text("\n".join(lines))
+    source = f"sources: {{s: {{path: {tmp_path / 'train.jsonl'}}}}}"
+    data = f"data={{{source}, rows: 1, length: 64, packs: 4, workers: 0, max_bad: 1.0, index: {tmp_path / 'index'}}}"
+    recipe = tiny(data, "steps=12")
+    assert Trainer(recipe).run().progress.step == 12
+    bad = {json.loads(line)["name"] for line in (recipe.out / "quarantine.jsonl").read_text().splitlines()}
+    assert 0 < len(bad) < len(lines)
