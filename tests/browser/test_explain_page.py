@@ -37,10 +37,14 @@ def opened(open_file: Open, page_files: dict[str, Path]) -> Open:
 
     def open_page(name: str = "left", **options: Any) -> Any:
         page = open_file(page_files[name], **options)
-        page.wait_for_function(
-            "document.querySelector('.frame canvas').getContext('2d').getImageData(0, 0, 1, 1).data[3]"
-        )
-        return page
+        page.wait_for_selector(".frame canvas")
+        drawn = "document.querySelector('.frame canvas').getContext('2d').getImageData(0, 0, 1, 1).data[3]"
+        # wait_for_function evaluates its string again by eval, which the page's policy forbids
+        for _ in range(100):
+            if page.evaluate(drawn):
+                return page
+            page.wait_for_timeout(100)
+        raise AssertionError("the image was not drawn within ten seconds")
 
     return open_page
 
