@@ -131,7 +131,9 @@ def lmms(tasks: Path, tmp_path: Path) -> Callable[..., dict[str, Any]]:
             [*command, "--log_samples", *words], env=environment, capture_output=True, text=True, timeout=500
         )
         assert done.returncode == 0, done.stderr[-4000:]
-        (results,) = out.rglob("*_results.json")
+        found = list(out.rglob("*_results.json"))
+        assert len(found) == 1, done.stderr[-4000:]  # it ends with 0 after an error, too
+        (results,) = found
         samples = [
             json.loads(line)
             for path in sorted(out.rglob("*_samples_*.jsonl"))
