@@ -17,7 +17,8 @@ from pixelword.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pixelword.explain import look_inside
-    from pixelword.inference.session import Answer, Chat, Session, load
+    from pixelword.inference.chat import Chat
+    from pixelword.inference.session import Answer, Session, load
     from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel
     from pixelword.processing.processor import NeoOVProcessor
 
@@ -25,7 +26,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "pixelword.inference.session",
-    "Chat": "pixelword.inference.session",
+    "Chat": "pixelword.inference.chat",
     "Session": "pixelword.inference.session",
     "load": "pixelword.inference.session",
     "look_inside": "pixelword.explain",

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from PIL import Image
 from transformers import (
     LogitsProcessor,
     LogitsProcessorList,
@@ -22,12 +23,15 @@ from transformers import (
 from transformers.generation import PrefixConstrainedLogitsProcessor
 
 from pixelword.errors import InputError
+from pixelword.inference.answer_text import Words
 from pixelword.inference.batching import Engine
 from pixelword.inference.constraints import Constraints
+from pixelword.inference.long_inputs import LongInputs
 from pixelword.inference.requests import BatchingOptions, Generation
-from pixelword.inference.sampling import Sampling, Words, filtered
+from pixelword.inference.sampling import Sampling, filtered
 from pixelword.inference.session import Session, load, user_message
 from pixelword.processing.conversation import Encoded
+from pixelword.processing.videos import frames_to_video
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 NEW = 24
@@ -171,9 +175,64 @@ def test_what_makes_no_sense_is_refused(fault) -> None:
         Sampling(**fault)
 
 
-def test_a_session_does_not_pass_over_what_it_cannot_do(session) -> None:
-    with pytest.raises(InputError, match="min_tokens"):
-        session.answer([user_message("what is 2 plus 3?")], Sampling(min_tokens=3))
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"bad_words": (" blue", " square")},
+        {"min_tokens": NEW},
+        {"logit_bias": {41: 4.0, 43: -100.0}, "repetition_penalty": 1.7},
+        {"repetition_penalty": 3.0, "min_p": 0.05, "temperature": 0.9, "seed": 2},
+        {"allowed_token_ids": tuple(range(40, 400))},
+        {"stop_token_ids": tuple(range(60, 300, 3)), "min_tokens": 2},
+        {"stop_token_ids": tuple(range(60, 300, 3)), "include_stop_str_in_output": True},
+        {"stop": ("e",), "min_tokens": 4},
+        {"stop": ("e",), "include_stop_str_in_output": True},
+    ],
+    ids=lambda options: "+".join(options),
+)
+def test_a_session_answers_as_the_engine_does(session, prompt, engine, options) -> None:
+    """Alone, in a batch with another prompt, and as a stream."""
+    one = submitted(engine, prompt, **options)
+    expected, words = one.result().strip(), "describe the picture"
+    image, asking = EXAMPLES / "three_squares.png", {"max_new_tokens": NEW, **options}
+    assert session.ask(words, images=image, **asking) == expected
+    assert session.ask([words, "2 + 3"], images=[image, ()], **asking)[0] == expected
+    stream = session.stream(words, images=image, **asking)
+    assert "".join(stream) == expected and stream.finish_reason == one.reason
+
+
+def test_with_old_frames_dropped_the_same_constraints_hold(session) -> None:
+    film = frames_to_video([Image.new("RGB", (64, 64), color) for color in ("red", "blue", "green")] * 4, fps=1.0)
+    long = Session(session.model, session.processor, long=LongInputs(kept_frames=4))
+    free = long.ask("what colour is it?", videos=film)
+    assert free and free not in long.ask("what colour is it?", videos=film, bad_words=free, max_new_tokens=8)
+    letter = session.processor.encoder.answer("a")[0]
+    assert long.ask("?", videos=film, allowed_token_ids=[letter], max_new_tokens=5) == "aaaaa"
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"stop_token_ids": [10**6]}, "stop_token_ids: 1000000 is not a token"),
+        ({"min_tokens": 5, "max_new_tokens": 4}, "min_tokens is 5: use 0 to the most"),
+        ({"allowed_token_ids": []}, "allowed_token_ids is empty"),
+    ],
+)
+def test_a_session_refuses_what_makes_no_sense_before_it_answers(session, options, message) -> None:
+    with pytest.raises(InputError, match=message):
+        session.stream("what is 2 plus 3?", **options)
+
+
+def test_where_no_token_is_left_a_session_says_so(session) -> None:
+    end = session.model.generation_config.eos_token_id
+    with pytest.raises(InputError, match="no token is left after 0"):
+        session.ask("what is 2 plus 3?", allowed_token_ids=[end], min_tokens=1)
+
+
+@pytest.mark.parametrize("option", [{"logprobs": 1}, {"ignore_eos": True}])
+def test_a_session_does_not_pass_over_what_it_cannot_do(session, option) -> None:
+    with pytest.raises(InputError, match=next(iter(option))):
+        session.answer([user_message("what is 2 plus 3?")], Sampling(**option))
 
 
 def test_a_bad_word_is_spelt_at_the_start_and_after_a_space(session) -> None:

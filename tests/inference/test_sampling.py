@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from transformers import RepetitionPenaltyLogitsProcessor
 
 from pixelword.errors import InputError
-from pixelword.inference.sampling import Drawer, Sampling, Words, filtered, penalised
+from pixelword.inference.answer_text import Words
+from pixelword.inference.sampling import Drawer, Sampling, filtered, penalised
 from pixelword.processing.tokens import TextEncoder
 
 

@@ -14,8 +14,11 @@ from PIL import Image
 import pixelword
 from pixelword import machine
 from pixelword.errors import CheckpointError, InputError, MediaError
+from pixelword.inference.answer_text import AnswerText
+from pixelword.inference.constraints import Chooser
+from pixelword.inference.sampling import Drawer
 from pixelword.inference.session import Sampling, Session, conversation, user_message
-from pixelword.inference.streaming import Draw, Writer
+from pixelword.inference.streaming import Writer
 from pixelword.model.checkpoint import convert, load_pretrained
 from pixelword.processing.videos import frames_to_video
 
@@ -66,7 +69,9 @@ def test_the_pieces_of_a_stream_are_the_answer(session: Session, picture: Image.
 
 def test_white_space_at_the_ends_is_no_part_of_an_answer() -> None:
     pieces = ["\n", "  a ", "b", " \n", "c ", "\n"]
-    writer = Writer(lambda ids: "".join(pieces[i] for i in ids), Sampling(max_new_tokens=6), [])
+    sampling = Sampling(max_new_tokens=6)
+    text = AnswerText(lambda ids: "".join(pieces[i] for i in ids), sampling, [])
+    writer = Writer([], text, Chooser(sampling, 0, [], lambda word: []))
     assert "".join(writer.add(i) for i in range(6)) == writer.text == "".join(pieces).strip()
 
 
@@ -80,7 +85,7 @@ def test_a_seed_repeats_an_answer_and_touches_nobody_else(session: Session) -> N
 
 def test_draws_follow_the_softmax_at_the_temperature() -> None:
     scores = torch.tensor([[2.0, 0.0, 1.0, -1.0]]).expand(20_000, -1)
-    drawn = Draw(Sampling(temperature=0.7, seed=0))(torch.zeros(1), scores).argmax(-1)
+    drawn = Drawer(Sampling(temperature=0.7, seed=0)).noisy(scores).argmax(-1)
     shares = torch.bincount(drawn, minlength=4) / len(drawn)
     torch.testing.assert_close(shares, torch.softmax(scores[0] / 0.7, -1), atol=0.01, rtol=0)
 

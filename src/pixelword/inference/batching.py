@@ -11,66 +11,27 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import torch
-from torch import Tensor
 
 from pixelword.errors import InputError
-from pixelword.inference.constraints import Constraints
+from pixelword.inference.answer_text import AnswerText
+from pixelword.inference.constraints import Chooser
 from pixelword.inference.network import Network
-from pixelword.inference.prefix import Piece, PrefixCache, continued, pieces
-from pixelword.inference.requests import BatchingOptions, Generation, Listener, Reason, Token, Usage
+from pixelword.inference.prefix import PrefixCache, continued, pieces
+from pixelword.inference.requests import BatchingOptions, Generation, Listener, Reason, Usage
 from pixelword.inference.rows import Rows
-from pixelword.inference.sampling import Drawer, Sampling, Words, likeliest
+from pixelword.inference.running import Running
+from pixelword.inference.sampling import Sampling
 from pixelword.inference.speculation import guess
 from pixelword.processing.conversation import Encoded
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
     from pixelword.processing.processor import NeoOVProcessor
-
-
-@dataclass(eq=False)
-class _Running:
-    """A request that has a row."""
-
-    one: Generation
-    constrained: Constraints
-    draw: Drawer
-    words: Words
-    positions: Tensor  # (3, 1, L) of the prompt
-    pieces: list[Piece]
-    tokens: list[int]  # prompt and answer
-    read: int = 0  # tokens whose keys are in the row
-
-    @property
-    def prompt_length(self) -> int:
-        return len(self.one.prompt)
-
-    @property
-    def left(self) -> int:
-        """Tokens of the prompt that are to be read."""
-        return self.prompt_length - self.read
-
-    @property
-    def only_words_left(self) -> bool:
-        return not bool(self.one.prompt.mm_token_type_ids[self.read :].any())
-
-    @property
-    def next_position(self) -> int:
-        """t of the token after those that were read."""
-        return int(self.positions[0].max()) + 1 + self.read - self.prompt_length
-
-    def take(self, scores: Tensor) -> int:
-        """The next token of the answer, from scores (vocabulary,). Raises InputError: none is left to take."""
-        token = self.draw(self.constrained(scores, self.tokens[self.prompt_length :]), self.tokens)
-        self.tokens.append(token)
-        self.one.usage.completion_tokens += 1
-        return token
 
 
 class Engine:
@@ -92,9 +53,9 @@ class Engine:
         self.steps = 0
         self._network = Network(model, self.rows, self.options)
         self._ends = _end_tokens(model, processor)
-        self._waiting: deque[tuple[Generation, Future[_Running]]] = deque()
-        self._running: list[_Running] = []  # number in the list = row
-        self._reading: list[_Running] = []  # they have the rows after the running ones
+        self._waiting: deque[tuple[Generation, Future[Running]]] = deque()
+        self._running: list[Running] = []  # number in the list = row
+        self._reading: list[Running] = []  # they have the rows after the running ones
         self._wake = threading.Condition()
         self._closing: Literal["no", "finish", "cancel"] = "no"
         self._seats = ThreadPoolExecutor(1, thread_name_prefix="pixelword-seats")
@@ -192,7 +153,7 @@ class Engine:
                 self._wake.wait()
             return self._closing != "cancel"
 
-    def _guarded(self, concerned: list[_Running], work: Callable[[list[_Running]], None]) -> None:
+    def _guarded(self, concerned: list[Running], work: Callable[[list[Running]], None]) -> None:
         """A failure of the network ends those it concerns, and nobody else."""
         try:
             work(concerned)
@@ -201,7 +162,7 @@ class Engine:
                 one.one.error = error
                 self._leave(one, "cancelled")
 
-    def _everyone(self) -> list[_Running]:
+    def _everyone(self) -> list[Running]:
         return [*self._running, *self._reading]
 
     def _drop_cancelled(self) -> None:
@@ -222,7 +183,7 @@ class Engine:
                 one, seat = self._waiting.popleft()
             self._give_row(one, seat)
 
-    def _give_row(self, one: Generation, seat: Future[_Running]) -> None:
+    def _give_row(self, one: Generation, seat: Future[Running]) -> None:
         """Its prompt is read from where the prefix cache ends."""
         one.usage.waited = time.perf_counter() - one.submitted
         try:
@@ -236,22 +197,21 @@ class Engine:
             one.error = error
             self._end(one, "cancelled")
 
-    def _seat(self, one: Generation) -> _Running:
+    def _seat(self, one: Generation) -> Running:
         """What a request needs beside its row; in a thread of its own, since hashing pictures takes a while."""
         prompt = one.prompt
         grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
         positions, _ = self.model.get_rope_index(prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None])
         sampling, encoder = one.sampling, self.processor.encoder
-        words = Words(encoder.decode, sampling.stop, include_stop=sampling.include_stop_str_in_output)
-        constraints = Constraints(sampling, self._ends, encoder.answer)
-        tokens = prompt.input_ids.tolist()
-        return _Running(one, constraints, Drawer(sampling), words, positions, pieces(prompt), tokens)
+        answer = AnswerText(encoder.decode, sampling, self._ends)
+        choose = Chooser(sampling, len(prompt), self._ends, encoder.answer)
+        return Running(one, choose, answer, positions, pieces(prompt), prompt.input_ids.tolist())
 
-    def _joins(self, running: _Running) -> bool:
+    def _joins(self, running: Running) -> bool:
         """Whether what is left of its prompt can be read at once with others'."""
         return running.left <= self.options.max_num_batched_tokens and running.only_words_left
 
-    def _next_read(self) -> list[_Running]:
+    def _next_read(self) -> list[Running]:
         """The first of those whose prompts are being read, with those after it that fit into the same pass."""
         first, *others = self._reading
         group, widest, kernel = [first], first.left, self._network.kernel(first.left)
@@ -263,7 +223,7 @@ class Engine:
             group.append(running)
         return group
 
-    def _read_on(self, group: list[_Running]) -> None:
+    def _read_on(self, group: list[Running]) -> None:
         """The ends of several prompts, or one chunk of one; who is through gets a first token and joins the others."""
         row = len(self._running)
         if len(group) > 1:
@@ -286,9 +246,9 @@ class Engine:
             running.one.usage.first_token = time.perf_counter() - running.one.submitted
         del self._reading[: len(group)]
         self._running += group
-        self._leave_all([(r, self._say(r, scores[None])) for r, scores in zip(group, logits, strict=True)])
+        self._leave_all([(r, r.take(scores[None])) for r, scores in zip(group, logits, strict=True)])
 
-    def _chunk_end(self, running: _Running) -> int:
+    def _chunk_end(self, running: Running) -> int:
         """Where the chunk ends: never inside a picture."""
         t, length = running.positions[0, 0], running.prompt_length
         stop = min(running.read + self.options.max_num_batched_tokens, length)
@@ -296,7 +256,7 @@ class Engine:
             stop += 1
         return stop
 
-    def _step(self, everyone: list[_Running]) -> None:
+    def _step(self, everyone: list[Running]) -> None:
         """The next token of every running request, and those of its guess that were right."""
         guesses = [self._guess(running) for running in everyone]
         width = 1 + max(map(len, guesses))
@@ -306,67 +266,24 @@ class Engine:
         first = torch.tensor([running.next_position for running in everyone], device=device)
         logits = self._network.next(torch.tensor(new, device=device), first, starts)
         self.steps += 1
-        said: list[tuple[_Running, Reason | None]] = []
+        said: list[tuple[Running, Reason | None]] = []
         for running, guessed, scores in zip(everyone, guesses, logits, strict=True):
             running.read += 1
-            said.append((running, self._say(running, scores[: 1 + len(guessed)], guessed)))
+            said.append((running, running.take(scores[: 1 + len(guessed)], guessed)))
         self._leave_all(said)
 
-    def _guess(self, running: _Running) -> list[int]:
+    def _guess(self, running: Running) -> list[int]:
         left = running.one.sampling.max_new_tokens - running.one.usage.completion_tokens - 1
         most = min(self.options.num_speculative_tokens, left)
         return guess(running.tokens, most) if most > 0 and running.one.sampling.greedy else []
 
-    def _say(self, running: _Running, scores: Tensor, guessed: Sequence[int] = ()) -> Reason | None:
-        """Take tokens from scores (1 + guessed, vocabulary), the second where the first was guessed right, and so on.
-
-        Returns why the answer ended, None if it goes on.
-        """
-        for number, row in enumerate(scores):
-            if number and guessed[number - 1] != running.tokens[-1]:
-                return None
-            running.read += number > 0  # a guess that was right has its keys in the row already
-            running.one.usage.guessed_tokens += number > 0
-            try:
-                token = running.take(row)
-            except InputError as error:  # of this request alone
-                running.one.error = error
-                return "cancelled"
-            reason = self._ended(running, token)
-            self._tell(running, token, row, reason)
-            if running.words.stopped:
-                running.one.stop_reason, reason = running.words.stop_string, "stop"
-            if reason is not None:
-                return reason
-        return None
-
-    def _ended(self, running: _Running, token: int) -> Reason | None:
-        one = running.one
-        if token in self._ends and not one.sampling.ignore_eos:
-            return "stop"
-        if token in one.sampling.stop_token_ids:
-            one.stop_reason = token
-            return "stop"
-        return "length" if one.usage.completion_tokens >= one.sampling.max_new_tokens else None
-
-    def _tell(self, running: _Running, token: int, scores: Tensor, reason: Reason | None) -> None:
-        """A token that was taken, with its text: none of what ends the answer, unless that was wanted."""
-        sampling, said = running.one.sampling, running.one.usage.completion_tokens
-        text = ""
-        if reason != "stop" or sampling.include_stop_str_in_output:
-            text = running.words.add(token, may_stop=said > sampling.min_tokens)
-        if reason is not None:
-            text += running.words.finish()
-        logprob, top = (None, ()) if sampling.logprobs is None else likeliest(scores, token, sampling.logprobs)
-        running.one.tell(Token(token, text, logprob, top))
-
-    def _leave_all(self, said: list[tuple[_Running, Reason | None]]) -> None:
+    def _leave_all(self, said: list[tuple[Running, Reason | None]]) -> None:
         """Those whose answers ended. Rows move when one leaves: not before all know what they have read."""
         for running, reason in said:
             if reason is not None:
                 self._leave(running, reason)
 
-    def _leave(self, running: _Running, reason: Reason) -> None:
+    def _leave(self, running: Running, reason: Reason) -> None:
         """End a request that has a row, keep what it read, and close the gap: the last running one takes its place, and
         all that are read after it move up."""
         if running in self._reading:

@@ -1,4 +1,4 @@
-"""Tokens that one answer may not have, or should rather have: applied to the network's scores before one is taken.
+"""Choosing an answer's next token from the network's scores: what may not come, what is favoured, and the draw.
 
 Names and meaning are vLLM's: https://docs.vllm.ai/en/latest/api/vllm/sampling_params.html.
 """
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
-from pixelword.inference.sampling import Sampling
+from pixelword.inference.sampling import Drawer, Sampling
 
 
 class Constraints:
@@ -61,6 +61,28 @@ class Constraints:
         """Ends that come too early, and tokens that would complete a bad word."""
         ends = self._ends if len(answer) < self._min_tokens else []
         return [*ends, *(ids[-1] for ids in self._bad if _ends_with(answer, ids[:-1]))]
+
+
+class Chooser:
+    """Chooses one answer's tokens: constraints, then the repetition penalty, then the draw.
+
+    Args:
+        start: Length of the prompt.
+        ends, encode: As in :class:`Constraints`, which also says what is raised.
+    """
+
+    def __init__(
+        self, sampling: Sampling, start: int, ends: Collection[int], encode: Callable[[str], list[int]]
+    ) -> None:
+        self._constraints, self._draw, self._start = Constraints(sampling, ends, encode), Drawer(sampling), start
+
+    def __call__(self, scores: Tensor, tokens: Sequence[int]) -> int:
+        """The token that follows `tokens`, prompt and answer so far, from scores (vocabulary,) of any float type.
+
+        Raises:
+            InputError: no token is left.
+        """
+        return self._draw(self._constraints(scores, tokens[self._start :]), tokens)
 
 
 def _ends_with(answer: Sequence[int], ids: Sequence[int]) -> bool:

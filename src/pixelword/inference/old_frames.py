@@ -8,7 +8,7 @@ another has looked at it already, and so not all of it is gone.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from pixelword.inference.long_inputs import OldFrames
 from pixelword.inference.reader import Reader
-from pixelword.inference.sampling import Drawer, Sampling
 from pixelword.model.rotary import rotate
 from pixelword.processing.conversation import Encoded
 from pixelword.processing.processor import VIDEO
@@ -85,16 +84,14 @@ class OldFramesReader(Reader):
         """What the context bounds here: steps of t, of which a frame takes few, however many tokens it has."""
         return int(self.positions[0].max()) + 1
 
-    def answer(self, sampling: Sampling, ends: Sequence[int]) -> Iterator[int]:
-        """Read the prompt, and tokens of the answer as they come, its end included."""
+    def answer(self, choose: Callable[[Tensor], int]) -> Iterator[int]:
+        """Read the prompt, and tokens of the answer for as long as somebody takes them.
+
+        choose: gives the next token for logits (vocabulary,).
+        """
         logits = self.read_whole()
-        drawer, said = Drawer(sampling), self.prompt.input_ids.tolist()
-        for number in range(sampling.max_new_tokens):
-            token = drawer(logits, said)
-            said.append(token)
-            yield token
-            if token in ends or number == sampling.max_new_tokens - 1:
-                return
+        while True:
+            yield (token := choose(logits))
             logits = self.next(token)
 
     def read_whole(self) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -86,6 +86,11 @@ class Sampling:
         return self.temperature == 0.0
 
     @property
+    def plain(self) -> bool:
+        """Whether each token is the likeliest of the network's own scores."""
+        return self.greedy and not self.constrained and self.repetition_penalty == 1.0
+
+    @property
     def constrained(self) -> bool:
         """Whether some tokens are forbidden or favoured, which `inference.constraints` does."""
         return bool(self.min_tokens or self.bad_words or self.logit_bias) or self.allowed_token_ids is not None
@@ -150,73 +155,3 @@ def likeliest(scores: Tensor, token: int, count: int) -> tuple[float, tuple[tupl
     chances = scores.float().log_softmax(-1)
     values, ids = chances.topk(count)
     return float(chances[token]), tuple(zip(map(int, ids.tolist()), values.tolist(), strict=True))
-
-
-class Words:
-    """Tokens to text as it comes: no half characters, nothing that may yet become a stop string.
-
-    include_stop: the text has the stop string that ends it.
-    """
-
-    def __init__(
-        self, decode: Callable[[list[int]], str], stop: tuple[str, ...] = (), *, include_stop: bool = False
-    ) -> None:
-        self._decode, self.stop, self._include_stop = decode, stop, include_stop
-        self.text = ""  # of all tokens, as far as it is settled
-        self.given = 0  # characters of it that were given out
-        self.stop_string: str | None = None
-        self._ids: list[int] = []
-        self._settled = 0  # tokens whose text is settled
-        self._searched = 0  # characters of the text in which no stop string ends, or none counts
-        self._may_stop = True
-
-    @property
-    def stopped(self) -> bool:
-        """Whether a stop string has ended the text."""
-        return self.stop_string is not None
-
-    def add(self, token: int, *, may_stop: bool = True) -> str:
-        """The text that one more token makes certain; "" while it may still change.
-
-        may_stop: whether a stop string counts that ends with this token.
-        """
-        self._ids.append(token)
-        self._may_stop = may_stop
-        return self._settle(final=False)
-
-    def finish(self) -> str:
-        """What is left, whatever it may have become."""
-        return self._settle(final=True)
-
-    def _settle(self, *, final: bool) -> str:
-        if self.stopped:
-            return ""
-        # decoded with the word before, since a tokenizer may join or part by a space what follows
-        known = self._decode(self._ids[max(0, self._settled - 8) : self._settled])
-        whole = self._decode(self._ids[max(0, self._settled - 8) :])
-        if final or not whole.endswith("\N{REPLACEMENT CHARACTER}"):
-            self.text += whole[len(known) :]
-            self._settled = len(self._ids)
-        if self._may_stop:
-            self._look_for_stop()
-        self._searched = len(self.text)
-        safe = len(self.text) if final or self.stopped else len(self.text) - self._held_back()
-        piece, self.given = self.text[self.given : safe], max(self.given, safe)
-        return piece
-
-    def _look_for_stop(self) -> None:
-        """Cut the text at the first stop string that ends in what has come since the last look."""
-        places = ((self.text.find(text, max(0, self._searched - len(text) + 1)), text) for text in self.stop)
-        place, self.stop_string = min(((at, text) for at, text in places if at >= 0), default=(0, None))
-        if self.stop_string is not None:
-            self.text = self.text[: place + len(self.stop_string) * self._include_stop]
-
-    def _held_back(self) -> int:
-        """Characters at the end with which a stop string begins."""
-        if self._include_stop:
-            return 0
-        longest = max((len(text) for text in self.stop), default=1) - 1
-        for size in range(min(longest, len(self.text)), 0, -1):
-            if any(text.startswith(self.text[-size:]) for text in self.stop):
-                return size
-        return 0

@@ -9,23 +9,26 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Generator, Sequence
-from contextlib import closing
+from collections.abc import Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
 
 import torch
 from transformers.generation.configuration_utils import GenerationConfig
+from transformers.generation.logits_process import LogitsProcessorList
 from transformers.generation.stopping_criteria import StoppingCriteriaList
 
 from pixelword.errors import ContextError, InputError
+from pixelword.inference.answer_text import AnswerText, FinishReason
+from pixelword.inference.chat import Chat
+from pixelword.inference.constraints import Chooser
 from pixelword.inference.crops import with_crops
 from pixelword.inference.long_inputs import LongInputs
-from pixelword.inference.messages import Message, assistant_message, conversation, user_message
+from pixelword.inference.messages import Message, conversation, user_message
 from pixelword.inference.old_frames import OldFramesReader, frames_of
 from pixelword.inference.sampling import Sampling
-from pixelword.inference.streaming import FinishReason, Stream, Writer, Writing, drawing
+from pixelword.inference.streaming import Choosing, Stream, Writer, Writing
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.model.checkpoint import best_dtype, load_pretrained, resolve
 from pixelword.processing.conversation import Encoded
@@ -44,6 +47,12 @@ class How(TypedDict, total=False):
     min_p: float
     repetition_penalty: float
     stop: str | Sequence[str]
+    min_tokens: int
+    stop_token_ids: Sequence[int]
+    allowed_token_ids: Sequence[int] | None
+    bad_words: Sequence[str]
+    logit_bias: Mapping[int, float] | None
+    include_stop_str_in_output: bool
 
 
 @dataclass(frozen=True)
@@ -176,7 +185,8 @@ class Session:
                 question is about.
             images, videos: As in :func:`user_message`.
             system: The system message.
-            **how: The arguments of :meth:`sampling`: `max_new_tokens`, `temperature`, `seed`, `top_p`, `stop` …
+            **how: The arguments of :meth:`sampling`: `max_new_tokens`, `temperature`, `seed`, `top_p`, `stop`,
+                `min_tokens`, `bad_words` …
 
         Raises:
             MediaError: a picture or a video cannot be read.
@@ -209,6 +219,12 @@ class Session:
         min_p: float = 0.0,
         repetition_penalty: float = 1.0,
         stop: str | Sequence[str] = (),
+        min_tokens: int = 0,
+        stop_token_ids: Sequence[int] = (),
+        allowed_token_ids: Sequence[int] | None = None,
+        bad_words: Sequence[str] = (),
+        logit_bias: Mapping[int, float] | None = None,
+        include_stop_str_in_output: bool = False,
     ) -> Sampling:
         """How to draw an answer; see :class:`Sampling`.
 
@@ -225,6 +241,12 @@ class Session:
             (stop,) if isinstance(stop, str) else tuple(stop),
             min_p=min_p,
             repetition_penalty=repetition_penalty,
+            min_tokens=min_tokens,
+            stop_token_ids=tuple(stop_token_ids),
+            allowed_token_ids=None if allowed_token_ids is None else tuple(allowed_token_ids),
+            bad_words=(bad_words,) if isinstance(bad_words, str) else tuple(bad_words),
+            logit_bias=logit_bias or {},
+            include_stop_str_in_output=include_stop_str_in_output,
         )
 
     @property
@@ -253,7 +275,7 @@ class Session:
             self._generate(rows, texts, sampling)
         for reader, writer in zip(readers, writers, strict=True):
             if reader is not None:
-                for _ in self._read(reader, writer, sampling):
+                for _ in self._read(reader, writer):
                     pass
         seconds = time.perf_counter() - started
         return [
@@ -276,17 +298,13 @@ class Session:
         reader = self._reader(prompt, sampling)
         writer = self._writer(prompt, reader, sampling)
         if reader is not None:
-            return Stream(writer, self._read(reader, writer, sampling))
+            return Stream(writer, self._read(reader, writer))
         return Stream(writer, self._generate_in_thread(prompt, writer, sampling))
 
     def _prompt(self, messages: Sequence[Message], sampling: Sampling) -> Encoded:
         if sampling.logprobs is not None or sampling.ignore_eos:
             raise InputError("logprobs and ignore_eos are for requests to inference.batching.Engine")
-        if sampling.constrained or sampling.stop_token_ids or sampling.include_stop_str_in_output:
-            raise InputError(
-                "min_tokens, stop_token_ids, allowed_token_ids, bad_words, logit_bias and include_stop_str_in_output "
-                "are for requests to inference.batching.Engine"
-            )
+        sampling.check_tokens(self.model.config.get_text_config().vocab_size)
         if self.long.crops:
             messages, _ = with_crops(self.model, self.processor, messages, self.media, self.long.crops)
         return self.processor.encode(messages, add_generation_prompt=True, **vars(self.media))
@@ -307,10 +325,12 @@ class Session:
                 f"{self.context} with the answer: ask for less, or send fewer or smaller pictures"
             )
         most = min(sampling.max_new_tokens, self.context - steps)
-        return Writer(self.processor.encoder.decode, replace(sampling, max_new_tokens=most), self._ends())
+        sampling, ends, encoder = replace(sampling, max_new_tokens=most), self._ends(), self.processor.encoder
+        choose = Chooser(sampling, len(prompt), ends, encoder.answer)
+        return Writer(prompt.input_ids.tolist(), AnswerText(encoder.decode, sampling, ends), choose)
 
-    def _read(self, reader: OldFramesReader, writer: Writer, sampling: Sampling) -> Generator[str, None, None]:
-        for token in reader.answer(sampling, self._ends()):
+    def _read(self, reader: OldFramesReader, writer: Writer) -> Generator[str, None, None]:
+        for token in reader.answer(lambda logits: writer.choose(logits, writer.tokens)):
             if piece := writer.add(token):
                 yield piece
             if writer.finish_reason is not None:
@@ -321,25 +341,23 @@ class Session:
     ) -> None:
         """Let ``generate`` fill the writers, a row each."""
         inputs = {name: value.to(self.model.device) for name, value in self.processor.batch(prompts).items()}
-        most = max(writer.most for writer in writers)
         self.model.generate(
             **inputs,
-            generation_config=self._generation_config(replace(sampling, max_new_tokens=most)),
+            generation_config=self._generation_config(max(writer.most for writer in writers)),
             stopping_criteria=StoppingCriteriaList([Writing(writers, **listening)]),
-            **drawing([sampling] * len(prompts)),
+            logits_processor=LogitsProcessorList([] if sampling.plain else [Choosing(writers)]),
         )
 
     def _ends(self) -> list[int]:
         """The tokens that end an answer."""
-        ends = self._generation_config(Sampling()).eos_token_id
+        ends = self._generation_config(1).eos_token_id
         return ends if isinstance(ends, list) else [ends]
 
-    def _generation_config(self, sampling: Sampling) -> GenerationConfig:
-        """The checkpoint's own settings, less its sampling: what to draw is ours to say (see :class:`Sampling`)."""
+    def _generation_config(self, max_new_tokens: int) -> GenerationConfig:
+        """The checkpoint's own settings without its sampling, which is the request's (see :class:`Sampling`)."""
         settings = self.model.generation_config.to_dict()
-        settings |= {"max_new_tokens": sampling.max_new_tokens, "max_length": None, "do_sample": False}
-        settings |= {"temperature": None, "top_p": None, "top_k": None, "min_p": None}
-        settings["repetition_penalty"] = sampling.repetition_penalty
+        settings |= {"max_new_tokens": max_new_tokens, "max_length": None, "do_sample": False}
+        settings |= {"temperature": None, "top_p": None, "top_k": None, "min_p": None, "repetition_penalty": 1.0}
         if settings.get("eos_token_id") is None:
             settings["eos_token_id"] = self.processor.tokenizer.eos_token_id
         if settings.get("pad_token_id") is None:
@@ -368,47 +386,3 @@ class Session:
             thread.join()
         if failures:
             raise failures[0]
-
-
-class Chat:
-    """A conversation that remembers its turns: pictures of earlier turns stay in view.
-
-    A turn that fails or is broken off leaves no trace, so that the next one can be tried.
-
-    Attributes:
-        messages: The turns so far, in chat form.
-    """
-
-    def __init__(self, session: Session, *, system: str | None = None) -> None:
-        self.session = session
-        self.system = system
-        self.messages: list[Message] = []
-        self.reset()
-
-    def reset(self) -> None:
-        """Forget every turn but the system message."""
-        self.messages = conversation(system=self.system)
-
-    def instruct(self, system: str | None) -> None:
-        """Change the system message; the turns stay."""
-        turns = self.messages[1:] if self.system else self.messages
-        self.system = system
-        self.messages = conversation(*turns, system=system)
-
-    def send(self, text: str, *, images: Any = (), videos: Any = (), **how: Unpack[How]) -> str:
-        """The answer to the next turn. Arguments and errors: :meth:`Session.ask`."""
-        messages = [*self.messages, user_message(text, images, videos)]
-        answer = self.session.answer(messages, self.session.sampling(**how)).text
-        self.messages = [*messages, assistant_message(answer)]
-        return answer
-
-    def stream(self, text: str, *, images: Any = (), videos: Any = (), **how: Unpack[How]) -> Stream:
-        """As :meth:`send`, in pieces; the turn is remembered once the last piece was taken."""
-        messages = [*self.messages, user_message(text, images, videos)]
-        answer = self.session.stream_answer(messages, self.session.sampling(**how))
-        return Stream(answer.writer, self._remembering(messages, answer))
-
-    def _remembering(self, messages: list[Message], answer: Stream) -> Generator[str, None, None]:
-        with closing(answer):
-            yield from answer
-        self.messages = [*messages, assistant_message(answer.writer.text)]

@@ -1,19 +1,17 @@
-"""What stands between ``generate`` and who asked: drawing with a seed of one's own, stopping, and text in pieces."""
+"""What connects ``generate`` to its caller: choosing each row's token, stopping, and text in pieces."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Generator, Iterator, Sequence
-from typing import Any, Literal
+from collections.abc import Callable, Generator, Iterator, Sequence
+from typing import Any
 
 import torch
-from transformers.generation.logits_process import LogitsProcessor, LogitsProcessorList
+from transformers.generation.logits_process import LogitsProcessor
 from transformers.generation.stopping_criteria import StoppingCriteria
 
-from pixelword.inference.sampling import Drawer, Sampling, Words
-
-#: Why an answer ended: by itself or before a stop string, or because it may not be longer.
-FinishReason = Literal["stop", "length"]
+from pixelword.inference.answer_text import AnswerText, FinishReason
+from pixelword.inference.constraints import Chooser
 
 
 class Writer:
@@ -21,28 +19,32 @@ class Writer:
 
     Attributes:
         text: What is certain so far.
-        new_tokens: Tokens that came, the closing one included.
-        most: Tokens that may come.
-        finish_reason: Why it ended; None while it goes on.
+        most: Tokens that the answer may have.
+        tokens: The prompt's tokens and the answer's so far, the closing one included.
+        choose: Chooses the next token from scores (vocabulary,) and `tokens`.
     """
 
-    def __init__(self, decode: Callable[[list[int]], str], sampling: Sampling, ends: Collection[int]) -> None:
+    def __init__(self, prompt: Sequence[int], answer: AnswerText, choose: Chooser) -> None:
         self.text = ""
-        self.new_tokens = 0
-        self.finish_reason: FinishReason | None = None
-        self.most, self._words, self._ends = sampling.max_new_tokens, Words(decode, sampling.stop), ends
-        self._space = ""
+        self.most = answer.most
+        self.tokens = list(prompt)
+        self.choose = choose
+        self._answer, self._space = answer, ""
+
+    @property
+    def new_tokens(self) -> int:
+        """Tokens of the answer so far, the closing one included."""
+        return self._answer.new_tokens
+
+    @property
+    def finish_reason(self) -> FinishReason | None:
+        """Why it ended; None while it goes on."""
+        return self._answer.finish_reason
 
     def add(self, token: int) -> str:
         """The piece of text that one more token makes certain."""
-        self.new_tokens += 1
-        piece = self._words.add(token)
-        if self._words.stopped or token in self._ends:
-            self.finish_reason = "stop"
-        elif self.new_tokens == self.most:
-            self.finish_reason = "length"
-        if self.finish_reason is not None:
-            piece += self._words.finish()
+        self.tokens.append(token)
+        piece = self._answer.add(token)
         piece = self._space + piece if self.text else piece.lstrip()
         kept = piece.rstrip()
         self._space = piece[len(kept) :]
@@ -92,25 +94,21 @@ class Writing(StoppingCriteria):
         return torch.tensor(ended, device=input_ids.device)
 
 
-def drawing(samplings: Sequence[Sampling]) -> dict[str, Any]:
-    """What makes ``generate`` draw each row of a batch; nothing where the likeliest token is taken."""
-    if samplings[0].greedy:
-        return {}
-    return {"logits_processor": LogitsProcessorList([Draw(*samplings)])}
-
-
-class Draw(LogitsProcessor):
-    """Makes the likeliest token a draw from softmax(scores / temperature): adds Gumbel noise (the "Gumbel-max trick").
+class Choosing(LogitsProcessor):
+    """Makes the token that each row's writer chooses the likeliest one, which ``generate`` then takes.
 
     ``generate``'s own sampling takes from torch's global generator, which a seed would have to disturb and which
-    threads share. Here each row owns its generator, on the CPU, so that a seed means the same on every device and in
-    every batch.
+    threads share; and its own processors would have to agree with those of the engine. Here each row chooses for
+    itself, so that an answer is the same in every batch.
     """
 
-    def __init__(self, *samplings: Sampling) -> None:
-        self.drawers = [Drawer(one) for one in samplings]
+    def __init__(self, writers: Sequence[Writer]) -> None:
+        self.writers = writers
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores (batch, vocabulary) of any float type -> float32 scores of the same shape."""
-        rows = zip(self.drawers, scores.chunk(len(self.drawers)), strict=True)
-        return torch.cat([drawer.noisy(row) for drawer, row in rows])
+        """Scores (batch, vocabulary) -> the same, infinite at the token chosen. Raises InputError: none is left."""
+        chosen = torch.full_like(scores, -torch.inf)
+        for row, writer in enumerate(self.writers):
+            ended = writer.finish_reason is not None
+            chosen[row, 0 if ended else writer.choose(scores[row], writer.tokens)] = 0.0
+        return chosen
