@@ -16,6 +16,13 @@ from pixelword.tasks import nano
 from pixelword.tasks.nano import drawn, glyphs, motion, pairs
 from pixelword.tasks.nano.questions import count
 
+#: The parts of a first question that are not one image and the words.
+FORMS: dict[str, list[str]] = {
+    "text": [],
+    **{kind: ["image", "image", "text"] for kind in ("pair", "changed")},
+    **{kind: ["video", "text"] for kind in ("motion", "order")},
+}
+
 
 def fingerprint(sample: Sample) -> list[Any]:
     """Everything in a sample, pictures as bytes."""
@@ -52,9 +59,7 @@ def test_the_form_of_a_conversation(kind: str, level: float) -> None:
             assert sample.kind in nano.ASKED and (turns > 1 or sample.kind.removesuffix("_of") == kind)
             content = messages[0]["content"]
             types = [] if isinstance(content, str) else [part["type"] for part in content]
-            assert types == {"text": [], "pair": ["image", "image", "text"], "motion": ["video", "text"]}.get(
-                kind, ["image", "text"]
-            )
+            assert types == FORMS.get(kind, ["image", "text"])
             assert all(isinstance(m["content"], str) and m["content"] for m in messages[1:])
             for part in content if types else ():
                 if part["type"] == "image":
@@ -103,6 +108,21 @@ def test_no_answer_is_given_away(kind: str, monkeypatch: pytest.MonkeyPatch) -> 
             told |= turn.tells
         assert all(turn.kind != "describe" for turn in turns[:-1])
     assert max(len(turns) for turns in seen) > 1
+
+
+@pytest.mark.parametrize(
+    ("kind", "question", "answer", "expected"),
+    [
+        ("colour", "What colour is it?", "red", nano.answers("colour")),
+        ("nearer", "which is larger, the star or the red circle", "the star", ("the star", "the red circle")),
+        ("nearer", "Is the star above the circle?", "no", ("yes", "no")),
+        ("order", "What appeared first?", "a red star", ()),
+        ("changed", "Are both images the same?", "yes", ("yes", "no")),
+        ("letters", "What does it say?", "yes", ()),
+    ],
+)
+def test_what_a_guess_chooses_between(kind: str, question: str, answer: str, expected: tuple[str, ...]) -> None:
+    assert nano.choices(kind, question, answer) == expected
 
 
 def test_mixture_follows_its_weights() -> None:

@@ -56,7 +56,8 @@ def test_digits_stand_alone(packaged: Tokenizer) -> None:
     assert packaged.encode("4096").tokens == ["4", "0", "9", "6"]
 
 
-@pytest.mark.parametrize("kind", [kind for kind in nano.KINDS if kind != "describe"])
+# of the kinds that the packaged tokenizer was made from
+@pytest.mark.parametrize("kind", [kind for kind in nano.KINDS[:12] if kind != "describe"])
 def test_a_turn_costs_few_tokens(kind: str, packaged: Tokenizer) -> None:
     rng, costs = np.random.default_rng(0), []
     for _ in range(100):

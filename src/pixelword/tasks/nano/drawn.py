@@ -11,7 +11,8 @@ import numpy as np
 
 from pixelword.data.schema import Sample
 from pixelword.errors import InputError
-from pixelword.tasks.nano import glyphs, motion, pairs
+from pixelword.tasks.nano import boxes, changed, glyphs, motion, nearer, order, pairs
+from pixelword.tasks.nano.comparing import YES_NO, alternatives
 from pixelword.tasks.nano.drawing import render
 from pixelword.tasks.nano.questions import ASKERS, Facts, Turn, ask_count_of
 from pixelword.tasks.nano.scenes import CELLS, COLOURS, PAIRS, SHAPES, Pair, Scene, Split, draw_scene, most_things
@@ -19,6 +20,7 @@ from pixelword.tasks.nano.text import ask_text
 
 KINDS: tuple[str, ...] = (
     "colour", "shape", "count", "where", "what", "yesno", "describe", "digits", "letters", "pair", "motion", "text",
+    "changed", "order", "nearer", "box",
 )  # fmt: skip
 #: What one question can be. "count" draws both "how many things?" and, of other pictures, "how many red circles?",
 #: which is another skill: `Sample.kind` says which it was.
@@ -32,7 +34,7 @@ MoreTurns = Callable[[Facts], Turn | None]
 
 
 def draw(kind: str, rng: np.random.Generator, *, level: float = 1.0, split: Split = "train", turns: int = 1) -> Sample:
-    """A conversation of one picture (two for "pair", a clip for "motion", none for "text").
+    """A conversation of one picture (two for "pair" and "changed", a clip for "motion" and "order", none for "text").
 
     kind: one of ``KINDS``. With ``turns`` 1 the one question is of this kind; with more, a conversation has up to
     that many about the same picture, of mixed kinds, none of which gives away a later answer.
@@ -78,6 +80,18 @@ def chance(kind: str) -> float:
     return 1 / len(answers(kind)) if answers(kind) else 0.0
 
 
+def choices(kind: str, question: str, answer: str) -> tuple[str, ...]:
+    """Between which answers a guess chooses that knows the question alone; () where they are open.
+
+    kind: of the question; answer: the right one, which says whether it is a question for yes or no.
+    """
+    if kind not in _COMPARING:
+        return answers(kind)
+    return YES_NO if answer in YES_NO else alternatives(question)
+
+
+#: Kinds of which some questions let choose between two answers.
+_COMPARING = ("changed", "order", "nearer")
 _ANSWERS: dict[str, tuple[str, ...]] = {
     "colour": tuple(COLOURS),
     "shape": SHAPES,
@@ -206,8 +220,45 @@ def _draw_text(rng: Random, kind: str, level: float, split: Split) -> Drawn:
     return [], ask_text(rng, split), [lambda told: ask_text(rng, split)]
 
 
+def _draw_changed(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+    closed = rng.random() < changed.CLOSED
+    change = changed.draw_change(rng, level, split, closed=closed)
+    first = changed.ask_same(rng, change) if closed else changed.ask_changed(rng, change)
+    # of the second image too, what changed would be known before it is asked for
+    one_of = partial(pairs.ask_one_of, rng, pairs.ScenePair(change.scenes), 0)
+    return [_picture(render(scene)) for scene in change.scenes], first, [lambda told: one_of()]
+
+
+def _draw_order(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+    happening = order.draw_happening(rng, level, split)
+    first = order.ask_order(rng, happening)
+    return [{"type": "video", "video": happening.clip}], first, [lambda told: order.ask_how_many(rng, happening)]
+
+
+def _draw_nearer(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+    """Scenes without a difference that is clear enough are drawn again."""
+    form = nearer.choose_form(rng, level)
+    while True:
+        scene = nearer.draw_compared(rng, level, split, form.least)
+        first = form.ask(rng, scene)
+        if first is not None:
+            return [_picture(render(scene))], first, [partial(asker, rng, scene) for asker in ASKERS.values()]
+
+
+def _draw_box(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+    while True:
+        number = rng.randint(1, most_things(level))
+        large = number == 1 and rng.random() < _LARGE_SHARE
+        scene = draw_scene(rng, level=level, split=split, allowed=[PAIRS] * number, large=large)
+        first = boxes.ask_box(rng, scene, frozenset())
+        if first is not None:
+            askers = [*ASKERS.values(), boxes.ask_box]
+            return [_picture(render(scene))], first, [partial(asker, rng, scene) for asker in askers]
+
+
 _FAMILIES: dict[str, Callable[[Random, str, float, Split], Drawn]] = {
     **dict.fromkeys(ASKERS, _draw_scene),
     "digits": _draw_glyphs, "letters": _draw_glyphs,
     "pair": _draw_pair, "motion": _draw_motion, "text": _draw_text,
+    "changed": _draw_changed, "order": _draw_order, "nearer": _draw_nearer, "box": _draw_box,
 }  # fmt: skip

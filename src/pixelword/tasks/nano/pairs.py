@@ -75,9 +75,12 @@ def ask_pair(rng: Random, pair: ScenePair) -> Turn:
     return Turn("pair", phrase(rng, _FEWER if fewer else _MORE, them=them), answer, asks, frozenset({("more", shape)}))
 
 
-def ask_one_of(rng: Random, pair: ScenePair) -> Turn:
-    """'How many objects are in the first picture?' -> '3', 'What is in the second picture?' -> 'a red circle'."""
-    which = rng.randrange(2)
+def ask_one_of(rng: Random, pair: ScenePair, which: int | None = None) -> Turn:
+    """'How many objects are in the first picture?' -> '3', 'What is in the second picture?' -> 'a red circle'.
+
+    which: 0 or 1, the image that is asked about; either when None.
+    """
+    which = rng.randrange(2) if which is None else which
     scene, it = pair.scenes[which], f"{WHICH[which]} picture"
     if len(scene.things) == 1 and rng.random() < 0.5:
         thing = scene.things[0]

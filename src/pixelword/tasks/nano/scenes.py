@@ -8,7 +8,7 @@ picture, and neither is the combination it is asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Literal
 
@@ -165,13 +165,37 @@ def _fits(pair: Pair, cell: int, split: Split, number: int) -> bool:
 
 def _inside(rng: Random, cell: int, width: int, height: int, level: float) -> tuple[int, int, int]:
     """(x, y, side) of a thing wholly inside the cell."""
-    row, column = divmod(cell, 3)
-    left, right = -(-column * width // 3), (column + 1) * width // 3
-    top, bottom = -(-row * height // 3), (row + 1) * height // 3
+    left, top, right, bottom = cell_bounds(cell, width, height)
     room = min(right - left, bottom - top)
     smallest = max(SMALLEST, round(room * (0.8 - 0.3 * level)))
     side = rng.randint(smallest, max(smallest, round(room * 0.96)))
     return rng.randint(left, right - side), rng.randint(top, bottom - side), side
+
+
+def cell_bounds(cell: int, width: int, height: int) -> tuple[int, int, int, int]:
+    """(left, top, right, bottom) of a cell in pixels."""
+    row, column = divmod(cell, 3)
+    left, right = -(-column * width // 3), (column + 1) * width // 3
+    top, bottom = -(-row * height // 3), (row + 1) * height // 3
+    return left, top, right, bottom
+
+
+def moved(rng: Random, thing: Thing, cell: int, width: int, height: int) -> Thing:
+    """The thing, as large as it is, somewhere in another cell of a scene of this size."""
+    left, top, right, bottom = cell_bounds(cell, width, height)
+    size = min(thing.size, right - left, bottom - top)
+    x, y = rng.randint(left, right - size), rng.randint(top, bottom - size)
+    return replace(thing, cell=cell, x=x, y=y, size=size)
+
+
+def draw_distinct(
+    rng: Random, number: int, *, level: float, split: Split, size: tuple[int, int] | None = None
+) -> Scene:
+    """A scene of ``number`` things, no two of which have both the same colour and the same shape."""
+    while True:
+        scene = draw_scene(rng, level=level, split=split, allowed=[PAIRS] * number, size=size)
+        if len({(thing.colour, thing.shape) for thing in scene.things}) == number:
+            return scene
 
 
 def _near_middle(rng: Random, length: int, side: int) -> int:
