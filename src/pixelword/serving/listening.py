@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -16,6 +17,7 @@ import uvicorn
 #: Connections that wait to be taken.
 BACKLOG = 2048
 _SECONDS = 30  # for answers that run when a signal comes
+_SENDING_SECONDS = 1.0  # for requests that are still being sent then
 
 
 class _Server(uvicorn.Server):
@@ -27,6 +29,21 @@ class _Server(uvicorn.Server):
         self.stopped_by = sig
         self.config.app.state.server.closing = True  # type: ignore[union-attr]
         super().handle_exit(sig, frame)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """As uvicorn's, which waits for every request that has begun: those that do not arrive whole are dropped."""
+        dropping = asyncio.create_task(self._drop_unsent())
+        try:
+            await super().shutdown(sockets)
+        finally:
+            dropping.cancel()
+
+    async def _drop_unsent(self) -> None:
+        await asyncio.sleep(_SENDING_SECONDS)
+        for connection in list(self.server_state.connections):
+            cycle = getattr(connection, "cycle", None)  # WebSockets have none
+            if cycle is not None and cycle.more_body and not cycle.response_complete:
+                connection.transport.abort()  # type: ignore[union-attr]
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
