@@ -43,7 +43,7 @@ class _Server(uvicorn.Server):
         for connection in list(self.server_state.connections):
             cycle = getattr(connection, "cycle", None)  # WebSockets have none
             if cycle is not None and cycle.more_body and not cycle.response_complete:
-                connection.transport.abort()  # type: ignore[union-attr]
+                connection.transport.abort()
 
     @contextmanager
     def capture_signals(self) -> Iterator[None]:
