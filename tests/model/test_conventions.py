@@ -258,6 +258,36 @@ def test_the_configuration_says_what_is_returned(cls: Any, fresh_model: Any, pic
     assert len(output.hidden_states) == 4 and len(output.attentions) == 3
 
 
+@pytest.mark.parametrize(
+    ("wanted", "expected"), [([0, -1], {0, 3}), ((2,), {2}), (0, {0}), (-2, {2}), ([7, -9], set()), ([], set())]
+)
+def test_indices_select_hidden_states(
+    fresh_model: Any, pictured: dict[str, Tensor], wanted: Any, expected: set[int]
+) -> None:
+    network = fresh_model()
+    whole = network(**pictured, output_hidden_states=True).hidden_states
+    found = network(**pictured, output_hidden_states=wanted).hidden_states
+    assert len(found) == 4 and {index for index, state in enumerate(found) if state is not None} == expected
+    assert all(torch.equal(found[index], whole[index]) for index in expected)
+
+
+def test_rope_parameters_are_read_and_kept(fresh_model: Any, tmp_path: Path) -> None:
+    text = {**fresh_model().config.llm_config.to_dict()}
+    del text["rope_theta"]
+    parameters = {"rope_type": "default", "rope_theta": 5e5}
+    config = NeoOVConfig(llm_config={**text, "rope_parameters": parameters})
+    assert config.llm_config.rope_theta == 5e5 and config.text_config.rope_parameters == parameters
+    config.save_pretrained(tmp_path)
+    again = NeoOVConfig.from_pretrained(tmp_path)
+    assert again.llm_config.rope_parameters == parameters and again.to_dict() == config.to_dict()
+    again.llm_config.rope_parameters = {"rope_type": "default", "rope_theta": 1e4}
+    assert again.llm_config.rope_theta == 1e4 == again.llm_config.rope_scaling["rope_theta"]
+    with pytest.raises(ValueError, match="unscaled Native-RoPE"):
+        again.llm_config.rope_parameters = {"rope_type": "yarn", "factor": 4.0}
+    with pytest.raises(ValueError, match="keep one"):
+        NeoOVConfig(llm_config={**text, "rope_theta": 1e4, "rope_parameters": parameters})
+
+
 def test_other_names_of_the_configuration(fresh_model: Any, tmp_path: Path) -> None:
     config = fresh_model().config
     again = NeoOVConfig(vision_config={"hidden_size": 16}, text_config=config.llm_config.to_dict())

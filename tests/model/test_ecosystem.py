@@ -161,6 +161,65 @@ def test_layers_compile(fresh_model: Any, pictured: dict[str, Tensor]) -> None:
         torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-5, msg=name)
 
 
+class Text(torch.nn.Module):
+    """Text alone, as `torch.export` wants it: a module of tensors."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        super().__init__()
+        self.network = network
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
+        return self.network(input_ids=input_ids, attention_mask=attention_mask, use_cache=False).logits
+
+
+@pytest.mark.parametrize(
+    ("way", "bypasses"),
+    [
+        ("export", False),
+        pytest.param("export", True, marks=pytest.mark.slow),
+        *(
+            pytest.param(way, bypasses, marks=pytest.mark.slow)
+            for way in ("export of any length", "fullgraph")
+            for bypasses in (False, True)
+        ),
+    ],
+)
+@torch.no_grad()
+def test_text_is_exported_and_compiled_as_one_graph(fresh_model: Any, way: str, bypasses: bool) -> None:
+    """Padding is an input of the graph; what cannot be checked in tracing is checked when the graph runs."""
+    network = fresh_model(text_bypasses_pre_buffer=bypasses).eval()
+    ids = torch.arange(8, 26).view(2, 9)
+    mask = torch.ones_like(ids)
+    mask[1, :3] = 0
+    text = Text(network)
+    if way == "fullgraph":
+        graph: Any = torch.compile(text, fullgraph=True, backend="aot_eager")
+    else:
+        length = {1: torch.export.Dim.DYNAMIC} if way == "export of any length" else None
+        graph = torch.export.export(text, (ids, torch.ones_like(mask)), dynamic_shapes=(length, length)).module()
+    inputs = [(ids, mask), (ids, torch.ones_like(mask))]
+    if way == "export of any length":
+        inputs.append((ids.repeat(1, 5), mask.repeat(1, 5).sort(1).values))
+    for one in inputs:
+        torch.testing.assert_close(graph(*one)[one[1] == 1], text(*one)[one[1] == 1], rtol=1e-4, atol=1e-5)
+    with pytest.raises(RuntimeError, match="visual tokens but no images"):
+        graph(torch.full_like(ids, network.config.img_context_token_id), mask)
+    gap = mask.clone()
+    gap[1, 5] = 0
+    with pytest.raises(RuntimeError, match="zeros between ones"):
+        graph(ids, gap)
+
+
+@pytest.mark.slow
+@torch.no_grad()
+def test_with_images_a_compiled_network_answers_alike(fresh_model: Any, pictured: dict[str, Tensor]) -> None:
+    """In several graphs: how many tokens an image has is a value, not a shape."""
+    network = fresh_model().eval()
+    expected = network(**pictured).logits
+    found = torch.compile(network, backend="aot_eager")(**pictured).logits
+    torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-5)
+
+
 class Largest(TorchDispatchMode):
     """Remembers the most elements that any operator returned."""
 

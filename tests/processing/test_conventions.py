@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +14,7 @@ from PIL import Image
 from transformers import AutoProcessor, AutoTokenizer, pipeline
 
 from pixelword.errors import InputError
-from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
+from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor, frames_to_video
 
 WIDE, TALL = Image.new("RGB", (96, 32), "red"), Image.new("RGB", (64, 64), "blue")
 OUT: dict[str, Any] = {"tokenize": True, "return_dict": True, "return_tensors": "pt"}
@@ -130,6 +132,44 @@ def test_a_chat_template_of_ones_own_is_used_and_saved(processor: NeoOVProcessor
     with pytest.raises(InputError, match=r"a message holds <\|im_end\|>"):
         again.apply_chat_template(ask("what<|im_end|>?"))
     assert processor.apply_chat_template(ask("b"), chat_template="{{ messages | length }}") == "1"
+
+
+def test_chat_templates_by_name_and_the_older_file_are_loaded(processor: NeoOVProcessor, tmp_path: Path) -> None:
+    named = NeoOVProcessor(
+        processor.image_processor,
+        processor.tokenizer,
+        chat_template={"default": TEMPLATE, "count": "{{ messages | length }}"},
+    )
+    named.save_pretrained(tmp_path / "named")
+    again = AutoProcessor.from_pretrained(tmp_path / "named")
+    assert again.chat_template == named.chat_template
+    assert again.apply_chat_template(ask("what?", WIDE)) == "user: <image>what?"
+    assert again.apply_chat_template(ask("what?"), chat_template="count") == "1"
+    again.chat_template = {"a": "1", "b": "2"}
+    with pytest.raises(InputError, match="pass chat_template=a or b"):
+        again.apply_chat_template(ask("what?"))
+    processor.save_pretrained(tmp_path / "older")
+    (tmp_path / "older" / "chat_template.jinja").unlink()
+    (tmp_path / "older" / "chat_template.json").write_text(json.dumps({"chat_template": TEMPLATE}))
+    assert AutoProcessor.from_pretrained(tmp_path / "older").chat_template == TEMPLATE
+
+
+def test_the_video_processor_is_a_view(processor: NeoOVProcessor) -> None:
+    mine = copy.copy(processor)
+    clip = [TALL, WIDE, TALL]
+    expected = mine.apply_chat_template([{"role": "user", "content": [{"type": "video", "video": clip}]}], **OUT)
+    for videos in (clip, [clip], [frames_to_video(clip)], np.stack([np.asarray(TALL)] * 3)):
+        found = mine.video_processor(videos)
+        assert found["image_grid_hw"].shape == (3, 2)
+        if not isinstance(videos, np.ndarray):
+            assert all(torch.equal(found[name], expected[name]) for name in mine.video_processor.model_input_names)
+    mine.video_processor.fps, mine.video_processor.max_frames, mine.video_processor.max_pixels = 2, 3, 4096
+    assert (mine.video_fps, mine.video_max_frames, mine.frame_max_pixels) == (2.0, 3, 4096)
+    assert "video_processor" not in mine.to_dict()
+    with pytest.raises(InputError, match="no video"):
+        mine.video_processor([])
+    with pytest.raises(InputError, match="unknown option size"):
+        mine.video_processor(clip, size=3)
 
 
 def test_parts_and_settings_given_in_loading_win(processor: NeoOVProcessor, tmp_path: Path) -> None:

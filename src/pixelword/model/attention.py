@@ -169,8 +169,11 @@ def _attend_few(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float
 
 def _whole(q: Tensor, k: Tensor) -> tuple[Block, ...]:
     """Blocks where lo and hi live on a device: heights of `BLOCK`, every key, masked."""
-    ends = range(0, q.shape[2], BLOCK)
-    return tuple(Block(slice(None), a, min(a + BLOCK, q.shape[2]), 0, k.shape[2], "masked") for a in ends)
+    length = q.shape[2]
+    if length <= BLOCK:  # by itself, so that the length may stay open in a graph
+        return (Block(slice(None), 0, length, 0, k.shape[2], "masked"),)
+    ends = range(0, length, BLOCK)
+    return tuple(Block(slice(None), a, min(a + BLOCK, length), 0, k.shape[2], "masked") for a in ends)
 
 
 KERNELS: dict[str, Callable[[Tensor, Tensor, Tensor, Interval, float], Tensor]] = {

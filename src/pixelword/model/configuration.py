@@ -14,6 +14,22 @@ def _scalar(value: Any) -> Any:
     return value
 
 
+def _base(rope_theta: float | None, rope_parameters: dict) -> float:
+    """The temporal rotation's base, from either place. Raises ValueError: they contradict each other."""
+    other = rope_parameters.get("rope_theta")
+    if None not in (rope_theta, other) and rope_theta != other:
+        raise ValueError(f"llm_config has rope_theta = {rope_theta} and rope_parameters = {rope_parameters}: keep one")
+    found = other if rope_theta is None else rope_theta
+    return 1e6 if found is None else found
+
+
+def _check_unscaled(name: str, rope_parameters: dict) -> None:
+    if rope_parameters.get("rope_type", rope_parameters.get("type", "default")) != "default":
+        raise ValueError(
+            f"llm_config.{name} = {rope_parameters} is not supported: only unscaled Native-RoPE is defined"
+        )
+
+
 class NeoOVVisionConfig(PreTrainedConfig):
     """Patch embedding: pixels to visual tokens.
 
@@ -66,7 +82,8 @@ class NeoOVTextConfig(PreTrainedConfig):
     Args:
         num_hidden_layers: all layers, the pre-buffer's among them.
         extra_num_layers: the pre-buffer's layers, the first of the stack.
-        rope_theta, rope_theta_hw: bases of the temporal and of the spatial (height, width) rotation.
+        rope_theta, rope_theta_hw: bases of the temporal and of the spatial (height, width) rotation. `rope_parameters`
+            ({"rope_type": "default", "rope_theta": …}) is transformers 5's name of the first.
         qk_norm: whether the temporal branch has per-head RMSNorm; False where the language model had none (Llama type).
             The H and W branches always have it.
         text_bypasses_pre_buffer: a departure from the released models: words leave the pre-buffer as they entered it
@@ -105,10 +122,7 @@ class NeoOVTextConfig(PreTrainedConfig):
         **kwargs: Any,
     ) -> None:
         scaled = rope_scaling or rope_parameters or {}
-        if scaled.get("rope_type", scaled.get("type", "default")) != "default":
-            raise ValueError(
-                f"llm_config.rope_scaling = {scaled} is not supported: only unscaled Native-RoPE is defined"
-            )
+        _check_unscaled("rope_scaling" if rope_scaling else "rope_parameters", scaled)
         if attention_bias:
             raise ValueError("llm_config.attention_bias = true is not supported: a NEO layer has no biases")
         if hidden_act != "silu":
@@ -126,7 +140,7 @@ class NeoOVTextConfig(PreTrainedConfig):
         self.hidden_act = hidden_act
         self.max_position_embeddings = max_position_embeddings
         self.max_position_embeddings_hw = _scalar(max_position_embeddings_hw)
-        self.rope_theta = rope_theta if rope_theta is not None else scaled.get("rope_theta", 1e6)
+        self.rope_theta = _base(rope_theta, scaled)
         self.rope_theta_hw = _scalar(rope_theta_hw)
         self.rms_norm_eps = rms_norm_eps
         self.initializer_range = initializer_range
@@ -137,6 +151,16 @@ class NeoOVTextConfig(PreTrainedConfig):
         kwargs.pop("model_type", None)
         super().__init__(**kwargs)
         self.tie_word_embeddings = tie_word_embeddings
+
+    @property
+    def rope_parameters(self) -> dict[str, Any]:
+        """The temporal rotation as transformers 5 writes it; `rope_theta` is what config.json holds."""
+        return {"rope_type": "default", "rope_theta": self.rope_theta}
+
+    @rope_parameters.setter
+    def rope_parameters(self, value: dict | None) -> None:
+        _check_unscaled("rope_parameters", value or {})
+        self.rope_theta = (value or {}).get("rope_theta", self.rope_theta)
 
 
 class NeoOVConfig(PreTrainedConfig):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -172,7 +172,7 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
         inputs_embeds: Tensor | None = None,
         cu_seqlens: Tensor | None = None,
         use_cache: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: bool | int | Sequence[int] | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
         visible: Interval | None = None,
@@ -192,8 +192,9 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
             cache: a cache; a chunk must not end inside an image.
             inputs_embeds: (B, L, hidden_size) instead of `input_ids`.
             cu_seqlens: (documents + 1,) boundaries of packed documents in the flattened (B * L) stream.
-            output_hidden_states, output_attentions, return_dict: by default as the configuration says. Attention
-                weights are computed with the "eager" kernel alone.
+            output_hidden_states, output_attentions, return_dict: by default as the configuration says. Indices in place
+                of True select hidden states; the others are None. Attention weights are computed with the "eager"
+                kernel alone.
             visible: what each token sees; by default from the positions. For a cache whose rows have lengths of their
                 own, which brings its own.
             image_grid_thw: (images, 3) in place of `image_grid_hw`: frames, and patches along height and width.
@@ -238,7 +239,7 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
             positions,
             visible,
             cache,
-            bool(output_hidden_states),
+            output_hidden_states,
             None if image_grid_hw is None else self.visual_mask(input_ids, mm_token_type_ids),
             weights,
         )
@@ -304,7 +305,7 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
         logits_to_keep: int | Tensor = 0,
         skip_logits: bool = False,
         use_cache: bool | None = None,
-        output_hidden_states: bool | None = None,
+        output_hidden_states: bool | int | Sequence[int] | None = None,
         output_attentions: bool | None = None,
         return_dict: bool | None = None,
         visible: Interval | None = None,

@@ -12,12 +12,12 @@ from pixelword.compat import CacheOutput
 
 @dataclass
 class NeoOVModelOutput(CacheOutput):
-    """last_hidden_state (B, L, hidden_size); cache; hidden_states, one (B, L, hidden_size) per layer + 1;
-    attentions, one (B, heads, L, keys) per layer."""
+    """last_hidden_state (B, L, hidden_size); cache; hidden_states, one (B, L, hidden_size) per layer + 1, None where
+    not selected; attentions, one (B, heads, L, keys) per layer."""
 
     last_hidden_state: Tensor | None = None
     cache: Cache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
+    hidden_states: tuple[Tensor | None, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None
 
 
@@ -28,5 +28,5 @@ class NeoOVCausalLMOutput(CacheOutput):
     loss: Tensor | None = None
     logits: Tensor | None = None
     cache: Cache | None = None
-    hidden_states: tuple[Tensor, ...] | None = None
+    hidden_states: tuple[Tensor | None, ...] | None = None
     attentions: tuple[Tensor, ...] | None = None

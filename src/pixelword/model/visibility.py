@@ -42,7 +42,7 @@ class Interval:
     """Visible keys of every query: lo <= key <= hi.
 
     lo, hi: (B, L) int64, indices into the keys of the same row (cached ones included); both monotone in a document.
-    blocks: how the SDPA kernel walks them; empty where a device reads lo and hi itself.
+    blocks: how the SDPA kernel walks them; empty where a device or a compiled graph reads lo and hi itself.
     """
 
     lo: Tensor
@@ -111,7 +111,9 @@ def interval(
     if real is not None and lead is not None:
         lo = torch.where(real, torch.maximum(lo, lead), own)
         hi = torch.where(real, hi, own)
-    return Interval(lo.contiguous(), hi.contiguous(), _blocks(lo, hi) if t.device.type == "cpu" else ())
+    # A graph that is traced whole cannot depend on the values of lo and hi, as blocks do.
+    has_blocks = t.device.type == "cpu" and not (torch.compiler.is_compiling() and isinstance(past, int))
+    return Interval(lo.contiguous(), hi.contiguous(), _blocks(lo, hi) if has_blocks else ())
 
 
 def side_by_side(starts: Tensor, widths: Sequence[int]) -> Interval:
@@ -153,6 +155,10 @@ def _padding(
     if attention_mask is None:
         return None, None
     seen = attention_mask.to(device) != 0
+    if torch.compiler.is_compiling() and isinstance(past, int):
+        gaps = (seen[:, 1:] != seen[:, :-1]).sum(1) > 1 + (~seen[:, 0]).long()
+        torch._assert_async(~gaps.any(), "attention_mask has zeros between ones")
+        return seen[:, -length:], seen.long().argmax(1, keepdim=True)
     if length > 1 and bool(((seen[:, 1:] != seen[:, :-1]).sum(1) > 1 + (~seen[:, 0]).long()).any()):
         row = int(((seen[:, 1:] != seen[:, :-1]).sum(1) > 1 + (~seen[:, 0]).long()).nonzero()[0])
         raise ValueError(

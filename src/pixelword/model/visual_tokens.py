@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
@@ -84,6 +85,9 @@ class VisualTokens:
             )
 
     def _check_no_visual(self, visual: Tensor) -> None:
+        if torch.compiler.is_compiling():  # a graph cannot count them
+            torch._assert_async(~visual.any(), "the sequences hold visual tokens but no images")
+            return
         if found := int(visual.sum()):
             raise ValueError(
                 f"the sequences hold {found} visual tokens but no images: pass pixel_values and image_grid_hw too, as "

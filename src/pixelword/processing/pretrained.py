@@ -5,11 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+from pathlib import Path
 from typing import Any
 
+from huggingface_hub.errors import EntryNotFoundError
 from transformers.models.auto.tokenization_auto import AutoTokenizer
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
-from transformers.utils.hub import cached_file
+from transformers.utils.hub import CHAT_TEMPLATE_DIR, CHAT_TEMPLATE_FILE, cached_file, list_repo_templates
 
 import pixelword.model.auto  # noqa: F401  a tokenizer without a class of its own is found by its model's type
 from pixelword.errors import CheckpointError, InputError, reason
@@ -76,9 +78,39 @@ def _settings(name: str | os.PathLike[str], hub: dict[str, Any]) -> dict[str, An
             raise CheckpointError(f"{name}: no processor_config.json and no config.json; give a checkpoint's folder")
         found = _from_model_config(config)
     settings = {**{key: saved[key] for key in PROCESSOR_SETTINGS if key in saved}, "image_processor": found}
-    if saved.get("processor_class") == "NeoOVProcessor":  # so the template beside it was written by `save_pretrained`
-        settings["chat_template"] = _text(name, "chat_template.jinja", hub)
+    if saved.get("processor_class") == "NeoOVProcessor":  # so templates beside it were written by `save_pretrained`
+        settings["chat_template"] = _templates(name, hub)
     return settings
+
+
+def _templates(name: str | os.PathLike[str], hub: dict[str, Any]) -> str | dict[str, str] | None:
+    """A processor's chat template; several by their names where there are more.
+
+    They are in chat_template.jinja and additional_chat_templates/NAME.jinja; before transformers 4.48 the one was in
+    chat_template.json.
+    """
+    found = {} if (first := _text(name, CHAT_TEMPLATE_FILE, hub)) is None else {"default": first}
+    if not found and (legacy := _json(name, "chat_template.json", hub)) is not None:
+        first = legacy.get("chat_template")
+        if not isinstance(first, str):
+            raise CheckpointError(f"{name}: chat_template.json holds no text chat_template; mend or delete the file")
+        return first
+    for other in _template_names(name, hub):
+        text = _text(name, f"{CHAT_TEMPLATE_DIR}/{other}.jinja", hub)
+        if text is not None:
+            found[other] = text
+    return found["default"] if list(found) == ["default"] else found or None
+
+
+def _template_names(name: str | os.PathLike[str], hub: dict[str, Any]) -> list[str]:
+    if os.path.isdir(name):
+        folder = Path(name, hub.get("subfolder", ""), CHAT_TEMPLATE_DIR)
+        return sorted(file.stem for file in folder.glob("*.jinja"))
+    known = {key: hub[key] for key in ("cache_dir", "local_files_only", "token", "revision") if key in hub}
+    try:
+        return sorted(file.removesuffix(".jinja") for file in list_repo_templates(str(name), **known))
+    except EntryNotFoundError:
+        return []
 
 
 def _from_model_config(config: dict[str, Any]) -> dict[str, Any]:

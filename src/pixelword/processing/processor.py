@@ -40,8 +40,10 @@ from pixelword.processing.frame_budget import CANDIDATES, spend
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.images import load_image
 from pixelword.processing.options import HARMLESS, MEDIA_OPTIONS, MediaOptions, check_standard, flattened, media_options
+from pixelword.processing.placeholders import dealt, is_batch_of_conversations
 from pixelword.processing.resize import shared_max_pixels
 from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TextEncoder
+from pixelword.processing.video_processor import NeoOVVideoProcessor
 from pixelword.processing.videos import FRAME_MAX_PIXELS, Video, frames_to_video, load_video
 
 TEXT, IMAGE, VIDEO = 0, 1, 2
@@ -70,12 +72,12 @@ class NeoOVProcessor(ProcessorMixin):
         self,
         image_processor: NeoOVImageProcessor | None = None,
         tokenizer: Any = None,
-        chat_template: str | None = None,
+        chat_template: str | dict[str, str] | None = None,
         video_fps: float = 1.0,
         video_max_frames: int = 128,
         frame_max_pixels: int = FRAME_MAX_PIXELS,
     ) -> None:
-        if is_own_template(chat_template):
+        if not isinstance(chat_template, dict) and is_own_template(chat_template):
             chat_template = CHAT_TEMPLATE
         super().__init__(image_processor or NeoOVImageProcessor(), tokenizer, chat_template=chat_template)
         self.encoder = TextEncoder(tokenizer)
@@ -103,6 +105,11 @@ class NeoOVProcessor(ProcessorMixin):
     @property
     def model_input_names(self) -> list[str]:
         return ["input_ids", "attention_mask", "mm_token_type_ids", "pixel_values", self.grid_name]
+
+    @property
+    def video_processor(self) -> NeoOVVideoProcessor:
+        """Reads videos alone; a view of this processor, so nothing of it is saved."""
+        return NeoOVVideoProcessor(self)
 
     # The one typed path
 
@@ -255,12 +262,12 @@ class NeoOVProcessor(ProcessorMixin):
         """
         options = flattened({**kwargs, "processor_kwargs": processor_kwargs})
         options.pop("sanitize_control_tokens", None)  # always so
-        is_batch = _is_batch(conversation)
+        is_batch = is_batch_of_conversations(conversation)
         conversations = conversation if is_batch else [conversation]
         flags = {"add_generation_prompt": add_generation_prompt, "continue_final_message": continue_final_message}
         found = [segments(one, **flags, need_sources=tokenize) for one in conversations]
-        template = chat_template or self.chat_template
-        if not is_own_template(template):
+        template = self._template(chat_template)
+        if template is not None and not is_own_template(template):
             if options.get("return_assistant_tokens_mask"):
                 raise InputError("return_assistant_tokens_mask needs the model's own chat template")
             prompts = self._rendered(conversations, found, template, {**options, **flags})
@@ -272,6 +279,15 @@ class NeoOVProcessor(ProcessorMixin):
             return prompts if is_batch else prompts[0]
         data = self._features(found, {"padding": True, "return_tensors": return_tensors, **options})
         return data if return_dict else data["input_ids"]
+
+    def _template(self, wanted: str | None) -> str | None:
+        """A template by its name, or as it is given; the default one where none is. Raises `InputError`."""
+        known = self.chat_template
+        if not isinstance(known, dict):
+            return wanted or known
+        if wanted is None and "default" not in known:
+            raise InputError(f"this processor has several chat templates: pass chat_template={' or '.join(known)}")
+        return known.get(wanted or "default", wanted)
 
     def _rendered(
         self,
@@ -311,8 +327,8 @@ class NeoOVProcessor(ProcessorMixin):
         prompts = [text] if isinstance(text, str) else list(text)
         if not all(isinstance(prompt, str) for prompt in prompts):
             raise InputError("text must be a string or a list of strings")
-        images_of = _dealt(images, [prompt.count(IMAGE_PLACEHOLDER) for prompt in prompts], "images", IMAGE_PLACEHOLDER)
-        videos_of = _dealt(videos, [prompt.count(VIDEO_PLACEHOLDER) for prompt in prompts], "videos", VIDEO_PLACEHOLDER)
+        images_of = dealt(images, [prompt.count(IMAGE_PLACEHOLDER) for prompt in prompts], "images", IMAGE_PLACEHOLDER)
+        videos_of = dealt(videos, [prompt.count(VIDEO_PLACEHOLDER) for prompt in prompts], "videos", VIDEO_PLACEHOLDER)
         added = self.encoder.added
         found = [segments_from_prompt(*one, added) for one in zip(prompts, images_of, videos_of, strict=True)]
         options = flattened(kwargs)
@@ -366,24 +382,3 @@ class NeoOVProcessor(ProcessorMixin):
         return self.tokenizer.batch_decode(
             ids[None] if ids.ndim == 1 else ids, skip_special_tokens=skip_special_tokens, **kwargs
         )
-
-
-def _is_batch(conversation: Any) -> bool:
-    return bool(conversation) and isinstance(conversation, (list, tuple)) and isinstance(conversation[0], (list, tuple))
-
-
-def _dealt(media: Any, counts: Sequence[int], name: str, placeholder: str) -> list[list[Any]]:
-    """Media a prompt: given nested, or flat and dealt out in order by each prompt's placeholders."""
-    if media is None:
-        return [[] for _ in counts]
-    is_one = isinstance(media, (str, bytes, Image.Image, Video, np.ndarray, torch.Tensor)) or not isinstance(
-        media, Sequence
-    )
-    listed = [media] if is_one else list(media)
-    nested = bool(listed) and all(isinstance(one, (list, tuple)) for one in listed) and len(listed) == len(counts)
-    if nested and (name == "images" or [len(one) for one in listed] == list(counts)):
-        return [list(one) for one in listed]
-    if len(listed) != sum(counts):
-        raise InputError(f"the text has {sum(counts)} {placeholder} for {len(listed)} {name}; write one for each")
-    rest = iter(listed)
-    return [[next(rest) for _ in range(count)] for count in counts]

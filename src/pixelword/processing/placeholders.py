@@ -1,0 +1,34 @@
+"""Which of a call's conversations, images and videos belong to which prompt."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from pixelword.errors import InputError
+from pixelword.processing.videos import Video
+
+
+def is_batch_of_conversations(conversation: Any) -> bool:
+    return bool(conversation) and isinstance(conversation, (list, tuple)) and isinstance(conversation[0], (list, tuple))
+
+
+def dealt(media: Any, counts: Sequence[int], name: str, placeholder: str) -> list[list[Any]]:
+    """Media a prompt: given nested, or flat and dealt out in order by each prompt's placeholders."""
+    if media is None:
+        return [[] for _ in counts]
+    is_one = isinstance(media, (str, bytes, Image.Image, Video, np.ndarray, torch.Tensor)) or not isinstance(
+        media, Sequence
+    )
+    listed = [media] if is_one else list(media)
+    nested = bool(listed) and all(isinstance(one, (list, tuple)) for one in listed) and len(listed) == len(counts)
+    if nested and (name == "images" or [len(one) for one in listed] == list(counts)):
+        return [list(one) for one in listed]
+    if len(listed) != sum(counts):
+        raise InputError(f"the text has {sum(counts)} {placeholder} for {len(listed)} {name}; write one for each")
+    rest = iter(listed)
+    return [[next(rest) for _ in range(count)] for count in counts]
