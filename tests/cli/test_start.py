@@ -86,6 +86,11 @@ def test_what_needs_no_model_imports_no_torch(words: tuple[str, ...]) -> None:
         (("train", "recipes/nano/sft.yaml", "--set", "optimiser.lr=1"), "did you mean 'optimizer'"),
         (("train", "recipes/nano/sft.yaml", "--set", "model.from=nanoo"), "did you mean 'nano'"),
         (("train", "examples/finetune/lora.yaml", "--set", "data.sources.weather.path=nothing.jsonl"), "nothing.jsonl"),
+        (
+            ("train", "examples/finetune/lora.yaml", "--dry-run", "--gpu", "X100"),
+            "--gpu X100: not known; use one of A100",
+        ),
+        (("train", "examples/finetune/lora.yaml", "--resume", "nofolder"), "--resume nofolder: no such folder"),
         (("data", "check", "nothing.jsonl"), "no file nothing.jsonl"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
@@ -94,6 +99,34 @@ def test_what_costs_nothing_is_checked_before_torch_is_imported(words: tuple[str
     done, errors, modules = ran(*words)
     assert done.returncode == 2 and told in errors
     assert not HEAVY & modules
+
+
+@pytest.mark.parametrize("method", ["torchao", "bitsandbytes"])
+@pytest.mark.parametrize("words", [("ask", "what?", "--model"), ("serve",), ("info",)], ids=lambda words: words[0])
+def test_a_quantized_folder_is_named_at_once(tmp_path: Path, words: tuple[str, ...], method: str) -> None:
+    config = {"model_type": "neo_chat", "quantization_config": {"quant_method": method}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    done, errors, modules = ran(*words, tmp_path)
+    assert done.returncode == 2 and not HEAVY & modules
+    assert errors.startswith(f"error: {tmp_path}: its weights were saved quantized ({method}") and "\n" not in errors
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("train", "examples/finetune/lora.yaml", "--dry-run", "--gpu", "X100"), "--gpu X100: not known"),
+        (("train", "examples/finetune/lora.yaml", "--resume", "nofolder"), "--resume nofolder: no such folder"),
+        (("ask", "what?", "--model", "nanoo"), "there is no model 'nanoo'"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_python_m_answers_as_the_console_script(words: tuple[str, ...], message: str) -> None:
+    command = [sys.executable, "-X", "importtime", "-m", "pixelword", *words]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    imports = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    lines = [line for line in done.stderr.splitlines() if line not in imports]
+    assert done.returncode == 2 and len(lines) == 1 and lines[0].startswith(f"error: {message}")
+    assert not HEAVY & {line.split("|")[-1].strip() for line in imports}
 
 
 def test_a_port_that_is_taken_is_told_before_the_model_is_loaded() -> None:

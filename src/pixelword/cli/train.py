@@ -55,7 +55,12 @@ def train(
 
     Example: torchrun --nproc-per-node 8 -m pixelword train recipes/2b/sft.yaml --resume auto
     """
+    from pixelword.training.arguments import check_kind, check_resume
+
+    check_resume(resume)
     if dry_run:
+        if gpu is not None:
+            check_kind(gpu, gpus)
         _print_cost(recipe, set_ or [], {"kind": gpu, "gpus": gpus}, mfu or MFU, as_json)
         return
     if gpus is not None or gpu is not None or mfu is not None or as_json:

@@ -25,7 +25,7 @@ from .folders import whole_folder
 from .inspection import compared
 from .meta import meta_model
 from .modeling import NeoOVForConditionalGeneration
-from .names import DELTA, DTYPES, check_dtype, is_delta, read_json, resolve
+from .names import DELTA, DTYPES, check_dtype, check_not_quantized, is_delta, read_json, resolve
 from .self_check import check_versions
 from .tensor_files import Entry, read_entries, same_bytes
 
@@ -93,12 +93,7 @@ def _told(problems: list[str], most: int = 3) -> str:
 def _verified(folder: Path) -> tuple[NeoOVConfig, dict[str, Entry]]:
     """Configuration and tensors of a whole checkpoint; a tied head may be there, as a copy of the embedding."""
     config = read_config(folder)
-    if quantized := getattr(config, "quantization_config", None):
-        method = quantized.get("quant_method", "a method not named") if isinstance(quantized, dict) else quantized
-        raise CheckpointError(
-            f"{folder}: its weights were saved quantized ({method}, by transformers): load it with "
-            "AutoModelForImageTextToText.from_pretrained, or give the folder that it was made from"
-        )
+    check_not_quantized(folder)
     entries = verify(folder, meta_model(config))
     if config.tie_word_embeddings and _HEAD in entries and not same_bytes(entries[_HEAD], entries[_EMBEDDING]):
         raise CheckpointError(

@@ -33,7 +33,8 @@ def resolve(name_or_dir: str | Path) -> Path:
     """The folder of a packaged model or of a checkpoint; a packaged name wins over a folder of the same name here.
 
     Raises:
-        CheckpointError: there is neither, or the folder holds no config.json, or an adapter instead of a model.
+        CheckpointError: there is neither, or the folder holds no config.json, an adapter instead of a model, or
+            quantized weights.
     """
     if str(name_or_dir) in packaged():
         return WEIGHTS / str(name_or_dir)
@@ -45,10 +46,21 @@ def resolve(name_or_dir: str | Path) -> Path:
             )
         if not (folder / "config.json").is_file():
             raise CheckpointError(f"{folder} has no config.json: give the folder of a checkpoint")
+        check_not_quantized(folder)
         return folder
     if folder.exists():
         raise CheckpointError(f"{folder} is a file: give the folder that holds it, with its config.json")
     raise CheckpointError(f"there is no model {str(name_or_dir)!r}{other_names(str(name_or_dir))}")
+
+
+def check_not_quantized(folder: Path) -> None:
+    """Raises CheckpointError: config.json says that transformers saved the weights quantized."""
+    if quantized := read_json(folder / "config.json").get("quantization_config"):
+        method = quantized.get("quant_method", "a method not named") if isinstance(quantized, dict) else quantized
+        raise CheckpointError(
+            f"{folder}: its weights were saved quantized ({method}, by transformers): load it with "
+            "AutoModelForImageTextToText.from_pretrained, or give the folder that it was made from"
+        )
 
 
 def other_names(name: str) -> str:

@@ -12,6 +12,7 @@ from rich.console import Console
 from transformers.utils import logging as transformers_logging
 
 from pixelword.errors import CheckpointError, reason
+from pixelword.training.arguments import check_resume
 from pixelword.training.checkpoints import checkpoints
 from pixelword.training.parallel import world
 from pixelword.training.recipe import Recipe
@@ -77,8 +78,7 @@ def _checkpoint(out: Path, resume: str) -> Path | None:
         if found:
             raise CheckpointError(f"{out}: a run is here already ({found[-1].name}); --resume auto, or another --out")
         return None
-    if not Path(resume).is_dir():
-        raise CheckpointError(f"--resume {resume}: no such folder; 'auto', 'no' or a checkpoint folder")
+    check_resume(resume)
     return Path(resume)
 
 

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import torch
 
-from pixelword.errors import InputError
 from pixelword.machine import CPU as _HERE
 from pixelword.machine import measured_flops, memory, training_dtype
+from pixelword.training.arguments import CPU, KINDS, check_kind
 from pixelword.training.throughput import PEAKS
 
 
@@ -35,28 +35,15 @@ class Machine:
         return -(-self.gpus // self.per_node)
 
 
-#: name -> (memory, NVLink, network) of one GPU: HGX boards with a 200 (A100) or 400 Gbit/s adapter for each GPU.
-_KINDS = {
-    "A100": (80e9, 300e9, 25e9),
-    "H100": (80e9, 450e9, 50e9),
-    "H200": (141e9, 450e9, 50e9),
-    "B200": (180e9, 900e9, 50e9),
-}
-CPU = "CPU"
-
-
 def machine(kind: str, gpus: int, dtype: torch.dtype | None = None) -> Machine:
     """`gpus` of a kind by name, or "CPU": this machine's, its peak measured here and now, by default in what suits it.
 
     Raises InputError for an unknown kind, or several CPUs.
     """
+    check_kind(kind, gpus)
     if kind.upper() == CPU:
-        if gpus != 1:
-            raise InputError("--gpus counts GPUs: leave it out with --gpu CPU, or name a GPU")
         return Machine(CPU, 1, measured_flops(_HERE, dtype or training_dtype(_HERE)), memory(), 0.0, 0.0)
-    if kind.upper() not in _KINDS:
-        raise InputError(f"--gpu {kind}: not known; use one of {', '.join(_KINDS)} or {CPU}")
-    capacity, nvlink, network = _KINDS[kind.upper()]
+    capacity, nvlink, network = KINDS[kind.upper()]
     return Machine(kind.upper(), gpus, PEAKS[kind.upper()], capacity, nvlink, network)
 
 
