@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import pixelword
 from pixelword.errors import InputError
-from pixelword.evaluation import nano
-from pixelword.evaluation.report import pairs, row
+from pixelword.evaluation import nano, tables
+from pixelword.evaluation.report import Summary, pairs, row
 from pixelword.evaluation.runner import Answers, run
 from pixelword.evaluation.suite import chosen
 from pixelword.tasks.nano import ASKED
@@ -38,11 +40,35 @@ def test_there_is_a_test_for_every_kind() -> None:
         chosen(["nano"], ["colours"])
 
 
+def test_answers_are_compared_by_what_they_are() -> None:
+    """Boxes by their overlap, texts by their letters, other answers as a whole; guesses by their choices."""
+    metrics = {test.name: {one.question.metric for one in test.items(20, 0)} for test in chosen(["nano"])}
+    assert metrics["box"] == {"box"} and metrics["colour"] == metrics["changed"] == {"letter"}
+    assert all(metrics[kind] == {"words"} for kind in ("read", "line") if kind in metrics)
+    (nearer,) = chosen(["nano"], ["nearer"])
+    assert {one.question.chance for one in nearer.items(40, 0)} == {0.0, 0.5}
+    assert all(one.score(one.question.answer).right for one in nearer.items(40, 0))
+
+
+def test_the_suite_has_its_means_and_fewer_controls(tiny_model_dir) -> None:
+    session, summary = pixelword.load(str(tiny_model_dir)), Summary({})
+    for outcome in run(session, chosen(["nano"]), Answers(None, {}), questions=2):
+        summary.add(outcome)
+    told = json.loads(json.dumps(summary.finished()))
+    assert [mean["name"] for mean in told["means"]] == ["mean of twelve", "mean of all"]
+    assert told["means"][1]["right"]["questions"] == 2 * len(ASKED)
+    ((title, rows),) = tables.sections(told)
+    assert title == "nano" and [row["name"] for row in rows] == [*ASKED, "mean of twelve", "mean of all"]
+    assert "| mean of twelve | 26 |" in tables.markdown(told)
+    assert all(test.controls == nano.CONTROLS < nano.QUESTIONS == test.default for test in nano.tests())
+
+
 def test_every_form_of_question_is_asked_of_a_real_model(tiny_model_dir) -> None:
     session = pixelword.load(str(tiny_model_dir))
-    asked = chosen(["nano"], ["colour", "pair", "motion", "text"])
+    kinds = ["colour", "pair", "motion", "text", "changed", "order", "nearer", "box"]
+    asked = chosen(["nano"], kinds)
     outcomes = list(run(session, asked, Answers(None, {}), questions=3))
-    assert [outcome.test.name for outcome in outcomes] == ["colour", "pair", "motion", "text"]
+    assert [outcome.test.name for outcome in outcomes] == kinds
     for outcome in outcomes:
         figures = row(outcome.test.name, pairs(outcome))
         assert figures.right.questions == 3

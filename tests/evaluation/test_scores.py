@@ -37,6 +37,19 @@ def test_what_is_right(answer: str, right: str, metric: str, is_right: bool) -> 
     assert score(answer, [right], metric).right is is_right  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize(
+    ("answer", "right", "metric", "any_case"),
+    [
+        ("RED", "red", "letter", True),
+        ("a  B", "A b", "words", True),
+        ("a c", "A b", "words", False),
+        ("RED", "red", "exact", None),
+    ],
+)
+def test_right_in_any_case(answer: str, right: str, metric: str, any_case: bool | None) -> None:
+    assert score(answer, [right], metric).any_case is any_case  # type: ignore[arg-type]
+
+
 def test_a_number_has_its_tolerance() -> None:
     assert score("104.9", ["100"], "number", 0.05).right and score("95", ["100"], "number", 0.05).right
     assert not score("105.2", ["100"], "number", 0.05).right

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from pixelword.inference.session import Session
     from pixelword.tasks.assets import Assets
 
+#: Parameters up to which a second thread costs more processor time than it saves.
+_SMALL = 10_000_000
 _SUITES = Annotated[
     list[str] | None,
     typer.Option(
@@ -62,6 +65,9 @@ def evaluate(
     ] = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Processor threads; left out, a small model gets one, as more only wait.")
+    ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="paper: say what a run needs, and ask nothing.")] = False,
     data: Annotated[Path, typer.Option(help="paper: the folder with the benchmarks' files.")] = paper.DATA,
     sampling: Annotated[
@@ -107,6 +113,7 @@ def evaluate(
     packs = Assets(assets)
     asked = chosen(suites, tasks or (), packs)
     session = options.open_session(model, dtype=dtype, device=device)
+    _use_threads(session, threads)
     from pixelword.data.progress import bar
     from pixelword.evaluation import matching, page, peers, tables
     from pixelword.evaluation.about import about, identity
@@ -143,6 +150,17 @@ def evaluate(
         tables.show(told)
     if not told["tests"] and not told["retrieval"]:
         raise typer.Exit(1)  # nothing could be asked
+
+
+def _use_threads(session: Session, threads: int | None) -> None:
+    """So many threads; where nothing says how many, one for a model that has too little work for two."""
+    import torch
+
+    small = session.model.device.type == "cpu" and session.model.num_parameters() < _SMALL
+    if threads is None and small and "OMP_NUM_THREADS" not in os.environ:
+        threads = 1
+    if threads is not None:
+        torch.set_num_threads(threads)
 
 
 def _match(

@@ -11,54 +11,13 @@ from typing import Any
 from pixelword.evaluation.asking import Said
 from pixelword.evaluation.language import Language
 from pixelword.evaluation.matching import Matched
+from pixelword.evaluation.means import Rate, Row, Share, means
 from pixelword.evaluation.runner import CONDITIONS, Outcome
 from pixelword.evaluation.scores import Score, bootstrap, wilson
 from pixelword.evaluation.suite import CATEGORIES, Item
 
 #: Failures that are shown of each test, and of each of its kinds.
 FAILURES, _OF_A_KIND = 6, 2
-
-
-@dataclass(frozen=True)
-class Share:
-    """How many of some questions were answered rightly, with the 95 % interval of the share."""
-
-    questions: int
-    right: int
-    share: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Rate:
-    """A mean over questions (errors a letter, overlap of boxes) with its 95 % interval."""
-
-    value: float
-    low: float
-    high: float
-
-
-@dataclass(frozen=True)
-class Row:
-    """The figures of some questions: a kind, a test, or a category.
-
-    chance: how often a guess among the choices is right, on average; 0 where answers are open.
-    right: with their own pictures; none, wrong: without, and with another question's; None where nobody asked so.
-    cer, wer: errors a letter and a word, of questions for a text; iou: mean overlap, of questions for a box.
-    peers: name -> share.
-    """
-
-    name: str
-    chance: float
-    right: Share
-    none: Share | None = None
-    wrong: Share | None = None
-    cer: Rate | None = None
-    wer: Rate | None = None
-    iou: Rate | None = None
-    peers: Mapping[str, Share] | None = None
-    peers_cer: Mapping[str, Rate] | None = None
 
 
 @dataclass(frozen=True)
@@ -93,6 +52,7 @@ def row(name: str, asked: Asked) -> Row:
         wrong=_share(scores["wrong"]) if "wrong" in scores else None,
         cer=_cer(own),
         wer=_rate([one.word_errors for one in own], [one.words for one in own]),
+        any_case=_any_case(own),
         iou=_rate([one.iou or 0.0 for one in own if one.iou is not None], [1 for one in own if one.iou is not None]),
         peers={name: _share(scores[name]) for name in peers},
         peers_cer={name: rate for name in peers if (rate := _cer(scores[name]))},
@@ -100,8 +60,16 @@ def row(name: str, asked: Asked) -> Row:
 
 
 def _share(scores: Sequence[Score]) -> Share:
-    right = sum(one.right for one in scores)
-    return Share(len(scores), right, right / len(scores), *wilson(right, len(scores)))
+    return _of(sum(one.right for one in scores), len(scores))
+
+
+def _of(right: int, questions: int) -> Share:
+    return Share(questions, right, right / questions, *wilson(right, questions))
+
+
+def _any_case(scores: Sequence[Score]) -> Share | None:
+    known = [one.any_case for one in scores if one.any_case is not None]
+    return _of(sum(known), len(known)) if known else None
 
 
 def _cer(scores: Sequence[Score]) -> Rate | None:
@@ -139,12 +107,13 @@ class Summary:
     def __init__(self, about: Mapping[str, Any]) -> None:
         """`about`: model, versions, machine and settings, as JSON has them."""
         self.about = dict(about)
-        self._begun = time.monotonic()
+        self._begun, self._processor = time.monotonic(), time.process_time()
         self.tests: list[dict[str, Any]] = []
         self.failures: dict[str, list[Failure]] = {}
         self.left_out: dict[str, str] = {}
         self.language: Language | None = None
         self.retrieval: list[Matched] = []
+        self._nano: list[Row] = []
         self._categories: dict[str, list[tuple[Item, dict[str, Said]]]] = {}
 
     def add(self, outcome: Outcome) -> Row | None:
@@ -160,6 +129,8 @@ class Summary:
         told = {"name": test.name, "title": test.title, "suite": test.suite, "all": asdict(whole)}
         self.tests.append({**told, "kinds": [asdict(kind) for kind in kinds], "faults": faults})
         self.failures[test.name] = failures(outcome)
+        if test.suite == "nano":
+            self._nano.append(whole)
         if test.suite == "held-out":
             for item, said in asked:
                 light = Item(item.key, item.test, item.category, (), item.question, item.also)
@@ -173,7 +144,7 @@ class Summary:
         return found + ([asdict(row("of these, about what is not there", absent))] if absent else [])
 
     def finished(self) -> dict[str, Any]:
-        """The whole report as JSON has it, with the seconds it took."""
+        """The whole report as JSON has it, with the seconds it took, on the clock and of processors."""
         shown = {
             name: [
                 {
@@ -191,8 +162,10 @@ class Summary:
             "format": 1,
             **self.about,
             "seconds": round(time.monotonic() - self._begun, 1),
+            "processor_seconds": round(time.process_time() - self._processor, 1),
             "categories": self.categories(),
             "tests": self.tests,
+            "means": [asdict(mean) for mean in means(self._nano)],
             "language": self.language and {**asdict(self.language), "excess": self.language.excess},
             "retrieval": [one.told() for one in self.retrieval],
             "left_out": self.left_out,

@@ -15,7 +15,7 @@ from pixelword.tasks.family import Box, Metric
 
 #: An answered box counts from this share of its union with the true one.
 IOU = 0.5
-_Z = 1.959963984540054  # of a two-sided interval of 95 %
+Z = 1.959963984540054  # of a two-sided interval of 95 %
 _RESAMPLES = 1000
 _NUMBERS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
@@ -30,7 +30,8 @@ class Score:
     """What one answer is worth.
 
     right: it counts as right. letters, words: of the right text, and how many of them were changed, missing or too many
-    (metric "words" alone, else 0). iou: of the box, where one was asked for.
+    (metric "words" alone, else 0). iou: of the box, where one was asked for. any_case: whether it is right when the
+    case of letters is ignored; None for metrics to which case makes no difference.
     """
 
     right: bool
@@ -39,6 +40,7 @@ class Score:
     words: int = 0
     word_errors: int = 0
     iou: float | None = None
+    any_case: bool | None = None
 
 
 def score(answer: str, right: Sequence[str], metric: Metric, tolerance: float = 0.0) -> Score:
@@ -61,7 +63,7 @@ def score(answer: str, right: Sequence[str], metric: Metric, tolerance: float = 
 
 
 def _letter(answer: str, right: str, _: float) -> Score:
-    return Score(answer == right)
+    return Score(answer == right, any_case=answer.casefold() == right.casefold())
 
 
 def plain(text: str) -> str:
@@ -106,6 +108,7 @@ def _text(answer: str, right: str, _: float) -> Score:
         letter_errors=edits(given, truth),
         words=len(truth.split()),
         word_errors=edits(given.split(), truth.split()),
+        any_case=given.casefold() == truth.casefold(),
     )
 
 
@@ -157,9 +160,9 @@ def wilson(right: int, questions: int) -> tuple[float, float]:
     """The 95 % interval of a share, by Wilson: it stays within 0 to 1 and is honest for few questions."""
     if not 0 <= right <= questions or questions < 1:
         raise InputError(f"{right} right of {questions} questions is no share")
-    share, z2 = right / questions, _Z**2
+    share, z2 = right / questions, Z**2
     middle = (share + z2 / (2 * questions)) / (1 + z2 / questions)
-    half = _Z / (1 + z2 / questions) * math.sqrt(share * (1 - share) / questions + z2 / (4 * questions**2))
+    half = Z / (1 + z2 / questions) * math.sqrt(share * (1 - share) / questions + z2 / (4 * questions**2))
     return max(0.0, middle - half), min(1.0, middle + half)
 
 

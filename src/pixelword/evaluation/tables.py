@@ -15,6 +15,9 @@ COLUMNS = ("asked", "chance", "right", "95 %", "without", "wrong one", "errors")
 RETRIEVAL = "retrieval: found first / among the first five"
 MATCHED = ("pairs", "chance", "text of a picture", "95 %", "picture of a text")
 _WAYS = ("chance", "words", "pictures")
+_TITLES = {
+    "held-out": "held-out, by family", "real": "real pictures", "nano": "nano", "nano-real": "nano, real things",
+}  # fmt: skip
 #: Letters of the first column, at least.
 _LABEL = 13
 _BEGIN, _END = "<!-- accuracy -->", "<!-- end -->"
@@ -34,10 +37,15 @@ def chance(row: Figures) -> str:
 
 
 def errors(row: Figures) -> str:
-    """Errors a letter and a word, or the overlap of boxes, where that was asked for."""
+    """What is right in any case of letters, errors a letter and a word, or the overlap of boxes, where they matter."""
+    found = []
+    if row["any_case"] and row["any_case"]["right"] > row["right"]["right"]:
+        found.append(f"any case {_percent(row['any_case']['share'])}")
     if row["cer"]:
-        return f"CER {_percent(row['cer']['value'])}, WER {_percent(row['wer']['value'])}"
-    return f"IoU {row['iou']['value']:.2f}" if row["iou"] else ""
+        found += [f"CER {_percent(row['cer']['value'])}", f"WER {_percent(row['wer']['value'])}"]
+    if row["iou"]:
+        found.append(f"IoU {row['iou']['value']:.2f}")
+    return ", ".join(found)
 
 
 def _percent(share: float, digits: int = 0) -> str:
@@ -45,12 +53,12 @@ def _percent(share: float, digits: int = 0) -> str:
 
 
 def sections(report: Figures) -> Iterator[tuple[str, list[Figures]]]:
-    """(title, rows) of each table: categories and tests of drawn data, real tests, nano's kinds."""
+    """(title, rows) of each table: categories and tests of drawn data, real tests, nano's kinds with their means."""
     if report["categories"]:
         yield "held-out, by category", report["categories"]
-    for suite, title in (("held-out", "held-out, by family"), ("real", "real pictures"), ("nano", "nano")):
+    for suite, title in _TITLES.items():
         if rows := [test["all"] for test in report["tests"] if test["suite"] == suite]:
-            yield title, rows
+            yield title, rows + (report["means"] if suite == "nano" else [])
 
 
 def matched(row: Figures) -> list[str]:

@@ -1,0 +1,115 @@
+"""The figures of some questions, and what the kinds of nano's exam come to on average."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from pixelword.evaluation.scores import Z
+from pixelword.tasks.nano import KINDS
+
+#: The kinds that the first `nano` was trained on; the mean over them is what recipes were first compared by.
+TWELVE = KINDS[:12]
+
+
+@dataclass(frozen=True)
+class Share:
+    """How many of some questions were answered rightly, with the 95 % interval of the share."""
+
+    questions: int
+    right: int
+    share: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Rate:
+    """A mean over questions (errors a letter, overlap of boxes) with its 95 % interval."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Row:
+    """The figures of some questions: a kind, a test, a category, or a mean over kinds.
+
+    chance: how often a guess among the choices is right, on average; 0 where answers are open.
+    right: with their own pictures; none, wrong: without, and with another question's; None where nobody asked so.
+    any_case: right when the case of letters is ignored; None where case makes no difference.
+    cer, wer: errors a letter and a word, of questions for a text; iou: mean overlap, of questions for a box.
+    peers: name -> share.
+    """
+
+    name: str
+    chance: float
+    right: Share
+    none: Share | None = None
+    wrong: Share | None = None
+    cer: Rate | None = None
+    wer: Rate | None = None
+    iou: Rate | None = None
+    peers: Mapping[str, Share] | None = None
+    peers_cer: Mapping[str, Rate] | None = None
+    any_case: Share | None = None
+
+
+def means(rows: Sequence[Row]) -> list[Row]:
+    """The "mean of twelve", over the kinds of the first nano, and the "mean of all", where all their kinds were asked.
+
+    Every kind counts the same, however many questions it had; "count" and "count_of" are one kind, half each.
+    """
+    known = {row.name: row for row in rows}
+    found = []
+    for name, kinds in (("mean of twelve", TWELVE), ("mean of all", KINDS)):
+        weights = _weights(kinds)
+        if weights.keys() <= known.keys():
+            found.append(_mean(name, [(known[kind], weight) for kind, weight in weights.items()]))
+    return found
+
+
+def _weights(kinds: Sequence[str]) -> dict[str, float]:
+    """The weight of every test; they sum to 1."""
+    weights = dict.fromkeys(kinds, 1 / len(kinds))
+    weights["count"] = weights["count_of"] = weights["count"] / 2
+    return weights
+
+
+def _mean(name: str, rows: Sequence[tuple[Row, float]]) -> Row:
+    # questions without an image have no controls, so those are means over the others
+    return Row(
+        name,
+        chance=sum(weight * row.chance for row, weight in rows),
+        right=_averaged([(row.right, weight) for row, weight in rows]),
+        none=_control([(row.none, weight) for row, weight in rows]),
+        wrong=_control([(row.wrong, weight) for row, weight in rows]),
+        peers={},
+        peers_cer={},
+    )
+
+
+def _control(shares: Sequence[tuple[Share | None, float]]) -> Share | None:
+    asked = [(share, weight) for share, weight in shares if share is not None]
+    return _averaged(asked) if asked else None
+
+
+def _averaged(shares: Sequence[tuple[Share, float]]) -> Share:
+    """The weighted mean of independent shares. Its interval adds up their variances, each with one more question of
+    either outcome, so that a share of 0 or 1 is not taken for certain."""
+    total = sum(weight for _, weight in shares)
+    mean = sum(weight * one.share for one, weight in shares) / total
+    variance = 0.0
+    for one, weight in shares:
+        smooth = (one.right + 1) / (one.questions + 2)
+        variance += (weight / total) ** 2 * smooth * (1 - smooth) / one.questions
+    half = Z * math.sqrt(variance)
+    return Share(
+        sum(one.questions for one, _ in shares),
+        sum(one.right for one, _ in shares),
+        mean,
+        max(0.0, mean - half),
+        min(1.0, mean + half),
+    )
