@@ -283,7 +283,7 @@ def _add_routes(app: FastAPI, server: Server) -> None:
         server.check(body.model)
         body.check(settings)
         prompt = await server.chat_prompt(body.messages, body.media_options() | body.ending(body.messages))
-        return await answer(request, body, [prompt], body.told)
+        return await answer(request, body, [prompt], body.num_logprobs)
 
     @app.post("/v1/completions")
     async def completions(request: Request, body: protocol.CompletionRequest) -> Response:
@@ -302,8 +302,8 @@ def _add_routes(app: FastAPI, server: Server) -> None:
         else:
             prompt = server.text_prompt(body.prompt or "")
         ids = prompt.input_ids.tolist()
-        told = {"count": len(ids), "max_model_len": engine.max_model_len, "tokens": ids}
-        return told | ({"token_strs": tokenizer.convert_ids_to_tokens(ids)} if body.return_token_strs else {})
+        result = {"count": len(ids), "max_model_len": engine.max_model_len, "tokens": ids}
+        return result | ({"token_strs": tokenizer.convert_ids_to_tokens(ids)} if body.return_token_strs else {})
 
     limits = settings.limit_mm_per_prompt | {"bytes": settings.limits.max_bytes}
     model = {"id": settings.served_model_name, "object": "model", "created": 0, "owned_by": "pixelword"}

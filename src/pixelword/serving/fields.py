@@ -74,7 +74,7 @@ def _describe(schema: dict[str, Any], model: type[Body]) -> None:
     """Put the fields that are not acted on into the JSON schema of a model."""
     for name, accepts in PASSIVE.get(model.place, {}).items():
         values = {"type": accepts} if isinstance(accepts, str) else {"enum": [*accepts, None]}
-        schema.setdefault("properties", {}).setdefault(name, {"description": "Accepted; it changes nothing."} | values)
+        schema.setdefault("properties", {}).setdefault(name, {"description": "Accepted and ignored."} | values)
 
 
 class Body(BaseModel):

@@ -42,7 +42,7 @@ class Url(Body):
 
 
 class Part(Body):
-    """A part of a message: words, a picture or a video by its address."""
+    """A part of a message: text, or an image or a video by its URL."""
 
     place: ClassVar[str] = "part"
     type: Literal["text", "image_url", "video_url"]
@@ -61,7 +61,7 @@ class Part(Body):
 
     @property
     def address(self) -> str:
-        """Where the picture or video is."""
+        """The URL of the image or video."""
         found = self.image_url if self.type == "image_url" else self.video_url
         assert found is not None
         return found if isinstance(found, str) else found.url
@@ -75,7 +75,7 @@ class ChatMessage(Body):
 
 class StreamOptions(Body):
     place: ClassVar[str] = "stream_options"
-    include_usage: Annotated[bool | None, Field(description="A last chunk has the `usage`.")] = None
+    include_usage: Annotated[bool | None, Field(description="Send a last chunk with the `usage`.")] = None
 
 
 #: What a request may say of how its media are read.
@@ -83,17 +83,21 @@ MEDIA = ("min_pixels", "max_pixels", "fps", "max_frames", "frame_budget")
 
 
 class Media(Body):
-    """How the pictures and videos of a request are read."""
+    """How the images and videos of a request are read."""
 
-    min_pixels: Annotated[int | None, Field(ge=1, le=2**31, description="Smaller pictures are made larger.")] = None
-    max_pixels: Annotated[int | None, Field(ge=1, le=2**31, description="Larger pictures are made smaller.")] = None
-    fps: Annotated[float | None, Field(gt=0, le=240, description="Frames of a video per second.")] = None
-    max_frames: Annotated[int | None, Field(ge=1, le=4096, description="Frames of a video, at most.")] = None
+    min_pixels: Annotated[
+        int | None, Field(ge=1, le=2**31, description="Smaller images are enlarged to this many pixels.")
+    ] = None
+    max_pixels: Annotated[
+        int | None, Field(ge=1, le=2**31, description="Larger images are shrunk to this many pixels.")
+    ] = None
+    fps: Annotated[float | None, Field(gt=0, le=240, description="Frames sampled per second of video.")] = None
+    max_frames: Annotated[int | None, Field(ge=1, le=4096, description="The most frames sampled from a video.")] = None
     frame_budget: Annotated[
-        int | None, Field(ge=1, le=4096, description="Frames of a video, chosen by how much changes.")
+        int | None, Field(ge=1, le=4096, description="The most frames of a video, chosen where it changes.")
     ] = None
     mm_processor_kwargs: Annotated[
-        dict[str, Any] | None, Field(description="These options for media, as vLLM's clients send them.")
+        dict[str, Any] | None, Field(description="The media options above, as vLLM clients send them.")
     ] = None
 
     @model_validator(mode="before")
@@ -114,19 +118,22 @@ class Media(Body):
 
 
 Messages = Annotated[
-    list[ChatMessage], Field(min_length=1, max_length=1024, description="Turns, with `text`, `image_url`, `video_url`.")
+    list[ChatMessage],
+    Field(
+        min_length=1, max_length=1024, description="The conversation, with parts `text`, `image_url` and `video_url`."
+    ),
 ]
-ModelName = Annotated[Text | None, Field(description="The served name, or none.")]
+ModelName = Annotated[Text | None, Field(description="The served model's name; may be left out.")]
 
 
 class Ending(Body):
     """How the prompt of a chat ends."""
 
     add_generation_prompt: Annotated[
-        bool | None, Field(description="Whether the assistant's turn is opened for the answer; yes by default.")
+        bool | None, Field(description="Whether the prompt ends with the start of an assistant turn; true by default.")
     ] = None
     continue_final_message: Annotated[
-        bool | None, Field(description="The answer goes on with the last message, which is the assistant's.")
+        bool | None, Field(description="Continue the last message, which must be the assistant's.")
     ] = None
 
     def ending(self, messages: Sequence[ChatMessage]) -> dict[str, bool]:
@@ -146,36 +153,51 @@ class Request(Body):
 
     model: ModelName = None
     max_tokens: Annotated[
-        int | None, Field(ge=1, description="Tokens of the answer, at most; what the context has left by default.")
+        int | None, Field(ge=1, description="The most tokens to generate; by default the rest of the context.")
     ] = None
-    min_tokens: Annotated[int | None, Field(ge=0, description="The answer does not end before it has these.")] = None
-    temperature: Annotated[float | None, Field(ge=0, le=2, description="0, the default, is greedy.")] = None
-    top_p: Annotated[float | None, Field(gt=0, le=1, description="Draw from this share of the likeliest.")] = None
-    top_k: Annotated[int | None, Field(ge=-1, description="Draw from so many of the likeliest; 0 for all.")] = None
+    min_tokens: Annotated[int | None, Field(ge=0, description="The fewest tokens to generate.")] = None
+    temperature: Annotated[
+        float | None, Field(ge=0, le=2, description="Sampling temperature; 0, the default, is greedy.")
+    ] = None
+    top_p: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="Sample from the most likely tokens that together have this probability."),
+    ] = None
+    top_k: Annotated[
+        int | None, Field(ge=-1, description="Sample from this number of most likely tokens; 0 for all.")
+    ] = None
     min_p: Annotated[
-        float | None, Field(ge=0, le=1, description="Draw from those with this share of the likeliest's probability.")
+        float | None,
+        Field(ge=0, le=1, description="Sample from tokens with at least this fraction of the top probability."),
     ] = None
-    repetition_penalty: Annotated[float | None, Field(gt=0, le=2, description="Above 1: fewer repetitions.")] = None
-    seed: Annotated[int | None, Field(ge=-(2**63), lt=2**63, description="The same seed, the same answer.")] = None
+    repetition_penalty: Annotated[
+        float | None, Field(gt=0, le=2, description="Above 1, repeated tokens become less likely.")
+    ] = None
+    seed: Annotated[
+        int | None,
+        Field(ge=-(2**63), lt=2**63, description="Seed of the sampling; the same seed gives the same output."),
+    ] = None
     stop: Annotated[
-        Words | Annotated[list[Words], Field(max_length=16)] | None, Field(description="The answer ends before these.")
+        Words | Annotated[list[Words], Field(max_length=16)] | None,
+        Field(description="Strings at which generation stops."),
     ] = None
-    stop_token_ids: Annotated[Tokens | None, Field(description="The answer ends at these tokens.")] = None
+    stop_token_ids: Annotated[Tokens | None, Field(description="Tokens at which generation stops.")] = None
     include_stop_str_in_output: Annotated[
-        bool | None, Field(description="The text has the stop string, or stop token, that ended it.")
+        bool | None, Field(description="Keep the stop string or stop token in the output.")
     ] = None
-    ignore_eos: Annotated[bool | None, Field(description="Go on past the model's own end.")] = None
-    allowed_token_ids: Annotated[Tokens | None, Field(min_length=1, description="No other token may come.")] = None
+    ignore_eos: Annotated[bool | None, Field(description="Continue after the end-of-sequence token.")] = None
+    allowed_token_ids: Annotated[Tokens | None, Field(min_length=1, description="Generate only these tokens.")] = None
     bad_words: Annotated[
-        list[Words] | None, Field(max_length=128, description="These do not come, at a start or after a space.")
+        list[Words] | None,
+        Field(max_length=128, description="Words that are not generated, at the start or after a space."),
     ] = None
     logit_bias: Annotated[
         Annotated[dict[str, Bias], Field(max_length=2**18), AfterValidator(_by_token)] | None,
-        Field(description="Added to the scores of tokens: their number to -100 … 100."),
+        Field(description="Token IDs mapped to a bias, -100 to 100, that is added to their logits."),
     ] = None
-    n: Annotated[int | None, Field(ge=1, description="Answers.")] = None
-    stream: Annotated[bool | None, Field(description="The answer in pieces, as server-sent events.")] = None
-    stream_options: Annotated[StreamOptions | None, Field(description="`include_usage`.")] = None
+    n: Annotated[int | None, Field(ge=1, description="Number of completions.")] = None
+    stream: Annotated[bool | None, Field(description="Stream the output as server-sent events.")] = None
+    stream_options: Annotated[StreamOptions | None, Field(description="Options for streaming: `include_usage`.")] = None
 
     @property
     def longest(self) -> int | None:
@@ -219,9 +241,10 @@ class ChatRequest(Request, Media, Ending):
     place: ClassVar[str] = "chat"
     messages: Messages
     max_completion_tokens: Annotated[int | None, Field(ge=1, description="The newer name of `max_tokens`.")] = None
-    logprobs: Annotated[bool | None, Field(description="Tell each token's logarithmic probability.")] = None
+    logprobs: Annotated[bool | None, Field(description="Return the log probability of each output token.")] = None
     top_logprobs: Annotated[
-        int | None, Field(ge=0, le=20, description="… and so many of the likeliest tokens; needs `logprobs`.")
+        int | None,
+        Field(ge=0, le=20, description="Number of most likely tokens to return at each position; needs `logprobs`."),
     ] = None
 
     @model_validator(mode="after")
@@ -237,20 +260,26 @@ class ChatRequest(Request, Media, Ending):
         return self.max_completion_tokens if self.max_completion_tokens is not None else self.max_tokens
 
     @property
-    def told(self) -> int | None:
-        """How many of the likeliest tokens to tell."""
+    def num_logprobs(self) -> int | None:
+        """The number of most likely tokens to return with each."""
         return (self.top_logprobs or 0) if self.logprobs else None
 
 
 class CompletionRequest(Request):
-    """`POST /v1/completions`: words that go on; no pictures, no chat format."""
+    """`POST /v1/completions`: plain text continuation without images or chat format."""
 
     place: ClassVar[str] = "completions"
     prompt: Annotated[
-        Text | Annotated[list[Text], Field(min_length=1, max_length=16)], Field(description="A text, or several.")
+        Text | Annotated[list[Text], Field(min_length=1, max_length=16)],
+        Field(description="A prompt, or a list of prompts."),
     ]
     logprobs: Annotated[
-        int | None, Field(ge=0, le=20, description="Tell so many of the likeliest tokens beside each.")
+        int | None,
+        Field(
+            ge=0,
+            le=20,
+            description="Return log probabilities, with this number of most likely tokens at each position.",
+        ),
     ] = None
 
     @property
@@ -264,9 +293,9 @@ class TokenizeRequest(Media, Ending):
 
     place: ClassVar[str] = "tokenize"
     model: ModelName = None
-    prompt: Annotated[Text | None, Field(description="A text; or `messages`.")] = None
-    messages: Annotated[Messages | None, Field(description="A chat; or `prompt`.")] = None
-    return_token_strs: Annotated[bool | None, Field(description="Tell the tokens as strings, too.")] = None
+    prompt: Annotated[Text | None, Field(description="A prompt; exclusive with `messages`.")] = None
+    messages: Annotated[Messages | None, Field(description="A conversation; exclusive with `prompt`.")] = None
+    return_token_strs: Annotated[bool | None, Field(description="Return the tokens as strings, too.")] = None
 
     @model_validator(mode="after")
     def _one(self) -> TokenizeRequest:
@@ -283,9 +312,9 @@ class ExplainRequest(Media):
     place: ClassVar[str] = "explain"
     model: ModelName = None
     messages: Messages
-    answer: Annotated[Text | None, Field(description="The answer to explain; the greedy one by default.")] = None
-    max_words: Annotated[int, Field(ge=1, le=64, description="How many of its words.")] = 16
+    answer: Annotated[Text | None, Field(description="The answer to explain; by default the greedy one.")] = None
+    max_words: Annotated[int, Field(ge=1, le=64, description="The number of its words to explain.")] = 16
     occlusions: Annotated[
         int,
-        Field(ge=0, le=256, description="How often a part of the pictures is hidden to check the maps; 0: never."),
+        Field(ge=0, le=256, description="The number of occlusions that check the maps; 0 for none."),
     ] = 64

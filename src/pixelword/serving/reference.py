@@ -46,7 +46,7 @@ def _done() -> Iterator[str]:
 
 
 def _passive() -> Iterator[str]:
-    yield "| field | accepted, and changes nothing | in |"
+    yield "| field | accepted and ignored | in |"
     yield "|---|---|---|"
     places = [*ROUTES, *WITHIN]
     never: list[str] = []
@@ -94,7 +94,7 @@ def _number(value: float) -> str:
 
 
 def written(page: str) -> str:
-    """A page with its tables made anew."""
+    """A page with its tables regenerated."""
     before, rest = page.split(BEGIN)
     return before + BEGIN + "\n" + tables() + "\n" + END + rest.split(END)[1]
 

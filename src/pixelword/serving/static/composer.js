@@ -53,7 +53,7 @@ export class Composer {
     });
   }
 
-  /** Take files in, one after another; what is no picture or video is told in one line. */
+  /** Take files in, one after another; a file that is not an image or video gets a one-line message. */
   add(given) {
     this.#reading = this.#reading.then(() => this.#add(given));
     return this.#reading;

@@ -9,12 +9,12 @@ const GROUPS = [
     {name: "max_tokens", label: "Longest answer", hint: "in tokens", placeholder: "all that fits", min: 1, step: 1},
     {name: "temperature", label: "Temperature", hint: "0 to 2; 0 takes the likeliest words", placeholder: "0", min: 0, max: 2},
     {name: "top_p", label: "Top p", hint: "draws from this share of the likeliest", placeholder: "1", min: 0.01, max: 1},
-    {name: "top_k", label: "Top k", hint: "draws from so many; 0 for all", placeholder: "0", min: 0, step: 1},
+    {name: "top_k", label: "Top k", hint: "samples from this many tokens; 0 for all", placeholder: "0", min: 0, step: 1},
     {name: "seed", label: "Seed", hint: "the same seed, the same answer", placeholder: "none", step: 1},
   ]],
   ["Pictures and videos", [
     {name: "max_pixels", label: "Pixels of a picture", hint: "larger ones are made smaller: fewer tokens", placeholder: "the model's", min: 1, step: 1},
-    {name: "max_frames", label: "Frames of a video", hint: "at most so many", placeholder: "the model's", min: 1, step: 1},
+    {name: "max_frames", label: "Frames of a video", hint: "the most frames per video", placeholder: "the model's", min: 1, step: 1},
     {name: "fps", label: "Frames a second", hint: "taken from a video", placeholder: "the model's", min: 0.01, max: 240},
   ]],
 ];
