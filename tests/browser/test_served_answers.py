@@ -92,7 +92,7 @@ def test_of_several_pictures_one_can_be_chosen(visit: Any) -> None:
     )
     shown = page.locator(".places img")
     assert shown.get_attribute("alt") == "three_squares with 1 the star, 2 a point"
-    page.get_by_role("button", name="picture 1").click()
+    page.get_by_role("button", name="image 1").click()
     assert shown.get_attribute("alt") == "left_right with 1 the star, 2 a point"
-    assert page.get_by_role("button", name="picture 1").get_attribute("aria-pressed") == "true"
+    assert page.get_by_role("button", name="image 1").get_attribute("aria-pressed") == "true"
     assert page.locator("summary").inner_text() == "Thoughts" and not page.get_by_text("hm").is_visible()

@@ -73,7 +73,7 @@ def paste(page: Any, *paths: Path) -> None:
 
 def choose(page: Any, *paths: Path) -> None:
     with page.expect_file_chooser() as chooser:
-        page.get_by_role("button", name="Add pictures or videos").click()
+        page.get_by_role("button", name="Add images or videos").click()
     chooser.value.set_files(paths)
 
 
@@ -119,7 +119,7 @@ def test_an_example_is_answered_and_the_chat_goes_on(visit: Any) -> None:
     second = ask(page, "what is on the right?")
     assert answer_of(second) == "a purple heart"
     # the picture was read for the first question already
-    assert re.search(r"[1-9]\d* of them known already", second.locator(".figures").inner_text())
+    assert re.search(r"[1-9]\d* of these cached", second.locator(".figures").inner_text())
     assert first.get_by_role("button", name="Ask again").count() == 0  # later turns rest on it
     second.get_by_role("button", name="Ask again").click()
     assert answer_of(second) == "a purple heart" and page.locator(".turn").count() == 2
@@ -180,7 +180,7 @@ def test_what_cannot_be_read_is_told_in_the_server_s_line_and_can_be_mended(visi
     words.write_text("no picture")
     broken.write_bytes(CIRCLE.read_bytes()[:60])
     drop(page, words)
-    assert page.locator("#notice").inner_text() == "words.txt is no picture and no video"
+    assert page.locator("#notice").inner_text() == "words.txt is not an image or a video"
     drop(page, broken)
     turn = ask(page, "what colour is the circle?")
     answer_of(turn, "failed")
@@ -220,7 +220,7 @@ def test_a_server_that_is_gone_is_told_and_tried_again(visit: Any) -> None:
 
 def test_the_key_is_asked_for_and_kept_in_this_tab_alone(visit: Any, served_page: Any) -> None:
     page = visit(signed_in=False)
-    field = page.get_by_label("This server wants a key")
+    field = page.get_by_label("This server needs a key")
     field.wait_for()
     turn = ask(page, "what is the opposite of hot?")
     answer_of(turn, "failed")
@@ -285,7 +285,7 @@ def test_everything_can_be_done_by_keyboard(visit: Any) -> None:
     for _ in range(20):
         page.keyboard.press("Tab")
         reached.add(page.evaluate(focused))
-    assert {"New chat", "Settings", "Add pictures or videos", "Question", "Send", "Copy", "Ask again"} <= reached
+    assert {"New chat", "Settings", "Add images or videos", "Question", "Send", "Copy", "Ask again"} <= reached
     nameless = page.evaluate(
         """() => [...document.querySelectorAll("button, input:not([hidden]), textarea")]
              .filter(one => !(one.ariaLabel || one.innerText || one.title || one.labels?.length))

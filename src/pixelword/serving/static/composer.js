@@ -49,7 +49,7 @@ export class Composer {
       event.preventDefault(); // else the browser leaves the page for the file
       show(-Infinity);
       if (holdsFiles(event)) this.add([...event.dataTransfer.files]);
-      else this.say("drop files; pictures of other pages have to be saved first");
+      else this.say("drop files; save images from other pages first");
     });
   }
 

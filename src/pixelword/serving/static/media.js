@@ -18,7 +18,7 @@ function kindOf(file) {
  */
 export async function read(file, most = Infinity) {
   const kind = kindOf(file);
-  if (!kind) throw new Error(`${file.name} is no picture and no video`);
+  if (!kind) throw new Error(`${file.name} is not an image or a video`);
   if (file.size > most) throw new Error(`${file.name} has ${megabytes(file.size)}; this server takes ${megabytes(most)}`);
   return {kind, name: file.name, data: await dataUrl(file), shown: URL.createObjectURL(file)};
 }

@@ -57,7 +57,7 @@ export class TurnView {
       for (const [number, button] of [...choice.children].entries()) button.ariaPressed = String(number === at);
     };
     const choice = h("div", {className: "choice"}, ...pictures.map((_, at) =>
-      h("button", {type: "button", onclick: () => choose(at)}, `picture ${at + 1}`)));
+      h("button", {type: "button", onclick: () => choose(at)}, `image ${at + 1}`)));
     choose(pictures.length - 1);
     return pictures.length > 1 ? [frame, choice] : [frame];
   }
@@ -88,18 +88,18 @@ export class TurnView {
 
 /** What an answer took, as short facts. */
 function figures({first, seconds, usage, pieces}) {
-  const told = [];
-  if (first !== null) told.push(["first word after", time(first)]);
+  const figures = [];
+  if (first !== null) figures.push(["first word after", time(first)]);
   const tokens = usage?.completion_tokens ?? pieces;
-  if (tokens) told.push([tokens === 1 ? "token" : "tokens", String(tokens)]);
+  if (tokens) figures.push([tokens === 1 ? "token" : "tokens", String(tokens)]);
   // words that came in one piece with the first have no speed of their own
-  if (tokens > 2 && seconds - first > 0.1) told.push(["tokens/s", rate((tokens - 1) / (seconds - first))]);
+  if (tokens > 2 && seconds - first > 0.1) figures.push(["tokens/s", rate((tokens - 1) / (seconds - first))]);
   if (usage) {
-    told.push(["in the prompt", String(usage.prompt_tokens)]);
+    figures.push(["in the prompt", String(usage.prompt_tokens)]);
     const cached = usage.prompt_tokens_details?.cached_tokens;
-    if (cached) told.push(["of them known already", String(cached)]);
+    if (cached) figures.push(["of these cached", String(cached)]);
   }
-  return told.map(([name, value]) => {
+  return figures.map(([name, value]) => {
     const number = h("b", {}, value);
     return h("span", {}, ...(name.startsWith("first") ? [`${name} `, number] : [number, ` ${name}`]));
   });
