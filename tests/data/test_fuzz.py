@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import re
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -91,3 +92,5 @@ def test_training_goes_through_damaged_files_of_every_format(kind: str, tiny: An
     logs = [recipe.out / name for name in ("quarantine.jsonl", "set_aside.jsonl")]
     bad = {json.loads(line)["name"] for log in logs if log.exists() for line in log.read_text().splitlines()}
     assert 0 < len(bad) < len(lines)
+    shown = (recipe.out / "set_aside.jsonl").read_text()
+    assert "train.jsonl:" in shown and not re.search(r"(train\.jsonl:\d+).*\1", shown)  # its place once

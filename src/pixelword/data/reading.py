@@ -70,7 +70,8 @@ class FilePacks:
     def set_aside(self) -> Iterator[Fault]:
         """Every sample that the plan leaves out, by its name, and why."""
         for left_out in self.plan.set_aside():
-            yield Fault(self.name(left_out.source, left_out.index), left_out.reason)
+            where = self.sources[left_out.source].where(left_out.index)  # which the name says, too
+            yield Fault(self.name(left_out.source, left_out.index), left_out.reason.removeprefix(f"{where}: "))
 
     def samples(self, count: int) -> list[Sample]:
         """The first so many readable samples of the plan, unread media and all."""
