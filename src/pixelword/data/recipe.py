@@ -74,6 +74,7 @@ class DataRecipe(RecipePart):
     turns: drawn tasks only: at most so many questions about one picture.
     level, easier: nano's tasks only. `level`, easy (0) to hard (1): a number, or [fraction of the steps, level] points,
         joined.
+    levels: kind -> its own `level`, as such points; the kind is not drawn before the first of them.
     rows, length: shape of a pack in tokens. `length` may be [fraction of the steps, length] points, each in force until
         the next (the progressive context of mid-training).
     packs: packs in one step, over all ranks and micro-batches: the global batch.
@@ -90,6 +91,7 @@ class DataRecipe(RecipePart):
     assets: Path | None = None
     mixture: dict[str, Annotated[float, Field(ge=0)]] = {}
     level: Fraction | list[tuple[Fraction, Fraction]] = 1.0
+    levels: dict[str, list[tuple[Fraction, Fraction]]] = {}
     easier: Fraction = 0.0  # share of samples drawn at a level anywhere below `level`, so that easy ones never end
     turns: PositiveInt = 1  # at most this many questions about one picture
     rows: PositiveInt = 1
@@ -129,12 +131,24 @@ class DataRecipe(RecipePart):
             raise ValueError("give sources (files), or a mixture of drawn tasks")
         return self
 
-    @field_validator("level", "length")
+    @model_validator(mode="after")
+    def _levels_are_drawn(self) -> DataRecipe:
+        for kind in self.levels:
+            if self.sources or self.tasks != "nano" or kind not in self.mixture:
+                raise ValueError(
+                    f"levels: {kind!r} is not a drawn kind of the mixture{nearest(kind, tuple(self.mixture))}"
+                )
+        if self.levels and not self.mixture_at(0.0):
+            raise ValueError("levels: no kind of the mixture is drawn at the first step; let one begin at fraction 0")
+        return self
+
+    @field_validator("level", "length", "levels")
     @classmethod
-    def _ordered(cls, points: Any) -> Any:
-        if isinstance(points, list) and (not points or [x for x, _ in points] != sorted(x for x, _ in points)):
-            raise ValueError("points must be given in order of their fraction")
-        return points
+    def _ordered(cls, given: Any) -> Any:
+        for points in given.values() if isinstance(given, dict) else [given]:
+            if isinstance(points, list) and (not points or [x for x, _ in points] != sorted(x for x, _ in points)):
+                raise ValueError("points must be given in order of their fraction")
+        return given
 
     def length_at(self, fraction: float) -> int:
         """Length of a row at a fraction of the stage's steps: that of the last point reached."""
@@ -148,12 +162,21 @@ class DataRecipe(RecipePart):
         """The longest row of the stage."""
         return max(length for _, length in self.length) if isinstance(self.length, list) else self.length
 
-    def level_at(self, fraction: float) -> float:
-        """Level at a fraction of the stage's steps; flat before the first point and after the last."""
-        if not isinstance(self.level, list):
-            return self.level
-        before = self.level[0]
-        for point in self.level:
+    def mixture_at(self, fraction: float) -> dict[str, float]:
+        """The weights of the kinds that are drawn at a fraction of the stage's steps."""
+        return {
+            kind: w
+            for kind, w in self.mixture.items()
+            if kind not in self.levels or self.levels[kind][0][0] <= fraction
+        }
+
+    def level_at(self, fraction: float, kind: str = "") -> float:
+        """Level of a kind at a fraction of the stage's steps; flat before the first point and after the last."""
+        points = self.levels.get(kind, self.level)
+        if not isinstance(points, list):
+            return points
+        before = points[0]
+        for point in points:
             if fraction < point[0]:
                 share = (fraction - before[0]) / (point[0] - before[0]) if point[0] > before[0] else 1.0
                 return before[1] + max(share, 0.0) * (point[1] - before[1])

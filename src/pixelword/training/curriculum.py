@@ -22,8 +22,8 @@ _TRIES = 16  # draws of one place in a pack, before one that is too long for a r
 class Curriculum(Protocol):
     """Samples as a recipe wants them; every draw is a pure function of the generator's state."""
 
-    def mixed(self, rng: np.random.Generator, level: float, turns: int) -> Sample:
-        """A training sample of up to `turns` questions, of a kind by the recipe's weights."""
+    def mixed(self, rng: np.random.Generator, fraction: float, turns: int) -> Sample:
+        """A training sample of up to `turns` questions, as the recipe wants them at a fraction of the stage's steps."""
 
     def one(self, kind: str, rng: np.random.Generator, level: float, split: Split, turns: int) -> Sample:
         """A sample of this kind."""
@@ -41,13 +41,20 @@ class NanoTasks:
     """nano's drawn tasks."""
 
     def __init__(self, data: DataRecipe) -> None:
-        self._mixture = data.mixture
+        """Raises RecipeError: what is read in training is drawn with packs that are not there."""
+        self._data, self._assets = data, Assets(data.assets)
+        if reading := [kind for kind in data.mixture if kind in nano.READING]:
+            for pack in ("fonts", "words"):
+                _open(self._assets, pack, reading[0])
 
-    def mixed(self, rng: np.random.Generator, level: float, turns: int) -> Sample:
-        return nano.draw_mixture(rng, self._mixture, level=level, split="train", turns=turns)
+    def mixed(self, rng: np.random.Generator, fraction: float, turns: int) -> Sample:
+        kind = nano.draw_kind(rng, self._data.mixture_at(fraction))
+        level = self._data.level_at(fraction, kind)
+        own = level * rng.random() if rng.random() < self._data.easier else level
+        return self.one(kind, rng, own, "train", turns)
 
     def one(self, kind: str, rng: np.random.Generator, level: float, split: Split, turns: int) -> Sample:
-        return nano.draw(kind, rng, level=level, split=split, turns=turns)
+        return nano.draw(kind, rng, level=level, split=split, turns=turns, assets=self._assets)
 
     def tries(self, turns: int) -> tuple[int, ...]:
         return (turns, 1)  # nano's samples are short
@@ -67,19 +74,16 @@ class FamilyTasks:
     def _check(self, name: str, one: Family) -> None:
         """RecipeError unless everything that the family draws from can be opened."""
         for pack in one.needs if one.pool is None else ():
-            try:
-                self._assets.pack(pack)
-            except AssetError as error:
-                raise RecipeError(f"data.mixture: {name} needs a pack: {error}") from error
+            _open(self._assets, pack, name)
         if one.pool is not None and not self._assets.has(one.pool):
             raise RecipeError(
                 f"data.mixture: {name} is drawn from the pool {self._assets.folder / one.pool}.zip, which is missing: "
                 f"pixelword tasks render {name}"
             )
 
-    def mixed(self, rng: np.random.Generator, level: float, turns: int) -> Sample:
+    def mixed(self, rng: np.random.Generator, fraction: float, turns: int) -> Sample:
         name = self._names[int(rng.choice(len(self._names), p=self._shares))]
-        return self.one(name, rng, level, "train", turns)
+        return self.one(name, rng, 1.0, "train", turns)
 
     def one(self, kind: str, rng: np.random.Generator, level: float, split: Split, turns: int) -> Sample:
         # the split is part of the seed, so that equal generators draw unlike tasks for training and for the test
@@ -88,3 +92,10 @@ class FamilyTasks:
 
     def tries(self, turns: int) -> tuple[int, ...]:
         return (turns, 1) * (_TRIES // 2)
+
+
+def _open(assets: Assets, pack: str, name: str) -> None:
+    try:
+        assets.pack(pack)
+    except AssetError as error:
+        raise RecipeError(f"data.mixture: {name} needs a pack: {error}") from error

@@ -34,26 +34,25 @@ class DrawnPacks:
         tokenizer = processor.tokenizer
         self.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
 
-    def level(self, k: int) -> float:
-        """Level of pack k, and so of its step."""
-        return self.recipe.data.level_at(k // self.packs_per_step / self.recipe.steps)
+    def fraction(self, k: int) -> float:
+        """How much of the stage is done before pack k's step, 0 to 1."""
+        return k // self.packs_per_step / self.recipe.steps
 
     def length(self, k: int) -> int:
         """Length of pack k's rows."""
-        return self.recipe.data.length_at(k // self.packs_per_step / self.recipe.steps)
+        return self.recipe.data.length_at(self.fraction(k))
 
     def costs(self, step: int) -> None:
         """Drawn packs cost alike."""
 
     def __call__(self, number: int) -> Pack:
         data = self.recipe.data
-        level, length = self.level(number), self.length(number)
+        fraction, length = self.fraction(number), self.length(number)
 
         def draw(rng: np.random.Generator) -> Encoded:
-            own = level * rng.random() if rng.random() < data.easier else level
             # what is longer than a row is drawn anew, with one question; packing refuses what is still too long
             for turns in self.tasks.tries(data.turns):
-                encoded = self._encode(self.tasks.mixed(rng, own, turns))
+                encoded = self._encode(self.tasks.mixed(rng, fraction, turns))
                 if len(encoded) <= length:
                     break
             return encoded

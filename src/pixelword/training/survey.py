@@ -154,7 +154,7 @@ class DrawnSurvey:
     def _sample(self, kind: str, number: int) -> Sample:
         data = self.recipe.data
         rng = np.random.default_rng((_SEED, drawn_names(data.tasks).index(kind), number))
-        level = data.level_at(self.step / self.recipe.steps)
+        level = data.level_at(self.step / self.recipe.steps, kind)
         own = level * rng.random() if rng.random() < data.easier else level
         return self._packs.tasks.one(kind, rng, own, "train", data.turns)
 

@@ -95,7 +95,8 @@ _NOISE_MIDDLE = 24
 @lru_cache(maxsize=1)
 def _noise() -> Image.Image:
     grains = np.random.default_rng(0).normal(_NOISE_MIDDLE, 8, (256, 256, 3))
-    return Image.fromarray(grains.clip(0, 2 * _NOISE_MIDDLE).astype(np.uint8))
+    sheet = grains.clip(0, 2 * _NOISE_MIDDLE).astype(np.uint8)
+    return Image.fromarray(np.tile(sheet, (4, 4, 1)))  # large enough for any picture at any place of the first sheet
 
 
 def _star() -> Outline:

@@ -11,7 +11,8 @@ import numpy as np
 
 from pixelword.data.schema import Sample
 from pixelword.errors import InputError
-from pixelword.tasks.nano import boxes, changed, glyphs, motion, nearer, order, pairs
+from pixelword.tasks.assets import Assets
+from pixelword.tasks.nano import boxes, changed, glyphs, motion, nearer, order, pairs, reading
 from pixelword.tasks.nano.comparing import YES_NO, alternatives
 from pixelword.tasks.nano.drawing import render
 from pixelword.tasks.nano.questions import ASKERS, Facts, Turn, ask_count_of
@@ -21,10 +22,13 @@ from pixelword.tasks.nano.text import ask_text
 KINDS: tuple[str, ...] = (
     "colour", "shape", "count", "where", "what", "yesno", "describe", "digits", "letters", "pair", "motion", "text",
     "changed", "order", "nearer", "box",
+    *reading.KINDS,
 )  # fmt: skip
 #: What one question can be. "count" draws both "how many things?" and, of other pictures, "how many red circles?",
 #: which is another skill: `Sample.kind` says which it was.
 ASKED: tuple[str, ...] = (*KINDS[:3], "count_of", *KINDS[3:])
+#: Kinds whose texts are drawn, in training, with the packs `fonts` and `words`.
+READING: tuple[str, ...] = reading.KINDS
 SYSTEM_SHARE = 0.02
 SYSTEMS = ("You are nano.", "Reason step by step.", "Answer the question.", "You are a helpful assistant.")
 _LARGE_SHARE = 0.25
@@ -33,41 +37,42 @@ Part = dict[str, Any]
 MoreTurns = Callable[[Facts], Turn | None]
 
 
-def draw(kind: str, rng: np.random.Generator, *, level: float = 1.0, split: Split = "train", turns: int = 1) -> Sample:
+def draw(
+    kind: str,
+    rng: np.random.Generator,
+    *,
+    level: float = 1.0,
+    split: Split = "train",
+    turns: int = 1,
+    assets: Assets | None = None,
+) -> Sample:
     """A conversation of one picture (two for "pair" and "changed", a clip for "motion" and "order", none for "text").
 
     kind: one of ``KINDS``. With ``turns`` 1 the one question is of this kind; with more, a conversation has up to
     that many about the same picture, of mixed kinds, none of which gives away a later answer.
     level: 0 (one large thing on a plain 64x64 ground) to 1 (five small ones on a noisy 128x128).
     split: train and test share no random stream, and no held-out combination (see ``scenes``).
-    Errors: ``InputError`` for an unknown kind or split, or a level outside 0..1.
+    assets: where the fonts and words of text to read come from in training; the packs' usual folder when absent.
+    Raises InputError for an unknown kind or split, or a level outside 0..1; AssetError when a pack is missing.
     """
     _check(kind, level, split, turns)
     # a split is part of the seed, so equal generators still draw unlike scenes for training and for the test
     random = Random(f"{split} {rng.integers(2**63)}")
-    parts, first, others = _FAMILIES[kind](random, kind, level, split)
+    parts, first, others = _FAMILIES[kind](random, kind, level, split, assets)
     number = 1 if turns == 1 or random.random() < 0.2 else random.randint(2, turns)
     asked = converse(random, first, others, number)
     system = random.choice(SYSTEMS) if split == "train" and random.random() < SYSTEM_SHARE else None
     return Sample(_messages(parts, asked, system), asked[-1].kind)
 
 
-def draw_mixture(
-    rng: np.random.Generator,
-    weights: Mapping[str, float],
-    *,
-    level: float = 1.0,
-    split: Split = "train",
-    turns: int = 1,
-) -> Sample:
-    """``draw`` of a kind chosen in proportion to the weights."""
+def draw_kind(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
+    """A kind chosen in proportion to the weights. Raises InputError: an unknown kind, or no weight above 0."""
     unknown = sorted(set(weights) - set(KINDS))
     if unknown or not sum(weights.values()) > 0 or min(weights.values()) < 0:
         raise InputError(f"mixture {dict(weights)}: weigh some of {', '.join(KINDS)}, at least one above 0")
     kinds = [kind for kind in KINDS if kind in weights]
     shares = np.array([weights[kind] for kind in kinds], dtype=np.float64)
-    kind = kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
-    return draw(kind, rng, level=level, split=split, turns=turns)
+    return kinds[int(rng.choice(len(kinds), p=shares / shares.sum()))]
 
 
 def answers(kind: str) -> tuple[str, ...]:
@@ -160,7 +165,7 @@ def _picture(picture: object) -> Part:
     return {"type": "image", "image": picture}
 
 
-def _draw_scene(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+def _draw_scene(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
     """A scene of coloured shapes and a first question of this kind; scenes that allow none are drawn again."""
     first: Turn | None
     while True:
@@ -198,29 +203,29 @@ def _draw_count_of(rng: Random, level: float, split: Split) -> tuple[Scene, Turn
     return scene, ask_count_of(rng, scene, colour, shape)
 
 
-def _draw_glyphs(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+def _draw_glyphs(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
     picture, text, colour = glyphs.draw_glyphs(rng, kind, level, split)
     first = glyphs.ask_text_shown(rng, kind, text)
     return [_picture(picture)], first, [lambda told: glyphs.ask_glyph_colour(rng, kind, text, colour)]
 
 
-def _draw_pair(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+def _draw_pair(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
     pair = pairs.draw_pair(rng, level, split)
     first = pairs.ask_pair(rng, pair)
     return [_picture(render(scene)) for scene in pair.scenes], first, [lambda told: pairs.ask_one_of(rng, pair)]
 
 
-def _draw_motion(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+def _draw_motion(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
     clip, way, thing = motion.draw_motion(rng, level, split)
     first = motion.ask_motion(rng, thing, way)
     return [{"type": "video", "video": clip}], first, [lambda told: motion.ask_moving_thing(rng, thing)]
 
 
-def _draw_text(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+def _draw_text(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
     return [], ask_text(rng, split), [lambda told: ask_text(rng, split)]
 
 
-def _draw_changed(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+def _draw_changed(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
     closed = rng.random() < changed.CLOSED
     change = changed.draw_change(rng, level, split, closed=closed)
     first = changed.ask_same(rng, change) if closed else changed.ask_changed(rng, change)
@@ -229,13 +234,13 @@ def _draw_changed(rng: Random, kind: str, level: float, split: Split) -> Drawn:
     return [_picture(render(scene)) for scene in change.scenes], first, [lambda told: one_of()]
 
 
-def _draw_order(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+def _draw_order(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
     happening = order.draw_happening(rng, level, split)
     first = order.ask_order(rng, happening)
     return [{"type": "video", "video": happening.clip}], first, [lambda told: order.ask_how_many(rng, happening)]
 
 
-def _draw_nearer(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+def _draw_nearer(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
     """Scenes without a difference that is clear enough are drawn again."""
     form = nearer.choose_form(rng, level)
     while True:
@@ -245,7 +250,7 @@ def _draw_nearer(rng: Random, kind: str, level: float, split: Split) -> Drawn:
             return [_picture(render(scene))], first, [partial(asker, rng, scene) for asker in ASKERS.values()]
 
 
-def _draw_box(rng: Random, kind: str, level: float, split: Split) -> Drawn:
+def _draw_box(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
     while True:
         number = rng.randint(1, most_things(level))
         large = number == 1 and rng.random() < _LARGE_SHARE
@@ -256,9 +261,15 @@ def _draw_box(rng: Random, kind: str, level: float, split: Split) -> Drawn:
             return [_picture(render(scene))], first, [partial(asker, rng, scene) for asker in askers]
 
 
-_FAMILIES: dict[str, Callable[[Random, str, float, Split], Drawn]] = {
+def _draw_reading(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
+    picture, first, more = reading.draw_reading(rng, kind, level, split, assets)
+    return [_picture(picture)], first, [lambda told: more()] if more else []
+
+
+_FAMILIES: dict[str, Callable[[Random, str, float, Split, Assets | None], Drawn]] = {
     **dict.fromkeys(ASKERS, _draw_scene),
     "digits": _draw_glyphs, "letters": _draw_glyphs,
     "pair": _draw_pair, "motion": _draw_motion, "text": _draw_text,
     "changed": _draw_changed, "order": _draw_order, "nearer": _draw_nearer, "box": _draw_box,
+    **dict.fromkeys(reading.KINDS, _draw_reading),
 }  # fmt: skip

@@ -102,9 +102,9 @@ def jitter(rng: Random, rgb: RGB, amount: int) -> RGB:
     return red, green, blue
 
 
-def background_for(rng: Random, colours: Sequence[str], level: float) -> Background:
+def background_for(rng: Random, colours: Sequence[str], level: float, contrast: float = CONTRAST) -> Background:
     """A background that contrasts with all the colours: plain at level 0, a gradient with noise towards level 1."""
-    fitting = [ground for ground in BACKGROUNDS if all(_distance(ground, COLOURS[c]) >= CONTRAST for c in colours)]
+    fitting = [ground for ground in BACKGROUNDS if all(_distance(ground, COLOURS[c]) >= contrast for c in colours)]
     start = jitter(rng, rng.choice(fitting or BACKGROUNDS[:1]), 4)
     end = jitter(rng, start, 20) if rng.random() < level * 0.6 else start
     noise = (rng.randrange(128), rng.randrange(128)) if rng.random() < level * 0.6 else None

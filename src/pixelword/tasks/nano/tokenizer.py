@@ -1,4 +1,7 @@
-"""nano's tokenizer: a byte-level BPE of at most 1,024 tokens, made from what the tasks say.
+"""nano's tokenizer: a token for every word of the questions and closed answers, a token a byte for all else.
+
+What is read off a picture is therefore spelled, a token a character, and one glyph is always the same token: pairs of
+letters merged by frequency would make reading much harder to learn (docs/log.md). At most 1,024 tokens.
 
 Make it again with ``python -m pixelword.tasks.nano.tokenizer OUT``: the same tasks give the same files every time. A
 model that is trained keeps the tokenizer it was trained with, whatever becomes of the tasks.
@@ -7,6 +10,7 @@ model that is trained keeps the tokenizer it was trained with, whatever becomes 
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pixelword.tasks import nano
+from pixelword.tasks.nano import reading
 from pixelword.tasks.nano.scenes import CELLS, COLOURS, SHAPES
 from pixelword.tasks.nano.text import topics
 
@@ -31,6 +36,7 @@ SPECIALS = (
 # and a video's times ("[00:01.00]:", " [00:00-00:04]") are one piece.
 PIECES = r" ?\[[0-9]+:[0-9.:\-]+\]:?| ?\p{L}+\n?| ?\p{N}| ?[^\s\p{L}\p{N}]+\n?|\s+"
 _SAMPLES = 1500  # conversations drawn of each kind; enough that every wording comes up
+_OFTEN = 10  # a word that comes up less often is spelled
 _SCAFFOLD = ("user\n", "assistant\n", "system\n", "\n")
 _VIDEO = (
     "The time range of this video is [00:00-00:04], and the following is a series of 4 frames sampled at 1.0 FPS.\n"
@@ -43,13 +49,16 @@ def corpus() -> Iterator[str]:
     rng = np.random.default_rng(0)
     for kind in nano.KINDS:
         for _ in range(_SAMPLES):
-            for message in nano.draw(kind, rng, level=1.0, turns=4).messages:
-                content = message["content"]
-                text = content if isinstance(content, str) else content[-1]["text"]
-                # two letters or digits to read are no word: as a token of their own they could not be spelled
-                if not (kind == "letters" and len(text) == 2 and text.isupper()):
-                    yield text
+            if kind not in reading.KINDS:  # what those say is spelled, and needs the packs
+                for message in nano.draw(kind, rng, level=1.0, turns=4).messages:
+                    content = message["content"]
+                    text = content if isinstance(content, str) else content[-1]["text"]
+                    # two letters or digits to read are spelled
+                    if not (kind == "letters" and len(text) == 2 and text.isupper()):
+                        yield text
             yield from _SCAFFOLD
+    for wording in reading.WORDINGS:
+        yield from (wording.format(nth=nth, it="") for nth in (*reading.ORDINALS, "last") for _ in range(_SAMPLES // 5))
     words = (*COLOURS, *SHAPES, *CELLS, "the first", "the second", "yes", "no", "up", "down")
     for text in (_VIDEO, *words, *(f" {word}" for word in words)):
         yield from [text] * _SAMPLES
@@ -59,24 +68,26 @@ def corpus() -> Iterator[str]:
 
 
 def build_tokenizer(vocabulary: int = VOCABULARY) -> Tokenizer:
-    """Train the BPE on ``corpus()``; decoding gives back any text byte for byte."""
-    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
+    """The words of ``corpus()`` and all bytes; decoding gives back any text byte for byte."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
-    tokenizer = Tokenizer(models.BPE())
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
+    split = pre_tokenizers.Sequence(
         [
             pre_tokenizers.Split(Regex(PIECES), behavior="isolated"),
             pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
         ]
     )
+    counts = Counter(piece for text in corpus() for piece, _ in split.pre_tokenize_str(text))
+    bytes_ = sorted(pre_tokenizers.ByteLevel.alphabet())
+    words = [piece for piece, count in counts.items() if len(piece) > 1 and count >= _OFTEN]
+    words.sort(key=lambda piece: (-counts[piece], piece))
+    known = [*SPECIALS, *bytes_, *words[: vocabulary - len(SPECIALS) - len(bytes_)]]
+    # a piece that is a token is taken whole; without merges, every other one falls apart into its bytes
+    model = models.BPE(vocab={token: number for number, token in enumerate(known)}, merges=[], ignore_merges=True)
+    tokenizer = Tokenizer(model)
+    tokenizer.pre_tokenizer = split
     tokenizer.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocabulary,
-        special_tokens=list(SPECIALS),
-        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
-        show_progress=False,
-    )
-    tokenizer.train_from_iterator(corpus(), trainer)
+    tokenizer.add_special_tokens([AddedToken(token, special=True) for token in SPECIALS])
     return tokenizer
 
 
