@@ -18,6 +18,7 @@ from pixelword.model.meta import meta_model
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START
+from pixelword.training.initial import set_cosine_patches
 from pixelword.training.lora import add_adapters
 from pixelword.training.parallel import World, copy_over, shard, take_weights
 from pixelword.training.precision import compute_dtype
@@ -102,7 +103,10 @@ def build_model(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVForConditiona
         model = load_pretrained(recipe.model.from_, dtype=torch.float32)  # a delta, too
         model.set_attn_implementation(recipe.attention)
         return model
-    return NeoOVForConditionalGeneration(config).float()
+    model = NeoOVForConditionalGeneration(config).float()
+    if recipe.model.patches == "cosine":
+        set_cosine_patches(model)
+    return model
 
 
 def _network_config(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVConfig:

@@ -6,6 +6,7 @@ training draws with the families of the pack's training split.
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -123,5 +124,5 @@ def _default_assets() -> Assets:
 
 @lru_cache(maxsize=96)
 def _packaged(file: str, size: int) -> ImageFont.FreeTypeFont:
-    with files("pixelword.tasks.nano").joinpath("fonts", file).open("rb") as stored:
-        return ImageFont.truetype(stored, size, layout_engine=ImageFont.Layout.BASIC)
+    stored = io.BytesIO(files("pixelword.tasks.nano").joinpath("fonts", file).read_bytes())
+    return ImageFont.truetype(stored, size, layout_engine=ImageFont.Layout.BASIC)
