@@ -72,8 +72,10 @@ def test_what_is_too_long_for_a_row_is_drawn_anew_and_refused_where_nothing_fits
     packs = DrawnPacks(recipe, build_processor(recipe))
     assert all(int((packs(number).labels != -100).sum()) > 0 for number in range(3))
     recipe = mini("data.length=24")
+    packs = DrawnPacks(recipe, build_processor(recipe))
     with pytest.raises(InputError, match="does not fit a row of 24"):
-        DrawnPacks(recipe, build_processor(recipe))(0)
+        for number in range(8):  # a short question alone does fit
+            packs(number)
 
 
 def test_a_missing_pack_is_told_before_weights_are_loaded(mini, tmp_path) -> None:
@@ -92,3 +94,34 @@ def test_a_mixture_names_families(mini) -> None:
         mini(mixture="{caption: 1}")
     with pytest.raises(RecipeError, match="unknown kind 'colour'"):
         mini(mixture="{colour: 1}")
+
+
+def test_a_kind_begins_at_its_first_level(tiny) -> None:
+    data = tiny(
+        "data={mixture: {colour: 1, shape: 1}, levels: {shape: [[0.5, 0.0], [1.0, 1.0]]}, level: 0.4, easier: 0.5,"
+        " rows: 2, length: 256, workers: 0}"
+    ).data
+    assert [data.level_at(x, "shape") for x in (0.2, 0.5, 0.75, 1.0)] == [0.0, 0.0, 0.5, 1.0]
+    assert data.level_at(0.9, "colour") == 0.4
+    rng, tasks = np.random.default_rng(0), curriculum(data)
+    assert {tasks.mixed(rng, 0.49, 1).kind for _ in range(40)} == {"colour"}
+    assert {tasks.mixed(rng, 0.5, 1).kind for _ in range(40)} == {"colour", "shape"}
+
+
+@pytest.mark.parametrize(
+    ("levels", "message"),
+    [
+        ("{shap: [[0, 0]]}", "did you mean 'shape'"),
+        ("{shape: [[0.5, 0], [0.2, 1]]}", "order of their fraction"),
+        ("{shape: [[0.1, 0]], colour: [[0.2, 0]]}", "let one begin at fraction 0"),
+    ],
+)
+def test_levels_that_cannot_be_are_refused(tiny, levels: str, message: str) -> None:
+    with pytest.raises(RecipeError, match=message):
+        tiny(f"data={{mixture: {{colour: 1, shape: 1}}, levels: {levels}, rows: 2, length: 256}}")
+
+
+def test_reading_without_its_packs_is_refused_before_weights(tiny, tmp_path) -> None:
+    recipe = tiny(f"data={{mixture: {{read: 1}}, assets: {tmp_path}, rows: 2, length: 256}}")
+    with pytest.raises(RecipeError, match=r"read needs a pack.*tasks fetch fonts"):
+        curriculum(recipe.data)

@@ -49,14 +49,14 @@ class ModelRecipe(RecipePart):
     packaged model's name, or random weights of a `config` (as in a `config.json`) or of a known `size`. Beside `from`,
     `size` says what the checkpoint must be, so that a dry run needs no weights.
 
-    patches: how the patch embedding's first convolution of random weights begins: drawn as the rest, or as whitened
-        waves of a cosine transform (`training.initial`).
+    patches: "cosine" lets the patch embedding's first convolution begin as whitened waves of a cosine transform
+        (`training.initial`); it is drawn as the rest when absent.
     """
 
     from_: Path | None = Field(default=None, alias="from")
     config: _Arguments | None = None  # type: ignore[valid-type]
     size: Literal["nano", "mini", "0.6b", "2b", "9b"] | None = None
-    patches: Literal["random", "cosine"] = "random"
+    patches: Literal["cosine"] | None = None
 
     @field_validator("from_")
     @classmethod
@@ -82,7 +82,7 @@ class ModelRecipe(RecipePart):
             raise ValueError("model.config stands alone: leave model.from and model.size out, or leave it out")
         if self.config is None and self.from_ is None and self.size is None:
             raise ValueError("give model.from (a checkpoint folder), or model.config or model.size (random weights)")
-        if self.patches != "random" and self.from_ is not None:
+        if self.patches is not None and self.from_ is not None:
             raise ValueError("model.patches is for random weights: leave it out beside model.from")
         return self
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from random import Random
 from typing import Any
 
@@ -58,11 +58,17 @@ def draw(
     _check(kind, level, split, turns)
     # a split is part of the seed, so equal generators still draw unlike scenes for training and for the test
     random = Random(f"{split} {rng.integers(2**63)}")
-    parts, first, others = _FAMILIES[kind](random, kind, level, split, assets)
+    parts, first, others = _FAMILIES[kind](random, kind, level, split, assets or default_assets())
     number = 1 if turns == 1 or random.random() < 0.2 else random.randint(2, turns)
     asked = converse(random, first, others, number)
     system = random.choice(SYSTEMS) if split == "train" and random.random() < SYSTEM_SHARE else None
     return Sample(_messages(parts, asked, system), asked[-1].kind)
+
+
+@lru_cache(maxsize=1)
+def default_assets() -> Assets:
+    """The packs of the usual folder."""
+    return Assets()
 
 
 def draw_kind(rng: np.random.Generator, weights: Mapping[str, float]) -> str:
@@ -165,7 +171,7 @@ def _picture(picture: object) -> Part:
     return {"type": "image", "image": picture}
 
 
-def _draw_scene(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _draw_scene(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     """A scene of coloured shapes and a first question of this kind; scenes that allow none are drawn again."""
     first: Turn | None
     while True:
@@ -203,29 +209,29 @@ def _draw_count_of(rng: Random, level: float, split: Split) -> tuple[Scene, Turn
     return scene, ask_count_of(rng, scene, colour, shape)
 
 
-def _draw_glyphs(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _draw_glyphs(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     picture, text, colour = glyphs.draw_glyphs(rng, kind, level, split)
     first = glyphs.ask_text_shown(rng, kind, text)
     return [_picture(picture)], first, [lambda told: glyphs.ask_glyph_colour(rng, kind, text, colour)]
 
 
-def _draw_pair(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _draw_pair(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     pair = pairs.draw_pair(rng, level, split)
     first = pairs.ask_pair(rng, pair)
     return [_picture(render(scene)) for scene in pair.scenes], first, [lambda told: pairs.ask_one_of(rng, pair)]
 
 
-def _draw_motion(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _draw_motion(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     clip, way, thing = motion.draw_motion(rng, level, split)
     first = motion.ask_motion(rng, thing, way)
     return [{"type": "video", "video": clip}], first, [lambda told: motion.ask_moving_thing(rng, thing)]
 
 
-def _draw_text(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _draw_text(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     return [], ask_text(rng, split), [lambda told: ask_text(rng, split)]
 
 
-def _draw_changed(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _draw_changed(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     closed = rng.random() < changed.CLOSED
     change = changed.draw_change(rng, level, split, closed=closed)
     first = changed.ask_same(rng, change) if closed else changed.ask_changed(rng, change)
@@ -234,13 +240,13 @@ def _draw_changed(rng: Random, kind: str, level: float, split: Split, assets: As
     return [_picture(render(scene)) for scene in change.scenes], first, [lambda told: one_of()]
 
 
-def _draw_order(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _draw_order(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     happening = order.draw_happening(rng, level, split)
     first = order.ask_order(rng, happening)
     return [{"type": "video", "video": happening.clip}], first, [lambda told: order.ask_how_many(rng, happening)]
 
 
-def _draw_nearer(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _draw_nearer(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     """Scenes without a difference that is clear enough are drawn again."""
     form = nearer.choose_form(rng, level)
     while True:
@@ -250,7 +256,7 @@ def _draw_nearer(rng: Random, kind: str, level: float, split: Split, assets: Ass
             return [_picture(render(scene))], first, [partial(asker, rng, scene) for asker in ASKERS.values()]
 
 
-def _draw_box(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _draw_box(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     while True:
         number = rng.randint(1, most_things(level))
         large = number == 1 and rng.random() < _LARGE_SHARE
@@ -261,12 +267,12 @@ def _draw_box(rng: Random, kind: str, level: float, split: Split, assets: Assets
             return [_picture(render(scene))], first, [partial(asker, rng, scene) for asker in askers]
 
 
-def _draw_reading(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _draw_reading(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     picture, first, more = reading.draw_reading(rng, kind, level, split, assets)
     return [_picture(picture)], first, [lambda told: more()] if more else []
 
 
-_FAMILIES: dict[str, Callable[[Random, str, float, Split, Assets | None], Drawn]] = {
+_FAMILIES: dict[str, Callable[[Random, str, float, Split, Assets], Drawn]] = {
     **dict.fromkeys(ASKERS, _draw_scene),
     "digits": _draw_glyphs, "letters": _draw_glyphs,
     "pair": _draw_pair, "motion": _draw_motion, "text": _draw_text,

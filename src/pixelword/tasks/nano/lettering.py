@@ -37,7 +37,7 @@ class Sign:
     colour: str
 
 
-def draw_sign(rng: Random, lines: Sequence[str], level: float, split: Split, assets: Assets | None) -> Sign:
+def draw_sign(rng: Random, lines: Sequence[str], level: float, split: Split, assets: Assets) -> Sign:
     """The lines below one another, large on a quiet ground at level 0; smaller, placed freely and worn at level 1.
 
     Raises AssetError: training draws with fonts of the pack `fonts`, which is missing.
@@ -58,7 +58,7 @@ def draw_sign(rng: Random, lines: Sequence[str], level: float, split: Split, ass
     return _placed(rng, ink.crop(box), [Word(word.text, moved(word.box, -box[0], -box[1])) for word in words], level)
 
 
-def scatter(rng: Random, texts: Sequence[str], level: float, split: Split, assets: Assets | None) -> Sign:
+def scatter(rng: Random, texts: Sequence[str], level: float, split: Split, assets: Assets) -> Sign:
     """The words at places of their own, none overlapping, on a ground of 128 x 128 to 256 x 192 pixels."""
     size = round(rng.uniform(_LARGE - 10 - 10 * level, _LARGE - 6))
     strips = _strips(rng, texts, size, split, assets)
@@ -79,12 +79,12 @@ def scatter(rng: Random, texts: Sequence[str], level: float, split: Split, asset
     return _painted(rng, ink, words, level)
 
 
-def _strips(rng: Random, lines: Sequence[str], size: int, split: Split, assets: Assets | None) -> list[Strip]:
+def _strips(rng: Random, lines: Sequence[str], size: int, split: Split, assets: Assets) -> list[Strip]:
     """The lines as masks, in one font; in capitals where the font's small letters look like them."""
     if split == "test":
         font = _packaged(rng.choice(FONTS), size)
         return [set_line(line, font) for line in lines]
-    face = draw_face(rng, assets or _default_assets(), split)
+    face = draw_face(rng, assets, split)
     return [set_line(face.cased(line), face.font(size)) for line in lines]
 
 
@@ -115,11 +115,6 @@ def _painted(rng: Random, ink: Image.Image, words: list[Word], level: float) -> 
 def _tokens(side: int) -> int:
     """The side rounded up to whole visual tokens."""
     return -(-side // _TOKEN) * _TOKEN
-
-
-@lru_cache(maxsize=1)
-def _default_assets() -> Assets:
-    return Assets()
 
 
 @lru_cache(maxsize=96)

@@ -30,7 +30,7 @@ WORDINGS = (*_GLYPH, *_READ, *_LINE, *_WORD, *_LETTER, *_FIND)
 Drawn = tuple[Image.Image, Turn, Callable[[], Turn] | None]
 
 
-def draw_reading(rng: Random, kind: str, level: float, split: Split, assets: Assets | None) -> Drawn:
+def draw_reading(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     """(picture, a question of this kind with its answer, a maker of a further question or None).
 
     Raises AssetError: training needs the packs `fonts` and `words`.
@@ -38,24 +38,24 @@ def draw_reading(rng: Random, kind: str, level: float, split: Split, assets: Ass
     return _DRAW[kind](rng, level, split, assets)
 
 
-def _glyph(rng: Random, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _glyph(rng: Random, level: float, split: Split, assets: Assets) -> Drawn:
     sign = draw_sign(rng, [draw_character(rng)], level, split, assets)
     return sign.image, _says(rng, "glyph", _GLYPH, sign), _colour(rng, sign)
 
 
-def _read(rng: Random, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _read(rng: Random, level: float, split: Split, assets: Assets) -> Drawn:
     longest = max(2, round(2 + (LONGEST - 2) * level))
     sign = draw_sign(rng, [draw_word(rng, split, assets, longest=longest)], level, split, assets)
     return sign.image, _says(rng, "read", _READ, sign), _colour(rng, sign)
 
 
-def _line(rng: Random, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _line(rng: Random, level: float, split: Split, assets: Assets) -> Drawn:
     longest = round(7 + (LONGEST_LINE - 7) * level)
     sign = draw_sign(rng, [draw_line(rng, split, assets, longest=longest)], level, split, assets)
     return sign.image, _says(rng, "line", _LINE, sign), _word_of(rng, sign)
 
 
-def _nth(rng: Random, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _nth(rng: Random, level: float, split: Split, assets: Assets) -> Drawn:
     """The second word of two to four, in a row or below one another; or the third letter of one."""
     longest = max(2, round(3 + (LONGEST - 3) * level))
     if rng.random() < 0.4:
@@ -69,7 +69,7 @@ def _nth(rng: Random, level: float, split: Split, assets: Assets | None) -> Draw
     return sign.image, _nth_of(rng, "nth", _WORD, sign.texts), _word_of(rng, sign)
 
 
-def _find(rng: Random, level: float, split: Split, assets: Assets | None) -> Drawn:
+def _find(rng: Random, level: float, split: Split, assets: Assets) -> Drawn:
     number = rng.randint(1, 1 + round(2 * level))
     texts: list[str] = []
     while len(texts) < number:
@@ -81,7 +81,7 @@ def _find(rng: Random, level: float, split: Split, assets: Assets | None) -> Dra
     question = phrase(rng, _FIND, it=sign.texts[place])
     fact: Facts = frozenset({("place", place)})
     turn = Turn("find", question, boxed(sign.boxes[place], sign.image.size), fact, fact)
-    return sign.image, turn, None
+    return sign.image, turn, _colour(rng, sign)
 
 
 def _says(rng: Random, kind: str, wordings: tuple[str, ...], sign: Sign) -> Turn:
@@ -106,6 +106,6 @@ def _colour(rng: Random, sign: Sign) -> Callable[[], Turn]:
     return lambda: Turn("colour", phrase(rng, COLOUR_WORDINGS, it="the text"), sign.colour, fact, fact)
 
 
-_DRAW: dict[str, Callable[[Random, float, Split, Assets | None], Drawn]] = {
+_DRAW: dict[str, Callable[[Random, float, Split, Assets], Drawn]] = {
     "glyph": _glyph, "read": _read, "line": _line, "nth": _nth, "find": _find,
 }  # fmt: skip

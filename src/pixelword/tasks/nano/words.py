@@ -33,7 +33,7 @@ def draw_character(rng: Random) -> str:
     return rng.choice(_CHARACTERS)
 
 
-def draw_word(rng: Random, split: Split, assets: Assets | None, *, longest: int = LONGEST) -> str:
+def draw_word(rng: Random, split: Split, assets: Assets, *, longest: int = LONGEST) -> str:
     """A word in some case, random letters, a number or a code, of 2 to `longest` characters.
 
     Raises AssetError: training words come from the pack `words`, which is missing.
@@ -44,7 +44,7 @@ def draw_word(rng: Random, split: Split, assets: Assets | None, *, longest: int 
             return text
 
 
-def draw_line(rng: Random, split: Split, assets: Assets | None, *, longest: int = LONGEST_LINE) -> str:
+def draw_line(rng: Random, split: Split, assets: Assets, *, longest: int = LONGEST_LINE) -> str:
     """Two or more words of this split with blanks between, at most `longest` characters."""
     words = [draw_word(rng, split, assets, longest=min(LONGEST, (longest - 1) // 2)) for _ in range(2)]
     while (room := longest - sum(map(len, words)) - len(words)) >= 2 and rng.random() < 0.7:
@@ -52,7 +52,7 @@ def draw_line(rng: Random, split: Split, assets: Assets | None, *, longest: int 
     return " ".join(words)
 
 
-def _draw(rng: Random, split: Split, assets: Assets | None, longest: int) -> str:
+def _draw(rng: Random, split: Split, assets: Assets, longest: int) -> str:
     form = rng.random()
     length = rng.randint(2, longest)
     if form < 0.1:
@@ -68,15 +68,10 @@ def _cased(rng: Random, word: str) -> str:
     return rng.choice((word, word, word.capitalize(), word.upper()))
 
 
-def _by_length(split: Split, assets: Assets | None, length: int) -> tuple[str, ...]:
+def _by_length(split: Split, assets: Assets, length: int) -> tuple[str, ...]:
     if split == "test":
         return _packaged()[length]
-    return _from_pack((assets or _default_assets()).pack("words"))[length]
-
-
-@lru_cache(maxsize=1)
-def _default_assets() -> Assets:
-    return Assets()
+    return _from_pack(assets.pack("words"))[length]
 
 
 @lru_cache(maxsize=1)
