@@ -44,8 +44,8 @@ _INKS: tuple[tuple[str, RGB], ...] = (
 PILLOWS_OWN = "Aileron"
 _TYPE = 46  # size of type in pixels
 _TOKEN = 32  # pixels that a visual token covers, each way
-#: Names of fonts for formulas and symbols, which only look like those that they go with.
-_NOT_FOR_WORDS = ("Math", "Symbol", "Emoji", "Icons", "Dingbats")
+#: Words in the names of fonts for formulas, symbols and keys.
+_NOT_FOR_WORDS = ("Math", "Symbol", "Emoji", "Icons", "Dingbats", "Keyboard")
 
 
 def tests(assets: Assets) -> list[Test]:
@@ -106,13 +106,15 @@ def own_fonts(folders: Sequence[Path], known: set[str]) -> dict[str, list[Path]]
     """
     found: dict[str, list[Path]] = {}
     for path in sorted({path for folder in folders for path in folder.rglob("*")}):
-        if path.suffix.lower() not in (".ttf", ".otf", ".ttc") or any(word in path.name for word in _NOT_FOR_WORDS):
+        if path.suffix.lower() not in (".ttf", ".otf", ".ttc"):
             continue
         try:
             font = ImageFont.truetype(path, _TYPE)
         except OSError:  # no font that FreeType knows
             continue
         name = family(font.getname()[0] or path.stem)
+        if any(word in name for word in _NOT_FOR_WORDS):
+            continue
         if not any(name.startswith(one) or one.startswith(name) for one in known) and _is_for_words(font):
             found.setdefault(name, []).append(path)
     return found
