@@ -21,11 +21,11 @@ from pixelword.errors import AssetError
 from pixelword.evaluation.suite import Item, Test
 from pixelword.processing.images import load_image
 from pixelword.tasks.asking import phrase
-from pixelword.tasks.assets import AssetPack, Assets, split_of
+from pixelword.tasks.assets import AssetPack, Assets
 from pixelword.tasks.builders.fonts import all_capitals, family, writes_english
 from pixelword.tasks.family import Question
 from pixelword.tasks.nano.scenes import COLOURS, RGB
-from pixelword.tasks.nano.text import topics
+from pixelword.tasks.nano.words import draw_word
 from pixelword.tasks.typeset import set_line
 
 CATEGORY = "nano-real"
@@ -150,12 +150,12 @@ def _words(assets: Assets, number: int | None, seed: int) -> list[Item]:
         where = ", ".join(map(str, folders)) or "the usual folders"
         raise AssetError(f"every font for words in {where} is of a family of the pack fonts: install another")
     rng = Random(f"own fonts {seed}")
-    return [_word(rng, place, fonts, seed) for place in range(1000 if number is None else number)]
+    return [_word(rng, assets, place, fonts, seed) for place in range(1000 if number is None else number)]
 
 
-def _word(rng: Random, place: int, fonts: dict[str, list[Path]], seed: int) -> Item:
+def _word(rng: Random, assets: Assets, place: int, fonts: dict[str, list[Path]], seed: int) -> Item:
     name = rng.choice(sorted(fonts))
-    text = rng.choice((str.lower, str.lower, str.capitalize, str.upper))(rng.choice(held_out_words()))
+    text = draw_word(rng, "test", assets)
     ink = set_line(text, ImageFont.truetype(rng.choice(fonts[name]), _TYPE)).mask
     ink = ink.crop(ink.getbbox())
     width, height = (max(_SIDE, -(-(side + 8) // _TOKEN) * _TOKEN) for side in ink.size)
@@ -164,10 +164,3 @@ def _word(rng: Random, place: int, fonts: dict[str, list[Path]], seed: int) -> I
     image.paste(COLOURS[colour], ((width - ink.width) // 2, (height - ink.height) // 2), ink)
     question = Question(name, phrase(rng, _READ), text, "words")
     return Item(f"own-fonts/{seed}-{place}", "own-fonts", CATEGORY, ({"type": "image", "image": image},), question)
-
-
-def held_out_words() -> tuple[str, ...]:
-    """Words of 2 to 8 letters that no training reads."""
-    words = {word for topic in topics() for fact in topic.facts for part in fact for word in part.lower().split()}
-    usable = {word for word in words if word.isascii() and word.isalpha() and 2 <= len(word) <= 8}
-    return tuple(sorted(word for word in usable if split_of(f"read:{word}") == "test"))
