@@ -47,3 +47,7 @@ class AssetError(PixelwordError):
 def reason(error: BaseException) -> str:
     """What went wrong, for a message that names the place itself: an OSError's own text would name it again."""
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
+class DomainWarning(UserWarning):
+    """An input of a kind that the model was never trained on."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 import gc
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 from rich.console import Console
 
-from pixelword.errors import InputError
+from pixelword.errors import DomainWarning, InputError
 
 if TYPE_CHECKING:
     from pixelword.inference.session import Session
@@ -107,7 +108,20 @@ def open_session(
         media = MediaOptions(
             min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls, frame_budget=frame_budget
         )
+        warnings.showwarning = _noted(warnings.showwarning)
         return load(folder, dtype=dtype, device=device, media=media, long=LongInputs(**(long or {})))
+
+
+def _noted(show: Callable[..., None]) -> Callable[..., None]:
+    """`warnings.showwarning` with ours as a plain line."""
+
+    def shown(message: Warning | str, category: type[Warning], *place: Any, **to: Any) -> None:
+        if issubclass(category, DomainWarning):
+            print(f"note: {message}", file=sys.stderr)
+        else:
+            show(message, category, *place, **to)
+
+    return shown
 
 
 def print_answer(answer: Stream) -> None:

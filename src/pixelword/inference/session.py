@@ -31,7 +31,9 @@ from pixelword.inference.sampling import Sampling
 from pixelword.inference.streaming import Choosing, Stream, Writer, Writing
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.model.checkpoint import best_dtype, load_pretrained, resolve
+from pixelword.model.names import WEIGHTS
 from pixelword.processing.conversation import Encoded
+from pixelword.processing.photographs import warn_of_photograph
 from pixelword.processing.processor import MediaOptions, NeoOVProcessor
 from pixelword.processing.tokens import TURN_START
 
@@ -102,7 +104,9 @@ def load(
     folder = resolve(name_or_dir)
     place = _device(device)
     model = load_pretrained(folder, dtype=dtype or best_dtype(folder, place), device=place)
-    return Session(model, NeoOVProcessor.from_pretrained(folder), media=media, long=long)
+    session = Session(model, NeoOVProcessor.from_pretrained(folder), media=media, long=long)
+    session.drawn_only = folder.parent == WEIGHTS
+    return session
 
 
 def default_device() -> torch.device:
@@ -144,6 +148,8 @@ class Session:
         processor: What turns messages into its inputs.
         media: How pictures and videos are read.
         long: What is done with large pictures and long videos.
+        drawn_only: Whether to warn, at the first photograph, that the model was trained on drawn images and text
+            alone; so for packaged models that were loaded by name.
     """
 
     def __init__(
@@ -158,6 +164,7 @@ class Session:
         self.processor = processor
         self.media = media or MediaOptions()
         self.long = long or LongInputs()
+        self.drawn_only = False
 
     @overload
     def ask(
@@ -307,7 +314,9 @@ class Session:
         sampling.check_tokens(self.model.config.get_text_config().vocab_size)
         if self.long.crops:
             messages, _ = with_crops(self.model, self.processor, messages, self.media, self.long.crops)
-        return self.processor.encode(messages, add_generation_prompt=True, **vars(self.media))
+        prompt = self.processor.encode(messages, add_generation_prompt=True, **vars(self.media))
+        self.drawn_only = self.drawn_only and not warn_of_photograph(prompt.pixel_values)  # once
+        return prompt
 
     def _reader(self, prompt: Encoded, sampling: Sampling) -> OldFramesReader | None:
         """What answers where old frames are dropped; None where ``generate`` does."""
