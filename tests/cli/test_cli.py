@@ -26,6 +26,7 @@ VERBS = (
     "train",
     "evaluate",
     "ablate",
+    "speedrun",
     "explain",
     "serve",
     "verify",

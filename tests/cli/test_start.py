@@ -81,6 +81,8 @@ def test_what_needs_no_model_imports_no_torch(words: tuple[str, ...]) -> None:
         (("evaluate", "--suite", "nothing"), "held-out, real, nano, retrieval"),
         (("evaluate", "--tasks", "nothing"), "colour, shape"),
         (("evaluate", "--suite", "paper", "--tasks", "nothing"), "mmmu"),
+        (("speedrun", "--track", "s3"), "choose one of s1, s2, g"),
+        (("speedrun", "--track", "s1", "--recipe", "recipes/nano/sft.yaml"), "starts from random weights"),
         (("ablate", "nothing.yaml"), "nothing.yaml: cannot read"),
         (("train", "nothing.yaml"), "nothing.yaml: cannot read"),
         (("train", "recipes/nano/sft.yaml", "--set", "optimiser.lr=1"), "did you mean 'optimizer'"),

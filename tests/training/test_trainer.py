@@ -63,6 +63,8 @@ def test_stopped_and_resumed_is_bitwise_the_whole_run(tiny, number) -> None:
     assert not (pieces.out / "final").exists()
     Trainer(pieces, resume=checkpoints(pieces.out)[-1]).run()
     assert losses(pieces) == losses(whole)
+    seen = [[(line["samples"], line["tokens"]) for line in metrics(recipe)] for recipe in (pieces, whole)]
+    assert seen[0] == seen[1] and 0 < seen[0][0][0] < seen[0][-1][0]
     ours, theirs = weights(pieces.out / "final"), weights(whole.out / "final")
     assert all(torch.equal(ours[name], theirs[name]) for name in theirs)
 

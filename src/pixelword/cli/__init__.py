@@ -26,6 +26,7 @@ from pixelword.cli import (
     grow,
     info,
     serve,
+    speedrun,
     tasks,
     train,
     verify,
@@ -99,7 +100,7 @@ def pixelword(
 
 _VERBS: tuple[Callable[..., None], ...] = (
     ask.ask, chat.chat, info.info, convert.convert, grow.grow, train.train, evaluate.evaluate, ablate.ablate,
-    explain.explain, serve.serve, verify.verify, version.version,
+    speedrun.speedrun, explain.explain, serve.serve, verify.verify, version.version,
 )  # fmt: skip
 for _verb in _VERBS:
     app.command(cls=Command)(_verb)

@@ -90,6 +90,7 @@ class Packer:
             cu_seqlens=torch.tensor(boundaries, dtype=torch.int32),
             tokens=sum(self._used),
             pairs=sum(visible_pairs(len(e), _pictures(e)) for e in laid_out),
+            samples=len(placed),
             names=tuple(name for name, _ in placed if name),
         )
 

@@ -43,6 +43,7 @@ class Pack:
     pixel_values: (patches, 768) float32, and image_grid_hw: (pictures, 2) int64 in 16-pixel patches, in order.
     cu_seqlens: (documents + 1,) int32, boundaries in the flattened stream; a row's padding is a document of its own.
     tokens: tokens without padding; pairs: visible (query, key) pairs without padding, what attention costs.
+    samples: documents that are not padding.
     names: where each document comes from, in order (padding has none), to be told of a bad step.
     faults: planned samples that could not be read; their places are padding.
     """
@@ -56,6 +57,7 @@ class Pack:
     cu_seqlens: Tensor
     tokens: int
     pairs: int = 0
+    samples: int = 0
     names: tuple[str, ...] = ()
     faults: tuple[Fault, ...] = ()
 

@@ -38,10 +38,12 @@ _CHUNKS, _CHUNK = 64, 1 << 16  # of a file of weights, spread over it, that its 
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps done, and seconds of training behind them over all the pieces of a run."""
+    """Steps done; over all pieces of the run, seconds of training, samples, and tokens without padding."""
 
     step: int = 0
     elapsed: float = 0.0
+    samples: int = 0
+    tokens: int = 0
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -109,7 +109,8 @@ class Trainer:
                 f"({self.recipe.model.from_}): name those it began with, or start anew in another --out"
             )
         self.state.load(self.checkpoints, saved)
-        self.progress = Progress(saved.facts["step"], saved.facts["elapsed"])
+        counts = {name: saved.facts.get(name, 0) for name in ("samples", "tokens")}  # older checkpoints have none
+        self.progress = Progress(saved.facts["step"], saved.facts["elapsed"], **counts)
         self.engine.spikes.load_state_dict(saved.facts["spikes"])
         self.checkpoints.abandon_after(self.progress.step)
 
@@ -246,10 +247,13 @@ class Trainer:
     def _agree(self, taken: list[Pack], step: int, elapsed: float) -> tuple[Progress, bool, int | None]:
         """Over all ranks: progress by their mean clock, whether samples could not be read, the signal one was sent."""
         own = (elapsed / self.world.size, self.checkpoints.failed, sum(len(pack.faults) for pack in taken))
-        clock, failures, faults, *votes = self.world.sum(*own, *self.signals.votes())
+        seen = (sum(pack.samples for pack in taken), sum(pack.tokens for pack in taken))
+        clock, failures, faults, samples, tokens, *votes = self.world.sum(*own, *seen, *self.signals.votes())
         if failures:
             self.checkpoints.wait()  # raises what it failed for, on every rank
-        return Progress(step, clock), faults > 0, StopSignals.elected(votes)
+        before = self.progress
+        progress = Progress(step, clock, before.samples + round(samples), before.tokens + round(tokens))
+        return progress, faults > 0, StopSignals.elected(votes)
 
     def _report(self, window: Window, log: RunLog) -> None:
         recipe, progress = self.recipe, self.progress
@@ -257,6 +261,7 @@ class Trainer:
         left = time_left(progress.step, recipe.steps, report["step_s"], progress.elapsed, recipe.max_minutes)
         if isinstance(self.source, DrawnPacks) and recipe.data.tasks == "nano":
             report["level"] = round(recipe.data.level_at((progress.step - 1) / recipe.steps), 4)
+        report |= {"samples": progress.samples, "tokens": progress.tokens}
         log.report(progress.step, report | {"elapsed": round(progress.elapsed, 2), "left": round(left, 1)})
 
     def _skip(self, step: Step, taken: list[Pack], log: RunLog) -> None:
@@ -293,8 +298,7 @@ class Trainer:
 
     def _save(self, *, wait: bool = False) -> Path:
         facts = {
-            "step": self.progress.step,
-            "elapsed": self.progress.elapsed,
+            **asdict(self.progress),
             "spikes": self.engine.spikes.state_dict(),
             "base": self.base,
             "precision": self.recipe.precision,
