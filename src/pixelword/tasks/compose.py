@@ -10,7 +10,6 @@ A scene is data: `dataclasses.replace` it to move, swap or leave out a thing, an
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -122,15 +121,6 @@ def render(scene: Scene) -> Image.Image:
         cut = shown(one)
         image.paste(cut, one.box[:2], cut)
     return image
-
-
-def worn(rng: Random, image: Image.Image) -> Image.Image:
-    """The picture as it is, or as files often are: compressed (one in six)."""
-    if rng.random() > 1 / 6:
-        return image
-    file = io.BytesIO()
-    image.save(file, "JPEG", quality=rng.randint(45, 90))
-    return Image.open(file).convert("RGB")
 
 
 def shown(one: Placed) -> Image.Image:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -67,6 +68,15 @@ def paint(ground: Ground, width: int, height: int) -> Image.Image:
         return ImageChops.add(picture, _cut(rng, _grain(), width, height), 1, -_GRAIN_MIDDLE)
     picture.paste(ground.other, (0, 0), _mask(rng, ground.kind, width, height))
     return picture
+
+
+def worn(rng: Random, image: Image.Image) -> Image.Image:
+    """The picture as it is, or as files often are: compressed (one in six)."""
+    if rng.random() > 1 / 6:
+        return image
+    file = io.BytesIO()
+    image.save(file, "JPEG", quality=rng.randint(45, 90))
+    return Image.open(file).convert("RGB")
 
 
 def _any(rng: Random, named: float) -> Ground:

@@ -19,8 +19,8 @@ from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
 from pixelword.errors import AssetError
 from pixelword.tasks.assets import AssetPack, Assets
-from pixelword.tasks.compose import worn
 from pixelword.tasks.family import Box, Split
+from pixelword.tasks.grounds import worn
 
 #: Size of type in pixels below which people have to guess.
 SMALLEST = 16

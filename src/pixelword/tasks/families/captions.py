@@ -7,10 +7,10 @@ from random import Random
 
 from pixelword.tasks.asking import Candidate, article, choose, phrase
 from pixelword.tasks.assets import Assets
-from pixelword.tasks.compose import Scene, render, worn
+from pixelword.tasks.compose import Scene, render
 from pixelword.tasks.families import flags
 from pixelword.tasks.family import Family, Question, Split, Task
-from pixelword.tasks.grounds import NAMED
+from pixelword.tasks.grounds import NAMED, worn
 from pixelword.tasks.naming import absent, draw_things, label, made_of, settle, whole
 from pixelword.tasks.things import COLOURS, STYLES, Cutout, clash, colour_named, colour_of, concepts, cutouts
 

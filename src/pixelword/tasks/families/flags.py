@@ -14,8 +14,9 @@ from PIL import Image
 
 from pixelword.tasks.asking import phrase
 from pixelword.tasks.assets import AssetPack, Assets
-from pixelword.tasks.compose import Scene, render, worn
+from pixelword.tasks.compose import Scene, render
 from pixelword.tasks.family import Question, Split, Task
+from pixelword.tasks.grounds import worn
 from pixelword.tasks.naming import made_of, settle, whole
 from pixelword.tasks.things import Cutout, Pool
 

@@ -7,8 +7,9 @@ from random import Random
 
 from pixelword.tasks.asking import Candidate, article, boxed, choose, grounded, phrase
 from pixelword.tasks.assets import Assets
-from pixelword.tasks.compose import Placed, Scene, render, side_of, worn
+from pixelword.tasks.compose import Placed, Scene, render, side_of
 from pixelword.tasks.family import Family, Question, Split, Task
+from pixelword.tasks.grounds import worn
 from pixelword.tasks.naming import absent, draw_things, label, made_of, settle, whole
 from pixelword.tasks.things import COLOURS, STYLES, Pool, clash, colour_of, cutouts
 

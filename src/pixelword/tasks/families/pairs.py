@@ -10,8 +10,9 @@ import numpy as np
 
 from pixelword.tasks.asking import Candidate, article, choose, phrase, plural
 from pixelword.tasks.assets import Assets
-from pixelword.tasks.compose import Placed, Scene, overlap, place_at, render, shown, worn
+from pixelword.tasks.compose import Placed, Scene, overlap, place_at, render, shown
 from pixelword.tasks.family import Box, Family, Question, Split, Task
+from pixelword.tasks.grounds import worn
 from pixelword.tasks.naming import absent, draw_things, label, made_of, settle, shows, whole
 from pixelword.tasks.things import STYLES, Cutout, Pool, clash, colour_of, cutouts, shape
 

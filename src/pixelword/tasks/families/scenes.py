@@ -7,9 +7,10 @@ from random import Random
 
 from pixelword.tasks.asking import Candidate, article, choose, phrase
 from pixelword.tasks.assets import Assets
-from pixelword.tasks.compose import CELLS, Placed, Scene, cell_of, render, side_of, worn
+from pixelword.tasks.compose import CELLS, Placed, Scene, cell_of, render, side_of
 from pixelword.tasks.families.counting import draw_counted
 from pixelword.tasks.family import Family, Question, Split, Task
+from pixelword.tasks.grounds import worn
 from pixelword.tasks.naming import absent, draw_things, label, made_of, settle, whole
 from pixelword.tasks.things import COLOURS, STYLES, colour_of, cutouts
 
