@@ -15,7 +15,7 @@ from transformers import PreTrainedModel
 
 from pixelword.data.packing import IGNORED, Packer, fill, visible_pairs
 from pixelword.data.schema import Pack
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded, ImageSpan
 
 Inputs = dict[str, torch.Tensor]
 
@@ -71,14 +71,19 @@ def document(
     pictures: Sequence[tuple[int, int]], asked: int, answered: int, shape: Shape, rng: torch.Generator
 ) -> Encoded:
     """Pictures of (rows, columns) visual tokens, `asked` words, then `answered` words that are learnt; random data."""
-    seen = torch.tensor([token for h, w in pictures for token in (START, *[CONTEXT] * (h * w), END)], dtype=torch.long)
+    seen: list[int] = []
+    images: list[ImageSpan] = []
+    for h, w in pictures:
+        first = images[-1].patches.stop if images else 0
+        images.append(ImageSpan(len(seen) + 1, len(seen) + 1 + h * w, first, (2 * h, 2 * w)))
+        seen += [START, *[CONTEXT] * (h * w), END]
     words = torch.randint(WORDS, shape.vocab_size, (asked + answered,), generator=rng)
-    ids = torch.cat((seen, words))
+    ids = torch.cat((torch.tensor(seen, dtype=torch.long), words))
     labels = ids.clone()
     labels[:-answered] = IGNORED
     grid = 2 * torch.tensor(pictures, dtype=torch.long).view(-1, 2)
     pixels = torch.randn(int(grid.prod(-1).sum()), 3 * 16 * 16, generator=rng)
-    return Encoded(ids, labels, (ids == CONTEXT).long(), pixels, grid)
+    return Encoded(ids, labels, (ids == CONTEXT).long(), pixels, grid, tuple(images))
 
 
 def cost(drawn: Sequence[Encoded]) -> dict[str, int]:

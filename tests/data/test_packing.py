@@ -8,7 +8,7 @@ import torch
 
 from pixelword.data.packing import IGNORED, Packer, seeded_pack, token_weight
 from pixelword.errors import InputError
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded, ImageSpan
 
 PAD = 9
 
@@ -19,12 +19,15 @@ def encoded(size: int, answer: int = 1, grid: tuple[int, int] | None = None, tok
     labels = torch.full((size,), IGNORED)
     labels[size - answer :] = token
     patches = grid[0] * grid[1] if grid else 0
+    types = torch.zeros(size, dtype=torch.int64)
+    types[: patches // 4] = 1
     return Encoded(
         input_ids=ids,
         labels=labels,
-        mm_token_type_ids=torch.zeros(size, dtype=torch.int64),
+        mm_token_type_ids=types,
         pixel_values=torch.full((patches, 768), float(token)),
         image_grid_hw=torch.tensor([grid] if grid else [], dtype=torch.int64).reshape(-1, 2),
+        images=(ImageSpan(0, patches // 4, 0, grid),) if grid else (),
     )
 
 
@@ -81,6 +84,16 @@ def test_full_rows_refuse_and_an_over_long_sample_is_an_error() -> None:
     assert not packer.add(encoded(3))
     with pytest.raises(InputError, match="9 tokens does not fit a row of 8"):
         packer.add(encoded(9))
+
+
+def test_a_document_goes_into_the_row_that_is_named() -> None:
+    packer = Packer(2, 8, PAD)
+    packer.place(1, encoded(5, token=1))
+    packer.place(0, encoded(3, token=2))
+    packer.place(1, encoded(3, token=3))
+    assert packer.pack().input_ids.tolist() == [[2] * 3 + [PAD] * 5, [1] * 5 + [3] * 3]
+    with pytest.raises(InputError, match="8 tokens does not fit a row of 8 with 3 in use"):
+        packer.place(0, encoded(8))
 
 
 def test_a_pack_is_a_function_of_its_seed() -> None:

@@ -50,6 +50,15 @@ def test_a_frame_has_its_time(sessions: Callable[..., Session]) -> None:
     assert [one.label for one in found.pictures] == ["00:00.00", "01:01.50"]
 
 
+def test_words_that_look_like_a_time_are_no_label(sessions: Callable[..., Session]) -> None:
+    from PIL import Image
+
+    session, image = sessions(), {"type": "image", "image": Image.new("RGB", (32, 32))}
+    asked = [{"role": "user", "content": [{"type": "text", "text": "at [00:01.00]:"}, image, image]}]
+    prompt = session.processor.encode(asked, add_generation_prompt=True)
+    assert [one.label for one in read(session.model, session.processor, prompt, [65]).pictures] == ["1", "2"]
+
+
 def test_only_the_first_words_are_read(sessions: Callable[..., Session]) -> None:
     session = sessions()
     prompt = session.processor.encode([{"role": "user", "content": "hello"}], add_generation_prompt=True)

@@ -19,7 +19,7 @@ from pixelword.inference.batching import Engine
 from pixelword.inference.requests import BatchingOptions, Generation
 from pixelword.inference.sampling import Sampling
 from pixelword.inference.session import Session, load, user_message
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 CIRCLE, SQUARES, SIDES = (EXAMPLES / f"{name}.png" for name in ("red_circle", "three_squares", "left_right"))

@@ -30,7 +30,7 @@ from pixelword.inference.long_inputs import LongInputs
 from pixelword.inference.requests import BatchingOptions, Generation
 from pixelword.inference.sampling import Sampling, filtered
 from pixelword.inference.session import Session, load, user_message
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded
 from pixelword.processing.videos import frames_to_video
 
 EXAMPLES = Path(__file__).parents[2] / "examples"

@@ -19,7 +19,6 @@ from pixelword.inference.reader import Reader
 from pixelword.inference.sampling import Sampling
 from pixelword.inference.session import Session, load, user_message
 from pixelword.processing.options import MediaOptions
-from pixelword.processing.tokens import TURN_START
 from pixelword.processing.videos import Video
 
 
@@ -41,7 +40,7 @@ def film(session: Session) -> Any:
 
 
 def reader(session: Session, prompt: Any, kept: int, **options: Any) -> OldFramesReader:
-    frames = frames_of(prompt, session.processor.encoder.control[TURN_START])
+    frames = frames_of(prompt)
     return OldFramesReader(session.model, prompt, frames, kept, **options)
 
 
@@ -76,10 +75,19 @@ def test_frames_with_their_labels(session: Session) -> None:
     turns = [user_message("a?", videos=[clip(3)]), {"role": "assistant", "content": "b"}]
     turns.append(user_message("c?", videos=[Video(clip(2).frames, (), 0.0)]))
     prompt = session.processor.encode(turns, add_generation_prompt=True)
-    frames = frames_of(prompt, session.processor.encoder.control[TURN_START])
+    frames = frames_of(prompt)
     assert [frame.opens for frame in frames] == [True, False, False, True, False]
     assert "[00:02.00]:" in session.processor.tokenizer.decode(prompt.input_ids[frames[2].start : frames[2].first])
     assert all(int((prompt.mm_token_type_ids[frame.first : frame.stop] == 2).sum()) == 4 for frame in frames)
+
+
+def test_a_video_right_after_another_opens_anew(session: Session) -> None:
+    """Nothing but the next `<img>` is between two videos without times."""
+    untimed = Video(clip(2).frames, (), 0.0)
+    prompt = session.processor.encode([user_message("a?", videos=[untimed, untimed])], add_generation_prompt=True)
+    frames = frames_of(prompt)
+    assert [frame.opens for frame in frames] == [True, False, True, False]
+    assert [frame.start for frame in frames] == [frames[0].first, frames[0].stop, frames[2].first, frames[2].stop]
 
 
 @torch.inference_mode()

@@ -13,7 +13,7 @@ from pixelword.inference.network import Network
 from pixelword.inference.requests import BatchingOptions
 from pixelword.inference.rows import Rows
 from pixelword.inference.session import Session, load, user_message
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded
 
 PICTURE = Path(__file__).parents[2] / "examples" / "left_right.png"
 #: A prompt and how many of its tokens are read before.

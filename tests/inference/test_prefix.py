@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pixelword.inference.prefix import BLOCK, continued, pieces
 from pixelword.inference.speculation import guess
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded, ImageSpan
 
 
 def prompt(parts: list[int | tuple[int, int]], seed: int = 0) -> Encoded:
@@ -18,15 +18,18 @@ def prompt(parts: list[int | tuple[int, int]], seed: int = 0) -> Encoded:
     draw = torch.Generator().manual_seed(seed)
     ids: list[int] = []
     types: list[int] = []
-    grids = []
+    images: list[ImageSpan] = []
     for part in parts:
         size = part if isinstance(part, int) else part[0] * part[1]
+        if not isinstance(part, int):
+            first = images[-1].patches.stop if images else 0
+            images.append(ImageSpan(len(ids), len(ids) + size, first, (2 * part[0], 2 * part[1])))
         ids += torch.randint(10, 99, (size,), generator=draw).tolist() if isinstance(part, int) else [5] * size
         types += [0 if isinstance(part, int) else 1] * size
-        grids += [] if isinstance(part, int) else [(2 * part[0], 2 * part[1])]
-    patches = sum(a * b for a, b in grids)
+    patches = images[-1].patches.stop if images else 0
+    grid = torch.tensor([image.grid_hw for image in images], dtype=torch.int64).reshape(-1, 2)
     tensors = (torch.tensor(ids), torch.tensor(ids), torch.tensor(types), torch.rand(patches, 3, generator=draw))
-    return Encoded(*tensors, torch.tensor(grids, dtype=torch.int64).reshape(-1, 2))
+    return Encoded(*tensors, grid, tuple(images))
 
 
 MIXED = [5, (2, 3), 40, (1, 1), (4, 4), 20]

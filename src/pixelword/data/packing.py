@@ -1,4 +1,4 @@
-"""Encoded samples -> one `Pack` of fixed shape: first-fit into rows, every document with its own boundary.
+"""Encoded samples -> one `Pack` of fixed shape, every document with its own boundary.
 
 A packed batch is (rows, length) whatever is in it, so the layers compile once. `cu_seqlens` marks the documents in the
 flattened stream of rows * length tokens; a document never crosses a row, and the padding at a row's end is a document
@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 import torch
 
-from pixelword.data.schema import Pack
+from pixelword.data.schema import DocumentSpan, Pack
 from pixelword.errors import InputError
 
 if TYPE_CHECKING:
-    from pixelword.processing.conversation import Encoded
+    from pixelword.processing.types import Encoded
 
 LossWeight = Literal["token", "square", "sample"]
 
@@ -35,7 +35,7 @@ def token_weight(answer_tokens: int, scheme: LossWeight) -> float:
 
 
 class Packer:
-    """First-fit of documents into `rows` rows of `length` tokens; `pack()` lays them out as tensors."""
+    """Documents in `rows` rows of `length` tokens; `pack()` lays them out as tensors."""
 
     def __init__(self, rows: int, length: int, pad_token_id: int, loss_weight: LossWeight = "square") -> None:
         self.rows, self.length = rows, length
@@ -43,19 +43,28 @@ class Packer:
         self._contents: list[list[tuple[str, Encoded]]] = [[] for _ in range(rows)]
         self._used = [0] * rows
 
+    def place(self, row: int, encoded: Encoded, name: str = "") -> None:
+        """Put a document at the end of a row. Raises InputError when the row has no room for it."""
+        if self._used[row] + len(encoded) > self.length:
+            raise InputError(
+                f"a sample of {len(encoded)} tokens does not fit a row of {self.length} with {self._used[row]} in use: "
+                "raise data.length or lower max_pixels"
+            )
+        self._contents[row].append((name, encoded))
+        self._used[row] += len(encoded)
+
     def add(self, encoded: Encoded, name: str = "") -> bool:
         """Place a document in the first row with room; False when none has. InputError when no row ever could."""
-        size = encoded.input_ids.numel()
-        if size > self.length:
+        if len(encoded) > self.length:
             raise InputError(
-                f"a sample of {size} tokens does not fit a row of {self.length}: raise data.length or lower max_pixels"
+                f"a sample of {len(encoded)} tokens does not fit a row of {self.length}: raise data.length or lower "
+                "max_pixels"
             )
-        for row, used in enumerate(self._used):
-            if used + size <= self.length:
-                self._contents[row].append((name, encoded))
-                self._used[row] = used + size
-                return True
-        return False
+        row = next((row for row, used in enumerate(self._used) if used + len(encoded) <= self.length), None)
+        if row is None:
+            return False
+        self.place(row, encoded, name)
+        return True
 
     def pack(self) -> Pack:
         """Lay the documents out, row by row, pictures in order of appearance."""
@@ -64,47 +73,49 @@ class Packer:
         labels = torch.full(shape, IGNORED, dtype=torch.int64)
         weights = torch.zeros(shape, dtype=torch.float32)
         types = torch.zeros(shape, dtype=torch.int64)
-        boundaries = [0]
-        for row, documents in enumerate(self._contents):
-            start = 0
-            for _, encoded in documents:
-                place = slice(start, start + encoded.input_ids.numel())
-                input_ids[row, place] = encoded.input_ids
-                labels[row, place] = encoded.labels
-                types[row, place] = encoded.mm_token_type_ids
-                answered = encoded.labels != IGNORED
-                weights[row, place] = answered.float() * token_weight(int(answered.sum()), self.loss_weight)
-                start = place.stop
-                boundaries.append(row * self.length + start)
-            if start < self.length:  # the padding sees itself only
-                boundaries.append((row + 1) * self.length)
-        placed = [document for row in self._contents for document in row]
-        laid_out = [encoded for _, encoded in placed]
+        placed = [encoded for row in self._contents for _, encoded in row]
+        documents = self._documents()
+        for document, encoded in zip(documents, placed, strict=True):
+            row, place = document.row, document.tokens
+            input_ids[row, place] = encoded.input_ids
+            labels[row, place] = encoded.labels
+            types[row, place] = encoded.mm_token_type_ids
+            answered = encoded.labels != IGNORED
+            weights[row, place] = answered.float() * token_weight(int(answered.sum()), self.loss_weight)
         return Pack(
             input_ids=input_ids,
             labels=labels,
             loss_weight=weights,
             mm_token_type_ids=types,
-            pixel_values=_join([e.pixel_values for e in laid_out], torch.zeros(0, 768)),
-            image_grid_hw=_join([e.image_grid_hw for e in laid_out], torch.zeros(0, 2, dtype=torch.int64)),
-            cu_seqlens=torch.tensor(boundaries, dtype=torch.int32),
+            pixel_values=_join([e.pixel_values for e in placed], torch.zeros(0, 768)),
+            image_grid_hw=_join([e.image_grid_hw for e in placed], torch.zeros(0, 2, dtype=torch.int64)),
+            cu_seqlens=torch.tensor(self._boundaries(documents), dtype=torch.int32),
             tokens=sum(self._used),
-            pairs=sum(visible_pairs(len(e), _pictures(e)) for e in laid_out),
-            samples=len(placed),
-            names=tuple(name for name, _ in placed if name),
+            pairs=sum(visible_pairs(len(e), map(len, e.images)) for e in placed),
+            documents=documents,
         )
+
+    def _documents(self) -> tuple[DocumentSpan, ...]:
+        """Where each document is, its images moved to where they are in the row and in the pack's pixels."""
+        found: list[DocumentSpan] = []
+        patches = 0
+        for row, documents in enumerate(self._contents):
+            start = 0
+            for name, encoded in documents:
+                images = tuple(image.moved(tokens=start, patches=patches) for image in encoded.images)
+                found.append(DocumentSpan(row, start, start + len(encoded), images, name))
+                start, patches = start + len(encoded), patches + len(encoded.pixel_values)
+        return tuple(found)
+
+    def _boundaries(self, documents: Iterable[DocumentSpan]) -> list[int]:
+        """`cu_seqlens`: where documents end, and the rows, whose padding sees itself only."""
+        ends = {document.row * self.length + document.stop for document in documents}
+        return sorted({0, *ends, *((row + 1) * self.length for row in range(self.rows))})
 
 
 def visible_pairs(tokens: int, pictures: Iterable[int]) -> int:
     """Visible (query, key) pairs of a document: causal, and every picture of n visual tokens sees itself whole."""
     return tokens * (tokens + 1) // 2 + sum(n * (n - 1) // 2 for n in pictures)
-
-
-def _pictures(encoded: Encoded) -> list[int]:
-    """Visual tokens of each picture and frame."""
-    seen = int((encoded.mm_token_type_ids != 0).sum())
-    patches = encoded.image_grid_hw.prod(-1)
-    return (patches * seen // max(int(patches.sum()), 1)).tolist()
 
 
 def _join(parts: Sequence[torch.Tensor], empty: torch.Tensor) -> torch.Tensor:

@@ -41,12 +41,19 @@ _SHARE = 104_729 << 32  # beside the seed: which half of a source `name%50` take
 
 @dataclass(frozen=True)
 class Planned:
-    """One sample in its place. max_pixels: of its pictures where they were shrunk to fit, None as the recipe says."""
+    """One sample in its place.
+
+    Attributes:
+        index: Its number in the source.
+        max_pixels: Of its images where they were shrunk to fit; None is as the recipe says.
+        row: Of the pack.
+    """
 
     source: str
     index: int
     max_pixels: int | None
     tokens: int
+    row: int
 
 
 @dataclass(frozen=True)
@@ -148,12 +155,13 @@ class Plan:
                 )
 
     def pack(self, number: int) -> list[Planned]:
-        """The samples of a pack, in the order in which a `Packer` fills its rows as planned."""
+        """The samples of a pack, row by row."""
         window = self._window(number)
         contents = self._contents(window)
         fitted = self._fitted[self._phases[self._windows[window].phase].length]
         planned = []
-        for place in (place for row in contents.packs[number - self._first(window)] for place in row):
+        rows = contents.packs[number - self._first(window)]
+        for row, place in ((row, place) for row, places in enumerate(rows) for place in places):
             source, position = int(contents.sources[place]), int(contents.positions[place])
             here = fitted[source]
             planned.append(
@@ -162,6 +170,7 @@ class Plan:
                     int(self._active[source][position]),
                     int(here.max_pixels[position]) or None,
                     int(here.lengths.tokens[position]),
+                    row,
                 )
             )
         return planned

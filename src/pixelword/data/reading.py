@@ -17,7 +17,7 @@ from pixelword.data.quarantine import Quarantine
 from pixelword.data.schema import Fault, Pack, Sample
 from pixelword.data.sources import Source, media_options
 from pixelword.errors import InputError, PixelwordError
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded
 
 if TYPE_CHECKING:
     from pixelword.processing.processor import NeoOVProcessor
@@ -54,7 +54,7 @@ class FilePacks:
                 reason = self.quarantine.reason(name, number // self.packs_per_step)
                 if reason is not None:
                     raise InputError(reason)
-                packer.add(self._encoded(planned), name)
+                packer.place(planned.row, self._encoded(planned), name)
             except (PixelwordError, OSError) as error:
                 faults.append(Fault(name, str(error)))
         return replace(packer.pack(), faults=tuple(faults))

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
+    from pixelword.processing.types import ImageSpan
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -34,6 +36,30 @@ class Fault:
 
 
 @dataclass(frozen=True)
+class DocumentSpan:
+    """One document of a pack: tokens [start, stop) of a row. Padding belongs to none.
+
+    Attributes:
+        images: Its images and frames, their tokens as places in the row, their patches as places in the pack.
+        name: The sample's source and its place there; "" for a drawn one.
+    """
+
+    row: int
+    start: int
+    stop: int
+    images: tuple[ImageSpan, ...] = ()
+    name: str = ""
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    @property
+    def tokens(self) -> slice:
+        """Places of its tokens in the row."""
+        return slice(self.start, self.stop)
+
+
+@dataclass(frozen=True)
 class Pack:
     """Several samples in one batch of fixed shape (rows, length); what a training step takes.
 
@@ -43,8 +69,7 @@ class Pack:
     pixel_values: (patches, 768) float32, and image_grid_hw: (pictures, 2) int64 in 16-pixel patches, in order.
     cu_seqlens: (documents + 1,) int32, boundaries in the flattened stream; a row's padding is a document of its own.
     tokens: tokens without padding; pairs: visible (query, key) pairs without padding, what attention costs.
-    samples: documents that are not padding.
-    names: where each document comes from, in order (padding has none), to be told of a bad step.
+    documents: of each row in order, row after row.
     faults: planned samples that could not be read; their places are padding.
     """
 
@@ -57,9 +82,18 @@ class Pack:
     cu_seqlens: Tensor
     tokens: int
     pairs: int = 0
-    samples: int = 0
-    names: tuple[str, ...] = ()
+    documents: tuple[DocumentSpan, ...] = ()
     faults: tuple[Fault, ...] = ()
+
+    @property
+    def samples(self) -> int:
+        """Documents; padding is none."""
+        return len(self.documents)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Where the documents come from, in order, to be told of a bad step; drawn ones have no name."""
+        return tuple(document.name for document in self.documents if document.name)
 
     @property
     def weight(self) -> float:

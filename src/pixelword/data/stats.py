@@ -16,8 +16,8 @@ from pixelword.data.packing import IGNORED
 from pixelword.processing.options import MediaOptions
 
 if TYPE_CHECKING:
-    from pixelword.processing.conversation import Encoded
     from pixelword.processing.processor import NeoOVProcessor
+    from pixelword.processing.types import Encoded
 
 BINS = 10  # of a histogram: what a screen shows without scrolling
 _COMMONEST = 5  # sizes told of

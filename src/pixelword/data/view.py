@@ -12,19 +12,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
 from PIL import Image
 
-from pixelword.data.documents import Document, documents
 from pixelword.data.files import write_whole
 from pixelword.data.packing import Packer, visible_pairs
-from pixelword.data.schema import Fault, Pack, Sample
+from pixelword.data.schema import DocumentSpan, Fault, Pack, Sample
 from pixelword.errors import InputError, PixelwordError
 from pixelword.model.rotary import rope_index
 from pixelword.model.visibility import interval
 from pixelword.processing.images import unpatchify
 from pixelword.processing.sources import data_url
 from pixelword.processing.sources import describe as source_name
+from pixelword.processing.types import ImageSpan
 from pixelword.processing.videos import Video
 
 if TYPE_CHECKING:
@@ -157,19 +156,17 @@ def describe(sheet: Sheet, processor: NeoOVProcessor) -> dict[str, Any]:
         "ids": pack.input_ids, "types": pack.mm_token_type_ids, "labels": pack.labels,
         "t": t, "h": h, "w": w, "lo": visible.lo, "hi": visible.hi,
     }  # fmt: skip
-    found = list(documents(pack, pad_token_id=pad_id(processor), merge_size=merge))
     for row in range(pack.input_ids.shape[0]):
-        own = [document for document in found if document.row == row]
         told["rows"].append(
             {
                 **{name: column[row].tolist() for name, column in columns.items()},
                 "weights": [round(weight, _DIGITS) for weight in pack.loss_weight[row].tolist()],
-                "documents": [_document(document, pack, processor) for document in own],
+                "documents": _documents(pack, row, processor),
             }
         )
     rows, length = pack.input_ids.shape
     told["facts"] = {
-        "rows": rows, "length": length, "tokens": pack.tokens, "documents": sum(not one.padding for one in found),
+        "rows": rows, "length": length, "tokens": pack.tokens, "documents": len(pack.documents),
         "pictures": pack.image_grid_hw.shape[0], "patches": pack.pixel_values.shape[0],
         "learnt": int((pack.loss_weight > 0).sum()), "weight": round(pack.weight, 3), "pairs": pack.pairs,
         "padding": 1 - pack.tokens / (rows * length),
@@ -177,47 +174,44 @@ def describe(sheet: Sheet, processor: NeoOVProcessor) -> dict[str, Any]:
     return told
 
 
-def _document(document: Document, pack: Pack, processor: NeoOVProcessor) -> dict[str, Any]:
+def _documents(pack: Pack, row: int, processor: NeoOVProcessor) -> list[dict[str, Any]]:
+    """The documents of a row in order, its padding last."""
+    own = [document for document in pack.documents if document.row == row]
+    found = [_document(document, pack, processor) for document in own]
+    used, length = own[-1].stop if own else 0, pack.input_ids.shape[1]
+    if used < length:
+        padding = DocumentSpan(row, used, length)
+        found.append({**_document(padding, pack, processor), "padding": True, "pairs": 0})
+    return found
+
+
+def _document(document: DocumentSpan, pack: Pack, processor: NeoOVProcessor) -> dict[str, Any]:
     """A document's place, its name and its pictures."""
-    place = slice(document.start, document.stop)
-    merge = processor.image_processor.merge_size
-    grids = [pack.image_grid_hw[number].tolist() for number in document.pictures]
-    tokens = [rows * columns // merge**2 for rows, columns in grids]
-    weights = pack.loss_weight[document.row, place]
-    types = pack.mm_token_type_ids[document.row, place]
+    weights = pack.loss_weight[document.row, document.tokens]
     return {
         "start": document.start,
         "stop": document.stop,
         "name": document.name,
-        "padding": document.padding,
+        "padding": False,
         "weight": round(float(weights.sum()), 3),
         "learnt": int((weights > 0).sum()),
-        "pairs": 0 if document.padding else visible_pairs(len(document), tokens),
-        "pictures": _pictures(document, pack, processor, torch.nonzero(types).flatten().tolist(), tokens),
+        "pairs": visible_pairs(len(document), map(len, document.images)),
+        "pictures": [_picture(image, pack, processor) for image in document.images],
     }
 
 
-def _pictures(
-    document: Document, pack: Pack, processor: NeoOVProcessor, places: Sequence[int], tokens: Sequence[int]
-) -> list[dict[str, Any]]:
-    """Each picture: where its tokens begin in the row, its grid in visual tokens, and its pixels rebuilt as a PNG."""
+def _picture(image: ImageSpan, pack: Pack, processor: NeoOVProcessor) -> dict[str, Any]:
+    """Where a picture's tokens begin in the row, its grid in visual tokens, and its pixels rebuilt as a PNG."""
     images = processor.image_processor
-    ends = pack.image_grid_hw.prod(-1).cumsum(0).tolist()
-    told, seen = [], 0
-    for number, size in zip(document.pictures, tokens, strict=True):
-        rows, columns = pack.image_grid_hw[number].tolist()
-        patches = pack.pixel_values[ends[number] - rows * columns : ends[number]].numpy()
-        pixels = unpatchify(patches, (rows, columns), images.patch_size, mean=images.image_mean, std=images.image_std)
-        told.append(
-            {
-                "start": document.start + places[seen],
-                "rows": rows // images.merge_size,
-                "columns": columns // images.merge_size,
-                "merge": images.merge_size,
-                "patch": images.patch_size,
-                # a photograph gets hardly smaller above level 3
-                "src": data_url(Image.fromarray(pixels), "PNG", compress_level=3),
-            }
-        )
-        seen += size
-    return told
+    rows, columns = image.grid_hw
+    patches = pack.pixel_values[image.patches].numpy()
+    pixels = unpatchify(patches, image.grid_hw, images.patch_size, mean=images.image_mean, std=images.image_std)
+    return {
+        "start": image.start,
+        "rows": rows // images.merge_size,
+        "columns": columns // images.merge_size,
+        "merge": images.merge_size,
+        "patch": images.patch_size,
+        # a photograph gets hardly smaller above level 3
+        "src": data_url(Image.fromarray(pixels), "PNG", compress_level=3),
+    }

@@ -13,7 +13,7 @@ from pixelword.errors import InputError
 
 if TYPE_CHECKING:
     from pixelword.inference.session import Session
-    from pixelword.processing.conversation import Encoded
+    from pixelword.processing.types import Encoded
 
 #: Answers end here at the latest, unless a right one is longer.
 NEW_TOKENS = 32

@@ -17,7 +17,7 @@ from pixelword.explain.reading import Reading, read
 
 if TYPE_CHECKING:
     from pixelword.inference.session import Session
-    from pixelword.processing.conversation import Encoded
+    from pixelword.processing.types import Encoded
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
@@ -14,15 +13,13 @@ from torch import Tensor
 from pixelword.errors import InputError
 from pixelword.model.attention import attend
 from pixelword.model.visibility import Interval, interval
-from pixelword.processing.conversation import Encoded
 from pixelword.processing.images import unpatchify
+from pixelword.processing.types import Encoded
+from pixelword.processing.videos import clock
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
     from pixelword.processing.processor import NeoOVProcessor
-
-#: A frame's time, which stands right before it, and the tokens that it may have.
-_TIME, _BEFORE = re.compile(r"\[([\d:.]+)\]:$"), 24
 
 
 @dataclass(frozen=True)
@@ -171,7 +168,7 @@ def read(
     )
     pieces = tuple(_piece(processor, token) for token in ids.tolist())
     reading = Reading(
-        model, inputs, read.hidden_states[:-1], words, _pictures(prompt, processor, pieces), pieces,
+        model, inputs, read.hidden_states[:-1], words, _pictures(prompt, processor), pieces,
         inputs["mm_token_type_ids"][0] != 0, rows, rotary, interval(positions),
     )  # fmt: skip
     with torch.no_grad():  # the network's own last state is normed already
@@ -185,17 +182,15 @@ def _piece(processor: NeoOVProcessor, token: int) -> str:
     return str(processor.tokenizer.convert_ids_to_tokens(token)) if "\ufffd" in text else text
 
 
-def _pictures(prompt: Encoded, processor: NeoOVProcessor, pieces: Sequence[str]) -> tuple[Seen, ...]:
+def _pictures(prompt: Encoded, processor: NeoOVProcessor) -> tuple[Seen, ...]:
     images, merge = processor.image_processor, processor.image_processor.merge_size
-    places = prompt.mm_token_type_ids.nonzero().flatten().tolist()
-    grids = prompt.image_grid_hw.tolist()
     found: list[Seen] = []
-    token = patch = 0
-    for number, (rows, columns) in enumerate(grids):
-        cells = prompt.pixel_values[patch : patch + rows * columns].numpy()
-        pixels = unpatchify(cells, (rows, columns), images.patch_size, mean=images.image_mean, std=images.image_std)
-        time = _TIME.search("".join(pieces[max(0, places[token] - 1 - _BEFORE) : places[token] - 1]))
-        label = time[1] if time else str(number + 1) if len(grids) > 1 else ""
-        found.append(Seen(places[token], rows // merge, columns // merge, pixels, label, patch))
-        patch, token = patch + rows * columns, token + rows * columns // merge**2
+    for number, image in enumerate(prompt.images, 1):
+        rows, columns = image.grid_hw
+        cells = prompt.pixel_values[image.patches].numpy()
+        pixels = unpatchify(cells, image.grid_hw, images.patch_size, mean=images.image_mean, std=images.image_std)
+        label = str(number) if len(prompt.images) > 1 else ""
+        if image.timestamp is not None:
+            label = clock(image.timestamp, decimals=True)
+        found.append(Seen(image.start, rows // merge, columns // merge, pixels, label, image.first_patch))
     return tuple(found)

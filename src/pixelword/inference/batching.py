@@ -27,7 +27,7 @@ from pixelword.inference.rows import Rows
 from pixelword.inference.running import Running
 from pixelword.inference.sampling import Sampling
 from pixelword.inference.speculation import guess
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
@@ -83,7 +83,7 @@ class Engine:
     def check(self, prompt: Encoded, sampling: Sampling) -> int:
         """Visual tokens of a prompt. Raises InputError: with its answer it does not fit into the context, or `sampling`
         names tokens that the model does not have."""
-        visual = _visual(prompt)
+        visual = prompt.visual_tokens
         sampling.check_tokens(self.model.config.get_text_config().vocab_size)
         if sampling.max_new_tokens > self.room(prompt):
             raise InputError(
@@ -96,7 +96,7 @@ class Engine:
     def room(self, prompt: Encoded) -> int:
         """Tokens that an answer may have: within `max_model_len`, and at positions that the network knows. A picture
         takes one step of t however many tokens it has, so a long video's may be more than the context."""
-        steps = len(prompt) - _visual(prompt) + len(prompt.image_grid_hw)
+        steps = len(prompt) - prompt.visual_tokens + len(prompt.images)
         return min(self.max_model_len - len(prompt), self._context - steps)
 
     def _notify(self) -> None:
@@ -307,10 +307,6 @@ class Engine:
         one.reason = reason
         one.usage.total = time.perf_counter() - one.submitted
         one.tell(None)
-
-
-def _visual(prompt: Encoded) -> int:
-    return int((prompt.mm_token_type_ids != 0).sum())
 
 
 def _end_tokens(model: NeoOVForConditionalGeneration, processor: NeoOVProcessor) -> frozenset[int]:

@@ -16,7 +16,6 @@ from PIL import Image
 from pixelword.inference.reader import Reader
 from pixelword.processing.conversation import Picture, segments
 from pixelword.processing.images import load_image, to_rgb
-from pixelword.processing.processor import IMAGE, TEXT
 from pixelword.processing.resize import shared_max_pixels
 
 if TYPE_CHECKING:
@@ -95,19 +94,12 @@ def looked_at(
     """Of each picture (rows, columns) of its visual tokens: how much the words after the last one look at them."""
     prompt = processor.encode(messages, add_generation_prompt=True, **vars(media))
     merge = processor.image_processor.merge_size
-    end = int((prompt.mm_token_type_ids != TEXT).nonzero()[-1]) + 1
+    end = prompt.images[-1].stop
     reader = Reader(model, prompt)
     reader.read(0, end)
     looked = reader.attention(end, len(prompt)).numpy()
-    # frames of videos have grids as well, in the order of their tokens
-    places = np.flatnonzero(prompt.mm_token_type_ids.numpy() != TEXT)
-    found, start = [], 0
-    for rows, columns in (prompt.image_grid_hw // merge).tolist():
-        own = places[start : start + rows * columns]
-        start += rows * columns
-        if int(prompt.mm_token_type_ids[own[0]]) == IMAGE:
-            found.append(looked[own].reshape(rows, columns))
-    return found
+    still = [image for image in prompt.images if image.video is None]
+    return [looked[image.tokens].reshape([side // merge for side in image.grid_hw]) for image in still]
 
 
 def chosen(heat: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], pixels: int, count: int) -> list[Crop]:

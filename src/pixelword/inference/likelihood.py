@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from transformers import Cache
 
     from pixelword.inference.session import Session
-    from pixelword.processing.conversation import Encoded
+    from pixelword.processing.types import Encoded
 
 #: Answers that are scored at once.
 _ROWS = 32

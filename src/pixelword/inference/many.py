@@ -11,7 +11,7 @@ from pixelword.inference.requests import Generation
 if TYPE_CHECKING:
     from pixelword.inference.batching import Engine
     from pixelword.inference.sampling import Sampling
-    from pixelword.processing.conversation import Encoded
+    from pixelword.processing.types import Encoded
 
 
 def answered(engine: Engine, prompts: Iterable[tuple[Encoded, Sampling]]) -> Iterator[Generation]:

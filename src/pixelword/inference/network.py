@@ -13,7 +13,7 @@ from pixelword.inference.requests import BatchingOptions
 from pixelword.inference.rows import Rows
 from pixelword.model.attention import kernel_of
 from pixelword.model.visibility import interval, side_by_side
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded
 
 if TYPE_CHECKING:
     from pixelword.inference.compiled import CompiledStep
@@ -118,17 +118,10 @@ class Network:
 
 def pictures_within(prompt: Encoded, start: int, stop: int, device: torch.device) -> dict[str, Tensor]:
     """Pixels and grids of the pictures within tokens [start, stop), which cut none; {} where there is none."""
-    visual = prompt.mm_token_type_ids != 0
-    total = int(visual.sum())
-    if not total:
+    images = prompt.images_within(start, stop)
+    if not images:
         return {}
-    merged = len(prompt.pixel_values) // total
-    before, inside = (int(visual[a:b].sum()) * merged for a, b in ((0, start), (start, stop)))
-    if not inside:
-        return {}
-    ends = prompt.image_grid_hw.prod(-1).cumsum(0)
-    first, last = (int(torch.searchsorted(ends, patch, right=True)) for patch in (before, before + inside))
     return {
-        "pixel_values": prompt.pixel_values[before : before + inside].to(device),
-        "image_grid_hw": prompt.image_grid_hw[first:last].to(device),
+        "pixel_values": prompt.pixel_values[images[0].first_patch : images[-1].patches.stop].to(device),
+        "image_grid_hw": torch.tensor([image.grid_hw for image in images], dtype=torch.int64, device=device),
     }

@@ -18,23 +18,20 @@ from torch import Tensor
 from pixelword.inference.long_inputs import OldFrames
 from pixelword.inference.reader import Reader
 from pixelword.model.rotary import rotate
-from pixelword.processing.conversation import Encoded
-from pixelword.processing.processor import VIDEO
+from pixelword.processing.types import Encoded
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
 
 #: Words at the end of a prompt that are asked where they look, at most.
 _WORDS = 256
-#: Tokens that a frame's label may have, its marks included.
-_LABEL = 24
 
 
 @dataclass(frozen=True)
 class Frame:
     """Places of a video's frame in a prompt: its label from `start`, its visual tokens [first, stop).
 
-    opens: it is the first of its video.
+    opens: it is the first of its video, and `start` its first visual token: the words before it are not its own.
     """
 
     start: int
@@ -43,20 +40,15 @@ class Frame:
     opens: bool
 
 
-def frames_of(prompt: Encoded, turn: int) -> list[Frame]:
-    """The frames of a prompt's videos, in order. turn: the token at the start of each turn.
-
-    The few words since the frame before are a frame's label; more of them, or a new turn, come before a new video.
-    """
-    is_frame = (prompt.mm_token_type_ids == VIDEO).to(torch.int64)
-    edges = torch.nn.functional.pad(is_frame, (1, 1)).diff()
-    starts, stops = ((edges == way).nonzero()[:, 0].tolist() for way in (1, -1))
+def frames_of(prompt: Encoded) -> list[Frame]:
+    """The frames of a prompt's videos, in order. The words since the frame before are a frame's label."""
     found: list[Frame] = []
-    for first, stop in zip(starts, stops, strict=True):
-        start = found[-1].stop if found else 0
-        between = prompt.input_ids[start:first]
-        opens = not found or len(between) > _LABEL or bool((between == turn).any())
-        found.append(Frame(start, first, stop, opens))
+    video = None
+    for image in prompt.images:
+        if image.video is not None:
+            opens = image.video != video
+            found.append(Frame(image.start if opens else found[-1].stop, image.start, image.stop, opens))
+            video = image.video
     return found
 
 

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from pixelword.inference.rows import Rows, Stretch
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded
 
 #: Tokens of a block of text.
 BLOCK = 16
@@ -54,30 +54,16 @@ def continued(known: Sequence[Piece], tokens: Sequence[int]) -> list[Piece]:
 
 
 def _contents(prompt: Encoded) -> Iterator[tuple[int, int, bytes]]:
-    ids, visual = prompt.input_ids, prompt.mm_token_type_ids != 0
-    sizes = prompt.image_grid_hw.prod(-1).tolist()
-    tokens = int(visual.sum())
-    merged = sum(sizes) // tokens if tokens else 1  # patches of a visual token
-    at = patch = 0
-    for picture, begin in enumerate(_begins(visual, [size // merged for size in sizes])):
-        yield from _blocks(ids, at, begin)
-        size = sizes[picture]
-        pixels = prompt.pixel_values[patch : patch + size].contiguous()
-        grid = repr(prompt.image_grid_hw[picture].tolist()).encode()
-        at, patch = begin + size // merged, patch + size
-        yield begin, at, b"picture" + grid + hashlib.sha256(pixels.numpy().data).digest()
+    ids, at = prompt.input_ids, 0
+    for image in prompt.images:
+        yield from _blocks(ids, at, image.start)
+        pixels = prompt.pixel_values[image.patches].contiguous()
+        grid = repr(list(image.grid_hw)).encode()
+        yield image.start, image.stop, b"picture" + grid + hashlib.sha256(pixels.numpy().data).digest()
+        at = image.stop
     for start, stop, content in _blocks(ids, at, len(ids)):
         if stop - start == BLOCK:  # the end may still grow
             yield start, stop, content
-
-
-def _begins(visual: Tensor, lengths: Sequence[int]) -> Iterator[int]:
-    """First token of each picture; pictures may follow each other with nothing between them."""
-    places = visual.nonzero().squeeze(1).tolist()
-    seen = 0
-    for length in lengths:
-        yield places[seen]
-        seen += length
 
 
 def _blocks(ids: Tensor, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:

@@ -20,8 +20,8 @@ from pixelword.inference.session import user_message
 
 if TYPE_CHECKING:
     from pixelword.inference.session import Session
-    from pixelword.processing.conversation import Encoded
     from pixelword.processing.processor import NeoOVProcessor
+    from pixelword.processing.types import Encoded
 
 #: Side of a picture: its area is the least that released models take, so nothing is resized.
 SIDE = 256

@@ -18,7 +18,7 @@ from pixelword.model.visibility import interval
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
-    from pixelword.processing.conversation import Encoded
+    from pixelword.processing.types import Encoded
 
 
 class Reader:

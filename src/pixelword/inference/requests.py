@@ -10,7 +10,7 @@ from typing import Literal
 
 from pixelword.errors import InputError
 from pixelword.inference.sampling import Sampling
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded
 
 Reason = Literal["stop", "length", "cancelled"]
 

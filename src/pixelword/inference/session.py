@@ -32,10 +32,9 @@ from pixelword.inference.streaming import Choosing, Stream, Writer, Writing
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.model.checkpoint import best_dtype, load_pretrained, resolve
 from pixelword.model.names import WEIGHTS
-from pixelword.processing.conversation import Encoded
 from pixelword.processing.photographs import warn_of_photograph
 from pixelword.processing.processor import MediaOptions, NeoOVProcessor
-from pixelword.processing.tokens import TURN_START
+from pixelword.processing.types import Encoded
 
 
 class How(TypedDict, total=False):
@@ -133,11 +132,6 @@ def _for_each(questions: list[str], media: Any, name: str) -> list[Any]:
     if not isinstance(media, list | tuple) or len(media) != len(questions):
         raise InputError(f"{name}: for {len(questions)} questions give a list of {len(questions)}, one for each")
     return list(media)
-
-
-def _visual(prompt: Encoded) -> int:
-    """Tokens that stand for pixels."""
-    return int((prompt.mm_token_type_ids > 0).sum())
 
 
 class Session:
@@ -289,7 +283,7 @@ class Session:
             Answer(
                 text=writer.text,
                 prompt_tokens=len(prompt),
-                visual_tokens=_visual(prompt),
+                visual_tokens=prompt.visual_tokens,
                 new_tokens=writer.new_tokens,
                 seconds=seconds,
                 held_tokens=reader.peak_tokens if reader else len(prompt) + writer.new_tokens - 1,
@@ -321,7 +315,7 @@ class Session:
     def _reader(self, prompt: Encoded, sampling: Sampling) -> OldFramesReader | None:
         """What answers where old frames are dropped; None where ``generate`` does."""
         kept = self.long.kept_frames
-        if kept is None or kept >= len(frames := frames_of(prompt, self.processor.encoder.control[TURN_START])):
+        if kept is None or kept >= len(frames := frames_of(prompt)):
             return None
         return OldFramesReader(self.model, prompt, frames, kept, self.long.old_frames)
 
@@ -330,8 +324,8 @@ class Session:
         steps = len(prompt) if reader is None else reader.steps
         if steps >= self.context:
             raise ContextError(
-                f"the question is {len(prompt)} tokens long ({_visual(prompt)} of them pictures), but this model reads "
-                f"{self.context} with the answer: ask for less, or send fewer or smaller pictures"
+                f"the question is {len(prompt)} tokens long ({prompt.visual_tokens} of them pictures), but this model "
+                f"reads {self.context} with the answer: ask for less, or send fewer or smaller pictures"
             )
         most = min(sampling.max_new_tokens, self.context - steps)
         sampling, ends, encoder = replace(sampling, max_new_tokens=most), self._ends(), self.processor.encoder

@@ -11,15 +11,17 @@ from pixelword.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pixelword.processing.auto import NeoOVImageProcessor, NeoOVProcessor
-    from pixelword.processing.conversation import Encoded, content_from_text
+    from pixelword.processing.conversation import content_from_text
     from pixelword.processing.images import load_image
     from pixelword.processing.limits import Limits
     from pixelword.processing.options import MediaOptions
     from pixelword.processing.resize import smart_resize
+    from pixelword.processing.types import Encoded, ImageSpan
     from pixelword.processing.videos import Video, frames_to_video, load_video
 
 __all__ = [
     "Encoded",
+    "ImageSpan",
     "Limits",
     "MediaOptions",
     "NeoOVImageProcessor",
@@ -34,11 +36,12 @@ __all__ = [
 
 _NAMES = {
     "auto": ("NeoOVImageProcessor", "NeoOVProcessor"),
-    "conversation": ("Encoded", "content_from_text"),
+    "conversation": ("content_from_text",),
     "images": ("load_image",),
     "limits": ("Limits",),
     "options": ("MediaOptions",),
     "resize": ("smart_resize",),
+    "types": ("Encoded", "ImageSpan"),
     "videos": ("Video", "frames_to_video", "load_video"),
 }
 __getattr__, __dir__ = lazy_names(

@@ -10,7 +10,7 @@ import torch
 from transformers.image_processing_utils import BatchFeature
 
 from pixelword.errors import InputError
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded
 
 IGNORED = -100
 _MEDIA = ("pixel_values", "image_grid_hw")
@@ -79,17 +79,16 @@ def truncated(sample: Encoded, limit: int, side: str) -> Encoded:
     """The first `limit` tokens, or the last where `side` is "left". Raises `InputError` where an image would be cut."""
     if len(sample) <= limit:
         return sample
-    kept = slice(None, limit) if side == "right" else slice(len(sample) - limit, None)
-    lost = int((sample.mm_token_type_ids != 0).sum() - (sample.mm_token_type_ids[kept] != 0).sum())
-    # an image stands between <img> and </img>: a cut right beside its tokens splits it as well
-    edge = sample.mm_token_type_ids[limit - 1] if side == "right" else sample.mm_token_type_ids[len(sample) - limit]
-    if lost or int(edge):
+    begin, end = (0, limit) if side == "right" else (len(sample) - limit, len(sample))
+    # <img> and </img> stand around the tokens of an image
+    if any(image.start - 1 < begin or image.stop + 1 > end for image in sample.images):
         raise InputError(
             f"truncation to {limit} tokens would cut an image in two; raise max_length, shorten the conversation or "
             "lower max_pixels"
         )
     fields = ("input_ids", "labels", "mm_token_type_ids")
-    return replace(sample, **{name: getattr(sample, name)[kept] for name in fields})
+    kept = {name: getattr(sample, name)[begin:end] for name in fields}
+    return replace(sample, **kept, images=tuple(image.moved(tokens=-begin) for image in sample.images))
 
 
 def padded(

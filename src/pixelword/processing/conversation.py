@@ -13,14 +13,12 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from pixelword.errors import InputError
 from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TURN_START
+from pixelword.processing.types import Encoded as Encoded  # its name before it had a module of its own
 from pixelword.processing.videos import Video, frame_label, header
-
-if TYPE_CHECKING:
-    import torch
 
 IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER = "<image>", "<video>"
 ROLES = ("system", "user", "assistant")
@@ -35,25 +33,6 @@ def is_own_template(template: str | None) -> bool:
     if template is None or template == CHAT_TEMPLATE:
         return True
     return hashlib.sha256(template.encode()).hexdigest() == _EARLIER_TEMPLATE
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """One conversation as the model reads it; L tokens, P patches, n pictures and frames.
-
-    input_ids (L,) int64; labels (L,) int64, -100 where nothing is learnt (loss falls on an assistant's words and the
-    `<|im_end|>\\n` that closes them); mm_token_type_ids (L,) int64: 0 text, 1 picture, 2 video;
-    pixel_values (P, 3*patch**2) float32; image_grid_hw (n, 2) int64 in patches, video frames included, in order.
-    """
-
-    input_ids: torch.Tensor
-    labels: torch.Tensor
-    mm_token_type_ids: torch.Tensor
-    pixel_values: torch.Tensor
-    image_grid_hw: torch.Tensor
-
-    def __len__(self) -> int:
-        return int(self.input_ids.shape[0])
 
 
 @dataclass(frozen=True)
@@ -74,10 +53,16 @@ class Control:
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture by its source, or one frame of a video."""
+    """An image by its source, or a frame of video number `video` of the conversation, `timestamp` seconds into it."""
 
     source: Any
-    frame: bool = False
+    video: int | None = None
+    timestamp: float | None = None
+
+    @property
+    def frame(self) -> bool:
+        """Whether it is a frame of a video."""
+        return self.video is not None
 
 
 @dataclass(frozen=True)
@@ -204,16 +189,20 @@ def _source(part: Mapping[str, Any], keys: Iterable[str], where: str) -> Any:
     return NoSource(f"{where} names no {part['type']}; put it under the key {part['type']!r}")
 
 
-def expand(clip: Video) -> list[Segment]:
-    """A video as the model reads it: its header, then a label and a picture a frame; without times, just pictures."""
+def expand(clip: Video, number: int = 0) -> list[Segment]:
+    """A video as the model reads it: its header, then a label and an image a frame; without times, just images.
+
+    Args:
+        number: of the video among those of the conversation.
+    """
     found: list[Segment] = []
     if not clip.timestamps:
         for frame in clip.frames:
-            found += [Picture(frame, frame=True), Words("\n")]
+            found += [Picture(frame, number), Words("\n")]
         return found
     found.append(Words(header(len(clip.frames), clip.duration)))
     for frame, seconds in zip(clip.frames, clip.timestamps, strict=True):
-        found += [Words(frame_label(seconds)), Picture(frame, frame=True), Words("\n")]
+        found += [Words(frame_label(seconds)), Picture(frame, number, float(seconds)), Words("\n")]
     return found
 
 
@@ -238,10 +227,14 @@ def _merged(found: Iterable[Segment]) -> Iterator[Segment]:
 
 def expanded(found: Iterable[Segment], clips: Iterable[Video]) -> list[Segment]:
     """Segments with every `Clip` replaced by its frames; `clips` are the videos they stand for, in order."""
-    videos = iter(clips)
+    videos = enumerate(clips)
     flat: list[Segment] = []
     for segment in found:
-        flat += expand(next(videos)) if isinstance(segment, Clip) else [segment]
+        if isinstance(segment, Clip):
+            number, video = next(videos)
+            flat += expand(video, number)
+        else:
+            flat.append(segment)
     return list(_merged(flat))
 
 

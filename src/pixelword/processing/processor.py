@@ -25,7 +25,6 @@ from pixelword.processing.conversation import (
     VIDEO_PLACEHOLDER,
     Clip,
     Control,
-    Encoded,
     Picture,
     Segment,
     Words,
@@ -43,6 +42,7 @@ from pixelword.processing.options import HARMLESS, MEDIA_OPTIONS, MediaOptions, 
 from pixelword.processing.placeholders import dealt, is_batch_of_conversations
 from pixelword.processing.resize import shared_max_pixels
 from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TextEncoder
+from pixelword.processing.types import Encoded, ImageSpan
 from pixelword.processing.video_processor import NeoOVVideoProcessor
 from pixelword.processing.videos import FRAME_MAX_PIXELS, Video, frames_to_video, load_video
 
@@ -153,18 +153,20 @@ class NeoOVProcessor(ProcessorMixin):
         labels: list[int] = []
         kinds: list[int] = []
         patches: list[np.ndarray] = []
-        grids: list[tuple[int, int]] = []
+        images: list[ImageSpan] = []
         for segment in flat:
             kind = TEXT
             if isinstance(segment, Picture):
                 kind = VIDEO if segment.frame else IMAGE
                 most = min(high, self.frame_max_pixels) if segment.frame else share
                 cells, grid = self._picture(segment.source, low, most, options)
+                tokens, start = len(cells) // self.image_processor.merge_size**2, len(ids) + 1
+                first = images[-1].patches.stop if images else 0
                 patches.append(cells)
-                grids.append(grid)
-                new = [self.image_token_id] * (len(cells) // self.image_processor.merge_size**2)
+                images.append(ImageSpan(start, start + tokens, first, grid, segment.video, segment.timestamp))
+                new = [self.image_token_id] * tokens
                 new = [self.encoder.control[IMG_START], *new, self.encoder.control[IMG_END]]
-                kinds += [TEXT, *[kind] * (len(new) - 2), TEXT]
+                kinds += [TEXT, *[kind] * tokens, TEXT]
                 labels += [IGNORED] * len(new)
             else:
                 new, learn = self.words(segment)
@@ -177,7 +179,8 @@ class NeoOVProcessor(ProcessorMixin):
             labels=torch.tensor(labels, dtype=torch.int64),
             mm_token_type_ids=torch.tensor(kinds, dtype=torch.int64),
             pixel_values=torch.from_numpy(np.concatenate(patches) if patches else np.zeros((0, width), np.float32)),
-            image_grid_hw=torch.tensor(grids, dtype=torch.int64).reshape(-1, 2),
+            image_grid_hw=torch.tensor([image.grid_hw for image in images], dtype=torch.int64).reshape(-1, 2),
+            images=tuple(images),
         )
 
     def words(self, segment: Segment) -> tuple[list[int], bool]:

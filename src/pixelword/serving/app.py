@@ -26,7 +26,7 @@ from pixelword import __version__
 from pixelword.errors import InputError, MediaError, PixelwordError
 from pixelword.inference.requests import Generation, Token
 from pixelword.inference.sampling import Sampling
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded
 from pixelword.serving import guard, page, protocol, replies
 from pixelword.serving.fields import named_field, refusal
 from pixelword.serving.limiting import BodyLimit

@@ -17,7 +17,7 @@ from pixelword.errors import InputError
 from pixelword.serving import protocol
 
 if TYPE_CHECKING:
-    from pixelword.processing.conversation import Encoded
+    from pixelword.processing.types import Encoded
     from pixelword.serving.app import Server
 
 #: Explanations that may wait for the one that runs.

@@ -15,7 +15,7 @@ import threading
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import fields
+from dataclasses import asdict
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,7 @@ import torch
 from safetensors.torch import load, save
 
 from pixelword.errors import InputError, MediaError, PixelwordError
-from pixelword.processing.conversation import Encoded
+from pixelword.processing.types import Encoded, ImageSpan
 from pixelword.serving.settings import Settings
 
 _START_SECONDS = 120.0
@@ -136,7 +136,7 @@ class _Worker:
             raise WorkerFailed("the pictures of this request could not be read") from error
         answer = self._receive(self.settings.media_seconds, "took too long, or too much memory, to read")
         if answer[:1] == _PROMPT:
-            return Encoded(**load(answer[1:]))
+            return from_bytes(answer[1:])
         kind, message = json.loads(answer[1:])
         raise _ERRORS.get(kind, MediaError)(message)
 
@@ -177,6 +177,21 @@ def _serve(pipe: Connection, folder: str, more_bytes: int) -> None:
 
 
 _LINUX = Path("/proc/self/statm").exists()
+_TENSORS = ("input_ids", "labels", "mm_token_type_ids", "pixel_values", "image_grid_hw")
+
+
+def to_bytes(prompt: Encoded) -> bytes:
+    """A prompt as safetensors, its image spans as JSON beside them."""
+    spans = json.dumps([asdict(image) for image in prompt.images]).encode()
+    images = torch.frombuffer(bytearray(spans), dtype=torch.uint8)
+    return save({**{name: getattr(prompt, name) for name in _TENSORS}, "images": images})
+
+
+def from_bytes(data: bytes) -> Encoded:
+    """The prompt that `to_bytes` wrote."""
+    tensors = load(data)
+    spans = json.loads(tensors.pop("images").numpy().tobytes())
+    return Encoded(**tensors, images=tuple(ImageSpan(**{**span, "grid_hw": tuple(span["grid_hw"])}) for span in spans))
 
 
 def _answer(processor: Any, messages: Any, options: dict[str, Any]) -> bytes:
@@ -192,5 +207,5 @@ def _answer(processor: Any, messages: Any, options: dict[str, Any]) -> bytes:
         traceback.print_exc()  # for the server's log; a client is told no more than this
         told = "MediaError", "the pictures or videos of this request cannot be read"
     else:
-        return _PROMPT + save({field.name: getattr(encoded, field.name) for field in fields(encoded)})
+        return _PROMPT + to_bytes(encoded)
     return _ERROR + json.dumps(told).encode()

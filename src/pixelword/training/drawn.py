@@ -13,8 +13,8 @@ from pixelword.data.sources import media_options
 from pixelword.training.curriculum import curriculum
 
 if TYPE_CHECKING:
-    from pixelword.processing.conversation import Encoded
     from pixelword.processing.processor import NeoOVProcessor
+    from pixelword.processing.types import Encoded
     from pixelword.training.recipe import Recipe
 
 _HELD_OUT = 7_919  # seed of validation, the same in all stages, so that their numbers compare

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from pixelword.data.documents import documents
 from pixelword.data.indexing import open_indexes
 from pixelword.data.reading import FilePacks
 from pixelword.data.recipe import drawn_names
@@ -25,7 +24,7 @@ from pixelword.data.stats import (
     packs_report,
     report,
 )
-from pixelword.data.view import Sheet, pack_sheet, pad_id, sample_sheet
+from pixelword.data.view import Sheet, pack_sheet, sample_sheet
 from pixelword.errors import PixelwordError
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.packs import open_packs
@@ -167,11 +166,9 @@ class DrawnSurvey:
         source = self._packs
         first = self.step * source.packs_per_step
         drawn = [source(number) for number in range(first, first + count)]
-        merge, pad = self.processor.image_processor.merge_size, pad_id(self.processor)
-        found = [list(documents(pack, pad_token_id=pad, merge_size=merge)) for pack in drawn]
         return packs_report(
             tokens=[pack.tokens for pack in drawn],
-            documents=[sum(not one.padding for one in own) for own in found],
+            documents=[len(pack.documents) for pack in drawn],
             pairs=[pack.pairs for pack in drawn],
             room=sum(pack.input_ids.numel() for pack in drawn),
         )

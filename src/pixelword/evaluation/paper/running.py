@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pixelword.inference.requests import Generation
     from pixelword.inference.sampling import Sampling
     from pixelword.inference.session import Session
-    from pixelword.processing.conversation import Encoded
+    from pixelword.processing.types import Encoded
 
 
 @dataclass(frozen=True)

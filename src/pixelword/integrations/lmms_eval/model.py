@@ -25,8 +25,8 @@ from pixelword.inference.requests import Generation
 from pixelword.inference.sampling import Sampling
 from pixelword.inference.session import load
 from pixelword.integrations.presets import preset as preset_of
-from pixelword.processing.conversation import Encoded
 from pixelword.processing.options import MediaOptions
+from pixelword.processing.types import Encoded
 
 Messages = list[dict[str, Any]]
 _NEW_TOKENS = 128

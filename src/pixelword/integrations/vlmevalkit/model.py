@@ -19,8 +19,8 @@ from pixelword.inference.batching import BatchingOptions, Engine
 from pixelword.inference.sampling import Sampling
 from pixelword.inference.session import conversation, load
 from pixelword.integrations.presets import preset as preset_of
-from pixelword.processing.conversation import Encoded
 from pixelword.processing.options import MediaOptions
+from pixelword.processing.types import Encoded
 
 Content = Sequence[Mapping[str, Any]]
 #: How VLMEvalKit ends its question of Video-MME; upstream's copy of it takes that off.

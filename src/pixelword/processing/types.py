@@ -1,0 +1,98 @@
+"""What the processor makes of a conversation: its tokens and patches, and which of them are each image's."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class ImageSpan:
+    """One image or video frame of a sequence.
+
+    Attributes:
+        start: First of its visual tokens, after `<img>`.
+        stop: One past the last of them: the place of `</img>`.
+        first_patch: First of its patches in `pixel_values`.
+        grid_hw: Rows and columns of patches.
+        video: Number of the video that this is a frame of, counted from 0 in the conversation; None for an image.
+        timestamp: Seconds into the video; None for an image, and for a frame of a video without times.
+    """
+
+    start: int
+    stop: int
+    first_patch: int
+    grid_hw: tuple[int, int]
+    video: int | None = None
+    timestamp: float | None = None
+
+    def __len__(self) -> int:
+        """Visual tokens."""
+        return self.stop - self.start
+
+    @property
+    def tokens(self) -> slice:
+        """Places of its visual tokens in the sequence."""
+        return slice(self.start, self.stop)
+
+    @property
+    def patches(self) -> slice:
+        """Places of its patches in `pixel_values`."""
+        return slice(self.first_patch, self.first_patch + math.prod(self.grid_hw))
+
+    def moved(self, *, tokens: int = 0, patches: int = 0) -> ImageSpan:
+        """The same image in a sequence that has `tokens` and `patches` more before it."""
+        return replace(self, start=self.start + tokens, stop=self.stop + tokens, first_patch=self.first_patch + patches)
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """One conversation as the model reads it: L tokens, P patches, n images and video frames.
+
+    Attributes:
+        input_ids: (L,) int64.
+        labels: (L,) int64, -100 where nothing is learned. The loss falls on the assistant's words and on the
+            `<|im_end|>\\n` that closes them.
+        mm_token_type_ids: (L,) int64: 0 text, 1 image, 2 video.
+        pixel_values: (P, 3 * patch**2) float32, images in order.
+        image_grid_hw: (n, 2) int64, rows and columns of patches, video frames included.
+        images: n spans, in order.
+
+    Raises:
+        ValueError: `images` disagrees with `image_grid_hw`, the tokens or the patches.
+    """
+
+    input_ids: torch.Tensor
+    labels: torch.Tensor
+    mm_token_type_ids: torch.Tensor
+    pixel_values: torch.Tensor
+    image_grid_hw: torch.Tensor
+    images: tuple[ImageSpan, ...] = ()
+
+    def __post_init__(self) -> None:
+        grids = self.image_grid_hw.tolist()
+        if [list(image.grid_hw) for image in self.images] != grids:
+            raise ValueError(f"{len(self.images)} image spans for {len(grids)} grids: give one for each, in order")
+        ends = [(0, 0), *((image.stop, image.patches.stop) for image in self.images)]
+        follow = all(
+            len(image) > 0 and image.start >= token and image.first_patch == patch
+            for image, (token, patch) in zip(self.images, ends, strict=False)
+        )
+        if not follow or ends[-1][0] > len(self) or ends[-1][1] != len(self.pixel_values):
+            raise ValueError(f"the image spans do not fit {len(self)} tokens and {len(self.pixel_values)} patches")
+
+    def __len__(self) -> int:
+        return int(self.input_ids.shape[0])
+
+    @property
+    def visual_tokens(self) -> int:
+        """Tokens that stand for images and frames."""
+        return sum(map(len, self.images))
+
+    def images_within(self, start: int, stop: int) -> tuple[ImageSpan, ...]:
+        """The images whose tokens are all in [start, stop)."""
+        return tuple(image for image in self.images if start <= image.start and image.stop <= stop)
