@@ -213,7 +213,8 @@ def test_a_request_that_breaks_the_network_breaks_alone(session, prompts, answer
         with pytest.raises(IndexError):
             running.submit(bad).result()
         with pytest.raises(ValueError, match="visual tokens"):
-            running.submit(replace(prompts[0], image_grid_hw=torch.tensor([[2, 2]]))).result()
+            types = torch.zeros_like(prompts[0].mm_token_type_ids)
+            running.submit(replace(prompts[0], mm_token_type_ids=types)).result()
         assert [one.result() for one in good] == answers
         assert running.submit(prompts[0]).result() == answers[0]
 

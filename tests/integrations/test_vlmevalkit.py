@@ -195,7 +195,7 @@ def by_the_suite(model: Any, benchmark: Benchmark, row: dict[str, Any], folder: 
     path = folder / f"{benchmark.id}.tsv"
     path.write_text("\t".join(told) + "\n" + "\t".join(told.values()) + "\n")
     asked = asking.messages(files.rows((path,), benchmark)[0], benchmark)
-    return model.session.processor.encode(asked, add_generation_prompt=True, **vars(benchmark.media()))
+    return model.session.processor.encode(asked, add_generation_prompt=True, media=benchmark.media())
 
 
 def assert_same(ours: Any, theirs: Any, name: str) -> None:
@@ -290,7 +290,7 @@ def test_what_the_suite_does_not_know_or_another_preset_asks_has_vlmevalkits_wor
         message = [*asked("what colour is it?", CIRCLE), *asked("Answer: ")]
         told = model.session.processor.encode(
             [{"role": "system", "content": "Reason step by step."}, {"role": "user", "content": model._parts(message)}],
-            add_generation_prompt=True, **vars(model.session.media),
+            add_generation_prompt=True, media=model.session.media,
         )  # fmt: skip
         assert_same(model.prompt(message, dataset=name), told, name)
     model.set_dump_image(DataSet("BLINK", tmp_path).dump_image)

@@ -141,7 +141,7 @@ def test_videos_under_the_preset_of_space_are_labelled_frames_as_in_the_papers_s
     content = [{"type": "video", "url": clip}, {"type": "text", "text": words(row, vsi)}]
     ours = model._prompt(_messages([{"role": "user", "content": content}]))
     asked = messages(row, vsi)
-    theirs = model.session.processor.encode(asked, add_generation_prompt=True, **vars(vsi.media()))
+    theirs = model.session.processor.encode(asked, add_generation_prompt=True, media=vsi.media())
     assert ours.input_ids.equal(theirs.input_ids) and ours.pixel_values.equal(theirs.pixel_values)
     model.clean()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
@@ -40,9 +39,8 @@ def check(
 
 def _decoded(source: Source, i: int, processor: NeoOVProcessor, media: MediaOptions) -> int | str:
     """The tokens of sample i as training would read it, or what is wrong with it."""
-    options = {field.name: getattr(media, field.name) for field in fields(media)}
     try:
-        return len(processor.encode(source.read(i).messages, **options))
+        return len(processor.encode(source.read(i).messages, media=media))
     except PixelwordError as error:
         return str(error)
 

@@ -90,12 +90,12 @@ class FilePacks:
     def _encoded(self, planned: Planned) -> Encoded:
         """One sample as the model reads it. Raises PixelwordError when it cannot be read, takes too long to be, or has
         outgrown its place."""
-        media = {name: getattr(self._media, name) for name in ("min_pixels", "max_pixels", "fps", "max_frames")}
+        media = self._media
         if planned.max_pixels is not None:
-            media["max_pixels"] = planned.max_pixels
+            media = replace(media, max_pixels=planned.max_pixels)
         with time_limit(self.plan.data.timeout):
             sample = self.sources[planned.source].read(planned.index)
-            encoded = self.processor.encode(sample.messages, **media)
+            encoded = self.processor.encode(sample.messages, media=media)
         if len(encoded) > planned.tokens:  # fewer is no harm: of a damaged video the readable part is kept
             raise InputError(
                 f"has {len(encoded)} tokens where its index says {planned.tokens}; its files changed while training ran"

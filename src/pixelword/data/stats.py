@@ -70,7 +70,7 @@ def measure_encoded(samples: Iterable[Encoded], patch_size: int) -> Measures:
         answers=np.array([int((sample.labels != IGNORED).sum()) for sample in listed], dtype=np.int64),
         pictures=np.array([len(grid) for grid in grids], dtype=np.int64),
         sizes=np.concatenate([np.zeros((0, 2), np.int64), *grids]) * patch_size,
-        videos=sum(bool((sample.mm_token_type_ids == 2).any()) for sample in listed),
+        videos=sum(any(image.video is not None for image in sample.images) for sample in listed),
     )
 
 

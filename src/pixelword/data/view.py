@@ -28,6 +28,7 @@ from pixelword.processing.videos import Video
 
 if TYPE_CHECKING:
     from pixelword.data.packing import LossWeight
+    from pixelword.processing.options import MediaOptions
     from pixelword.processing.processor import NeoOVProcessor
 
 _DIGITS = 5  # of a loss weight, enough to tell 1/sqrt(n) of two answers apart
@@ -58,16 +59,13 @@ def sample_sheet(
     group: str,
     processor: NeoOVProcessor,
     *,
+    media: MediaOptions | None = None,
     loss_weight: LossWeight = "square",
-    **media: Any,
 ) -> Sheet:
-    """The sheet of one sample, encoded as for training; what cannot be encoded is shown with its reason.
-
-    media: the fields of `MediaOptions`.
-    """
+    """The sheet of one sample, encoded as for training; what cannot be encoded is shown with its reason."""
     said = tuple((str(message.get("role", "?")), _as_written(message.get("content"))) for message in sample.messages)
     try:
-        encoded = processor.encode(sample.messages, **media)
+        encoded = processor.encode(sample.messages, media=media)
     except PixelwordError as error:
         return Sheet(name, group, None, said, (Fault(name, str(error)),))
     packer = Packer(1, len(encoded), pad_id(processor), loss_weight)

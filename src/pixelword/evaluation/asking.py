@@ -48,7 +48,7 @@ class Asker:
         """The question as the model reads it, or why it cannot."""
         session = self.session
         try:
-            encoded = session.processor.encode(conversation, add_generation_prompt=True, **vars(session.media))
+            encoded = session.processor.encode(conversation, add_generation_prompt=True, media=session.media)
         except InputError as error:
             return str(error)
         context = session.model.config.get_text_config().max_position_embeddings

@@ -60,7 +60,7 @@ def states(
 def _read(session: Session, messages: list[dict[str, Any]]) -> tuple[Tensor, Tensor, Tensor]:
     """(states (L, width), which are visual (L,), which are an answer's (L,)) of one conversation."""
     asks = messages[-1]["role"] == "user"
-    encoded = session.processor.encode(messages, add_generation_prompt=asks, **vars(session.media))
+    encoded = session.processor.encode(messages, add_generation_prompt=asks, media=session.media)
     batch = session.processor.batch([encoded], with_labels=True)
     labels = batch.pop("labels")
     inputs = {name: value.to(session.model.device) for name, value in batch.items()}

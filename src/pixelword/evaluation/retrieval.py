@@ -42,7 +42,7 @@ def likelihoods(session: Session, media: Sequence[dict[str, Any]], texts: Sequen
     if not texts or not all(text.strip() for text in texts):
         raise InputError("there is nothing to compare: give at least one text, and no empty one")
     asked = [{"role": "user", "content": [*media, {"type": "text", "text": question}]}]
-    prompt = session.processor.encode(asked, add_generation_prompt=True, **vars(session.media))
+    prompt = session.processor.encode(asked, add_generation_prompt=True, media=session.media)
     answers = [_answer(session, text) for text in texts]
     return torch.stack([one.logprobs.mean() for one in scored(session, prompt, answers)])
 

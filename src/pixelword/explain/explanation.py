@@ -98,7 +98,7 @@ def explain_messages(
     occlusions: int = 144,
 ) -> Explanation:
     """As `look_inside`, of a conversation in chat form that ends with a question."""
-    prompt = session.processor.encode(messages, add_generation_prompt=True, **vars(session.media))
+    prompt = session.processor.encode(messages, add_generation_prompt=True, media=session.media)
     return explain_prompt(
         session, prompt, _question(messages), answer=answer, max_words=max_words, occlusions=occlusions
     )

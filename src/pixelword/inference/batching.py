@@ -250,11 +250,8 @@ class Engine:
 
     def _chunk_end(self, running: Running) -> int:
         """Where the chunk ends: never inside a picture."""
-        t, length = running.positions[0, 0], running.prompt_length
-        stop = min(running.read + self.options.max_num_batched_tokens, length)
-        while stop < length and t[stop] == t[stop - 1]:
-            stop += 1
-        return stop
+        stop = min(running.read + self.options.max_num_batched_tokens, running.prompt_length)
+        return next((image.stop for image in running.one.prompt.images if image.start < stop < image.stop), stop)
 
     def _step(self, everyone: list[Running]) -> None:
         """The next token of every running request, and those of its guess that were right."""

@@ -92,7 +92,7 @@ def looked_at(
     media: MediaOptions,
 ) -> list[np.ndarray]:
     """Of each picture (rows, columns) of its visual tokens: how much the words after the last one look at them."""
-    prompt = processor.encode(messages, add_generation_prompt=True, **vars(media))
+    prompt = processor.encode(messages, add_generation_prompt=True, media=media)
     merge = processor.image_processor.merge_size
     end = prompt.images[-1].stop
     reader = Reader(model, prompt)

@@ -44,7 +44,8 @@ class Running:
 
     @property
     def only_words_left(self) -> bool:
-        return not bool(self.one.prompt.mm_token_type_ids[self.read :].any())
+        images = self.one.prompt.images
+        return not images or images[-1].stop <= self.read
 
     @property
     def next_position(self) -> int:

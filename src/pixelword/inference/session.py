@@ -308,7 +308,7 @@ class Session:
         sampling.check_tokens(self.model.config.get_text_config().vocab_size)
         if self.long.crops:
             messages, _ = with_crops(self.model, self.processor, messages, self.media, self.long.crops)
-        prompt = self.processor.encode(messages, add_generation_prompt=True, **vars(self.media))
+        prompt = self.processor.encode(messages, add_generation_prompt=True, media=self.media)
         self.drawn_only = self.drawn_only and not warn_of_photograph(prompt.pixel_values)  # once
         return prompt
 

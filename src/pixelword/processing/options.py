@@ -49,13 +49,15 @@ class MediaOptions:
 MEDIA_OPTIONS = tuple(one.name for one in fields(MediaOptions))
 
 
-def media_options(given: Mapping[str, Any]) -> MediaOptions:
-    """The options of media among `given`. Raises `InputError` for others, unless they change nothing."""
+def media_options(given: Mapping[str, Any], base: MediaOptions | None = None) -> MediaOptions:
+    """The options of media among `given`, the rest as in `base`. Raises `InputError` for others, unless they change
+    nothing."""
     unknown = sorted(set(given) - set(MEDIA_OPTIONS) - set(HARMLESS) - set(STANDARD))
     if unknown:
         raise InputError(f"unknown option {', '.join(unknown)}; use {', '.join(MEDIA_OPTIONS)}")
     check_standard(given)
-    return replace(MediaOptions(), **{name: given[name] for name in MEDIA_OPTIONS if given.get(name) is not None})
+    chosen = {name: given[name] for name in MEDIA_OPTIONS if given.get(name) is not None}
+    return replace(base or MediaOptions(), **chosen)
 
 
 def check_standard(given: Mapping[str, Any]) -> None:

@@ -118,14 +118,24 @@ class NeoOVProcessor(ProcessorMixin):
         messages: Sequence[Mapping[str, Any]],
         add_generation_prompt: bool = False,
         *,
+        media: MediaOptions | None = None,
         continue_final_message: bool = False,
-        **media: Any,
+        **options: Any,
     ) -> Encoded:
-        """One conversation -> `Encoded`. `media`: the fields of `MediaOptions`. Raises `InputError` or `MediaError`."""
+        """One conversation -> `Encoded`.
+
+        Args:
+            media: How its images and videos are read.
+            options: Fields of `MediaOptions` by name, in place of those of `media`.
+
+        Raises:
+            InputError: The messages are malformed, or an option is unknown.
+            MediaError: An image or a video cannot be read.
+        """
         found = segments(
             messages, add_generation_prompt=add_generation_prompt, continue_final_message=continue_final_message
         )
-        return self._assemble(found, media_options(media))
+        return self._assemble(found, media_options(options, media))
 
     def batch(self, samples: Sequence[Encoded], *, with_labels: bool = False) -> BatchFeature:
         """Left-padded input_ids, attention_mask, mm_token_type_ids (B, L); pixel_values (P, 768); image_grid_hw (n, 2).

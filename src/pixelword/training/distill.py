@@ -7,7 +7,6 @@ before is right by definition, so what it would say next is the target at every 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -37,9 +36,12 @@ ROUND = 1024  # the teacher's rows are multiples of it, so that few shapes are e
 
 def text_documents(pack: Pack) -> list[slice]:
     """Documents of a pack with words and no picture, by their places in the flattened stream; padding is none."""
-    seen, answered = pack.mm_token_type_ids.flatten() != 0, pack.labels.flatten() != IGNORED
-    places = [slice(a, b) for a, b in pairwise(pack.cu_seqlens.tolist())]
-    return [place for place in places if answered[place].any() and not seen[place].any()]
+    length, answered = pack.labels.shape[1], pack.labels != IGNORED
+    return [
+        slice(document.row * length + document.start, document.row * length + document.stop)
+        for document in pack.documents
+        if not document.images and bool(answered[document.row, document.tokens].any())
+    ]
 
 
 def text_places(documents: Sequence[slice]) -> Tensor:

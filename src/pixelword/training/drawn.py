@@ -77,7 +77,7 @@ class DrawnPacks:
         return seeded_pack(draw, self._packer(length), self._seed(kind, number))
 
     def _encode(self, sample: Sample) -> Encoded:
-        return self.processor.encode(sample.messages, **vars(self.media))
+        return self.processor.encode(sample.messages, media=self.media)
 
     def _seed(self, kind: str, number: int) -> list[int]:
         return [_HELD_OUT, drawn_names(self.recipe.data.tasks).index(kind), number]

@@ -116,9 +116,9 @@ class FileSurvey:
             sample = files.read(i)
         except PixelwordError as error:
             return Sheet(where, name, None, faults=(Fault(where, str(error).removeprefix(f"{where}: ")),))
-        media = vars(media_options(self.subject.data))
+        media = media_options(self.subject.data)
         weight = self.subject.recipe.loss_weight if self.subject.recipe else "square"
-        return sample_sheet(sample, where, name, self.subject.processor, loss_weight=weight, **media)
+        return sample_sheet(sample, where, name, self.subject.processor, media=media, loss_weight=weight)
 
 
 @dataclass(frozen=True)
@@ -147,8 +147,9 @@ class DrawnSurvey:
         for kind in self.recipe.data.mixture:
             for number in range(samples):
                 sample = self._sample(kind, number)
-                media = vars(self._packs.media)
-                yield sample_sheet(sample, f"{kind} {number}", "drawn", self.processor, loss_weight=weight, **media)
+                yield sample_sheet(
+                    sample, f"{kind} {number}", "drawn", self.processor, media=self._packs.media, loss_weight=weight
+                )
 
     def _sample(self, kind: str, number: int) -> Sample:
         data = self.recipe.data
@@ -158,8 +159,8 @@ class DrawnSurvey:
         return self._packs.tasks.one(kind, rng, own, "train", data.turns)
 
     def _measured(self, kind: str, samples: int) -> Measures:
-        media = vars(self._packs.media)
-        encoded = (self.processor.encode(self._sample(kind, number).messages, **media) for number in range(samples))
+        drawn = (self._sample(kind, number) for number in range(samples))
+        encoded = (self.processor.encode(sample.messages, media=self._packs.media) for sample in drawn)
         return measure_encoded(encoded, self.processor.image_processor.patch_size)
 
     def _drawn(self, count: int) -> PacksReport:

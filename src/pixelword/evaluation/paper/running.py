@@ -115,14 +115,14 @@ def _answers(
     instead: list[tuple[_Asked, Said]] = []
 
     def prompts() -> Iterator[tuple[Encoded, Sampling]]:
-        media = vars(benchmark.media(own_limits=settings.own_limits))
+        media = benchmark.media(own_limits=settings.own_limits)
         for one in asked:
             if (known := answers.get(one, settings.drawing)) is not None:
                 instead.append((one, known))
                 continue
             try:
                 prompt = session.processor.encode(
-                    asking.messages(one.row, benchmark), add_generation_prompt=True, **media
+                    asking.messages(one.row, benchmark), add_generation_prompt=True, media=media
                 )
                 room = engine.room(prompt)
                 drawn = asking.sampling(benchmark.setting, settings.drawing, one.key, settings.seed, room)

@@ -103,7 +103,7 @@ class _Pixelword(lmms):
 
     def _prompt(self, messages: Messages) -> Encoded:
         asked = self._apply_system_prompt([self._framed(one) for one in messages], self.system or "")
-        return self.session.processor.encode(asked, add_generation_prompt=True, **vars(self.session.media))
+        return self.session.processor.encode(asked, add_generation_prompt=True, media=self.session.media)
 
     def _framed(self, message: Mapping[str, Any]) -> dict[str, Any]:
         """The message with its videos as labelled pictures, under a preset that reads them so."""

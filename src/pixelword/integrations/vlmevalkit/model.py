@@ -159,8 +159,8 @@ class Pixelword(BaseModel):
         return conversation(*turns, system=self.preset.system)
 
     def _encoded(self, turns: list[dict[str, Any]], options: MediaOptions | None = None) -> Encoded:
-        media = vars(options or self.session.media)
-        return self.session.processor.encode(turns, add_generation_prompt=True, **media)
+        media = options or self.session.media
+        return self.session.processor.encode(turns, add_generation_prompt=True, media=media)
 
     def _answer(self, prompt: Encoded) -> str:
         room = max(1, min(self.preset.new_tokens, self.engine.room(prompt)))
