@@ -14,11 +14,12 @@ from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 import pixelword
 from pixelword.errors import CheckpointError, InputError
-from pixelword.model.bases import BASES, find, sha256
+from pixelword.model.bases import BASES, find
 from pixelword.model.checkpoint import convert, load_pretrained
 from pixelword.model.delta import load_delta, write_delta
 from pixelword.model.growth import grow
 from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
+from pixelword.utils.files import sha256
 
 LAYER = "language_model.model.layers."
 RANK = 2

@@ -42,8 +42,8 @@ def convert(
         raise InputError("--bits, --base and --rank belong to --delta: add that, or leave them out")
     if dtype is not None and delta:
         raise InputError("--dtype does not go with --delta, which is int8: leave one of them out")
-    from pixelword.model.folders import check_new_folder
     from pixelword.model.names import check_dtype, resolve
+    from pixelword.utils.files import check_new_folder
 
     check_dtype(dtype)
     resolve(source)

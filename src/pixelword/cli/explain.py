@@ -88,7 +88,7 @@ def explain(
 
 def _check_png(png: Path, method: Method, occlusions: int, *, pictures: bool, checking: bool) -> None:
     """What cannot become a PNG is told before anything is loaded. Raises InputError."""
-    from pixelword.data.files import check_place
+    from pixelword.utils.files import check_place
 
     if checking:
         raise InputError("--check looks at drawn questions and makes no PNG: leave out one of both")

@@ -75,7 +75,7 @@ def grow(
         "spare_tokens": spare_token,
     }
     from pixelword.model.bases import BASES, find, known
-    from pixelword.model.folders import check_new_folder
+    from pixelword.utils.files import check_new_folder
 
     check_new_folder(out)
     base = BASES.get(language_model)
@@ -100,8 +100,8 @@ def grow(
 
 def _save_whole(folder: Path, model: NeoOVForConditionalGeneration, tokenizer: PreTrainedTokenizerBase) -> None:
     """Model and processor into the folder, which appears only once it is whole."""
-    from pixelword.model.folders import whole_folder
     from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
+    from pixelword.utils.files import whole_folder
 
     vision = model.config.vision_config
     images = NeoOVImageProcessor(min_pixels=vision.min_pixels, max_pixels=vision.max_pixels)

@@ -115,12 +115,12 @@ def _run(asked: Asked, found: Sequence[Any], missing: Sequence[str]) -> dict[str
 
 
 def _write(asked: Asked, told: dict[str, Any]) -> None:
-    from pixelword.data.files import write_whole
     from pixelword.evaluation.paper import tables
+    from pixelword.utils.files import atomic_write
 
     if asked.out is not None:
-        write_whole(asked.out / "paper.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-        write_whole(asked.out / "paper.md", tables.markdown(told))
+        atomic_write(asked.out / "paper.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+        atomic_write(asked.out / "paper.md", tables.markdown(told))
     if asked.as_json:
         print(json.dumps(told, ensure_ascii=False))
     else:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from pixelword.errors import PixelwordError, RecipeError, reason
-from pixelword.model.folders import whole_folder
+from pixelword.utils.files import lock, whole_folder
 
 DEFAULT_FOLDER = Path("~/.cache/pixelword/index")
 
@@ -57,15 +57,7 @@ def kept(
     found = _load(place, header)
     if found is not None and holds(found):
         return found
-    try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        lock = place.with_name(f".{place.name}.lock").open("w")
-    except OSError as error:
-        raise RecipeError(
-            f"{place.parent}: cannot keep an index there: {reason(error)}; name another as data.index"
-        ) from error
-    with lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with _locked(place):
         found = _load(place, header)  # somebody else's, made while we waited
         if found is None or not holds(found):
             _save(place, header, make())
@@ -73,6 +65,18 @@ def kept(
     if found is None:
         raise RecipeError(f"{place}: the index cannot be read back; delete that folder")
     return found
+
+
+@contextmanager
+def _locked(place: Path) -> Iterator[None]:
+    with ExitStack() as held:
+        try:
+            held.enter_context(lock(place.with_name(f".{place.name}.lock")))
+        except OSError as error:
+            raise RecipeError(
+                f"{place.parent}: cannot keep an index there: {reason(error)}; name another as data.index"
+            ) from error
+        yield
 
 
 def _save(place: Path, header: Mapping[str, Any], table: Table) -> None:

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from pixelword.data.files import write_whole
 from pixelword.data.packing import Packer, visible_pairs
 from pixelword.data.schema import DocumentSpan, Fault, Pack, Sample
 from pixelword.errors import InputError, PixelwordError
@@ -25,6 +24,7 @@ from pixelword.processing.sources import data_url
 from pixelword.processing.sources import describe as source_name
 from pixelword.processing.types import ImageSpan
 from pixelword.processing.videos import Video
+from pixelword.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from pixelword.data.packing import LossWeight
@@ -124,7 +124,7 @@ def write_page(
     path: Path, title: str, facts: Mapping[str, str], sheets: Iterable[Sheet], processor: NeoOVProcessor
 ) -> int:
     """Write the page, whole or not at all; returns its bytes. Raises InputError when it cannot be written."""
-    return write_whole(path, page(title, facts, sheets, processor))
+    return atomic_write(path, page(title, facts, sheets, processor))
 
 
 def _piece(tokenizer: Any, token: int) -> str:

@@ -14,6 +14,7 @@ import transformers
 
 from pixelword import __version__, machine
 from pixelword.model.checkpoint import resolve
+from pixelword.utils.files import sha256
 
 if TYPE_CHECKING:
     from pixelword.inference.session import Session
@@ -53,8 +54,7 @@ def checksum(folder: Path) -> str:
     """One sha256 over the files of a checkpoint that make its answers."""
     whole = hashlib.sha256()
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
-        with path.open("rb") as file:
-            whole.update(f"{path.name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+        whole.update(f"{path.name} {sha256(path)}\n".encode())
     return whole.hexdigest()
 
 

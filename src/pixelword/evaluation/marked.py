@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from pixelword.data.files import write_whole
 from pixelword.errors import InputError, reason
+from pixelword.utils.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Section:
     def write(self, text: str) -> None:
         """Write it anew. Raises InputError: as `check`, or the page cannot be written."""
         before, after = self._around()
-        write_whole(self.page, f"{before}{self.begin}\n{text}\n{self.end}{after}")
+        atomic_write(self.page, f"{before}{self.begin}\n{text}\n{self.end}{after}")
 
     def _around(self) -> tuple[str, str]:
         try:

@@ -12,12 +12,12 @@ from typing import Any
 
 from PIL import Image
 
-from pixelword.data.files import write_whole
 from pixelword.evaluation import tables
 from pixelword.evaluation.report import Failure
 from pixelword.evaluation.scores import boxes
 from pixelword.processing.sources import data_url
 from pixelword.processing.videos import frame_label
+from pixelword.utils.files import atomic_write
 
 #: Longest side of a picture on the page, and of a frame of a clip; frames of a clip that are shown.
 _SIDE, _FRAME, _FRAMES = 420, 140, 6
@@ -26,8 +26,8 @@ _HERE = Path(__file__).parent
 
 def write(folder: Path, report: Mapping[str, Any], failures: Mapping[str, Sequence[Failure]]) -> None:
     """`report.json` and `report.html`, each whole or as it was. Raises InputError when they cannot be written."""
-    write_whole(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
-    write_whole(folder / "report.html", html(report, failures))
+    atomic_write(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
+    atomic_write(folder / "report.html", html(report, failures))
 
 
 def html(report: Mapping[str, Any], failures: Mapping[str, Sequence[Failure]]) -> str:

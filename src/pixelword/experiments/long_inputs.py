@@ -18,11 +18,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from PIL import Image
 
-from pixelword.data.files import write_whole
 from pixelword.errors import ContextError, InputError
 from pixelword.evaluation.suite import Item, Test, held_out
 from pixelword.tasks.family import Question
 from pixelword.tasks.nano import motion
+from pixelword.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from pixelword.inference.session import Session
@@ -235,7 +235,7 @@ class Results:
         if head != first:
             raise InputError(f"{self.path} holds figures of another run: name another --out, or delete it")
         if whole != text or not whole:
-            write_whole(self.path, whole or f"{first}\n")
+            atomic_write(self.path, whole or f"{first}\n")
         return {cell.key: cell for cell in (Cell(**json.loads(line)) for line in lines)}
 
     def add(self, cell: Cell) -> None:

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pixelword.data.files import check_place
 from pixelword.errors import InputError
 from pixelword.explain.faithfulness import Faithfulness, by_method, check
 from pixelword.explain.maps import Maps, make_maps
 from pixelword.explain.occlusion import Occlusion, occlude
 from pixelword.explain.overlay import Painted, painted
 from pixelword.explain.reading import Reading, read
+from pixelword.utils.files import check_place
 
 if TYPE_CHECKING:
     from pixelword.inference.session import Session

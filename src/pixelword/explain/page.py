@@ -14,9 +14,9 @@ import numpy as np
 from PIL import Image
 from torch import Tensor
 
-from pixelword.data.files import write_whole
 from pixelword.explain.faithfulness import METHODS
 from pixelword.processing.sources import data_url
+from pixelword.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from pixelword.explain.explanation import Explanation
@@ -31,7 +31,7 @@ MOST = 6_000_000
 
 def write(path: Path, explanation: Explanation, model: str) -> int:
     """Write the page, whole or not at all; returns its bytes. Raises InputError when it cannot be written."""
-    return write_whole(path, html(told(explanation, model)))
+    return atomic_write(path, html(told(explanation, model)))
 
 
 def html(data: dict[str, Any]) -> str:

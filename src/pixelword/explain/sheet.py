@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image, ImageDraw
 
-from pixelword.data.files import write_whole
 from pixelword.explain import lettering
 from pixelword.explain.overlay import PAINTED, Painted, heat, painted
+from pixelword.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from pixelword.explain.explanation import Explanation
@@ -173,4 +173,4 @@ def _tall(lines: list[str], size: int) -> int:
 def _write(path: Path, image: Image.Image) -> None:
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
-    write_whole(path, file.getvalue())
+    atomic_write(path, file.getvalue())

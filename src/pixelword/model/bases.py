@@ -5,7 +5,6 @@ Found by the package's metadata, never imported: the one package so far would im
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from pixelword.errors import CheckpointError
+from pixelword.utils.files import sha256
 
 
 @dataclass(frozen=True)
@@ -88,9 +88,3 @@ def known(path: Path) -> Base | None:
         return None
     found = sha256(path)
     return next((base for base in BASES.values() if base.sha256 == found), None)
-
-
-def sha256(path: Path) -> str:
-    """In hexadecimal, of a file's bytes."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -18,10 +18,10 @@ from safetensors.torch import save_file
 
 from pixelword import machine
 from pixelword.errors import CheckpointError
+from pixelword.utils.files import whole_folder
 
 from .configuration import NeoOVConfig
 from .facts import count_parameters
-from .folders import whole_folder
 from .inspection import compared
 from .meta import meta_model
 from .modeling import NeoOVForConditionalGeneration

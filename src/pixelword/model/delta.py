@@ -18,11 +18,11 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pixelword.errors import CheckpointError, InputError
+from pixelword.utils.files import check_new_folder, sha256, whole_folder
 
-from .bases import BASES, Base, find, sha256
+from .bases import BASES, Base, find
 from .checkpoint import DELTA, carry, is_delta, load_pretrained, read_config, read_json, resolve, torch_dtype
 from .configuration import NeoOVConfig
-from .folders import check_new_folder, whole_folder
 from .gguf import load_gguf
 from .growth import assembled, inherited
 from .meta import meta_model

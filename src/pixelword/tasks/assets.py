@@ -20,6 +20,7 @@ from typing import Any
 
 from pixelword.errors import AssetError, reason
 from pixelword.tasks.family import Split
+from pixelword.utils.files import atomic_file
 
 #: Share of a pack's assets that training never sees.
 HELD_OUT = 0.15
@@ -127,11 +128,9 @@ def write_pack(path: Path, items: Iterable[tuple[Item, Mapping[str, bytes]]], *,
     Raises:
         AssetError: it could not be written; a pack that was there before stays.
     """
-    partial = path.with_name(f".{path.name}.partial")
     index: list[Item] = []
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with zipfile.ZipFile(partial, "w") as archive:
+        with atomic_file(path) as unfinished, zipfile.ZipFile(unfinished, "w") as archive:
             for item, files in items:
                 index.append(item)
                 for name, content in files.items():
@@ -139,11 +138,8 @@ def write_pack(path: Path, items: Iterable[tuple[Item, Mapping[str, bytes]]], *,
                     archive.writestr(name, content, zipfile.ZIP_STORED if stored else zipfile.ZIP_DEFLATED)
             about = {"name": path.stem, "licences": dict(licences), "items": index}
             archive.writestr(_INDEX, json.dumps(about, ensure_ascii=False), compress_type=zipfile.ZIP_DEFLATED)
-        os.replace(partial, path)
     except OSError as error:
         raise AssetError(
             f"{path}: cannot write the pack ({reason(error)}); free some space, then fetch again"
         ) from error
-    finally:
-        partial.unlink(missing_ok=True)
     return len(index)

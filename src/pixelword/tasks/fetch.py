@@ -12,14 +12,14 @@ from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
-from pixelword.data.files import claim
 from pixelword.errors import AssetError
 from pixelword.tasks.archives import Archive
 from pixelword.tasks.assets import Item, write_pack
 from pixelword.tasks.builders import PACKS, Part
-from pixelword.tasks.downloads import download, sha256
+from pixelword.tasks.downloads import download
 from pixelword.tasks.manifest import Built, Fetched, Manifest
 from pixelword.tasks.packages import PACKAGES, Package
+from pixelword.utils.files import sha256, try_lock
 
 #: Told what is being done, and how many items are done of it.
 Progress = Callable[[str, int], None]
@@ -79,7 +79,7 @@ def missing(name: str, folder: Path) -> list[str]:
 def _alone(folder: Path) -> Iterator[None]:
     """One fetch at a time in a folder; what an earlier one left unfinished goes away."""
     try:
-        lock = claim(folder / ".lock")
+        lock = try_lock(folder / ".lock")
     except OSError as error:
         raise AssetError(f"{folder} cannot be written ({error.strerror}); choose another with --assets") from error
     if lock is None:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from pixelword.errors import AssetError, reason
+from pixelword.utils.files import atomic_file
 
 _FILE = "manifest.json"
 
@@ -61,17 +61,14 @@ class Manifest:
     def write(self) -> None:
         """Whole or not at all. Raises AssetError: it cannot be written."""
         path = self.folder / _FILE
-        partial = path.with_name(f".{_FILE}.partial")
         told = {
             "packages": {name: asdict(one) for name, one in sorted(self.packages.items())},
             "packs": {name: asdict(one) for name, one in sorted(self.packs.items())},
         }
         try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            partial.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
-            os.replace(partial, path)
+            with atomic_file(path) as unfinished:
+                unfinished.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
         except OSError as error:
-            partial.unlink(missing_ok=True)
             raise AssetError(
                 f"{path} cannot be written ({error.strerror}); free some space, then fetch again"
             ) from error

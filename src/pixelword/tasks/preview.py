@@ -13,11 +13,11 @@ from typing import Any
 
 from PIL import Image
 
-from pixelword.data.files import write_whole
 from pixelword.errors import AssetError
 from pixelword.processing.sources import data_url
 from pixelword.tasks.assets import Assets
 from pixelword.tasks.family import Family, Question, Task, draw, family
+from pixelword.utils.files import atomic_write
 
 _HERE = Path(__file__).parent
 _FRAMES = 8  # of a clip, at most
@@ -34,7 +34,7 @@ def write_preview(path: Path, names: Sequence[str], assets: Assets, *, count: in
     sections = [_section(family(name), assets, count, seed) for name in names]
     if all(section["missing"] for section in sections):
         raise AssetError("; ".join(section["missing"] for section in sections))
-    return write_whole(path, page(sections))
+    return atomic_write(path, page(sections))
 
 
 def page(sections: Sequence[Mapping[str, Any]]) -> str:

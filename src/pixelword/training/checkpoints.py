@@ -10,8 +10,6 @@ kill or a full disk at any moment leaves the checkpoints before it as they were.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import json
 import re
 import shutil
@@ -31,7 +29,7 @@ from torch.distributed.checkpoint.api import CheckpointException
 from torch.distributed.checkpoint.metadata import Metadata, TensorStorageMetadata
 
 from pixelword.errors import CheckpointError, reason
-from pixelword.model.folders import publish
+from pixelword.utils.files import publish, try_lock
 
 if TYPE_CHECKING:
     from pixelword.training.parallel import World
@@ -209,20 +207,15 @@ class Checkpoints:
     def _take_over(self) -> None:
         """From here on the run is this process's alone; what a killed one left unfinished goes."""
         try:
-            self.out.mkdir(parents=True, exist_ok=True)
-            self._lock = (self.out / ".lock").open("w")  # let go of by the kernel, however the process ends
+            self._lock = try_lock(self.out / ".lock", reentrant=True)
         except OSError as error:
             raise CheckpointError(
                 f"{self.out}: cannot write there: {reason(error)}; mend it, or name another --out"
             ) from error
-        try:
-            fcntl.lockf(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in (errno.EACCES, errno.EAGAIN):
-                raise CheckpointError(
-                    f"{self.out}: another process is training here: wait for its end, or name another --out"
-                ) from error
-            # else the filesystem has no locks, and the run goes on without
+        if self._lock is None:
+            raise CheckpointError(
+                f"{self.out}: another process is training here: wait for its end, or name another --out"
+            )
         self._remove_unfinished()
 
     def _remove_unfinished(self) -> None:

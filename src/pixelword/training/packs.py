@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Mapping
 from itertools import zip_longest
 from pathlib import Path
@@ -19,6 +18,7 @@ from pixelword.data.sources import Source, media_options
 from pixelword.errors import RecipeError
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.validation import HeldOut, drawn_held_out
+from pixelword.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from pixelword.data.recipe import DataRecipe
@@ -78,10 +78,7 @@ def record_set_aside(packs: FilePacks, out: Path) -> str | None:
         path.unlink(missing_ok=True)
         return None
     lines = (json.dumps({"name": fault.name, "reason": fault.reason}, ensure_ascii=False) for fault in left_out)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.partial")
-    partial.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    os.replace(partial, path)
+    atomic_write(path, "".join(f"{line}\n" for line in lines))
     return f"{len(left_out):,} samples set aside, {left_out[0].name}: {left_out[0].reason}; all are in {path}"
 
 

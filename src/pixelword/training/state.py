@@ -20,9 +20,9 @@ from torch import Tensor, nn
 from torch.distributed.tensor import DTensor
 
 from pixelword.errors import CheckpointError
-from pixelword.model.folders import whole_folder
 from pixelword.model.meta import meta_model
 from pixelword.training.lora import merged, write_adapter
+from pixelword.utils.files import whole_folder
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration

@@ -15,11 +15,11 @@ from transformers import Qwen3Config, Qwen3ForCausalLM
 from pixelword.errors import RecipeError
 from pixelword.experiments.ablations.recipe import Growth
 from pixelword.model.checkpoint import load_pretrained
-from pixelword.model.folders import whole_folder
 from pixelword.model.growth import STD, grow
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.training.building import build_model
 from pixelword.training.stages import decoder_layers
+from pixelword.utils.files import whole_folder
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration

@@ -18,7 +18,6 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from pixelword.data.files import claim, write_whole
 from pixelword.data.schema import Pack
 from pixelword.errors import CheckpointError, reason
 from pixelword.experiments.ablations.growing import build_language_model, grown
@@ -32,6 +31,7 @@ from pixelword.training.launch import record
 from pixelword.training.parallel import World, world
 from pixelword.training.trainer import Trainer
 from pixelword.training.validation import answer_columns, exact_documents, uncompiled
+from pixelword.utils.files import atomic_write, try_lock
 
 #: Seconds between looks at what another process is at work on, when nothing else is left.
 _WAIT = 20.0
@@ -84,7 +84,7 @@ def _run(cell: Cell, name: str, say: Callable[[str], None], console: Console | N
     with _claimed(cell.job.folder):
         if not cell.result.exists():
             figures = measure(cell)
-            write_whole(cell.result, json.dumps(figures, indent=1))
+            atomic_write(cell.result, json.dumps(figures, indent=1))
             say(f"{name}: {100 * figures['exact']:.1f} % right")
     return None
 
@@ -96,7 +96,7 @@ def _claimed(folder: Path) -> Iterator[None]:
     Raises _Taken: another one does. CheckpointError: the folder cannot be written.
     """
     try:
-        file = claim(folder / ".claim")
+        file = try_lock(folder / ".claim")
     except OSError as error:
         raise CheckpointError(
             f"{folder}: cannot write there: {reason(error)}; mend it, or name another --out"
@@ -125,7 +125,7 @@ def train(job: Job, console: Console | None = None) -> int | None:
     if not job.network.plain:  # nothing shall take it for one of ours
         (job.folder / "final" / "config.json").replace(job.folder / "final" / "variant-config.json")
     facts = {"seconds": round(outcome.progress.elapsed, 1), "parameters": trainer.model.num_parameters()}
-    write_whole(job.facts, json.dumps(facts))
+    atomic_write(job.facts, json.dumps(facts))
     shutil.rmtree(job.folder / "checkpoints")
     return None
 

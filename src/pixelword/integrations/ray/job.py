@@ -9,14 +9,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
-import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from pixelword.errors import InputError
+from pixelword.utils.files import atomic_file
 
 _JOB = "job.json"
 
@@ -170,12 +169,8 @@ def _planned(rows: Path, part_rows: int) -> tuple[list[Part], str]:
 
 def _write(path: Path, text: str) -> None:
     """Whole or not at all, on whichever machine it is read."""
-    whole = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
-    with whole.open("w", encoding="utf-8") as out:
-        out.write(text)
-        out.flush()
-        os.fsync(out.fileno())
-    whole.replace(path)
+    with atomic_file(path) as unfinished:
+        unfinished.write_text(text, encoding="utf-8")
 
 
 def as_dict(part: Part) -> dict[str, int]:
