@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from pixelword import __version__
-from pixelword.data.files import write_whole
 from pixelword.errors import InputError
 from pixelword.experiments.speedrun.curve import draw
 from pixelword.experiments.speedrun.rules import Track, digest, unseen
 from pixelword.experiments.speedrun.running import Plan, State
 from pixelword.machine import cpu_name
+from pixelword.utils.files import atomic_write
 
 
 @dataclass(frozen=True)
@@ -94,7 +94,7 @@ def write(plan: Plan) -> list[str]:
     Raises InputError: as `result`, or they cannot be written.
     """
     told = row(plan, [result(plan, seed) for seed in range(plan.seeds)])
-    write_whole(plan.out / "row.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    atomic_write(plan.out / "row.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
     draw(plan, plan.out / "curve.png")
     return [markdown(told, plan.track), *verdict(told, plan.track), f"wrote {plan.out}/row.json, curve.png"]
 

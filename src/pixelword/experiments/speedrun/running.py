@@ -18,11 +18,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from pixelword.data.files import claim, write_whole
 from pixelword.errors import InputError, PixelwordError, reason
 from pixelword.experiments.speedrun import meter
 from pixelword.experiments.speedrun.rules import Stage, Track, as_yaml, digest, recipe_files
 from pixelword.training.signals import StopSignals
+from pixelword.utils.files import atomic_write, try_lock
 
 Say = Callable[[str], None]
 
@@ -79,7 +79,7 @@ class State:
 
     def write(self) -> None:
         pieces = [asdict(piece) for piece in self.pieces]
-        write_whole(self.path, json.dumps({"recipe": self.recipe, "pieces": pieces}, indent=1) + "\n")
+        atomic_write(self.path, json.dumps({"recipe": self.recipe, "pieces": pieces}, indent=1) + "\n")
 
     def is_done(self, stage: str) -> bool:
         return any(piece.stage == stage and piece.ended == "done" for piece in self.pieces)
@@ -100,7 +100,7 @@ def run(plan: Plan, resume: bool, say: Say) -> int | None:
     if any(plan.folder(seed).exists() for seed in range(plan.seeds)) and not resume:
         raise InputError(f"{plan.out}: a run is here already: go on with --resume, or name another --out")
     try:
-        claimed = claim(plan.out / ".lock")
+        claimed = try_lock(plan.out / ".lock")
     except OSError as error:
         raise InputError(f"{plan.out}: cannot write there: {reason(error)}; name another --out") from error
     if claimed is None:
@@ -116,7 +116,7 @@ def run(plan: Plan, resume: bool, say: Say) -> int | None:
 
 def _keep_recipes(plan: Plan) -> None:
     for path in recipe_files(plan.paths):
-        write_whole(plan.out / "recipe" / path.name, path.read_text(encoding="utf-8"))
+        atomic_write(plan.out / "recipe" / path.name, path.read_text(encoding="utf-8"))
 
 
 def _train(plan: Plan, seed: int, signals: StopSignals, say: Say) -> int | None:
@@ -131,7 +131,7 @@ def _train(plan: Plan, seed: int, signals: StopSignals, say: Say) -> int | None:
             continue
         say(f"seed {seed}, {stage.name}: {recipe.steps:,} steps -> {recipe.out}")
         file = folder / f"{stage.name}.yaml"
-        write_whole(file, as_yaml(recipe))
+        atomic_write(file, as_yaml(recipe))
         if (stopped := _train_stage(state, stage.name, file, signals)) is not None:
             used = state.used()
             say(f"stopped after {used.processor_seconds:,.0f} processor-seconds, saved: go on with --resume")
