@@ -137,6 +137,14 @@ def tiny(tmp_path: Path) -> Callable[..., Any]:
     return make
 
 
+@pytest.fixture
+def tiny_recipe(tmp_path: Path) -> Path:
+    """The file of the small stage, whose run goes to a folder `run` beside it."""
+    path = tmp_path / "tiny.yaml"
+    path.write_text(TINY.format(out=tmp_path / "run"))
+    return path
+
+
 @pytest.fixture(scope="session")
 def square_packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder of packs `emoji`, `openmoji` and `stamps`: plain squares of 30 colours under names of the vocabulary.

@@ -1,7 +1,8 @@
 """Pixelword: native vision-language models, in which pixels and words are one sequence that one network reads.
 
 Importing this package makes ``neo_chat`` known to transformers' Auto classes, so that plain
-``AutoModelForImageTextToText.from_pretrained(...)`` works with no remote code. That takes torch and transformers, three
+``AutoModelForImageTextToText.from_pretrained(...)`` works with no remote code (``register`` and ``unregister`` choose,
+where another package has the type). That takes torch and transformers, three
 to four seconds, which ``pixelword --help`` has no use for; so in the process of the console script it happens in the
 verb that needs a model.
 """
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from pixelword.explain import look_inside
     from pixelword.inference.chat import Chat
     from pixelword.inference.session import Answer, Session, load
-    from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel
+    from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel, register, unregister
     from pixelword.processing.processor import NeoOVProcessor
 
 __version__ = "0.1.0"
@@ -34,6 +35,8 @@ _HOMES = {
     "NeoOVForConditionalGeneration": "pixelword.model",
     "NeoOVModel": "pixelword.model",
     "NeoOVProcessor": "pixelword.processing.processor",
+    "register": "pixelword.model",
+    "unregister": "pixelword.model",
 }
 
 __all__ = [
@@ -47,6 +50,8 @@ __all__ = [
     "__version__",
     "load",
     "look_inside",
+    "register",
+    "unregister",
 ]
 
 

@@ -70,7 +70,7 @@ def test_what_needs_no_model_imports_no_torch(words: tuple[str, ...]) -> None:
         (("ask", "https://example.org/a.png", "what?"), "--allow-urls"),
         (("ask", "examples/moving_right.mp4", "what?"), "put --video before it"),
         (("ask", "what?", "--model", "nanoo"), "did you mean 'nano'"),
-        (("ask", "what?", "--model", "2b"), "hf download"),
+        (("ask", "what?", "--model", "2b"), "Paranioar/NEO1_5-2B-SFT"),
         (("ask", "what?", "--dtype", "float"), "float32, bfloat16, float16"),
         (("chat", "--model", "nanoo"), "did you mean 'nano'"),
         (("info", "nanoo"), "did you mean 'nano'"),

@@ -25,6 +25,7 @@ from pixelword.cli import (
     explain,
     grow,
     info,
+    models,
     serve,
     speedrun,
     tasks,
@@ -104,6 +105,7 @@ _VERBS: tuple[Callable[..., None], ...] = (
 )  # fmt: skip
 for _verb in _VERBS:
     app.command(cls=Command)(_verb)
+app.add_typer(models.app)
 app.add_typer(data.app)
 app.add_typer(tasks.app)
 

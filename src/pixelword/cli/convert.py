@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def convert(
-    source: Annotated[str, typer.Argument(metavar="NAME|DIR", help="A packaged model or a checkpoint's folder.")],
+    source: Annotated[str, typer.Argument(metavar=options.MODEL, help=options.MODEL_HELP)],
     destination: Annotated[Path, typer.Argument(help="The folder to write; it must be new or empty.")],
     dtype: options.StoredDtype = None,
     delta: Annotated[

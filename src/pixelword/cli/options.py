@@ -20,9 +20,10 @@ if TYPE_CHECKING:
     from pixelword.inference.session import Session
     from pixelword.inference.streaming import FinishReason, Stream
 
-Model = Annotated[
-    str, typer.Option("--model", "-m", metavar="NAME|DIR", help="A packaged model or a checkpoint's folder.")
-]
+#: What names a model, in every command.
+MODEL = "NAME|DIR|ORG/NAME"
+MODEL_HELP = "A packaged model, a checkpoint's folder, or a model of the Hugging Face Hub, org/name[@revision]."
+Model = Annotated[str, typer.Option("--model", "-m", metavar=MODEL, help=MODEL_HELP)]
 Videos = Annotated[list[Path] | None, typer.Option("--video", help="A video to ask about (repeatable).")]
 System = Annotated[str | None, typer.Option(help="A system message, such as 'Reason step by step.'")]
 MaxNewTokens = Annotated[
@@ -60,6 +61,18 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps …; the accele
 
 #: Files that are videos by their names, where an image is expected.
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg")
+
+
+def amount_text(parameters: int) -> str:
+    """A number of parameters: 2.58B."""
+    if parameters < 1e5:
+        return f"{parameters:,}"
+    return f"{parameters / 1e9:.2f}B" if parameters >= 1e9 else f"{parameters / 1e6:.2f}M"
+
+
+def bytes_text(size: int) -> str:
+    """A number of bytes: 5.17 GB."""
+    return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 @contextmanager

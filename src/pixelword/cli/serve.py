@@ -19,9 +19,7 @@ if TYPE_CHECKING:
 
 
 def serve(
-    model: Annotated[
-        str, typer.Argument(metavar="NAME|DIR", help="A packaged model or a checkpoint's folder.")
-    ] = "nano",
+    model: Annotated[str, typer.Argument(metavar=options.MODEL, help=options.MODEL_HELP)] = "nano",
     host: Annotated[
         str, typer.Option(help="Address to listen on; others reach it only if you change this.")
     ] = "127.0.0.1",
@@ -71,7 +69,7 @@ def serve(
     Example: pixelword serve nano --port 8000 --api-key secret
     """
     settings = _settings(
-        served_model_name or Path(model).name,
+        served_model_name or Path(model.partition("@")[0]).name,
         [*(api_key or []), *filter(None, [os.environ.pop("PIXELWORD_API_KEY", "")])],
         limit_mm_per_prompt,
         allowed_media_domains or [],

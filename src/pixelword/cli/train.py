@@ -84,18 +84,22 @@ def train(
 def _checked(recipe: Path, overrides: Sequence[str]) -> Recipe:
     """The recipe, and what it starts from is there: all that can be known before torch is imported."""
     from pixelword.training.recipe_file import load_recipe
-    from pixelword.training.start import check_files, check_start
+    from pixelword.training.start import check_files, check_start, fetched
 
     stage = load_recipe(recipe, overrides)
-    check_start(stage)
     check_files(stage.data)
+    stage = fetched(stage)
+    check_start(stage)
     return stage
 
 
 def _print_cost(recipe: Path, overrides: Sequence[str], machine: dict[str, Any], mfu: float, as_json: bool) -> None:
     from pixelword.training.recipe_file import load_recipe
+    from pixelword.training.start import fetched
 
     checked = load_recipe(recipe, overrides)
+    if checked.model.size is None:
+        checked = fetched(checked, weights=False)
     with options.progress(f"reading {recipe} …"), options.quiet_imports():
         from pixelword.cli.dry_run import print_json, print_tables
         from pixelword.training.estimate import estimate, machine_for

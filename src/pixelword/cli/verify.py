@@ -20,7 +20,7 @@ _MOST = 20
 
 
 def verify(
-    model: Annotated[str, typer.Argument(metavar="NAME|DIR", help="A packaged model or a checkpoint's folder.")],
+    model: Annotated[str, typer.Argument(metavar=options.MODEL, help=options.MODEL_HELP)],
     headers: Annotated[
         bool, typer.Option("--headers", help="Names, shapes and types alone: reads no weight, so any machine will do.")
     ] = False,

@@ -126,7 +126,7 @@ def delta(
 
 @app.command("long")
 def long_inputs(
-    model: Annotated[str, typer.Argument(metavar="NAME|DIR")] = "nano",
+    model: Annotated[str, typer.Argument(metavar="NAME|DIR|ORG/NAME")] = "nano",
     out: Out = Path("runs/long"),
     report: Annotated[Path | None, typer.Option(help="A page whose section between its marks is written anew.")] = None,
     section: Annotated[str, typer.Option(help="With --report: the section's name in its marks.")] = "long",

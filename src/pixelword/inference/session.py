@@ -90,14 +90,15 @@ def load(
     """A session with a packaged model or with one from a folder.
 
     Args:
-        name_or_dir: The name of a packaged model ("nano"), or a folder with a checkpoint in the released layout.
+        name_or_dir: The name of a packaged model ("nano"), a folder with a checkpoint in the released layout, or a
+            model of the Hugging Face Hub, "org/name" or "org/name@revision", which is downloaded into the user's cache.
         dtype: The weights' type; None keeps the checkpoint's own, or takes float32 where a CPU only emulates that.
         device: Where the model lives; None takes the accelerator where there is one, else the CPU.
         media: How pictures and videos are read: their pixels, their frames, whether URLs are fetched.
         long: What is done with pictures and videos larger than the model was taught with; by default nothing.
 
     Raises:
-        CheckpointError: there is no such model, or its files are not a whole checkpoint.
+        CheckpointError: there is no such model, its download fails, or its files are not a whole checkpoint.
         InputError: there is no such dtype or device.
     """
     folder = resolve(name_or_dir)

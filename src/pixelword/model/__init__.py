@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from pixelword.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from .auto import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel
+    from .auto import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel, register, unregister
     from .configuration import NeoOVTextConfig, NeoOVVisionConfig
     from .sizes import SIZES
 
@@ -21,6 +21,8 @@ __all__ = [
     "NeoOVModel",
     "NeoOVTextConfig",
     "NeoOVVisionConfig",
+    "register",
+    "unregister",
 ]
 
 _OTHERS = {"SIZES": "pixelword.model.sizes"}

@@ -1,8 +1,10 @@
-"""Importing this makes transformers' Auto classes know the model type neo_chat."""
+"""Importing this makes transformers' Auto classes know the model type neo_chat, unless another package has it."""
 
 from __future__ import annotations
 
-from transformers.models.auto.configuration_auto import AutoConfig
+import warnings
+
+from transformers.models.auto.configuration_auto import CONFIG_MAPPING, AutoConfig
 from transformers.models.auto.modeling_auto import (
     AutoModel,
     AutoModelForImageTextToText,
@@ -10,12 +12,56 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from .configuration import NeoOVConfig, NeoOVTextConfig, NeoOVVisionConfig
+from .family import MODEL_TYPE
 from .modeling import NeoOVForConditionalGeneration, NeoOVModel
 
-__all__ = ["NeoOVConfig", "NeoOVForConditionalGeneration", "NeoOVModel", "NeoOVTextConfig", "NeoOVVisionConfig"]
+__all__ = [
+    "NeoOVConfig",
+    "NeoOVForConditionalGeneration",
+    "NeoOVModel",
+    "NeoOVTextConfig",
+    "NeoOVVisionConfig",
+    "register",
+    "unregister",
+]
 
-# A class that is registered here wins over a checkpoint's `auto_map`, so that no remote code ever runs.
-AutoConfig.register("neo_chat", NeoOVConfig, exist_ok=True)
-AutoModel.register(NeoOVConfig, NeoOVModel, exist_ok=True)
-AutoModelForImageTextToText.register(NeoOVConfig, NeoOVForConditionalGeneration, exist_ok=True)
-AutoModelForMultimodalLM.register(NeoOVConfig, NeoOVForConditionalGeneration, exist_ok=True)
+
+def register(*, replace: bool = False) -> bool:
+    """Let the model type `neo_chat` mean Pixelword's classes in transformers' Auto classes; harmless to repeat.
+
+    A class that is registered wins over a checkpoint's `auto_map`, so that no remote code is run. Importing pixelword
+    does this where nobody else has the type.
+
+    Args:
+        replace: take the type from another package that registered it; without, that package keeps it, with a warning.
+
+    Returns:
+        whether the type is Pixelword's now.
+    """
+    holder = CONFIG_MAPPING.get(MODEL_TYPE, None)
+    if holder is not None and not issubclass(holder, NeoOVConfig) and not replace:
+        warnings.warn(
+            f"{MODEL_TYPE} is registered by {holder.__module__}, which keeps it in transformers' Auto classes; "
+            "pixelword.load uses Pixelword's own all the same, and pixelword.register(replace=True) chooses it there",
+            stacklevel=2,
+        )
+        return False
+    if holder is None or not issubclass(holder, NeoOVConfig):  # vLLM's plugin registers a class made from ours
+        AutoConfig.register(MODEL_TYPE, NeoOVConfig, exist_ok=replace)
+    return True
+
+
+def unregister() -> None:
+    """Give the model type `neo_chat` up in transformers' Auto classes, for another package or a checkpoint's own code.
+
+    `pixelword.load` and Pixelword's classes by their names work as before.
+    """
+    if MODEL_TYPE in CONFIG_MAPPING and issubclass(CONFIG_MAPPING[MODEL_TYPE], NeoOVConfig):
+        CONFIG_MAPPING._extra_content.pop(MODEL_TYPE)
+
+
+# By Pixelword's own configuration, which no other package has.
+AutoModel.register(NeoOVConfig, NeoOVModel)
+AutoModelForImageTextToText.register(NeoOVConfig, NeoOVForConditionalGeneration)
+AutoModelForMultimodalLM.register(NeoOVConfig, NeoOVForConditionalGeneration)
+register()

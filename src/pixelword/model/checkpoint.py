@@ -20,8 +20,10 @@ from pixelword import machine
 from pixelword.errors import CheckpointError
 from pixelword.utils.files import whole_folder
 
+from . import hub
 from .configuration import NeoOVConfig
 from .facts import count_parameters
+from .family import check_family, check_tensors
 from .inspection import compared
 from .meta import meta_model
 from .modeling import NeoOVForConditionalGeneration
@@ -45,16 +47,20 @@ def torch_dtype(wanted: str | torch.dtype | None) -> torch.dtype | None:
 
 
 def read_config(folder: Path) -> NeoOVConfig:
-    """The configuration of a checkpoint's folder. Raises CheckpointError: unreadable, or not a native model's."""
+    """The configuration of a checkpoint's folder; `made_from` says which model of the Hub it is, where it is one.
+
+    Raises CheckpointError: unreadable, or not a native model's.
+    """
     path = folder / "config.json"
     content = read_json(path)
-    if content.get("model_type") != NeoOVConfig.model_type:
-        raise CheckpointError(
-            f"{path}: model_type is {content.get('model_type')!r}, not {NeoOVConfig.model_type!r}: this is no NEO-ov "
-            f"checkpoint; a language model can be grown into one with `pixelword grow`"
-        )
+    check_family(content, path)
+    content["model_type"] = NeoOVConfig.model_type  # NEO1_0-2B-PT has another one
+    if (source := hub.origin(folder)) is not None:
+        content["made_from"] = str(source)
     try:
         return NeoOVConfig.from_dict(content)
+    except CheckpointError:
+        raise
     except (ValueError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path}: not a configuration of this model ({error}); mend the file") from error
 
@@ -77,6 +83,7 @@ def verify(
             no weights, or not the model's.
     """
     entries = read_entries(folder)
+    check_tensors(entries, folder)
     problems = [one.problem for one in compared(entries, model, ignored) if one.problem]
     if problems:
         raise CheckpointError(

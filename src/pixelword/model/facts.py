@@ -9,6 +9,8 @@ if TYPE_CHECKING:
     from .sizes import Arguments, TextArguments
 
 BF16_BYTES = 2
+#: Numbers that share a scale where weights are quantized.
+_GROUP = 128
 
 
 def count_parameters(config: NeoOVConfig | Arguments) -> dict[str, int]:
@@ -34,6 +36,22 @@ def _layer(text: NeoOVTextConfig | TextArguments) -> int:
     projections = 3 * queries + 3 * keys + 3 * text.intermediate_size + 2
     head_norms = 2 * text.head_dim * (2 if text.qk_norm else 1)
     return projections * text.hidden_size + head_norms
+
+
+def weight_bytes(config: NeoOVConfig | Arguments, bits: int = 16) -> int:
+    """Bytes of the weights in memory: in bf16, or with the matrices of the layers (and of a head of its own) quantized.
+
+    bits: 16, or 8 or 4 for weight-only quantization in groups of 128 with a bf16 scale each. Embeddings, norms and the
+    patch embedding stay bf16.
+    """
+    parts, text = count_parameters(config), config.llm_config
+    matrices = parts["pre-buffer"] + parts["post-LLM"]
+    if not text.tie_word_embeddings:
+        matrices += parts["token embedding"]
+    rest = sum(parts.values()) - matrices
+    if bits == 8 * BF16_BYTES:
+        return (matrices + rest) * BF16_BYTES
+    return matrices * bits // 8 + matrices * BF16_BYTES // _GROUP + rest * BF16_BYTES
 
 
 def kv_bytes_per_token(config: NeoOVConfig | Arguments, number: int = BF16_BYTES) -> int:

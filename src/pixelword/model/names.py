@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import difflib
 import json
+import sys
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from pixelword.errors import CheckpointError, InputError, reason
 
-from .sizes import RELEASED, SIZES
+from . import hub
+from .family import check_family
+from .sizes import RELEASED, RELEASED_IDS, SIZES
 
 #: Where the packaged models are, each in a folder of its own.
 WEIGHTS = Path(__file__).parent.parent / "weights"
@@ -29,28 +33,58 @@ def packaged() -> tuple[str, ...]:
     return tuple(sorted(path.parent.name for path in WEIGHTS.glob("*/config.json")))
 
 
-def resolve(name_or_dir: str | Path) -> Path:
-    """The folder of a packaged model or of a checkpoint; a packaged name wins over a folder of the same name here.
+def resolve(name_or_dir: str | Path, *, weights: bool = True) -> Path:
+    """The folder of a model: a packaged name, a checkpoint's folder, or a model of the Hub by its id.
+
+    A packaged name wins over a folder of the same name here, and a folder over a model of the Hub; `org/name@main`
+    always means the Hub's. Nothing is downloaded but for a string that can only be an id: a `Path` is a folder, and so
+    is `runs/final` where there is a folder `runs`.
+
+    Args:
+        name_or_dir: "nano", a folder, "org/name" or "org/name@revision".
+        weights: of a model of the Hub, fetch the weights too; without, configuration and tokenizer alone.
 
     Raises:
-        CheckpointError: there is neither, or the folder holds no config.json, an adapter instead of a model, or
-            quantized weights.
+        CheckpointError: there is none of these, or the folder holds no config.json, an adapter instead of a model,
+            quantized weights or another family's model; or the download fails.
     """
     if str(name_or_dir) in packaged():
         return WEIGHTS / str(name_or_dir)
     folder = Path(name_or_dir).expanduser()
+    if not folder.exists() and (wanted := hub_id(name_or_dir)):
+        return hub.snapshot(wanted, weights=weights, check=_check_model)
     if folder.is_dir():
-        if (folder / "adapter_config.json").is_file():  # transformers would load what it names instead
-            raise CheckpointError(
-                f"{folder} holds an adapter: load its base model and merge the adapter with peft first"
-            )
-        if not (folder / "config.json").is_file():
-            raise CheckpointError(f"{folder} has no config.json: give the folder of a checkpoint")
-        check_not_quantized(folder)
+        _check_model(folder)
+        note_twin(name_or_dir)
         return folder
     if folder.exists():
         raise CheckpointError(f"{folder} is a file: give the folder that holds it, with its config.json")
     raise CheckpointError(f"there is no model {str(name_or_dir)!r}{other_names(str(name_or_dir))}")
+
+
+def hub_id(name: str | Path) -> hub.HubId | None:
+    """The model of the Hub that a string names, None where it names something here: see `resolve`."""
+    found = hub.parse(name) if isinstance(name, str) else None
+    if found is None or (found.revision is None and Path(found.repo.partition("/")[0]).is_dir()):
+        return None
+    return found
+
+
+@cache
+def note_twin(name: str | Path) -> None:
+    """Says once, of a folder that has the name of a released model, that the folder is what is read."""
+    if str(name) in RELEASED_IDS:
+        print(f"note: {name} is a folder here, which is read; {name}@main is the Hub's model", file=sys.stderr)
+
+
+def _check_model(folder: Path) -> None:
+    """Raises CheckpointError: not a whole model of this family, as its small files say."""
+    if (folder / "adapter_config.json").is_file():  # transformers would load what it names instead
+        raise CheckpointError(f"{folder} holds an adapter: load its base model and merge the adapter with peft first")
+    if not (folder / "config.json").is_file():
+        raise CheckpointError(f"{folder} has no config.json: give the folder of a checkpoint")
+    check_not_quantized(folder)
+    check_family(read_json(folder / "config.json"), folder)
 
 
 def check_not_quantized(folder: Path) -> None:
@@ -66,16 +100,15 @@ def check_not_quantized(folder: Path) -> None:
 def other_names(name: str) -> str:
     """The end of a message about an unknown model: what may have been meant, and what there is."""
     if name.lower() in RELEASED:
-        return (
-            f": released weights are not packaged. Download them, `hf download {RELEASED[name.lower()]} --local-dir "
-            f"neo-{name.lower()}`, and give that folder"
-        )
+        return f": released weights are not packaged; {RELEASED[name.lower()]} is downloaded where you name it so"
+    if (path := hub.parse(name)) is not None:  # it would have been looked up, were its first part not a folder here
+        return f" here; a model of the Hub with this name would be {path.repo}@main"
     if name.lower() in SIZES:
         return f": {name} is a size without released weights; give the folder of a checkpoint"
     names = packaged()
     hint = close_name(name) or ";"
     known = f"packaged models are: {', '.join(names)}" if names else "no models are packaged in this installation"
-    return f"{hint} {known}. Or give a checkpoint's folder"
+    return f"{hint} {known}. Or give a checkpoint's folder, or org/name of the Hugging Face Hub"
 
 
 def close_name(name: str) -> str:

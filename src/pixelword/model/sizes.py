@@ -110,8 +110,23 @@ SIZES: dict[str, dict[str, Any]] = {
     "9b": _size(4096, 12288, 42, 6, 32, 8, head_dim=128, tie_word_embeddings=False),
 }
 
-#: Where released weights of a size can be downloaded from the Hugging Face Hub.
+#: The newest released weights of a size, by their id on the Hugging Face Hub.
 RELEASED = {"2b": "Paranioar/NEO1_5-2B-SFT", "9b": "Paranioar/NEO1_5-9B-SFT"}
+
+_STAGES = {
+    "PT": "NEO, pre-trained: to train on",
+    "MT": "NEO, mid-trained: to fine-tune",
+    "SFT": "NEO: questions on one image",
+}
+#: Every released model by its id: its size, and what it is for.
+RELEASED_IDS: dict[str, tuple[str, str]] = {
+    **{f"Paranioar/NEO1_5-{size.upper()}-SFT": (size, "NEO-ov: images, video, space") for size in RELEASED},
+    **{
+        f"Paranioar/NEO1_0-{size.upper()}-{stage}": (size, use)
+        for size in RELEASED
+        for stage, use in reversed(_STAGES.items())
+    },
+}
 
 
 def size_arguments(size: str) -> Arguments:

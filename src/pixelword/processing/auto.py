@@ -12,5 +12,5 @@ from pixelword.processing.processor import NeoOVProcessor
 
 __all__ = ["NeoOVImageProcessor", "NeoOVProcessor"]
 
-AutoImageProcessor.register(NeoOVConfig, image_processor_classes={"pil": NeoOVImageProcessor}, exist_ok=True)
-AutoProcessor.register(NeoOVConfig, NeoOVProcessor, exist_ok=True)
+AutoImageProcessor.register(NeoOVConfig, image_processor_classes={"pil": NeoOVImageProcessor})
+AutoProcessor.register(NeoOVConfig, NeoOVProcessor)

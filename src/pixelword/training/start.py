@@ -3,15 +3,42 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pixelword.data.sources.source import source_files
 from pixelword.errors import CheckpointError, RecipeError
-from pixelword.model.names import WEIGHTS, other_names, packaged
+from pixelword.model import hub
+from pixelword.model.names import WEIGHTS, hub_id, other_names, packaged, resolve
 
 if TYPE_CHECKING:
     from pixelword.data.recipe import DataRecipe
     from pixelword.training.recipe import Recipe
+
+
+def fetched(recipe: Recipe, *, weights: bool = True) -> Recipe:
+    """The recipe with models of the Hub in its fields as folders of the user's cache, downloaded where they are not
+    there; it writes them as `org/name@commit`, so that what is recorded of a run names the weights for good.
+
+    weights: without, configurations and tokenizers alone. Raises CheckpointError.
+    """
+    changed: dict[str, Any] = {}
+    if (place := _hub_folder(recipe.model.from_, weights)) is not None:
+        changed["model"] = recipe.model.model_copy(update={"from_": place})
+    if recipe.tokenizer is not None and not Path(recipe.tokenizer).exists() and (wanted := hub_id(recipe.tokenizer)):
+        changed["tokenizer"] = str(hub.snapshot(wanted, weights=False))  # of a model of any family
+    if recipe.distill and (place := _hub_folder(recipe.distill.from_, weights)) is not None:
+        changed["distill"] = recipe.distill.model_copy(update={"from_": place})
+    if recipe.gate and (place := _hub_folder(recipe.gate.against, weights)) is not None:
+        changed["gate"] = recipe.gate.model_copy(update={"against": place})
+    return recipe.model_copy(update=changed) if changed else recipe
+
+
+def _hub_folder(place: Path | None, weights: bool) -> Path | None:
+    """Of a model of the Hub, its folder in the cache; None for what names something here."""
+    name = str(place)
+    if place is None or place.exists() or hub_id(name) is None:
+        return None
+    return resolve(name, weights=weights)
 
 
 def check_start(recipe: Recipe) -> None:

@@ -11,7 +11,7 @@ from pixelword.data.recipe import DataRecipe, SourceRecipe
 from pixelword.errors import RecipeError
 from pixelword.model.names import resolve
 from pixelword.training.recipe_file import load_recipe
-from pixelword.training.start import check_files, check_start
+from pixelword.training.start import check_files, check_start, fetched
 
 if TYPE_CHECKING:
     from pixelword.processing.processor import NeoOVProcessor
@@ -44,11 +44,12 @@ def open_subject(
     if recipe is None:  # of a recipe's sources some may be there
         check_files(data)
     if model is None and recipe is not None:
+        recipe = fetched(recipe, weights=False)
         check_start(recipe)
         from pixelword.training.building import build_processor
 
         return Subject(data, build_processor(recipe), recipe)
-    folder = resolve(model or "nano")
+    folder = resolve(model or "nano", weights=False)
     from pixelword.processing.processor import NeoOVProcessor
 
     return Subject(data, NeoOVProcessor.from_pretrained(folder), recipe)
