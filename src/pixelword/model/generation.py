@@ -127,18 +127,15 @@ class NeoOVGenerationMixin(GenerationMixin):
             ValueError: start or stop is inside an image.
         """
         pixels, grid = inputs["pixel_values"], inputs["image_grid_hw"]
-        patches = grid.prod(-1)
-        column = visual.flatten().nonzero().squeeze(1).to(grid.device) % visual.shape[1]
-        inside = (column >= start) & (column < stop)
-        ends = (patches // self._patches_per_token).cumsum(0)
-        first, last = inside[torch.cat((ends.new_zeros(1), ends[:-1]))], inside[ends - 1]
-        if bool((first != last).any()):
+        _, first, end = self._image_places(visual, grid)
+        inside = (first >= start) & (end <= stop)
+        if bool((~inside & (first < stop) & (end > start)).any()):
             raise ValueError(
                 "a cached prefix ends inside an image of this prompt; let it end before or after the image"
             )
-        if not bool(first.any()):
+        if not bool(inside.any()):
             return dict.fromkeys(_PICTURES)
-        return {"pixel_values": pixels[first.repeat_interleave(patches)], "image_grid_hw": grid[first]}
+        return {"pixel_values": pixels[inside.repeat_interleave(grid.prod(-1))], "image_grid_hw": grid[inside]}
 
     def _expand_inputs_for_generation(
         self,
@@ -154,7 +151,9 @@ class NeoOVGenerationMixin(GenerationMixin):
             shaped = input_ids if input_ids is not None else model_kwargs.get("input_ids")
             if held["pixel_values"] is not None:
                 visual = self.visual_mask(shaped, model_kwargs.get("mm_token_type_ids"))
-                held.update(_repeat_pictures(held, visual.sum(1) * self._patches_per_token, expand_size))
+                self._check_visual(visual, held["image_grid_hw"])
+                rows, _, _ = self._image_places(visual, held["image_grid_hw"])
+                held.update(_repeat_images(held, rows.bincount(minlength=len(visual)).tolist(), expand_size))
             if held["position_ids"] is not None:
                 held["position_ids"] = held["position_ids"].repeat_interleave(expand_size, -2)
         input_ids, model_kwargs = super()._expand_inputs_for_generation(
@@ -246,14 +245,15 @@ def _length(model_kwargs: dict[str, Any]) -> int:
     return int(cache.get_seq_length()) if isinstance(cache, Cache) else 0
 
 
-def _repeat_pictures(pictures: dict[str, Any], patches_per_row: Tensor, times: int) -> dict[str, Tensor]:
-    """Pictures of each row `times` over: the patches of row 0, row 0, …, row 1, …, and their grids."""
-    pixels, grid = pictures["pixel_values"], pictures["image_grid_hw"]
-    ends = grid.prod(-1).cumsum(0)
-    row_end = patches_per_row.cumsum(0)
-    images_end = torch.searchsorted(ends, row_end.to(ends.device), right=True)
-    images = torch.diff(images_end, prepend=images_end.new_zeros(1)).tolist()
+def _repeat_images(inputs: dict[str, Any], images: list[int], times: int) -> dict[str, Tensor]:
+    """Images of each row `times` over: the patches of row 0, row 0, …, row 1, …, and their grids.
+
+    Args:
+        images: How many each row has.
+    """
+    grids = inputs["image_grid_hw"].split(images)
+    pixels = inputs["pixel_values"].split([int(grid.prod(-1).sum()) for grid in grids])
     return {
-        "pixel_values": torch.cat([x for x in pixels.split(patches_per_row.tolist()) for _ in range(times)]),
-        "image_grid_hw": torch.cat([x for x in grid.split(images) for _ in range(times)]),
+        "pixel_values": torch.cat([row for row in pixels for _ in range(times)]),
+        "image_grid_hw": torch.cat([row for row in grids for _ in range(times)]),
     }

@@ -94,6 +94,18 @@ class VisualTokens:
                 "the processor returns them"
             )
 
+    def _image_places(self, visual: Tensor, image_grid_hw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Row, first column and column past the last of each image: (n,) each.
+
+        Args:
+            visual: (B, L) bool, as many places as `image_grid_hw` (n, 2) describes.
+        """
+        tokens = image_grid_hw.prod(-1) // self._patches_per_token
+        ends, places = tokens.cumsum(0), visual.flatten().nonzero().squeeze(1).to(image_grid_hw.device)
+        first, last = places[ends - tokens], places[ends - 1]
+        length = visual.shape[1]
+        return first // length, first % length, last % length + 1
+
     def visual_mask(self, input_ids: Tensor | None, mm_token_type_ids: Tensor | None) -> Tensor | None:
         """(B, L) bool: the places of visual tokens, from the types where given, else from `img_context_token_id`."""
         if mm_token_type_ids is not None:
