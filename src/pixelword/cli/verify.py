@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 #: Problems that are printed; --json has all.
 _MOST = 20
+#: Differences from a released model that are printed.
+_FEW = 4
 
 
 def verify(
@@ -94,6 +96,7 @@ def _print(report: Mapping[str, Any], against: Path | None) -> None:
     console.print(report["model"], style="bold", markup=False)
     layers = f"{shape['num_hidden_layers']} layers, {shape['extra_num_layers']} of them pre-buffer"
     console.print(f"{shape['parameters']:,} parameters, {layers}, width {shape['hidden_size']}\n")
+    _print_released(console, report["released"])
     _print_tensors(console, report["tensors"])
     if "cached_step" in report:
         problem = report["cached_step"]["problem"]
@@ -106,6 +109,22 @@ def _print(report: Mapping[str, Any], against: Path | None) -> None:
         _print_probe(console, report["probe"])
     if against is not None:
         _print_problems(console, f"differs from {against}", report["differences"], f"agrees with {against}")
+
+
+def _print_released(console: Console, found: Mapping[str, Any]) -> None:
+    """Which released model this is by its configuration, or what keeps it from being the nearest."""
+    if found["models"]:
+        names = " or ".join(found["models"])
+        more = "" if len(found["models"]) == 1 else "; their shapes are the same, and weights alone tell them apart"
+        console.print(f"released  {names}, by configuration{more}", markup=False)
+    else:
+        console.print(f"released  none of the released models; beside {found['size']}:", markup=False)
+    if found["source"]:
+        console.print(f"          made from {found['source']}", markup=False)
+    for line in (shown := found["differs"][:_FEW]):
+        console.print(f"          {line}", markup=False)
+    if len(found["differs"]) > len(shown):
+        console.print(f"          and {len(found['differs']) - len(shown)} more: --json has all")
 
 
 def _print_tensors(console: Console, tensors: Mapping[str, Any]) -> None:

@@ -21,6 +21,8 @@ from pixelword.model.checkpoint import is_delta, load_pretrained, read_config, r
 from pixelword.model.facts import count_parameters
 from pixelword.model.inspection import compared, digest
 from pixelword.model.meta import meta_model
+from pixelword.model.names import read_json
+from pixelword.model.released import identified
 from pixelword.model.self_check import cached_step_problem
 from pixelword.model.tensor_files import read_entries
 from pixelword.processing import NeoOVProcessor
@@ -51,6 +53,8 @@ def report(
     folder = resolve(name_or_dir)
     config = read_config(folder)
     made: dict[str, Any] = {"format": FORMAT, "model": str(name_or_dir), "architecture": _architecture(config)}
+    source = getattr(config, "made_from", None)
+    made["released"] = identified(config, read_json(folder / "config.json"), source)
     made["packages"] = {"pixelword": __version__, "torch": torch.__version__, "transformers": transformers.__version__}
     if is_delta(folder) and headers:
         raise InputError(f"{folder} is a delta, whose files hold changes alone: leave --headers out, to load it whole")

@@ -38,7 +38,7 @@ def register(*, replace: bool = False) -> bool:
     Returns:
         whether the type is Pixelword's now.
     """
-    holder = CONFIG_MAPPING.get(MODEL_TYPE, None)
+    holder = _holder()
     if holder is not None and not issubclass(holder, NeoOVConfig) and not replace:
         warnings.warn(
             f"{MODEL_TYPE} is registered by {holder.__module__}, which keeps it in transformers' Auto classes; "
@@ -51,12 +51,21 @@ def register(*, replace: bool = False) -> bool:
     return True
 
 
+def _holder() -> type | None:
+    """The configuration that has the type now."""
+    try:
+        return CONFIG_MAPPING[MODEL_TYPE]  # its `get` knows nothing of what was registered
+    except KeyError:
+        return None
+
+
 def unregister() -> None:
     """Give the model type `neo_chat` up in transformers' Auto classes, for another package or a checkpoint's own code.
 
     `pixelword.load` and Pixelword's classes by their names work as before.
     """
-    if MODEL_TYPE in CONFIG_MAPPING and issubclass(CONFIG_MAPPING[MODEL_TYPE], NeoOVConfig):
+    holder = _holder()
+    if holder is not None and issubclass(holder, NeoOVConfig):
         CONFIG_MAPPING._extra_content.pop(MODEL_TYPE)
 
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from transformers import PreTrainedConfig
 
+from .family import check_keys
+
 
 def _scalar(value: Any) -> Any:
     """Unwrap the one-element lists that released configs hold where a number is meant (`"min_pixels": [65536]`)."""
@@ -189,6 +191,7 @@ class NeoOVConfig(PreTrainedConfig):
         template: str = "neo1_0",
         **kwargs: Any,
     ) -> None:
+        check_keys(kwargs.keys())
         renamed = kwargs.pop("text_config", None)
         if renamed is not None and llm_config is not None:
             raise ValueError("text_config and llm_config are two names of one argument: pass one of them")

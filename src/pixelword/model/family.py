@@ -16,7 +16,8 @@ _GENERATES = ("use_pixel_head", "fm_head_layers", "fm_head_dim", "noise_scale_mo
 _GENERATING_TENSORS = ("_mot_gen", "fm_modules.", "q_norm_hw")
 _SENSENOVA = (
     "this is a SenseNova-U1 model, which has NEO's model type and another network (T, H and W share a head, and a "
-    "second set of weights draws images): only NEO is read here; use SenseNova's own package"
+    "second set of weights draws images): only NEO is read here; use SenseNova's own package, or, in "
+    "transformers' Auto classes, its own code after pixelword.unregister()"
 )
 
 
@@ -43,6 +44,12 @@ def check_family(config: Mapping[str, Any], where: str | Path) -> None:
             f"{where}: model_type is {config.get('model_type')!r}, not {MODEL_TYPE!r}: this is not a NEO checkpoint; a "
             "language model can be grown into one with `pixelword grow`"
         )
+
+
+def check_keys(keys: Collection[str]) -> None:
+    """Raises CheckpointError: these keys of a configuration are SenseNova-U1's."""
+    if any(key in keys for key in _GENERATES):
+        raise CheckpointError(_SENSENOVA)
 
 
 def check_tensors(names: Collection[str], where: str | Path) -> None:

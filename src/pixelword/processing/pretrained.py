@@ -10,6 +10,7 @@ from typing import Any
 
 from huggingface_hub.errors import EntryNotFoundError
 from transformers.models.auto.tokenization_auto import AutoTokenizer
+from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils.hub import CHAT_TEMPLATE_DIR, CHAT_TEMPLATE_FILE, cached_file, list_repo_templates
 
@@ -59,11 +60,22 @@ def load(name: str | os.PathLike[str], **kwargs: Any) -> tuple[Any, dict[str, An
         for key, value in said.items():
             setattr(tokenizer, key, value)
         return tokenizer, settings
+    if not (_file(name, "tokenizer.json", hub) or _file(name, "vocab.json", hub)):
+        raise CheckpointError(f"{name}: it has no tokenizer; put tokenizer.json there, or vocab.json and merges.txt")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(name, trust_remote_code=False, **hub, **said)
+        tokenizer = _tokenizer_class(name, hub).from_pretrained(name, trust_remote_code=False, **hub, **said)
     except Exception as error:  # the loaders raise a dozen types; all mean that the tokenizer's files are unusable
         raise CheckpointError(f"{name}: its tokenizer cannot be loaded ({error}); put tokenizer.json there") from error
     return tokenizer, settings
+
+
+def _tokenizer_class(name: str | os.PathLike[str], hub: dict[str, Any]) -> Any:
+    """What loads the tokenizer: the class that it names, or Qwen's, which the released models have, for vocab.json and
+    merges.txt alone, of which `AutoTokenizer` makes nothing."""
+    named = (_json(name, "tokenizer_config.json", hub) or {}).get("tokenizer_class")
+    if named is None and _file(name, "tokenizer.json", hub) is None:
+        return Qwen2Tokenizer
+    return AutoTokenizer
 
 
 def _settings(name: str | os.PathLike[str], hub: dict[str, Any]) -> dict[str, Any]:
