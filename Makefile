@@ -21,7 +21,7 @@ help:
 	@echo "make test-ray  the tests of Ray, in an environment of its own"
 	@echo "make test-transformers transformers' own common tests, from its source distribution"
 	@echo "make test-trl  the tests with TRL's trainers, in an environment of its own"
-	@echo "make lint    ruff and mypy"
+	@echo "make lint    ruff, mypy, and which room may import which"
 	@echo "make format  let ruff rewrite what it can"
 	@echo "make bench   run the benchmarks (long; an idle machine)"
 	@echo "make media   draw the pictures and the clip of examples/ again"
@@ -135,6 +135,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix .

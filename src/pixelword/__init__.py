@@ -14,6 +14,7 @@ import sys
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from pixelword._version import __version__
 from pixelword.lazy import lazy_names
 
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from pixelword.inference.session import Answer, Session, load
     from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel, register, unregister
     from pixelword.processing.processor import NeoOVProcessor
-
-__version__ = "0.1.0"
 
 _HOMES = {
     "Answer": "pixelword.inference.session",

@@ -11,10 +11,11 @@ import pytest
 from PIL import Image
 
 from pixelword.data.packing import Packer
-from pixelword.data.schema import Fault, Sample
+from pixelword.data.schema import Fault
 from pixelword.data.view import Sheet, pack_sheet, sample_sheet, write_page
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
+from pixelword.processing.types import Sample
 from pixelword.processing.videos import Video
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}

@@ -22,11 +22,12 @@ from pixelword.data.plan import Plan
 from pixelword.data.quarantine import Quarantine
 from pixelword.data.reading import FilePacks, time_limit
 from pixelword.data.recipe import DataRecipe
-from pixelword.data.schema import Fault, Pack, Sample
+from pixelword.data.schema import Fault, Pack
 from pixelword.data.sources import Source
 from pixelword.errors import InputError, PixelwordError
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
+from pixelword.processing.types import Sample
 
 SAMPLES = 12
 

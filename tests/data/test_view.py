@@ -14,11 +14,12 @@ import pytest
 from PIL import Image
 
 from pixelword.data.packing import Packer
-from pixelword.data.schema import Fault, Pack, Sample
+from pixelword.data.schema import Fault, Pack
 from pixelword.data.view import Sheet, describe, pack_sheet, page, sample_sheet, write_page
 from pixelword.errors import InputError
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
+from pixelword.processing.types import Sample
 from pixelword.processing.videos import Video
 
 

@@ -7,9 +7,10 @@ import dataclasses
 import pytest
 import torch
 
-from pixelword.data.schema import Pack, Sample
+from pixelword.data.schema import Pack
 from pixelword.inference.sampling import Sampling
 from pixelword.inference.session import Session
+from pixelword.processing.types import Sample
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.parallel import World
 from pixelword.training.trainer import Trainer

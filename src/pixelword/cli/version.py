@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed
 
-from pixelword import __version__
+from pixelword._version import __version__
 from pixelword.cli import options
 
 _PACKAGES = ("transformers", "tokenizers", "safetensors", "Pillow", "av", "numpy", "peft", "vllm")

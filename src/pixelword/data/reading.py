@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 from pixelword.data.packing import LossWeight, Packer
 from pixelword.data.plan import Plan, Planned
 from pixelword.data.quarantine import Quarantine
-from pixelword.data.schema import Fault, Pack, Sample
+from pixelword.data.schema import Fault, Pack
 from pixelword.data.sources import Source, media_options
 from pixelword.errors import InputError, PixelwordError
-from pixelword.processing.types import Encoded
+from pixelword.processing.types import Encoded, Sample
 
 if TYPE_CHECKING:
     from pixelword.processing.processor import NeoOVProcessor

@@ -14,20 +14,6 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Sample:
-    """One conversation, pictures included, as training and evaluation see it.
-
-    messages: chat form, assistant turns included: ``{"role": ..., "content": str | [parts]}``, a part being
-        ``{"type": "text", "text": str}``, ``{"type": "image", "image": PIL.Image}`` or
-        ``{"type": "video", "video": processing.videos.Video}``.
-    kind: what the last turn asks for: "colour", "count", "where", ...
-    """
-
-    messages: tuple[dict[str, Any], ...]
-    kind: str
-
-
-@dataclass(frozen=True)
 class Fault:
     """A sample that could not be read while a pack was made: its name (source and place) and why."""
 

@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING, Any
 from PIL import Image
 
 from pixelword.data.packing import Packer, visible_pairs
-from pixelword.data.schema import DocumentSpan, Fault, Pack, Sample
+from pixelword.data.schema import DocumentSpan, Fault, Pack
 from pixelword.errors import InputError, PixelwordError
 from pixelword.model.rotary import rope_index
 from pixelword.model.visibility import interval
 from pixelword.processing.images import unpatchify
 from pixelword.processing.sources import data_url
 from pixelword.processing.sources import describe as source_name
-from pixelword.processing.types import ImageSpan
+from pixelword.processing.types import ImageSpan, Sample
 from pixelword.processing.videos import Video
 from pixelword.utils.files import atomic_write
 

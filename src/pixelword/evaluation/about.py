@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 import transformers
 
-from pixelword import __version__, machine
+from pixelword import machine
+from pixelword._version import __version__
 from pixelword.model.checkpoint import resolve
 from pixelword.utils.files import sha256
 

@@ -10,9 +10,9 @@ from itertools import islice
 
 import numpy as np
 
-from pixelword.data.schema import Sample
 from pixelword.errors import InputError
 from pixelword.evaluation.suite import Item, Test
+from pixelword.processing.types import Sample
 from pixelword.tasks import nano
 from pixelword.tasks.family import Metric, Question
 

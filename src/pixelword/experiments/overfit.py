@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from pixelword.data.packing import Packer
-from pixelword.data.schema import Pack, Sample
+from pixelword.data.schema import Pack
+from pixelword.processing.types import Sample
 from pixelword.tasks import family
 from pixelword.tasks.assets import Assets
 from pixelword.training.building import build_network, build_processor, precision

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 import transformers
 
-from pixelword import __version__
+from pixelword._version import __version__
 from pixelword.errors import InputError, reason
 from pixelword.inference import probe
 from pixelword.inference.session import Session

@@ -1,13 +1,27 @@
-"""What the processor makes of a conversation: its tokens and patches, and which of them are each image's."""
+"""A conversation before and after the processor: a sample; its tokens and patches, and which are each image's."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import torch
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One conversation, pictures included, as training and evaluation see it.
+
+    messages: chat form, assistant turns included: ``{"role": ..., "content": str | [parts]}``, a part being
+        ``{"type": "text", "text": str}``, ``{"type": "image", "image": PIL.Image}`` or
+        ``{"type": "video", "video": processing.videos.Video}``.
+    kind: what the last turn asks for: "colour", "count", "where", ...
+    """
+
+    messages: tuple[dict[str, Any], ...]
+    kind: str
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from fastapi.responses import JSONResponse, StreamingResponse
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 
-from pixelword import __version__
+from pixelword._version import __version__
 from pixelword.errors import InputError, MediaError, PixelwordError
 from pixelword.inference.requests import Generation, Token
 from pixelword.inference.sampling import Sampling

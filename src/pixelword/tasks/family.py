@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import TYPE_CHECKING, Any, Literal
 
-from pixelword.data.schema import Sample
 from pixelword.errors import InputError
+from pixelword.processing.types import Sample
 
 if TYPE_CHECKING:
     from pixelword.tasks.assets import Assets

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from pixelword.data.schema import Sample
 from pixelword.errors import AssetError, RecipeError
+from pixelword.processing.types import Sample
 from pixelword.tasks import nano
 from pixelword.tasks.assets import Assets
 from pixelword.tasks.family import Family, Split, family

@@ -8,8 +8,9 @@ import numpy as np
 
 from pixelword.data.packing import Packer, seeded_pack
 from pixelword.data.recipe import drawn_names
-from pixelword.data.schema import Pack, Sample
+from pixelword.data.schema import Pack
 from pixelword.data.sources import media_options
+from pixelword.processing.types import Sample
 from pixelword.training.curriculum import curriculum
 
 if TYPE_CHECKING:

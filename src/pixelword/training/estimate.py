@@ -9,15 +9,14 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-import pixelword
 from pixelword.data.packing import visible_pairs
 from pixelword.errors import RecipeError
 from pixelword.model.meta import meta_model
+from pixelword.model.names import WEIGHTS
 from pixelword.training.building import build_processor
 from pixelword.training.flops import Rates, network_rates
 from pixelword.training.machines import CPU, Communication, Machine, communication, machine
@@ -231,8 +230,7 @@ def _drawn(recipe: Recipe) -> Callable[[int], Work]:
     from pixelword.training.drawn import DrawnPacks
 
     there = recipe.model.from_ is None or (recipe.model.from_ / "config.json").is_file()
-    embedded = Path(pixelword.__file__).parent / "weights" / "nano"
-    source = DrawnPacks(recipe, build_processor(recipe) if there else NeoOVProcessor.from_pretrained(embedded))
+    source = DrawnPacks(recipe, build_processor(recipe) if there else NeoOVProcessor.from_pretrained(WEIGHTS / "nano"))
     last = recipe.steps * recipe.data.packs
     counts = [Counts.of([source(number)]) for number in range(max(last - _DRAWN, 0), last)]
     total = sum(counts, Counts())

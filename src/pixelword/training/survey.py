@@ -13,7 +13,7 @@ import numpy as np
 from pixelword.data.indexing import open_indexes
 from pixelword.data.reading import FilePacks
 from pixelword.data.recipe import drawn_names
-from pixelword.data.schema import Fault, PackSource, Sample
+from pixelword.data.schema import Fault, PackSource
 from pixelword.data.sources import Source, media_options, open_sources
 from pixelword.data.stats import (
     Measures,
@@ -26,6 +26,7 @@ from pixelword.data.stats import (
 )
 from pixelword.data.view import Sheet, pack_sheet, sample_sheet
 from pixelword.errors import PixelwordError
+from pixelword.processing.types import Sample
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.packs import open_packs
 from pixelword.training.recipe import Recipe

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pixelword.data.schema import Sample
 from pixelword.errors import InputError
+from pixelword.processing.types import Sample
 from pixelword.processing.videos import Video
 from pixelword.tasks import nano
 from pixelword.tasks.nano import drawn, glyphs, motion, pairs

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelword.data.conversations import messages_of
-from pixelword.data.schema import Sample
 from pixelword.data.sources.json_files import JsonArray, JsonLines
 from pixelword.data.sources.parquet import Parquet
 from pixelword.data.sources.places import Format, Places, joined
@@ -23,6 +22,7 @@ from pixelword.errors import InputError, PixelwordError, RecipeError
 from pixelword.processing.encoded_text import is_data_url
 from pixelword.processing.options import MediaOptions
 from pixelword.processing.sources import FilePiece, file_url_path, is_url
+from pixelword.processing.types import Sample
 
 if TYPE_CHECKING:
     from pixelword.data.recipe import DataRecipe, SourceRecipe

@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from pixelword import __version__
+from pixelword._version import __version__
 from pixelword.errors import InputError
 from pixelword.experiments.speedrun.curve import draw
 from pixelword.experiments.speedrun.rules import Track, digest, unseen

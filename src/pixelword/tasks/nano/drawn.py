@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from pixelword.data.schema import Sample
 from pixelword.errors import InputError
+from pixelword.processing.types import Sample
 from pixelword.tasks.assets import Assets
 from pixelword.tasks.nano import boxes, changed, glyphs, motion, nearer, order, pairs, reading
 from pixelword.tasks.nano.comparing import YES_NO, alternatives
