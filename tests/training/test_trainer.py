@@ -241,3 +241,20 @@ def test_a_run_is_not_overwritten_by_accident(tiny, tmp_path) -> None:
 def test_a_missing_stage_before_is_one_line(tiny) -> None:
     with pytest.raises(CheckpointError, match="run the stage before"):
         Trainer(tiny("model={from: nowhere/final}"))
+
+
+def test_a_kind_that_begins_is_no_spike(tiny) -> None:
+    """The losses before it are forgotten, whether the run was whole or resumed there."""
+    data = (
+        "data={mixture: {colour: 1, describe: 9}, levels: {describe: [[0.5, 0.0]]}, rows: 2, length: 256, workers: 0}"
+    )
+    settings = ("steps=24", "spike={window: 8, above: 5}", "checkpoint.every=6")
+    whole = Trainer(tiny(data, *settings, out="whole"))
+    whole.run()
+    assert len(whole.engine.spikes.losses) == 8 and not metrics(whole.recipe, "skipped")
+    first = Trainer(tiny(data, *settings, out="pieces"))
+    stop_after(first, 11, signal.SIGTERM)
+    assert len(first.engine.spikes.losses) == 8
+    second = Trainer(tiny(data, *settings, out="pieces"), resume=checkpoints(first.recipe.out)[-1])
+    assert stop_after(second, 14, signal.SIGTERM).signal == signal.SIGTERM
+    assert len(second.engine.spikes.losses) == 3

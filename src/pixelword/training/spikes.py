@@ -49,6 +49,10 @@ class Spikes:
                 "the samples that metrics.jsonl names under 'skipped'"
             )
 
+    def restart(self) -> None:
+        """Forget the losses so far: those of other data do not compare."""
+        self.losses.clear()
+
     def state_dict(self) -> dict[str, Any]:
         return {"losses": list(self.losses), "in_a_row": self.in_a_row}
 

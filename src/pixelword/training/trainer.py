@@ -205,7 +205,10 @@ class Trainer:
         return stopped
 
     def _step(self, taken: list[Pack]) -> Step:
-        return self.engine.step(taken, self.progress.step, self.fraction(self.progress))
+        data, step = self.recipe.data, self.progress.step
+        if data.mixture_at(step / self.recipe.steps).keys() != data.mixture_at((step - 1) / self.recipe.steps).keys():
+            self.engine.spikes.restart()  # a kind begins, and with it the loss rises
+        return self.engine.step(taken, step, self.fraction(self.progress))
 
     def _first_step(self, taken: list[Pack], log: RunLog) -> Step:
         """The first step of this process, which compiles; from its end on, a signal waits for the step at hand."""
