@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import Qwen3Config, Qwen3ForCausalLM
 
 NAME = "org/tiny"
 
@@ -52,6 +53,35 @@ def test_an_answer_from_the_hub_is_the_folders(
     assert theirs.stderr.count(f"{NAME} at revision {published}") == 1
     offline = pixelword(*ask, NAME, HF_HUB_OFFLINE="1")
     assert (offline.returncode, offline.stdout) == (0, ours.stdout), offline.stderr
+
+
+def test_a_prepared_cache_is_enough_offline(
+    pixelword: Callable[..., Any], hub: Any, home: Path, tiny_model_dir: Path
+) -> None:
+    """As somebody carries it to a machine without a network: the layout of the cache, and nothing of the client's."""
+    kept = home / "hub" / "models--org--tiny"
+    shutil.copytree(tiny_model_dir, kept / "snapshots" / ("a" * 40))
+    (kept / "refs").mkdir()
+    (kept / "refs" / "main").write_text("a" * 40)
+    done = pixelword("verify", NAME, "--headers", "--json", HF_HUB_OFFLINE="1")
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["released"]["source"] == f"{NAME}@{'a' * 40}"
+    assert not hub.requests
+
+
+def test_a_language_model_of_the_hub_grows(
+    pixelword: Callable[..., Any], hub: Any, tiny_tokenizer: Any, tmp_path: Path
+) -> None:
+    settings = Qwen3Config(
+        vocab_size=len(tiny_tokenizer), hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+        num_attention_heads=2, num_key_value_heads=1, head_dim=16, max_position_embeddings=512,
+    )  # fmt: skip
+    Qwen3ForCausalLM(settings).save_pretrained(tmp_path / "language")
+    tiny_tokenizer.save_pretrained(tmp_path / "language")
+    hub.add("org/language", tmp_path / "language")
+    done = pixelword("grow", "org/language", tmp_path / "grown", "--pre-buffer", 1, "--vision-hidden-size", 16)
+    assert done.returncode == 0, done.stderr
+    assert "1 pre-buffer layers of 3" in done.stdout
 
 
 def test_a_branch_and_a_commit_are_revisions(
@@ -102,12 +132,15 @@ def test_a_stage_starts_from_an_id_and_names_the_commit(
 ) -> None:
     import yaml
 
-    told = (f"model={{from: {NAME}}}", "tokenizer=null", "steps=1")
+    adapters = ("trainable=[]", "lora={rank: 2, targets: [q_proj]}")
+    told = (f"model={{from: {NAME}}}", "tokenizer=null", "steps=1", *adapters)
     done = pixelword("train", tiny_recipe, *(word for one in told for word in ("--set", one)))
     assert done.returncode == 0, done.stderr
     out = Path(yaml.safe_load(tiny_recipe.read_text())["out"])
     assert yaml.safe_load((out / "recipe.yaml").read_text())["model"]["from"] == f"{NAME}@{published}"
     assert json.loads((out / "final" / "config.json").read_text())["made_from"] == f"{NAME}@{published}"
+    adapter = json.loads((out / "final" / "adapter" / "adapter_config.json").read_text())
+    assert (adapter["base_model_name_or_path"], adapter["revision"]) == (NAME, published)
     again = pixelword("train", out / "recipe.yaml", "--out", tmp_path / "again")
     assert again.returncode == 0, again.stderr
 

@@ -17,6 +17,7 @@ from vllm.transformers_utils.model_arch_config_convertor import (
 )
 
 from pixelword.errors import CheckpointError, InputError
+from pixelword.model.auto import register
 from pixelword.model.checkpoint import is_delta
 from pixelword.model.configuration import NeoOVConfig
 from pixelword.processing import NeoOVProcessor
@@ -107,9 +108,10 @@ def check_steps(tokens: int, scheduler: Any) -> None:
 
 def install() -> None:
     """Enter the model, its settings, its video reader and its chat into vLLM's registries."""
-    AutoConfig.register("neo_chat", NeoOVEngineConfig, exist_ok=True)
+    if register():  # another plugin that has the type keeps it
+        AutoConfig.register("neo_chat", NeoOVEngineConfig, exist_ok=True)  # in place of its base, which is ours
+        MODEL_ARCH_CONFIG_CONVERTORS["neo_chat"] = NeoOVArchitecture
     ModelRegistry.register_model(ARCHITECTURE, "pixelword.integrations.vllm.model:NeoOVForConditionalGeneration")
-    MODEL_ARCH_CONFIG_CONVERTORS["neo_chat"] = NeoOVArchitecture
     MODELS_CONFIG_MAP[ARCHITECTURE] = NeoOVSettings
     if rendering.MODE not in RENDERER_REGISTRY.renderers:
         TokenizerRegistry.register(rendering.MODE, "vllm.tokenizers.hf", "CachedHfTokenizer")
