@@ -113,7 +113,7 @@ def cache_folder() -> Path:
 @cache
 def _fetched(wanted: HubId, patterns: tuple[str, ...]) -> Path:
     """Cached, so that a process reads a single commit though the branch moves on."""
-    from huggingface_hub import snapshot_download
+    from huggingface_hub import constants, snapshot_download
 
     with _in_one_line(wanted), _quiet():
         folder = snapshot_download(
@@ -122,6 +122,7 @@ def _fetched(wanted: HubId, patterns: tuple[str, ...]) -> Path:
             allow_patterns=list(patterns),
             ignore_patterns=list(_BELOW),
             tqdm_class=_bar(),
+            local_files_only=constants.HF_HUB_OFFLINE,  # or an old client asks for a list of the files all the same
         )
     return Path(folder)
 
