@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ from transformers.models.qwen2.tokenization_qwen2 import Qwen2Tokenizer
 from transformers.tokenization_utils_base import PreTrainedTokenizerBase
 from transformers.utils.hub import CHAT_TEMPLATE_DIR, CHAT_TEMPLATE_FILE, cached_file, list_repo_templates
 
-import pixelword.model.auto  # noqa: F401  a tokenizer without a class of its own is found by its model's type
 from pixelword.errors import CheckpointError, InputError, reason
+from pixelword.model import NeoOVConfig  # registered: a tokenizer without a class is found by its model's type
 
 HUB_NAME = re.compile(r"\w[\w.-]*/\w[\w.-]*")
 HUB_OPTIONS = ("cache_dir", "force_download", "local_files_only", "token", "revision", "subfolder", "proxies")
@@ -63,19 +65,20 @@ def load(name: str | os.PathLike[str], **kwargs: Any) -> tuple[Any, dict[str, An
     if not (_file(name, "tokenizer.json", hub) or _file(name, "vocab.json", hub)):
         raise CheckpointError(f"{name}: it has no tokenizer; put tokenizer.json there, or vocab.json and merges.txt")
     try:
-        tokenizer = _tokenizer_class(name, hub).from_pretrained(name, trust_remote_code=False, **hub, **said)
+        tokenizer = _tokenizer_loader(name, hub)(name, trust_remote_code=False, **hub, **said)
     except Exception as error:  # the loaders raise a dozen types; all mean that the tokenizer's files are unusable
         raise CheckpointError(f"{name}: its tokenizer cannot be loaded ({error}); put tokenizer.json there") from error
     return tokenizer, settings
 
 
-def _tokenizer_class(name: str | os.PathLike[str], hub: dict[str, Any]) -> Any:
-    """What loads the tokenizer: the class that it names, or Qwen's, which the released models have, for vocab.json and
-    merges.txt alone, of which `AutoTokenizer` makes nothing."""
+def _tokenizer_loader(name: str | os.PathLike[str], hub: dict[str, Any]) -> Callable[..., Any]:
+    """What loads the tokenizer: that of the class that it names, or Qwen's, which the released models have, for
+    vocab.json and merges.txt alone, of which `AutoTokenizer` makes nothing."""
     named = (_json(name, "tokenizer_config.json", hub) or {}).get("tokenizer_class")
     if named is None and _file(name, "tokenizer.json", hub) is None:
-        return Qwen2Tokenizer
-    return AutoTokenizer
+        return Qwen2Tokenizer.from_pretrained
+    # the type in a config.json may be another family's, or another package's
+    return partial(AutoTokenizer.from_pretrained, config=NeoOVConfig())
 
 
 def _settings(name: str | os.PathLike[str], hub: dict[str, Any]) -> dict[str, Any]:
