@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What only a GPU shows, in six minutes: its tests, the attention kernels, whole training steps at 0.2B and 2B.
+# What only a GPU shows, meant for six minutes: its tests, the attention kernels, whole steps at 0.2B and 2B.
 #
 #     bash scripts/gpu_check.sh results            # on a machine with an NVIDIA GPU, torch with CUDA and transformers
 #     bash scripts/gpu_check.sh results --quick    # rehearsal on a CPU, with miniatures
