@@ -86,7 +86,7 @@ def test_the_version_names_what_is_newer_than_tested(run: Callable[..., Any], mo
     [
         (("ask", "--temprature", "1", "what?"), "No such option: --temprature"),
         (("ask",), "Missing argument"),
-        (("ask", "what?", "--old-frames", "burn"), "is not one of 'drop', 'merge'"),
+        (("explain", "a.png", "what?", "--method", "burn"), "is not one of 'mean', 'last'"),
         (("answer",), "No such command 'answer'"),
         (("data", "chek"), "No such command 'chek'"),
         (("--nothing",), "No such option: --nothing"),

@@ -78,7 +78,7 @@ def test_cells_are_measured_once_and_written_to_the_page(session: Session, asked
     results = Results(tmp_path / "long.jsonl", {"of": "tiny"})
     cells = list(measure(session, chosen, results, 2, (1, 4)))
     assert [(cell.length, cell.way) for cell in cells if cell.media == "video"] == [
-        (1, "plain"), (4, "plain"), (4, "frame budget"), (4, "old frames dropped"), (4, "old frames merged"),
+        (1, "plain"), (4, "plain"), (4, "frame budget"), (4, "old frames dropped"),
     ]  # fmt: skip
     by = {(cell.media, cell.length, cell.way): cell for cell in cells}
     assert by["video", 4, "frame budget"].tokens < by["video", 4, "plain"].tokens

@@ -100,9 +100,8 @@ def test_with_all_frames_kept_the_answer_is_the_plain_one(session: Session, film
     assert list(islice(own, len(expected))) == expected
 
 
-@pytest.mark.parametrize("old", ["drop", "merge"])
-def test_no_more_frames_are_held_than_may_be(session: Session, film: Any, old: Any) -> None:
-    own = reader(session, film, 4, old=old)
+def test_no_more_frames_are_held_than_may_be(session: Session, film: Any) -> None:
+    own = reader(session, film, 4)
     logits = own.read_whole()
     held = [frame for frame in own.frames if bool((own.held == frame.first).any())]
     assert len(held) == 4
@@ -120,44 +119,18 @@ def test_what_stays_is_as_it_was(session: Session, film: Any) -> None:
     one, other = (reader(session, film, kept) for kept in (2, 12))
     for own in (one, other):
         own.read(0, own.frames[5].stop)
-    one._let_go(list(one.frames[:6]))
+    one._evict(list(one.frames[:6]))
     places = one.held
     for mine, theirs in zip(one.cache.layers, other.cache.layers, strict=True):
         assert torch.equal(mine.keys, theirs.keys[:, :, places])
     assert one.frames[0].first in places and one.frames[5].first in places and len(places) < one.frames[5].stop
 
 
-def test_merging_frames_that_are_equal_changes_nothing_but_their_number(session: Session) -> None:
-    """Keys of one picture at two times differ by their turn in t alone where nothing was read before them."""
-    still = Video((Image.new("RGB", (64, 64), "teal"),) * 4, (), 0.0)
-    prompt = session.processor.encode([user_message("what?", videos=[still])], add_generation_prompt=True)
-    own = reader(session, prompt, 2, old="merge")
-    own.read(0, own.frames[3].stop)
-    first = session.model.get_decoder().layers[0]
-    before = own.cache.layers[first.self_attn.layer_idx].keys[:, :, own.frames[0].first : own.frames[0].stop].clone()
-    own._merge(own.frames[1], 1.0, own.frames[0], 1.0)
-    after = own.cache.layers[first.self_attn.layer_idx].keys[:, :, own.frames[0].first : own.frames[0].stop]
-    assert torch.allclose(before, after, atol=1e-4)
-
-
-def test_frames_merged_into_one_are_weighed_by_what_each_is_worth(session: Session, film: Any) -> None:
-    own = reader(session, film, 2, old="merge")
-    frames = own.frames[:4]
-    own.read(0, frames[3].stop)
-    looked = own.attention(own.frames[-1].stop, len(film))
-    worth = [float(looked[frame.first : frame.stop].sum()) for frame in frames]
-    values = [[layer.values[:, :, one.first : one.stop] for one in frames[:3]] for layer in own.cache.layers]
-    own._let_go(list(frames))  # the second and the third go into the first
-    for layer, each in zip(own.cache.layers, values, strict=True):
-        mean = sum(share * value for share, value in zip(worth, each, strict=False)) / sum(worth[:3])
-        assert torch.allclose(layer.values[:, :, frames[0].first : frames[0].stop], mean, atol=1e-6)
-
-
 def test_a_session_lets_frames_go_where_it_is_asked_to(session: Session) -> None:
     plain = session.answer([user_message("what?", videos=[clip(12)])])
     enough = with_long(session, kept_frames=12).answer([user_message("what?", videos=[clip(12)])])
     assert (enough.text, enough.prompt_tokens) == (plain.text, plain.prompt_tokens)
-    small = with_long(session, kept_frames=3, old_frames="merge")
+    small = with_long(session, kept_frames=3)
     answer = small.answer([user_message("what?", videos=[clip(12)])], Sampling(max_new_tokens=8))
     assert answer.new_tokens <= 8
     assert "".join(small.stream("what?", videos=[clip(12)], max_new_tokens=8)) == answer.text
@@ -214,7 +187,7 @@ def test_pictures_that_share_are_large_sooner(session: Session) -> None:
     assert cropped == [0, 0, 1]
 
 
-@pytest.mark.parametrize("wrong", [{"crops": -1}, {"kept_frames": 1}, {"old_frames": "burn"}])
+@pytest.mark.parametrize("wrong", [{"crops": -1}, {"kept_frames": 1}])
 def test_bad_options_are_one_line(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         LongInputs(**wrong)

@@ -30,7 +30,6 @@ def ask(
     frame_budget: options.FrameBudget = None,
     crops: options.Crops = 0,
     kept_frames: options.KeptFrames = None,
-    old_frames: options.OldFrames = "drop",
     allow_urls: options.AllowUrls = False,
     dtype: options.Dtype = None,
     device: options.Device = None,
@@ -49,7 +48,7 @@ def ask(
     options.check_media(pictures, video or (), allow_urls=allow_urls)
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
-        frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames, "old_frames": old_frames},
+        frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames},
     )  # fmt: skip
     from pixelword.inference.messages import conversation, user_message
 

@@ -51,7 +51,6 @@ def chat(
     frame_budget: options.FrameBudget = None,
     crops: options.Crops = 0,
     kept_frames: options.KeptFrames = None,
-    old_frames: options.OldFrames = "drop",
     allow_urls: options.AllowUrls = False,
     dtype: options.Dtype = None,
     device: options.Device = None,
@@ -64,7 +63,7 @@ def chat(
     """
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
-        frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames, "old_frames": old_frames},
+        frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames},
     )  # fmt: skip
     how = {
         "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed, "top_p": top_p, "top_k": top_k,

@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -48,7 +48,6 @@ Crops = Annotated[
 KeptFrames = Annotated[
     int | None, typer.Option(min=2, help="Remember so many frames, those the question looks at; all when absent.")
 ]
-OldFrames = Annotated[Literal["drop", "merge"], typer.Option(help="What becomes of the other frames.")]
 AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Let pictures be http(s) addresses.")]
 Dtype = Annotated[
     str | None, typer.Option(help="float32, bfloat16 or float16; when absent what suits device and checkpoint.")

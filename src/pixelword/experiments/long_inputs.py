@@ -64,7 +64,6 @@ WAYS = (
     Way("plain", "video", lambda case, length: ({}, {})),
     Way("frame budget", "video", lambda case, length: ({"frame_budget": case.normal}, {})),
     Way("old frames dropped", "video", lambda case, length: ({}, {"kept_frames": case.normal})),
-    Way("old frames merged", "video", lambda case, length: ({}, {"kept_frames": case.normal, "old_frames": "merge"})),
     Way("plain", "picture", lambda case, length: ({"max_pixels": case.normal * length}, {})),
     Way("shrunk", "picture", lambda case, length: ({"max_pixels": case.normal}, {})),
     Way("1 crop", "picture", lambda case, length: ({"max_pixels": case.normal}, {"crops": 1})),

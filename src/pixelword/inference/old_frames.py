@@ -1,9 +1,9 @@
-"""Videos longer than memory: the keys and values of old frames that a question looks at least are let go.
+"""Videos longer than memory: the keys and values of old frames that a question attends to least are evicted.
 
-Frames are read a few at a time. When more are held than may be, the words after the last frame are read, the frames
-that they look at least are dropped or merged into the frame before, and the words are taken back. Time, place and
-label of what stays are as they were, so the network needs no change and no training; but a frame that was read after
-another has looked at it already, and so not all of it is gone.
+Frames are read a few at a time. When more are cached than allowed, the words after the last frame are read, the frames
+that they attend to least are dropped, and the words are taken back. Time, place and label of what stays do not change,
+so the network needs no change and no training; but a frame that was read after another has attended to it already, so
+not all of it is gone.
 """
 
 from __future__ import annotations
@@ -15,9 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pixelword.inference.long_inputs import OldFrames
 from pixelword.inference.reader import Reader
-from pixelword.model.rotary import rotate
 from pixelword.processing.types import Encoded
 
 if TYPE_CHECKING:
@@ -65,11 +63,10 @@ class OldFramesReader(Reader):
         prompt: Encoded,
         frames: Sequence[Frame],
         kept: int,
-        old: OldFrames = "drop",
     ) -> None:
-        """frames: those of the prompt. kept, old: as in `LongInputs`."""
+        """frames: those of the prompt. kept: as in `LongInputs`."""
         super().__init__(model, prompt)
-        self.frames, self.kept, self.old = frames, kept, old
+        self.frames, self.kept = frames, kept
 
     @property
     def steps(self) -> int:
@@ -97,61 +94,23 @@ class OldFramesReader(Reader):
             a = new[-1].stop
             held += new
             if len(held) > self.kept:
-                held = self._let_go(held)
+                held = self._evict(held)
         logits = self.read(a, len(self.prompt))
         return logits
 
-    def _let_go(self, held: list[Frame]) -> list[Frame]:
-        """Drop or merge the frames that the words after the last one look at least; those that stay."""
+    def _evict(self, held: list[Frame]) -> list[Frame]:
+        """Drop the frames that the words after the last one attend to least; returns those that stay."""
         start = max(self.frames[-1].stop, len(self.prompt) - _WORDS)
         looked = self.attention(start, len(self.prompt))
         worth = [float(looked[self._within(frame.first, frame.stop)].sum()) for frame in held]
         old_places = [place for place, frame in enumerate(held[:-1]) if not frame.opens]
         gone = set(sorted(old_places, key=lambda place: worth[place])[: len(held) - self.kept])
         keep = torch.ones(len(self.held), dtype=torch.bool)
-        last = 0
-        for place, frame in enumerate(held):
-            if place not in gone:
-                last = place
-                continue
-            if self.old == "merge" and self._merge(frame, worth[place], held[last], worth[last]):
-                worth[last] += worth[place]
-            keep &= ~self._within(frame.start, frame.stop)
+        for place in gone:
+            keep &= ~self._within(held[place].start, held[place].stop)
         self.keep(keep)
         return [frame for place, frame in enumerate(held) if place not in gone]
 
     def _within(self, start: int, stop: int) -> Tensor:
         """(n,) bool: what is held of places [start, stop)."""
         return (self.held >= start) & (self.held < stop)
-
-    def _merge(self, frame: Frame, worth: float, into: Frame, other: float) -> bool:
-        """Average a frame into an earlier one of the same size, token by token, weighed by what they are worth.
-
-        Keys are turned back to the other's time first. False of another size: the frame is only dropped.
-        """
-        own, theirs = (self._within(one.first, one.stop).nonzero()[:, 0] for one in (frame, into))
-        if not self._same_places(own, theirs) or not worth + other:
-            return False
-        share, device = worth / (worth + other), self.model.device
-        own, theirs = own.to(device), theirs.to(device)
-        apart = int(self.positions[0, 0, into.first] - self.positions[0, 0, frame.first])
-        back = torch.full((3, 1, 1), apart, device=device)
-
-        def averaged(x: Tensor, turned: Tensor) -> Tensor:
-            x = x.clone()
-            x[:, :, theirs] = ((1 - share) * x[:, :, theirs].float() + share * turned.float()).to(x.dtype)
-            return x
-
-        def keys(x: Tensor) -> Tensor:
-            cos, sin = self.model.get_decoder().rotary(back, torch.float32)
-            return averaged(x, rotate(x[:, :, own].float(), cos, sin))
-
-        self.change(keys, lambda x: averaged(x, x[:, :, own]))
-        return True
-
-    def _same_places(self, own: Tensor, theirs: Tensor) -> bool:
-        """Whether two frames have the same rows and columns."""
-        if len(own) != len(theirs):
-            return False
-        hw = self.positions[1:, 0] - self.positions[:1, 0]
-        return torch.equal(hw[:, self.held[own]], hw[:, self.held[theirs]])

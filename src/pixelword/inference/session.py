@@ -318,7 +318,7 @@ class Session:
         kept = self.long.kept_frames
         if kept is None or kept >= len(frames := frames_of(prompt)):
             return None
-        return OldFramesReader(self.model, prompt, frames, kept, self.long.old_frames)
+        return OldFramesReader(self.model, prompt, frames, kept)
 
     def _writer(self, prompt: Encoded, reader: OldFramesReader | None, sampling: Sampling) -> Writer:
         """What takes the answer's tokens: at most what is left of the context. Raises ContextError: nothing is left."""
