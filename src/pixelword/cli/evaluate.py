@@ -48,12 +48,6 @@ def evaluate(
         list[str] | None,
         typer.Option(metavar="rapidocr|NAME|DIR|ORG/NAME", help="Ask this too (repeatable); a model gets no pictures."),
     ] = None,
-    head: Annotated[
-        int,
-        typer.Option(
-            min=0, metavar="PAIRS", help="Retrieval: also by a head of two linear maps, taught on so many pairs."
-        ),
-    ] = 0,
     assets: Annotated[Path | None, typer.Option(help="Where asset packs lie; the usual folder when absent.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="A folder for report.html, report.json and every answer; goes on where it was.")
@@ -88,7 +82,7 @@ def evaluate(
     if "paper" in (suite or ()):
         if set(suite or ()) != {"paper"}:
             raise InputError("--suite paper is asked by itself: its files, prompts and metrics are its own")
-        others_alone = {"--controls": controls, "--full": full, "--peer": peer, "--head": head, "--assets": assets,
+        others_alone = {"--controls": controls, "--full": full, "--peer": peer, "--assets": assets,
                         "--card": card}  # fmt: skip
         if given := [name for name, value in others_alone.items() if value]:
             raise InputError(f"{given[0]} is not of --suite paper: leave it out")
@@ -120,7 +114,7 @@ def evaluate(
     from pixelword.model.names import resolve
 
     settings = {"questions": questions, "controls": controls, "full": full, "seed": seed}
-    described = about(session, model, {"suites": suites, **settings, **({"head": head} if head else {})})
+    described = about(session, model, {"suites": suites, **settings})
     others = peers.named(peer or (), device=device)
     answers = Answers(out, identity(described))
     summary = Summary(described)
@@ -132,9 +126,7 @@ def evaluate(
             summary.add(outcome)
         if "retrieval" in suites:
             amount = questions or (matching.FULL if full else matching.PAIRS)
-            _match(
-                summary, session, packs, tasks or (), {"number": amount, "seed": seed, "head": head, "report": report}
-            )
+            _match(summary, session, packs, tasks or (), {"number": amount, "seed": seed, "report": report})
     if "held-out" in suites and (not tasks or "text" in tasks):
         _read(summary, session, resolve(model), packs, full)
     told = summary.finished()
@@ -169,7 +161,7 @@ def _match(
 
     for source in matching.chosen(names):
         try:
-            summary.retrieval += matching.matched(session, source, packs, **settings)
+            summary.retrieval.append(matching.matched(session, source, packs, **settings))
         except AssetError as error:
             summary.left_out[source.name] = str(error)
 

@@ -1,22 +1,20 @@
 """Retrieval and zero-shot naming on held-out pictures: which text belongs to which picture, and the other way round.
 
-By the likelihood of words without any training (`retrieval`), and, as an option, by a head of two linear maps on the
-model's frozen states (`contrast`).
+By the likelihood of words, without any training (`retrieval`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
-from itertools import count, islice
+from itertools import count
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from PIL import Image
-from torch import Tensor
 
 from pixelword.errors import AssetError
-from pixelword.evaluation import contrast, retrieval
+from pixelword.evaluation import retrieval
 from pixelword.evaluation.scores import wilson
 from pixelword.tasks import family
 from pixelword.tasks.families import flags
@@ -55,14 +53,13 @@ class Source:
 
 @dataclass(frozen=True)
 class Matched:
-    """How well partners were found. name: of the set; way: "likelihood" or "head"; pairs: pictures, and as many texts.
+    """How well partners were found. name: of the set; pairs: pictures, and as many texts.
 
     words: k -> share of pictures whose text is among their first k (k = 1: naming them right); pictures: of texts whose
     picture is; chance: what a guess finds. low, high: the 95 % interval of words[1].
     """
 
     name: str
-    way: str
     pairs: int
     words: dict[int, float]
     pictures: dict[int, float]
@@ -125,40 +122,22 @@ def matched(
     *,
     number: int = PAIRS,
     seed: int = 0,
-    head: int = 0,
     report: Callable[[str, int, int], None] = lambda name, done, total: None,
-) -> list[Matched]:
-    """A set measured by likelihood, and by a head where `head` says of how many training pairs it learns.
+) -> Matched:
+    """A set measured by likelihood.
 
-    report: told (set, pictures done, pictures in all). Raises AssetError: a pack is missing.
+    report: called with (set, images done, images in all). Raises AssetError: a pack is missing.
     """
     held = pairs(source, assets, number, "test", seed)
     pictures, texts = [one.picture for one in held], [one.text for one in held]
-    total = len(held) + (head and head + len(held))
 
-    def told(done: int) -> None:
-        report(source.name, done, total)
+    def done(number: int) -> None:
+        report(source.name, number, len(held))
 
-    table = retrieval.scores(session, pictures, texts, source.question, told)
-    found = [_row(source.name, "likelihood", table)]
-    if head:
-        taught = list(islice(source.drawn(assets, "train", seed), head))
-        learnt = contrast.learnt(
-            contrast.states(
-                session, [(one.picture, one.text) for one in taught], source.question, lambda n: told(len(held) + n)
-            )
-        )
-        asked = contrast.states(
-            session, list(zip(pictures, texts, strict=True)), source.question, lambda n: told(len(held) + head + n)
-        )
-        found.append(_row(source.name, "head", learnt.scores(asked)))
-    return found
-
-
-def _row(name: str, way: str, table: Tensor) -> Matched:
+    table = retrieval.scores(session, pictures, texts, source.question, done)
     one = retrieval.recall(table, _KS)
     low, high = wilson(round(one.words[1] * len(table)), len(table))
-    return Matched(name, way, len(table), one.words, one.pictures, one.chance, low, high)
+    return Matched(source.name, len(table), one.words, one.pictures, one.chance, low, high)
 
 
 def chosen(names: Sequence[str]) -> tuple[Source, ...]:

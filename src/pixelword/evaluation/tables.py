@@ -64,8 +64,7 @@ def sections(report: Figures) -> Iterator[tuple[str, list[Figures]]]:
 def matched(row: Figures) -> list[str]:
     """A set of pairs: its name, and the columns of `MATCHED`."""
     guess, words, pictures = (f"{100 * one['1']:.0f} / {_percent(one['5'])}" for one in (row[way] for way in _WAYS))
-    name = row["name"] if row["way"] == "likelihood" else f"{row['name']}, with a {row['way']}"
-    return [name, str(row["pairs"]), guess, words, f"{100 * row['low']:.0f}–{100 * row['high']:.0f}", pictures]
+    return [row["name"], str(row["pairs"]), guess, words, f"{100 * row['low']:.0f}–{100 * row['high']:.0f}", pictures]
 
 
 def language(report: Figures) -> str:
