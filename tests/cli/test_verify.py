@@ -126,7 +126,7 @@ def test_the_prompts_can_be_had_for_another_implementation(
 
 def test_bad_input_is_one_line(refused: Callable[..., str], tiny_model_dir: Path, tmp_path: Path) -> None:
     (tmp_path / "other.json").write_text("{}")
-    assert "no report of this version" in refused("verify", tiny_model_dir, "--against", tmp_path / "other.json")
+    assert "not a report of this version" in refused("verify", tiny_model_dir, "--against", tmp_path / "other.json")
     assert "cannot be read" in refused("verify", tiny_model_dir, "--against", tmp_path / "none.json")
     assert "cannot be written" in refused(
         "verify", tiny_model_dir, "--headers", "--inputs", tmp_path / "no" / "such" / "folder"

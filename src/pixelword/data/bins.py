@@ -27,7 +27,7 @@ class Budget:
                 fits &= values <= most
         return fits
 
-    def told(self, lengths: Lengths, i: int) -> str:
+    def describe(self, lengths: Lengths, i: int) -> str:
         """What sample i costs of what there is, for people."""
         costs: tuple[tuple[str, np.ndarray, int | None], ...] = (
             ("tokens", lengths.tokens, self.tokens),

@@ -25,7 +25,7 @@ def check(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> tuple[Index, list[str]]:
-    """The index of a source, made anew, and its faults, each with its place, in order.
+    """The index of a source, rebuilt, and its faults, each with its place, in order.
 
     decode: prepare every sample whole, as training would; else pictures and videos are read as far as their headers.
     """

@@ -1,6 +1,6 @@
 """Making the index of a source: every sample's words are tokenized and its pictures' headers read, once.
 
-The index is kept beside the places of the samples (`data.index`) and made anew when a file of the source, the
+The index is kept beside the places of the samples (`data.index`) and rebuilt when a file of the source, the
 tokenizer or the sampling of videos has changed. Resolution is not part of it.
 """
 

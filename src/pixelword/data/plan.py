@@ -206,7 +206,7 @@ class Plan:
             for i in np.flatnonzero(index.usable & (index.answer_tokens == 0)).tolist():
                 yield SetAside(name, i, "it has no answer to learn from")
             for place, i in enumerate(too_long.tolist()):
-                costs = budget.told(fitted.lengths, place)
+                costs = budget.describe(fitted.lengths, place)
                 yield SetAside(name, i, f"too long even with its pictures at min_pixels: {costs}")
 
     # From a number to its window

@@ -78,7 +78,7 @@ class Pack:
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Where the documents come from, in order, to be told of a bad step; drawn ones have no name."""
+        """Where the documents come from, in order, to report a bad step by; drawn ones have no name."""
         return tuple(document.name for document in self.documents if document.name)
 
     @property

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pixelword.processing.types import Encoded
 
 BINS = 10  # of a histogram: what a screen shows without scrolling
-_COMMONEST = 5  # sizes told of
+_COMMONEST = 5  # sizes listed
 _WIDE = 16  # the greatest over the least value, from which on bins grow by a factor rather than a step
 
 

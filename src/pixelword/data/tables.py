@@ -1,4 +1,4 @@
-"""Arrays kept on the disk beside what they were made from, whole or absent, and made anew when that has changed."""
+"""Arrays kept on the disk beside what they were made from, whole or absent, and rebuilt when that has changed."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def kept(
 
     folder: where tables are kept; `DEFAULT_FOLDER` when None. name: what a person finds it by.
     key: what else it depends on (in JSON); tables of other keys stay beside it.
-    holds: False for a table that is made anew though nothing of this has changed.
+    holds: False for a table that is rebuilt though nothing of this has changed.
     Processes that want the same one wait for the first. Raises RecipeError when the folder cannot be written.
     """
     digest = hashlib.sha256(json.dumps([key, [str(file.resolve()) for file in files]]).encode()).hexdigest()[:16]

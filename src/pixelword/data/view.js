@@ -91,7 +91,7 @@ function drawMask(canvas, row) {
 
 const piece = (row, i) => (row.types[i] ? "visual token" : JSON.stringify(data.pieces[row.ids[i]]));
 
-function told(row, i) {
+function tokenFacts(row, i) {
   const lines = [`${piece(row, i)} · id ${row.ids[i]} · place ${i}`, `t ${row.t[i]}, h ${row.h[i]}, w ${row.w[i]}`];
   lines.push(`sees ${row.lo[i]} to ${row.hi[i]}${row.hi[i] > i ? ", the whole picture" : ""}`);
   if (row.labels[i] >= 0) lines.push(`learnt: label ${row.labels[i]}, loss weight ${row.weights[i]}`);
@@ -123,7 +123,7 @@ function rowView(row) {
     marked?.classList.add("on");
     seen.hidden = false;
     Object.assign(seen.style, { top: percent(i), height: percent(1), left: percent(row.lo[i]), width: percent(row.hi[i] - row.lo[i] + 1) });
-    showTip(event, text ?? told(row, i));
+    showTip(event, text ?? tokenFacts(row, i));
   };
   const field = make("div", { class: "field", onpointerleave: clear }, canvas, seen);
   for (const name of ["pointermove", "pointerdown"])
@@ -190,8 +190,8 @@ function documentCard(row, one, spans, look) {
     text.append("\n".repeat(breaks));
   }
   const title = one.name || `tokens ${one.start} to ${one.stop - 1}`;
-  const told = [["tokens", number(one.stop - one.start)], ["learnt", number(one.learnt)], ["weight", number(one.weight, 3)], ["pairs", number(one.pairs)]];
-  return make("section", { class: "card document" }, make("h3", {}, title), facts(told), text);
+  const rows = [["tokens", number(one.stop - one.start)], ["learnt", number(one.learnt)], ["weight", number(one.weight, 3)], ["pairs", number(one.pairs)]];
+  return make("section", { class: "card document" }, make("h3", {}, title), facts(rows), text);
 }
 
 function pictureView(row, picture, look) {

@@ -136,7 +136,7 @@ def _piece(tokenizer: Any, token: int) -> str:
 def describe(sheet: Sheet, processor: NeoOVProcessor) -> dict[str, Any]:
     """A sheet as the page's script reads it: plain lists and numbers, one entry of `rows` a row of the pack."""
     pack = sheet.pack
-    told: dict[str, Any] = {
+    described: dict[str, Any] = {
         "title": sheet.title,
         "group": sheet.group,
         "said": [list(turn) for turn in sheet.said],
@@ -144,7 +144,7 @@ def describe(sheet: Sheet, processor: NeoOVProcessor) -> dict[str, Any]:
         "rows": [],
     }
     if pack is None:
-        return told
+        return described
     merge = processor.image_processor.merge_size
     visual = pack.mm_token_type_ids != 0
     positions = rope_index(visual, pack.image_grid_hw // merge, None, pack.cu_seqlens)
@@ -155,7 +155,7 @@ def describe(sheet: Sheet, processor: NeoOVProcessor) -> dict[str, Any]:
         "t": t, "h": h, "w": w, "lo": visible.lo, "hi": visible.hi,
     }  # fmt: skip
     for row in range(pack.input_ids.shape[0]):
-        told["rows"].append(
+        described["rows"].append(
             {
                 **{name: column[row].tolist() for name, column in columns.items()},
                 "weights": [round(weight, _DIGITS) for weight in pack.loss_weight[row].tolist()],
@@ -163,13 +163,13 @@ def describe(sheet: Sheet, processor: NeoOVProcessor) -> dict[str, Any]:
             }
         )
     rows, length = pack.input_ids.shape
-    told["facts"] = {
+    described["facts"] = {
         "rows": rows, "length": length, "tokens": pack.tokens, "documents": len(pack.documents),
         "pictures": pack.image_grid_hw.shape[0], "patches": pack.pixel_values.shape[0],
         "learnt": int((pack.loss_weight > 0).sum()), "weight": round(pack.weight, 3), "pairs": pack.pairs,
         "padding": 1 - pack.tokens / (rows * length),
     }  # fmt: skip
-    return told
+    return described
 
 
 def _documents(pack: Pack, row: int, processor: NeoOVProcessor) -> list[dict[str, Any]]:

@@ -44,7 +44,7 @@ def report(
     Args:
         headers: compare names, shapes and types alone, reading no weight.
         dtype, device: what the probe runs in, and where. float32 on a CPU is what two machines agree on best.
-        progress: told what comes next.
+        progress: called with each step's description.
 
     Raises:
         CheckpointError: no checkpoint, or files that cannot be read at all.
@@ -68,7 +68,7 @@ def report(
     made["cached_step"] = {"problem": cached_step_problem(model)}
     progress("asking …")
     session = Session(model, NeoOVProcessor.from_pretrained(folder))
-    made["probe"] = {"dtype": dtype, "device": str(model.device), "readings": probe.told(probe.probe(session))}
+    made["probe"] = {"dtype": dtype, "device": str(model.device), "readings": probe.as_json(probe.probe(session))}
     return made
 
 
@@ -123,7 +123,7 @@ def read(path: Path) -> dict[str, Any]:
             f"{path} cannot be read as JSON ({reason(error)}): give what `verify --json` printed"
         ) from error
     if not isinstance(content, dict) or content.get("format") != FORMAT or "tensors" not in content:
-        raise InputError(f"{path} is no report of this version: give what `verify --json` printed")
+        raise InputError(f"{path} is not a report of this version: give what `verify --json` printed")
     return content
 
 
@@ -166,8 +166,8 @@ def _of_tensors(ours: Told, theirs: Told) -> tuple[list[str], list[str]]:
                 if key == "dtype":
                     retyped[f"{one[key]} here, {other[key]} there"] += 1
                 else:
-                    told = "bytes differ" if key == "sha256" else f"{key} is {one[key]} here and {other[key]} there"
-                    found.append(f"{name}: {told}")
+                    what = "bytes differ" if key == "sha256" else f"{key} is {one[key]} here and {other[key]} there"
+                    found.append(f"{name}: {what}")
                 break
     both = sum(bool(one["dtype"] and b[name]["dtype"]) for name, one in a.items() if name in b)
     return [f"{'all ' if count == both else ''}{count} tensors are {types}" for types, count in retyped.items()], found

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 #: Side of a picture: its area is the least that released models take, so nothing is resized.
 SIDE = 256
-#: Tokens that are said, scores that are told of the whole vocabulary, and likeliest ones.
+#: Tokens generated, scores sampled from the whole vocabulary, and likeliest tokens.
 NEW_TOKENS, SAMPLED, TOP = 16, 64, 8
 #: How far scores may differ, in standard deviations of the scores, by the coarser of two types of weights.
 TOLERANCE = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 2e-1}
@@ -38,7 +38,7 @@ class Reading:
     ids, pixels: sha256 of the prompt's ids as int64 and of its prepared pixels as float16, "" without any.
     sampled: scores after the prompt of `SAMPLED` ids, evenly over the vocabulary; top: the likeliest (id, score).
     spread: standard deviation of the scores. prompt_loss: mean negative log-probability of the prompt's words, which
-    depends on every position. said, text: the likeliest tokens, past the end of the answer if it comes.
+    depends on every position. said, text: the greedy tokens, past the end of the answer if it comes.
     """
 
     tokens: int
@@ -117,14 +117,14 @@ def _sha256(tensor: Tensor) -> str:
     return hashlib.sha256(tensor.contiguous().numpy().tobytes()).hexdigest()[:16]
 
 
-def told(readings: Mapping[str, Reading]) -> dict[str, Any]:
-    """As JSON has it."""
+def as_json(readings: Mapping[str, Reading]) -> dict[str, Any]:
+    """The readings as plain JSON values."""
     return {name: asdict(one) for name, one in readings.items()}
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], tolerance: float) -> list[str]:
-    """What differs between two probes as `told` gives them, in words; scores by more than `tolerance` spreads."""
-    found = [f"{name}: asked in one of the two alone" for name in sorted({*ours} ^ {*theirs})]
+    """What differs between two probes as `as_json` gives them, in words; scores by more than `tolerance` spreads."""
+    found = [f"{name}: present in only one of the two" for name in sorted({*ours} ^ {*theirs})]
     for name in (one for one in ours if one in theirs):
         found += [f"{name}: {what}" for what in _of_one(ours[name], theirs[name], tolerance)]
     return found

@@ -1,6 +1,6 @@
 """A prompt read stretch by stretch into a cache of its own, of which parts may be forgotten again.
 
-What words look at is told without a hook and without L x L of anything: the words are read as a stretch, their queries
+What words attend to is found with no hook and nothing of size L x L: the words are read as a stretch, their queries
 are made again from the states before each layer, and the stretch is taken back.
 """
 

@@ -119,7 +119,7 @@ class Window:
     rope_delta: Tensor | None = None  # set by the network; rows know their own
 
     def get_seq_length(self, layer: int = 0) -> int:
-        """Positions and intervals are given with a window, so that its past need not be told."""
+        """Positions and intervals are given with a window, so its past length is not needed."""
         return 0
 
     def update(self, keys: Tensor, values: Tensor, layer: int) -> Stretch:

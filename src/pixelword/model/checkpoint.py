@@ -160,7 +160,7 @@ def best_dtype(folder: Path, device: torch.device) -> torch.dtype | None:
 
 
 def convert(source: str | Path, destination: str | Path, dtype: str | torch.dtype | None = None) -> None:
-    """Write a checkpoint anew in the released layout, one file at a time, so that memory holds no more than one.
+    """Rewrite a checkpoint in the released layout, one file at a time, so that memory holds no more than one.
 
     Tensors are the same bit for bit unless `dtype` is given. Tokenizer, processor, generation settings and card go
     along; code and `auto_map`, which would point to it, do not. The destination appears only once it is whole.

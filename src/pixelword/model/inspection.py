@@ -80,11 +80,11 @@ def _one(name: str, wanted: tuple[int, ...] | None, entry: Entry | None, tied: b
 
 def digest(entry: Entry) -> str:
     """The first sixteen digits of the sha256 of a tensor's bytes."""
-    told, left = hashlib.sha256(), entry.end - entry.begin
+    hashed, left = hashlib.sha256(), entry.end - entry.begin
     with entry.file.open("rb") as file:
         file.seek(entry.begin)
         while left > 0:
             piece = file.read(min(left, _STEP))
-            told.update(piece)
+            hashed.update(piece)
             left -= len(piece)
-    return told.hexdigest()[:16]
+    return hashed.hexdigest()[:16]

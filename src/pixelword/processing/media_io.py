@@ -24,8 +24,8 @@ def decoding(name: str, kind: str, problem: str = "the {kind} is damaged or cut 
     except MemoryError as error:
         raise MediaError(f"{name}: decoding needs more memory than is available; shrink the {kind}") from error
     except Exception as error:
-        told = f"{problem.format(kind=kind)} ({reason(error)})"
-        raise MediaError(f"{name}: {told}; give a whole file") from error
+        text = f"{problem.format(kind=kind)} ({reason(error)})"
+        raise MediaError(f"{name}: {text}; give a whole file") from error
 
 
 def reason(error: BaseException) -> str:

@@ -117,7 +117,7 @@ class VideoFile:
             self.container.close()
 
     def rewind(self) -> None:
-        """Start over from the first packet: opened anew, since not every format can seek to its start."""
+        """Start over from the first packet: opened again, since not every format can seek to its start."""
         self.close()
         self._open()
 

@@ -162,7 +162,7 @@ class Checkpoints:
             raise CheckpointError(
                 f"{saved.folder} was made by another recipe: it has no {wrong[0]} of shape "
                 f"{tuple(into[wrong[0]].shape)} ({len(wrong)} such tensors); resume with the recipe it was made by, or "
-                "start anew in another --out"
+                "start from scratch in another --out"
             )
         try:
             with torch.no_grad():

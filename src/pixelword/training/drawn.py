@@ -51,7 +51,7 @@ class DrawnPacks:
         fraction, length = self.fraction(number), self.length(number)
 
         def draw(rng: np.random.Generator) -> Encoded:
-            # what is longer than a row is drawn anew, with one question; packing refuses what is still too long
+            # what is longer than a row is drawn again, with one question; packing refuses what is still too long
             for turns in self.tasks.tries(data.turns):
                 encoded = self._encode(self.tasks.mixed(rng, fraction, turns))
                 if len(encoded) <= length:

@@ -48,7 +48,7 @@ class Engine:
     """The network with what updates it. Every rank calls `step` with its own packs of the same step.
 
     model: the network, whose parameters are trained. network: what to call in its place (`building.build_network`).
-    teacher: whom it is to stay near to on text.
+    teacher: the model to stay close to on text (KL).
     """
 
     def __init__(

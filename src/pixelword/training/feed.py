@@ -44,9 +44,9 @@ class Feed:
     def begin(self, log: RunLog) -> None:
         """Tell which samples the plan leaves out."""
         if isinstance(self.source, FilePacks) and self.world.rank == 0:
-            told = record_set_aside(self.source, self.recipe.out)
-            if told is not None:
-                log.say(told)
+            summary = record_set_aside(self.source, self.recipe.out)
+            if summary is not None:
+                log.say(summary)
 
     def set_apart(self, taken: Sequence[Pack], step: int, log: RunLog) -> None:
         """Quarantine what a step's packs could not read, over all ranks; every rank calls it when one of them has some.

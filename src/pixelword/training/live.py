@@ -32,8 +32,8 @@ class RunView:
         if not self._values:
             return f"{self.name} {self.step}/{self.steps}"
         pairs = [*self._learning(), *self._speed()]
-        told = "  ".join(f"{name} {value}" for name, value in pairs)
-        return f"{self.name} {self.step}/{self.steps}  {told}  {duration(self._values['left'])} left"
+        fields = "  ".join(f"{name} {value}" for name, value in pairs)
+        return f"{self.name} {self.step}/{self.steps}  {fields}  {duration(self._values['left'])} left"
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         head = Table.grid(padding=(0, 2), expand=False)
@@ -48,28 +48,28 @@ class RunView:
         head.add_row(*row)
         yield head
         if self._values:
-            yield _told(self._learning(), sparkline(self._losses))
-            yield _told(self._speed())
+            yield _field_line(self._learning(), sparkline(self._losses))
+            yield _field_line(self._speed())
         else:
             yield Text("the first steps take longest", style="dim")
 
     def _learning(self) -> list[tuple[str, str]]:
         v = self._values
-        told = [("loss", f"{v['loss']:.3f}"), ("lr", f"{v['lr']:.1e}"), ("grad", f"{v['grad_norm']:.2f}")]
-        told += [("kl", f"{v['kl']:.3f}")] if "kl" in v else []
-        return told + ([("level", f"{v['level']:.2f}")] if "level" in v else [])
+        fields = [("loss", f"{v['loss']:.3f}"), ("lr", f"{v['lr']:.1e}"), ("grad", f"{v['grad_norm']:.2f}")]
+        fields += [("kl", f"{v['kl']:.3f}")] if "kl" in v else []
+        return fields + ([("level", f"{v['level']:.2f}")] if "level" in v else [])
 
     def _speed(self) -> list[tuple[str, str]]:
         v = self._values
-        told = [("tokens/s", f"{v['tokens_per_s']:,.0f}"), ("pictures/s", f"{v['pictures_per_s']:,.0f}")]
+        fields = [("tokens/s", f"{v['tokens_per_s']:,.0f}"), ("pictures/s", f"{v['pictures_per_s']:,.0f}")]
         if "mfu" in v:
-            told.append(("MFU", f"{v['mfu']:.1%}"))
-        told += [("wait", f"{v['data_wait']:.0%}"), ("padding", f"{v['padding']:.0%}")]
-        told.append(("memory", f"{v['memory_gb']:.1f} GB"))
-        return told + ([("bad samples", f"{v['faults']:.0f}")] if v.get("faults") else [])
+            fields.append(("MFU", f"{v['mfu']:.1%}"))
+        fields += [("wait", f"{v['data_wait']:.0%}"), ("padding", f"{v['padding']:.0%}")]
+        fields.append(("memory", f"{v['memory_gb']:.1f} GB"))
+        return fields + ([("bad samples", f"{v['faults']:.0f}")] if v.get("faults") else [])
 
 
-def _told(pairs: Sequence[tuple[str, str]], after_first: str = "") -> Text:
+def _field_line(pairs: Sequence[tuple[str, str]], after_first: str = "") -> Text:
     """Names dim and values plain, on one line."""
     text = Text(overflow="fold")
     for number, (name, value) in enumerate(pairs):

@@ -31,7 +31,7 @@ SET_ASIDE, QUARANTINE = "set_aside.jsonl", "quarantine.jsonl"
 def open_packs(recipe: Recipe, processor: NeoOVProcessor, *, progress: Progress | None = None) -> PackSource:
     """What a stage trains on: samples in files, or drawn tasks. Indexes that are missing are made first.
 
-    Every rank may call this at once: one makes an index and the others wait for it. progress: told of that work.
+    Every rank may call this at once: one makes an index and the others wait for it. progress: shows it.
     Raises RecipeError, also when more samples than `data.max_bad` cannot be used.
     """
     if not recipe.data.sources:

@@ -126,7 +126,7 @@ def world(recipe: Recipe) -> Iterator[World]:
 def _store(size: int) -> dist.Store | None:
     """Where ranks find one another, as torchrun provides it; None for PyTorch's own way without torchrun.
 
-    torchrun keeps one store over all restarts, and started anew, ranks would wait for those that were killed: they left
+    torchrun keeps one store over all restarts, so after a restart ranks would wait for those killed, which have left
     their addresses there. Each start gets keys of its own. Its number is the same on all ranks of one machine only.
     """
     if os.environ.get("TORCHELASTIC_USE_AGENT_STORE") != "True":

@@ -83,7 +83,7 @@ class TrainingState:
         if strange:
             raise CheckpointError(
                 f"{saved.folder} is of another recipe: it has {strange[0]} ({len(strange)} tensors that this one does "
-                "not train); resume with the recipe it was made by, or start anew in another --out"
+                "not train); resume with the recipe it was made by, or start from scratch in another --out"
             )
         checkpoints.load(saved, {**into, **generators})
         for part, parameter, key, tensor in moments.values():
@@ -139,9 +139,9 @@ def _generators() -> dict[str, Tensor]:
 
 
 def fingerprint(folder: Path) -> str:
-    """A hash of a checkpoint's weights by pieces spread over its files; the same wherever the folder lies.
+    """A hash of a checkpoint's weights by pieces spread over its files; the same wherever the folder is.
 
-    Weights that were trained anew differ everywhere, so pieces tell them apart, and large models are not read whole.
+    Weights that were trained again differ everywhere, so pieces tell them apart, and large models are not read whole.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):

@@ -114,7 +114,7 @@ class Window:
         )
 
     def clear(self) -> None:
-        """Start anew, now."""
+        """Start a new window now."""
         self.steps, self.counts = 0, Counts()
         self._loss, self._norm, self._lr, self._waited = 0.0, 0.0, 0.0, 0.0
         self._kl: list[float] = []
@@ -135,11 +135,11 @@ class Window:
             self._kl.append(kl)
 
     def exclude(self, seconds: float) -> None:
-        """Take out what was no training: validation, writing a checkpoint."""
+        """Take out what was not training: validation, writing a checkpoint."""
         self._excluded += seconds
 
     def report(self) -> dict[str, float]:
-        """What metrics.jsonl takes, and start anew. Every rank calls this at the same step.
+        """What metrics.jsonl takes; starts a new window. Every rank calls this at the same step.
 
         loss: mean over the steps; kl: over those with text, where there is a teacher; grad_norm: the largest;
         data_wait: share of the time the mean rank waited for packs; memory_gb: peak of the worst rank, on the GPU or,

@@ -72,7 +72,7 @@ class Trainer:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
         self.processor = building.build_processor(recipe)
-        self.source: PackSource = open_packs(recipe, self.processor)  # its faults are told before weights are loaded
+        self.source: PackSource = open_packs(recipe, self.processor)  # its faults are reported before weights load
         self.gate = Gate(recipe, self.processor, self.world) if recipe.gate else None
         self.model, network = building.build_network(recipe, self.processor, self.world, build)
         teacher = Teacher.of(recipe, self.model.config.llm_config.vocab_size, self.world)
@@ -97,16 +97,14 @@ class Trainer:
         saved = self.checkpoints.read(folder, trust=trust)
         missing = {"base", "step", "elapsed", "spikes"} - saved.facts.keys()
         if missing:
-            raise CheckpointError(
-                f"{folder} is no checkpoint of a training run: it does not tell {sorted(missing)[0]!r}"
-            )
+            raise CheckpointError(f"{folder} is not a checkpoint of a training run: it lacks {sorted(missing)[0]!r}")
         return saved
 
     def _restore(self, saved: Saved) -> None:
         if saved.facts["base"] != self.base:
             raise CheckpointError(
                 f"{saved.folder} was trained from other weights than are now in model.from "
-                f"({self.recipe.model.from_}): name those it began with, or start anew in another --out"
+                f"({self.recipe.model.from_}): name those it began with, or start from scratch in another --out"
             )
         self.state.load(self.checkpoints, saved)
         counts = {name: saved.facts.get(name, 0) for name in ("samples", "tokens")}  # older checkpoints have none
@@ -242,7 +240,7 @@ class Trainer:
             folder = self._save(wait=True)
             raise PixelwordError(
                 f"{self.recipe.stage}: stopped by its gate after step {self.progress.step}: {reading.line()}; saved as "
-                f"{folder}: start anew with a lower optimizer.lr, more text in data.mixture or a higher "
+                f"{folder}: start again with a lower optimizer.lr, more text in data.mixture or a higher "
                 "distill.weight; or raise gate.bound and go on with --resume auto"
             )
         window.exclude(time.monotonic() - began)

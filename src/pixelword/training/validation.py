@@ -88,15 +88,15 @@ class Validation:
     @torch.no_grad()
     def run(self, model: NeoOVForConditionalGeneration) -> dict[str, Any]:
         """For metrics.jsonl: "loss", the mean of "losses" by kind or source; "exact", the share of exact answers of
-        each; with questions also "generated", the share answered right, and "answers", what was said."""
+        each; with questions also "generated", the share answered right, and "answers", the model's answers."""
         was_training = model.training
         model.eval()
         try:
             scores = self._scores(model)
             losses = {name: round(score.loss / max(score.weight, 1e-12), 4) for name, score in scores.items()}
             exact = {name: round(score.right / max(score.asked, 1), 4) for name, score in scores.items()}
-            told = {"loss": round(sum(losses.values()) / len(losses), 4), "losses": losses, "exact": exact}
-            return told | (self._answers(model) if self._held_out.questions else {})
+            report = {"loss": round(sum(losses.values()) / len(losses), 4), "losses": losses, "exact": exact}
+            return report | (self._answers(model) if self._held_out.questions else {})
         finally:
             model.train(was_training)
 
@@ -133,11 +133,13 @@ class Validation:
 def lines(scores: Mapping[str, Any]) -> list[str]:
     """What `Validation.run` found, for people."""
     exact = "  ".join(f"{name} {value:.2f}" for name, value in scores["exact"].items())
-    told = [f"held-out loss {scores['loss']:.3f}  {exact}"]
+    shown = [f"held-out loss {scores['loss']:.3f}  {exact}"]
     if "answers" in scores:
-        told.append(f"  {scores['generated']:.0%} of {len(scores['answers'])} free answers right")
-        told += [f"  {one['kind']}: {one['answer']!r}, where {one['expected']!r} is right" for one in scores["answers"]]
-    return told
+        shown.append(f"  {scores['generated']:.0%} of {len(scores['answers'])} free answers right")
+        shown += [
+            f"  {one['kind']}: {one['answer']!r}, where {one['expected']!r} is right" for one in scores["answers"]
+        ]
+    return shown
 
 
 def first_question(sample: Sample) -> tuple[list[dict[str, Any]], str]:

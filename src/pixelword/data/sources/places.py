@@ -41,7 +41,7 @@ class Format(Protocol):
     pointers: tuple[str, ...]
 
     def scan(self, file: Path) -> Places:
-        """Where the samples of a file are. Raises OSError; what else is wrong is told of in `Places.broken`."""
+        """Where the samples of a file are. Raises OSError; what else is wrong is in `Places.broken`."""
 
     def row(self, file: Path, places: Places, i: int) -> Row:
         """What place i holds. Raises InputError (what is wrong, not where)."""

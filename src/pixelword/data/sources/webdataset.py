@@ -135,7 +135,7 @@ def _text(piece: FilePiece) -> str:
     try:
         return piece.read().decode("utf-8")
     except UnicodeDecodeError as error:
-        raise InputError(f"{piece.name} is not UTF-8 ({error}); write it anew") from error
+        raise InputError(f"{piece.name} is not UTF-8 ({error}); write it again") from error
 
 
 def _object(piece: FilePiece) -> dict[str, Any]:
