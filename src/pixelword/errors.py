@@ -11,13 +11,13 @@ class PixelwordError(ValueError):
     """Base of every error a user can mend. The message is one line."""
 
     def __init__(self, message: str) -> None:
-        # names of files may hold bytes that are no text, which no terminal and no log takes
+        # names of files may hold bytes that are not text, which no terminal and no log takes
         printable = str(message).encode("utf-8", "backslashreplace").decode()
         super().__init__(" ".join(printable.split()))
 
 
 class MediaError(PixelwordError):
-    """A picture or a video that cannot be used."""
+    """An image or a video that cannot be used."""
 
 
 class CheckpointError(PixelwordError):

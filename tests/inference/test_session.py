@@ -236,7 +236,7 @@ def test_load_takes_a_dtype_and_names_what_it_does_not_know(tiny_model_dir: Path
     assert pixelword.load(str(tiny_model_dir), dtype="bfloat16", device="cpu").model.dtype == torch.bfloat16
     with pytest.raises(InputError, match="float32, bfloat16, float16"):
         pixelword.load(str(tiny_model_dir), dtype="int3")
-    with pytest.raises(InputError, match="'warp' is not to be had here"):
+    with pytest.raises(InputError, match="'warp' is not available here"):
         pixelword.load(str(tiny_model_dir), device="warp")
     with pytest.raises(CheckpointError, match="nano"):
         pixelword.load("nanno")

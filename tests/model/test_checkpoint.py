@@ -99,7 +99,7 @@ def test_an_index_that_is_wrong(sharded: Path) -> None:
     path.write_text(json.dumps({**index, "weight_map": {**index["weight_map"], name: shards[1]}}))
     assert f"{name} is not in" in refusal(sharded)
     path.write_text(json.dumps({"weight_map": {name: "../elsewhere.safetensors"}}))
-    assert "which is no file of this folder" in refusal(sharded)
+    assert "which is not a file of this folder" in refusal(sharded)
     path.write_text('{"weight_map": ')
     assert "not a readable index" in refusal(sharded)
 

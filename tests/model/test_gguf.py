@@ -104,10 +104,10 @@ def cut_short(path: Path) -> None:
 @pytest.mark.parametrize(
     ("damage", "said"),
     [
-        (lambda path: path.write_bytes(b"GGUF"), "no whole GGUF file"),
-        (lambda path: path.write_text("something else, and long enough to be one"), "no whole GGUF file"),
+        (lambda path: path.write_bytes(b"GGUF"), "not a whole GGUF file"),
+        (lambda path: path.write_text("something else, and long enough to be one"), "not a whole GGUF file"),
         (cut_short, "is truncated: "),
-        (lambda path: path.write_bytes(path.read_bytes()[:300]), "no whole GGUF file"),
+        (lambda path: path.write_bytes(path.read_bytes()[:300]), "not a whole GGUF file"),
         (lambda path: path.write_bytes(b"GGUF\x09" + path.read_bytes()[5:]), r"version 9; known are \(2, 3\)"),
         (lambda path: path.write_bytes(b""), "it is empty"),
         (Path.unlink, "there is no file"),

@@ -186,7 +186,7 @@ def test_encoding_leaves_the_tokenizer_alone_and_threads_apart(processor: NeoOVP
         ([], "at least one message"),
         ("hello", "messages must be a list"),
         ([{"role": "robot", "content": "x"}], "message 1 has the role 'robot'"),
-        ([{"content": "x"}], "message 1 is no"),
+        ([{"content": "x"}], "message 1 is not a"),
         ([{"role": "user"}], "message 1 has no content"),
         ([{"role": "user", "content": 5}], "content of type int"),
         ([{"role": "user", "content": ["x"]}], "message 1, part 1"),

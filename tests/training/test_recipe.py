@@ -173,7 +173,7 @@ def test_a_checkpoint_of_another_size_is_refused(tmp_path: Path) -> None:
     NeoOVConfig(**SIZES["mini"]).save_pretrained(tmp_path / "mini")
     text = GOOD.replace("config: {}", f"from: {tmp_path / 'mini'}")
     assert checked_config(load_recipe(written(tmp_path, text), ["model.size=mini"])).llm_config.hidden_size == 576
-    with pytest.raises(RecipeError, match="is no '2b': its hidden_size is 576, not 2048"):
+    with pytest.raises(RecipeError, match="is not a '2b': its hidden_size is 576, not 2048"):
         checked_config(load_recipe(written(tmp_path, text), ["model.size=2b"]))
 
 

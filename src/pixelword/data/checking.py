@@ -27,7 +27,7 @@ def check(
 ) -> tuple[Index, list[str]]:
     """The index of a source, rebuilt, and its faults, each with its place, in order.
 
-    decode: prepare every sample whole, as training would; else pictures and videos are read as far as their headers.
+    decode: prepare every sample whole, as training would; else images and videos are read as far as their headers.
     """
     index = build_index(source, processor, media, workers=workers, folder=folder, progress=progress, anew=True)
     if not decode:

@@ -1,11 +1,11 @@
 """What people write into their data files -> messages: the forms that a sample may have.
 
 - turns, under `messages` or `conversations`: {"role": ..., "content": ...}, or LLaVA's and ShareGPT's {"from": ...,
-  "value": ...}. A content is a text, or a list of typed parts. Pictures stand in `image` or `images`, videos in `video`
+  "value": ...}. A content is a text, or a list of typed parts. Images stand in `image` or `images`, videos in `video`
   or `videos`; `<image>` and `<video>` in the text, or parts without a source, say where each belongs. Qwen-VL's
   `<img>path</img>` in a user's text is an image by itself.
-- `texts`, a list of {"user": ..., "assistant": ...}, as FineVision and the Cauldron have them, pictures first.
-- `caption` or `text`: with pictures, what to say of them; without, a text to read on.
+- `texts`, a list of {"user": ..., "assistant": ...}, as FineVision and the Cauldron have them, images first.
+- `caption` or `text`: with images, what to say of them; without, a text to read on.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _OWN_KEYS = ("image", "images", "video", "videos")
 
 
 def messages_of(values: Mapping[str, Any], resolve: Resolve) -> tuple[dict[str, Any], ...]:
-    """The messages of a sample, pictures and videos as `resolve` makes them of what is written for them.
+    """The messages of a sample, images and videos as `resolve` makes them of what is written for them.
 
     Raises InputError: no known form, an unknown role, no answer, or media that do not match the places for them.
     """
@@ -144,7 +144,7 @@ def _names_media(key: str, value: Any) -> bool:
 
 
 class _Media:
-    """The pictures and videos of a sample that its turns do not hold themselves, taken in order."""
+    """The images and videos of a sample that its turns do not hold themselves, taken in order."""
 
     def __init__(self, values: Mapping[str, Any], resolve: Resolve) -> None:
         self.resolve = resolve
@@ -163,7 +163,7 @@ class _Media:
         return self.source(self.given[kind][number]) if number < len(self.given[kind]) else None
 
     def source(self, written: Any) -> Any:
-        """One medium; a list of pictures is a video's frames."""
+        """One medium; a list of images is a video's frames."""
         return [self.resolve(one) for one in written] if _is_list(written) else self.resolve(written)
 
     def place_rest(self, messages: Sequence[dict[str, Any]], *, in_front: bool) -> None:
@@ -187,7 +187,7 @@ class _Media:
 
 def _message(turn: Any, where: str, media: _Media) -> dict[str, Any]:
     if not isinstance(turn, Mapping):
-        raise InputError(f"{where} is no object {{'role': ..., 'content': ...}} or {{'from': ..., 'value': ...}}")
+        raise InputError(f"{where} is not an object {{'role': ..., 'content': ...}} or {{'from': ..., 'value': ...}}")
     is_llava = "from" in turn
     spoken, content = (turn["from"], turn.get("value")) if is_llava else (turn.get("role"), turn.get("content"))
     role = _ROLES.get(spoken) if isinstance(spoken, str) else None
@@ -233,7 +233,7 @@ def _placed(placeholder: str, media: _Media) -> dict[str, Any]:
 def _part(part: Any, where: str, media: _Media) -> dict[str, Any]:
     """A typed part with its medium found; without a source it is the next of those that the sample lists."""
     if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
-        raise InputError(f"{where} is no {{'type': 'text' | 'image' | 'video', ...}}; give it a type")
+        raise InputError(f"{where} is not a {{'type': 'text' | 'image' | 'video', ...}}; give it a type")
     if part["type"] == "text":
         if not isinstance(part.get("text"), str):
             raise InputError(f"{where} is a text part without a 'text'; give it one")

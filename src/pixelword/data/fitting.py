@@ -1,4 +1,4 @@
-"""Samples that are too long for a row: their pictures are shrunk until they fit, by arithmetic on the index alone."""
+"""Samples that are too long for a row: their images are shrunk until they fit, by arithmetic on the index alone."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _CHUNK = 1 << 18  # samples whose costs are found at once
 
 @dataclass(frozen=True)
 class Fitted:
-    """Costs of n samples of a source, pictures shrunk where that makes a sample fit a row.
+    """Costs of n samples of a source, images shrunk where that makes a sample fit a row.
 
-    max_pixels (n,) int32: of the pictures that were shrunk, 0 elsewhere; fits (n,) bool: which have a place at all.
+    max_pixels (n,) int32: of the images that were shrunk, 0 elsewhere; fits (n,) bool: which have a place at all.
     """
 
     lengths: Lengths
@@ -42,7 +42,7 @@ def of_lengths(lengths: Lengths, which: np.ndarray) -> Lengths:
 def fit(
     index: Index, rows: np.ndarray, budget: Budget, processor: NeoOVProcessor, media: MediaOptions | None = None
 ) -> Fitted:
-    """Samples `rows` of an index within a row's budget. No picture is shrunk below `min_pixels`."""
+    """Samples `rows` of an index within a row's budget. No image is shrunk below `min_pixels`."""
     media = media or MediaOptions()
     pieces = [
         _fit(index.take(rows[start : start + _CHUNK]), budget, processor, media)

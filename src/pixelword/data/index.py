@@ -1,6 +1,6 @@
-"""What every sample of a source will cost, known without decoding a picture.
+"""What every sample of a source will cost, known without decoding an image.
 
-An index holds the tokens of a sample's words and the sizes of its pictures. Tokens, patches and attention pairs at any
+An index holds the tokens of a sample's words and the sizes of its images. Tokens, patches and attention pairs at any
 resolution follow from that by arithmetic, for a million samples at once; `build_index` (data/indexing.py) makes it.
 """
 
@@ -22,7 +22,7 @@ PICTURE, FRAME, VIDEO = 0, 1, 2
 class Lengths:
     """Costs of n samples, each (n,) int64, equal to those of `processor.encode`; those of faulty samples mean nothing.
 
-    tokens: all of them; patches: of all pictures and frames; pairs: visible (query, key) pairs.
+    tokens: all of them; patches: of all images and frames; pairs: visible (query, key) pairs.
     """
 
     tokens: np.ndarray
@@ -38,7 +38,7 @@ class Index:
     answer_tokens (n,) int32: tokens with a loss.
     offsets (n + 1,) int64: the media of sample i are `offsets[i]:offsets[i + 1]`, in order.
     sizes (m, 2) int32: height and width in pixels, upright, before any resizing.
-    kinds (m,) uint8: PICTURE; FRAME, a video's frame that is given as a picture; or VIDEO.
+    kinds (m,) uint8: PICTURE; FRAME, a video's frame that is given as an image; or VIDEO.
     counts (m,) int32: frames of a VIDEO that will be shown; 1 for the others.
     faults: why a sample cannot be used, by its number; its row has no tokens and no media.
     """
@@ -88,7 +88,7 @@ class Index:
         """
         media = media or MediaOptions()
         visual = self.visual_tokens(processor, media, max_pixels)
-        # a clip of c frames is c pictures of equal size: tokens of all of them, and pairs within each
+        # a clip of c frames is c images of equal size: tokens of all of them, and pairs within each
         owner = np.repeat(np.arange(len(self)), np.diff(self.offsets))
         seen = self._summed(owner, visual * self.counts)
         inside = self._summed(owner, visual * (visual - 1) // 2 * self.counts)
@@ -98,7 +98,7 @@ class Index:
     def visual_tokens(
         self, processor: NeoOVProcessor, media: MediaOptions | None = None, max_pixels: np.ndarray | None = None
     ) -> np.ndarray:
-        """(m,) int64: visual tokens of each picture, or of each frame of a video, at these resolutions."""
+        """(m,) int64: visual tokens of each image, or of each frame of a video, at these resolutions."""
         media = media or MediaOptions()
         factor = processor.image_processor.patch_size * processor.image_processor.merge_size
         sides = self.grids(processor, media, max_pixels)
@@ -116,7 +116,7 @@ class Index:
         is_picture = self.kinds == PICTURE
         most = np.full(len(self), high) if max_pixels is None else np.asarray(max_pixels, np.int64)
         least = np.minimum(low, most)
-        # pictures of a sample share its budget (`shared_max_pixels`); frames have one of their own
+        # images of a sample share its budget (`shared_max_pixels`); frames have one of their own
         pictures = np.maximum(self._summed(owner, is_picture), 1)
         share = np.minimum(most, np.maximum(2 * most // pictures, least))
         frame = np.minimum(most, processor.frame_max_pixels)

@@ -1,4 +1,4 @@
-"""Making the index of a source: every sample's words are tokenized and its pictures' headers read, once.
+"""Making the index of a source: every sample's words are tokenized and its images' headers read, once.
 
 The index is kept beside the places of the samples (`data.index`) and rebuilt when a file of the source, the
 tokenizer or the sampling of videos has changed. Resolution is not part of it.
@@ -54,8 +54,8 @@ def build_index(
     """The index of a source: the kept one where it is current, else a new one, by `workers` processes (0: this one).
 
     folder: where indexes are kept (`data.index`). A build that is stopped leaves nothing. Bad samples are faults of
-    the index, looked at again each time: a picture that was missing may be there now. anew: though it is current
-    (pictures that were replaced are not noticed). Raises RecipeError when the folder cannot be written, or a worker is
+    the index, looked at again each time: an image that was missing may be there now. anew: though it is current
+    (images that were replaced are not noticed). Raises RecipeError when the folder cannot be written, or a worker is
     lost.
     """
     media = media or MediaOptions()

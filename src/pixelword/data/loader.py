@@ -47,7 +47,7 @@ def packs(
 ) -> Iterator[Pack]:
     """Packs of these numbers, in their order; the same packs for every number of workers (0: in this process).
 
-    numbers: may be a generator: it is asked for a number when a worker is free. prefetch: packs ahead for each worker.
+    numbers: may be a generator: it is advanced when a worker is free. prefetch: packs ahead for each worker.
     timeout: seconds to wait for one pack, 0 for ever. Raises PixelwordError when a worker dies or the wait is over.
     """
     loader: DataLoader[Pack | PixelwordError] = DataLoader(

@@ -67,7 +67,7 @@ class Packer:
         return True
 
     def pack(self) -> Pack:
-        """Lay the documents out, row by row, pictures in order of appearance."""
+        """Lay the documents out, row by row, images in order of appearance."""
         shape = (self.rows, self.length)
         input_ids = torch.full(shape, self.pad_token_id, dtype=torch.int64)
         labels = torch.full(shape, IGNORED, dtype=torch.int64)
@@ -114,7 +114,7 @@ class Packer:
 
 
 def visible_pairs(tokens: int, pictures: Iterable[int]) -> int:
-    """Visible (query, key) pairs of a document: causal, and every picture of n visual tokens sees itself whole."""
+    """Visible (query, key) pairs of a document: causal, and every image of n visual tokens sees itself whole."""
     return tokens * (tokens + 1) // 2 + sum(n * (n - 1) // 2 for n in pictures)
 
 

@@ -3,9 +3,9 @@
 The samples of all sources come in one endless order (data/order.py), in windows of some thousands. A window is packed
 by best fit (data/bins.py) and its packs are shuffled, so packs are full and steps are mixed. Packs are numbered
 through; those of step s are `s * packs_per_step` and on, whatever the number of ranks. A stage that runs on is planned
-window by window, as far as it is asked.
+window by window, as far as it is needed.
 
-A sample that is too long for a row has its pictures shrunk until it fits, no further than `min_pixels`; one that does
+A sample that is too long for a row has its images shrunk until it fits, no further than `min_pixels`; one that does
 not fit even then is set aside, and `set_aside` tells why.
 """
 

@@ -74,7 +74,7 @@ class FilePacks:
             yield Fault(self.name(left_out.source, left_out.index), left_out.reason.removeprefix(f"{where}: "))
 
     def samples(self, count: int) -> list[Sample]:
-        """The first so many readable samples of the plan, unread media and all."""
+        """The first `count` readable samples of the plan, unread media and all."""
         found: list[Sample] = []
         number = 0
         while len(found) < count and self.plan.passes(number) < 1:

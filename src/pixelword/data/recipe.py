@@ -31,7 +31,7 @@ class SourceRecipe(RecipePart):
     path: a JSON or JSONL file, Parquet files or WebDataset tars; globs and {000..127} ranges name several.
     root: what relative media paths join; the folder of the source when absent.
     repeat: how often one pass over the data takes each of its samples (0.5: every other one).
-    limit: take the first so many samples only.
+    limit: take only the first `limit` samples.
     """
 
     path: str
@@ -71,7 +71,7 @@ class DataRecipe(RecipePart):
         source's samples. Without it every source has the weight of its samples, repeats counted.
     tasks: whose drawn tasks: nano's kinds, or mini's families, which are made of asset packs.
     assets: folder of these packs; $PIXELWORD_ASSETS or `~/.cache/pixelword/assets` when absent.
-    turns: drawn tasks only: at most so many questions about one picture.
+    turns: drawn tasks only: at most this many questions about one image.
     level, easier: nano's tasks only. `level`, easy (0) to hard (1): a number, or [fraction of the steps, level] points,
         joined.
     levels: kind -> its own `level`, as such points; the kind is not drawn before the first of them.
@@ -93,7 +93,7 @@ class DataRecipe(RecipePart):
     level: Fraction | list[tuple[Fraction, Fraction]] = 1.0
     levels: dict[str, list[tuple[Fraction, Fraction]]] = {}
     easier: Fraction = 0.0  # share of samples drawn at a level anywhere below `level`, so that easy ones never end
-    turns: PositiveInt = 1  # at most this many questions about one picture
+    turns: PositiveInt = 1  # at most this many questions about one image
     rows: PositiveInt = 1
     length: PositiveInt | list[tuple[Fraction, PositiveInt]]
     packs: PositiveInt = 1

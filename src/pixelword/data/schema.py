@@ -50,9 +50,9 @@ class Pack:
     """Several samples in one batch of fixed shape (rows, length); what a training step takes.
 
     input_ids, labels, mm_token_type_ids: (rows, length) int64; labels are -100 where there is no loss,
-        the types 0 text, 1 picture, 2 video frame.
+        the types 0 text, 1 image, 2 video frame.
     loss_weight: (rows, length) float32, 0 where there is no loss.
-    pixel_values: (patches, 768) float32, and image_grid_hw: (pictures, 2) int64 in 16-pixel patches, in order.
+    pixel_values: (patches, 768) float32, and image_grid_hw: (images, 2) int64 in 16-pixel patches, in order.
     cu_seqlens: (documents + 1,) int32, boundaries in the flattened stream; a row's padding is a document of its own.
     tokens: tokens without padding; pairs: visible (query, key) pairs without padding, what attention costs.
     documents: of each row in order, row after row.
@@ -116,7 +116,7 @@ class PackSource(Protocol):
     packs_per_step: int
 
     def __call__(self, number: int) -> Pack:
-        """Pack `number`; a pure function of it (and of what lies on the disk), so that any worker may make it."""
+        """Pack `number`; a pure function of it (and of what is on the disk), so that any worker may make it."""
 
     def costs(self, step: int) -> Sequence[int] | None:
         """Visible pairs of each of the step's packs, to balance ranks by; None when all cost alike."""

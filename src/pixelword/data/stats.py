@@ -1,4 +1,4 @@
-"""What a stage's data looks like in numbers: tokens, pictures, answers and padding, source by source.
+"""What a stage's data looks like in numbers: tokens, images, answers and padding, source by source.
 
 A source in files is measured by its index alone, so nothing is decoded; drawn tasks are drawn and counted.
 """
@@ -26,11 +26,11 @@ _WIDE = 16  # the greatest over the least value, from which on bins grow by a fa
 
 @dataclass(frozen=True)
 class Measures:
-    """n samples of a source with m pictures and frames, as the model reads them.
+    """n samples of a source with m images and frames, as the model reads them.
 
-    tokens, answers (n,) int64: all tokens of a sample, and those with a loss; pictures (n,): pictures and frames in it.
+    tokens, answers (n,) int64: all tokens of a sample, and those with a loss; pictures (n,): images and frames in it.
     sizes (m, 2) int64: height and width in pixels that each is resized to; given (m, 2): those it comes with, or None
-        where nobody knows them (drawn pictures are made to measure).
+        where nobody knows them (drawn images are made to measure).
     videos: how many samples hold one. Not among the n: faults, samples that cannot be used. Among them: left_out,
     samples that the plan has no place for.
     """
@@ -76,7 +76,7 @@ def measure_encoded(samples: Iterable[Encoded], patch_size: int) -> Measures:
 
 @dataclass(frozen=True)
 class Spread:
-    """How values lie: their sum and mean, and the values that 0, 10, 50, 90 and 100 % of them do not pass."""
+    """Distribution of values: their sum and mean, and the values that 0, 10, 50, 90 and 100 % of them do not pass."""
 
     count: int
     total: int
@@ -98,7 +98,7 @@ class Spread:
 
 @dataclass(frozen=True)
 class Histogram:
-    """counts[i] values lie from edges[i] up to, but for the last bin not with, edges[i + 1]."""
+    """counts[i] values are from edges[i] up to, but for the last bin not with, edges[i + 1]."""
 
     edges: tuple[int, ...]
     counts: tuple[int, ...]
@@ -125,9 +125,9 @@ def histogram(values: np.ndarray, edges: Sequence[int]) -> Histogram:
 class SourceReport:
     """One source. weight: its share of the samples that a stage takes (0 to 1). faults, left_out: as in `Measures`.
 
-    words_only, videos: samples without any picture, and with a video. visual_share: of all its tokens, the visual ones.
-    kept: resized over given area, the mean over pictures; None where the given size is not known.
-    sizes: the commonest (width, height) that pictures are resized to, and how many pictures have it.
+    words_only, videos: samples without any image, and with a video. visual_share: of all its tokens, the visual ones.
+    kept: resized over given area, the mean over images; None where the given size is not known.
+    sizes: the commonest (width, height) that images are resized to, and how many images have it.
     """
 
     name: str

@@ -23,7 +23,7 @@ _VERSION = 1  # of the files' layout and of what is put into them: raise it when
 
 @dataclass(frozen=True)
 class Table:
-    """arrays: equal names give equal meanings to whoever made them; notes: what is no number (in JSON)."""
+    """arrays: equal names give equal meanings to whoever made them; notes: what is not a number (in JSON)."""
 
     arrays: Mapping[str, np.ndarray]
     notes: Mapping[str, Any]

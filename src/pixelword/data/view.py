@@ -1,6 +1,6 @@
 """A page to look at: samples and packs exactly as the model sees them.
 
-One HTML file without any network: pictures rebuilt from the patches, every token with its label and loss weight, the
+One HTML file without any network: images rebuilt from the patches, every token with its label and loss weight, the
 documents of each row, and the attention mask drawn from the interval. What it shows is taken from the `Pack`'s own
 tensors and from the functions the model calls, so that a fault of the data shows on the page, too.
 """
@@ -63,14 +63,14 @@ def sample_sheet(
     loss_weight: LossWeight = "square",
 ) -> Sheet:
     """The sheet of one sample, encoded as for training; what cannot be encoded is shown with its reason."""
-    said = tuple((str(message.get("role", "?")), _as_written(message.get("content"))) for message in sample.messages)
+    turns = tuple((str(message.get("role", "?")), _as_written(message.get("content"))) for message in sample.messages)
     try:
         encoded = processor.encode(sample.messages, media=media)
     except PixelwordError as error:
-        return Sheet(name, group, None, said, (Fault(name, str(error)),))
+        return Sheet(name, group, None, turns, (Fault(name, str(error)),))
     packer = Packer(1, len(encoded), pad_id(processor), loss_weight)
     packer.add(encoded, name)
-    return Sheet(name, group, packer.pack(), said)
+    return Sheet(name, group, packer.pack(), turns)
 
 
 def pad_id(processor: NeoOVProcessor) -> int:
@@ -184,7 +184,7 @@ def _documents(pack: Pack, row: int, processor: NeoOVProcessor) -> list[dict[str
 
 
 def _document(document: DocumentSpan, pack: Pack, processor: NeoOVProcessor) -> dict[str, Any]:
-    """A document's place, its name and its pictures."""
+    """A document's place, its name and its images."""
     weights = pack.loss_weight[document.row, document.tokens]
     return {
         "start": document.start,
@@ -199,7 +199,7 @@ def _document(document: DocumentSpan, pack: Pack, processor: NeoOVProcessor) -> 
 
 
 def _picture(image: ImageSpan, pack: Pack, processor: NeoOVProcessor) -> dict[str, Any]:
-    """Where a picture's tokens begin in the row, its grid in visual tokens, and its pixels rebuilt as a PNG."""
+    """Where an image's tokens begin in the row, its grid in visual tokens, and its pixels rebuilt as a PNG."""
     images = processor.image_processor
     rows, columns = image.grid_hw
     patches = pack.pixel_values[image.patches].numpy()

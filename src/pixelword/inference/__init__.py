@@ -1,1 +1,1 @@
-"""Asking a model: sessions that answer questions about pictures, videos and words."""
+"""Asking a model: sessions that answer questions about images, videos and words."""

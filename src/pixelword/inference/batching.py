@@ -94,7 +94,7 @@ class Engine:
         return visual
 
     def room(self, prompt: Encoded) -> int:
-        """Tokens that an answer may have: within `max_model_len`, and at positions that the network knows. A picture
+        """Tokens that an answer may have: within `max_model_len`, and at positions that the network knows. An image
         takes one step of t however many tokens it has, so a long video's may be more than the context."""
         steps = len(prompt) - prompt.visual_tokens + len(prompt.images)
         return min(self.max_model_len - len(prompt), self._context - steps)
@@ -192,13 +192,13 @@ class Engine:
             running.read = self.prefix.restore(running.pieces, running.prompt_length, self.rows, row)
             one.usage.cached_tokens = running.read
             self._reading.append(running)
-        except Exception as error:  # a prompt that does not fit its pictures, or no memory for it
+        except Exception as error:  # a prompt that does not fit its images, or no memory for it
             self.rows.used = len(self._everyone())
             one.error = error
             self._end(one, "cancelled")
 
     def _seat(self, one: Generation) -> Running:
-        """What a request needs beside its row; in a thread of its own, since hashing pictures takes a while."""
+        """What a request needs beside its row; in a thread of its own, since hashing images takes a while."""
         prompt = one.prompt
         grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
         positions, _ = self.model.get_rope_index(prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None])
@@ -249,7 +249,7 @@ class Engine:
         self._leave_all([(r, r.take(scores[None])) for r, scores in zip(group, logits, strict=True)])
 
     def _chunk_end(self, running: Running) -> int:
-        """Where the chunk ends: never inside a picture."""
+        """Where the chunk ends: never inside an image."""
         stop = min(running.read + self.options.max_num_batched_tokens, running.prompt_length)
         return next((image.stop for image in running.one.prompt.images if image.start < stop < image.stop), stop)
 
@@ -263,20 +263,20 @@ class Engine:
         first = torch.tensor([running.next_position for running in everyone], device=device)
         logits = self._network.next(torch.tensor(new, device=device), first, starts)
         self.steps += 1
-        said: list[tuple[Running, Reason | None]] = []
+        taken: list[tuple[Running, Reason | None]] = []
         for running, guessed, scores in zip(everyone, guesses, logits, strict=True):
             running.read += 1
-            said.append((running, running.take(scores[: 1 + len(guessed)], guessed)))
-        self._leave_all(said)
+            taken.append((running, running.take(scores[: 1 + len(guessed)], guessed)))
+        self._leave_all(taken)
 
     def _guess(self, running: Running) -> list[int]:
         left = running.one.sampling.max_new_tokens - running.one.usage.completion_tokens - 1
         most = min(self.options.num_speculative_tokens, left)
         return guess(running.tokens, most) if most > 0 and running.one.sampling.greedy else []
 
-    def _leave_all(self, said: list[tuple[Running, Reason | None]]) -> None:
+    def _leave_all(self, taken: list[tuple[Running, Reason | None]]) -> None:
         """Those whose answers ended. Rows move when one leaves: not before all know what they have read."""
-        for running, reason in said:
+        for running, reason in taken:
             if reason is not None:
                 self._leave(running, reason)
 

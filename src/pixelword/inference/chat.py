@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 class Chat:
-    """A conversation that remembers its turns: pictures of earlier turns stay in view.
+    """A conversation that remembers its turns: images of earlier turns stay in view.
 
     A turn that fails or is broken off leaves no trace, so that the next one can be tried.
 

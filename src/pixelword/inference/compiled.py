@@ -87,7 +87,7 @@ class CompiledStep:
         self._add_and_norm, self._attended, self._gated = work
 
     def warm_up(self, most_rows: int, most_length: int) -> None:
-        """Compile for one and several rows, one and several tokens, as far as there may be so many.
+        """Compile for one and several rows, one and several tokens, as far as these limits allow.
 
         Raises InputError: there is no compiler, or it fails.
         """
@@ -135,7 +135,7 @@ class CompiledStep:
                 hidden, normed = self._add_and_norm(hidden, more, layer.input_layernorm)
                 spatial = number < bypass or not bypass
                 out = self._attended(attention, products.branches(normed), rotary, *views, place, spatial)
-                if number < bypass:  # words leave it as they came; their keys stay, for pictures that follow
+                if number < bypass:  # words leave it as they came; their keys stay, for images that follow
                     more = torch.zeros_like(hidden)
                     continue
                 hidden, normed = self._add_and_norm(hidden, products.out(out), layer.post_attention_layernorm)

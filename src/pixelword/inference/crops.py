@@ -1,7 +1,7 @@
-"""Pictures larger than a model reads: an overview, then the parts that a first pass looks at, at full size.
+"""Images larger than a model reads: an overview, then the parts that a first pass looks at, at full size.
 
 The first pass reads the overview and asks where the words of the question look. Windows with most of that attention
-follow the overview as pictures of their own, in the form that several pictures have anyway.
+follow the overview as images of their own, in the form that several images have anyway.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of picture number `picture` of a conversation: (left, top, right, bottom) in its pixels."""
+    """A part of image number `picture` of a conversation: (left, top, right, bottom) in its pixels."""
 
     picture: int
     box: Box
@@ -41,9 +41,9 @@ def with_crops(
     media: MediaOptions,
     count: int,
 ) -> tuple[list[dict[str, Any]], list[Crop]]:
-    """The conversation with `count` crops after the pictures that they are of, and the crops.
+    """The conversation with `count` crops after the images that they are of, and the crops.
 
-    As it was, and none, where no picture is larger than what the model would be shown of it.
+    As it was, and none, where no image is larger than what the model would be shown of it.
     """
     pictures = [
         load_image(one.source, limits=media.limits, allow_urls=media.allow_urls, allow_files=media.allow_files)
@@ -67,7 +67,7 @@ def with_crops(
 def _replaced(
     messages: Sequence[Mapping[str, Any]], pictures: Sequence[Image.Image], crops: Mapping[int, Sequence[Image.Image]]
 ) -> list[dict[str, Any]]:
-    """The messages with their pictures decoded, each followed by its crops."""
+    """The messages with their images decoded, each followed by its crops."""
     number, made = 0, []
     for message in messages:
         if isinstance(message["content"], str):
@@ -91,7 +91,7 @@ def looked_at(
     messages: Sequence[Mapping[str, Any]],
     media: MediaOptions,
 ) -> list[np.ndarray]:
-    """Of each picture (rows, columns) of its visual tokens: how much the words after the last one look at them."""
+    """Of each image (rows, columns) of its visual tokens: how much the words after the last one look at them."""
     prompt = processor.encode(messages, add_generation_prompt=True, media=media)
     merge = processor.image_processor.merge_size
     end = prompt.images[-1].stop
@@ -105,7 +105,7 @@ def looked_at(
 def chosen(heat: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], pixels: int, count: int) -> list[Crop]:
     """The `count` windows of about `pixels` pixels with the most attention; what one holds counts for no other.
 
-    heat: of each picture (rows, columns). sizes: (width, height) of each; (0, 0) for one that is not cut.
+    heat: of each image (rows, columns). sizes: (width, height) of each; (0, 0) for one that is not cut.
     """
     left = [np.array(one, np.float64) for one in heat]
     found: list[Crop] = []
@@ -129,7 +129,7 @@ def chosen(heat: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], pixels:
 
 
 def _window(shape: tuple[int, ...], width: int, height: int, pixels: int) -> tuple[int, int]:
-    """Rows and columns of the map that a window of so many of the picture's own pixels covers."""
+    """Rows and columns of the map that a window of this many of the image's own pixels covers."""
     part = min(1.0, (pixels / (width * height)) ** 0.5)
     return tuple(min(side, max(1, round(side * part))) for side in shape)
 
@@ -141,7 +141,7 @@ def _sums(heat: np.ndarray, rows: int, columns: int) -> np.ndarray:
 
 
 def _box(shape: tuple[int, ...], window: tuple[int, int, int, int], size: tuple[int, int]) -> Box:
-    """A window of the map (row, column, rows, columns) in the picture's pixels."""
+    """A window of the map (row, column, rows, columns) in the image's pixels."""
     row, column, rows, columns = window
     (high, wide), (width, height) = shape, size
     return (

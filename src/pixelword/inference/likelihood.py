@@ -50,7 +50,7 @@ def _after(session: Session, prompt: Cache, first: Tensor, answers: Sequence[Ten
     if ids.shape[1] > 1:
         cache = deepcopy(prompt)  # every call writes into its own
         cache.batch_repeat_interleave(len(ids))
-        # what lies behind a shorter answer is seen by none of its tokens
+        # what follows a shorter answer is seen by none of its tokens
         rest = session.model(input_ids=ids[:, :-1].clamp(min=0), cache=cache).logits
         scores = torch.cat((scores, rest), dim=1)
     logs = scores.float().log_softmax(-1)

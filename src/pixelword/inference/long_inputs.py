@@ -9,9 +9,9 @@ from pixelword.errors import InputError
 
 @dataclass(frozen=True)
 class LongInputs:
-    """How large pictures and long videos are read. (Which frames are shown: `MediaOptions.frame_budget`.)
+    """How large images and long videos are read. (Which frames are shown: `MediaOptions.frame_budget`.)
 
-    crops: of a picture larger than `max_pixels`, so many parts that a first pass looks at are shown at full size beside
+    crops: of an image larger than `max_pixels`, this many parts, chosen by a first pass, are shown at full size beside
         the whole; 0 for none.
     kept_frames: of a video, the frames whose keys and values are kept, those that the question attends to most; None
         for all.

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 def answered(engine: Engine, prompts: Iterable[tuple[Encoded, Sampling]]) -> Iterator[Generation]:
     """Each prompt's generation when it has ended, in order.
 
-    The next prompts are taken (and their pictures read) while the engine works, twice as many as run at once, so that
-    it never waits and no more pictures lie in memory. Raises InputError: a prompt does not fit into the context.
+    The next prompts are taken (and their images read) while the engine works, twice as many as run at once, so that
+    it never waits and no more images are held in memory. Raises InputError: a prompt does not fit into the context.
     """
     ahead = 2 * engine.options.max_num_seqs
     held: deque[Generation] = deque()
@@ -30,7 +30,7 @@ def answered(engine: Engine, prompts: Iterable[tuple[Encoded, Sampling]]) -> Ite
         while held:
             yield _ended(held.popleft())
     finally:
-        for one in held:  # whoever asked went away
+        for one in held:  # the caller went away
             one.cancel()
 
 

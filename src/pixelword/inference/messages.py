@@ -10,11 +10,11 @@ Message = dict[str, Any]
 
 
 def user_message(text: str, images: Any = (), videos: Any = ()) -> Message:
-    """One turn of the user: the pictures, then the videos, then the words.
+    """One turn of the user: the images, then the videos, then the words.
 
     Args:
         text: The question.
-        images: A picture or a sequence of them, in any form that :func:`pixelword.processing.images.load_image` reads.
+        images: An image or a sequence of them, in any form that :func:`pixelword.processing.images.load_image` reads.
         videos: A video or a sequence of them, likewise.
 
     Raises:
@@ -30,7 +30,7 @@ def user_message(text: str, images: Any = (), videos: Any = ()) -> Message:
 
 
 def _as_list(media: Any) -> list[Any]:
-    """``images="a.png"`` means one picture, not five letters."""
+    """``images="a.png"`` means one image, not five letters."""
     return list(media) if isinstance(media, list | tuple) else [media]
 
 

@@ -42,7 +42,7 @@ class Network:
         restore(self.model)
 
     def read(self, prompt: Encoded, positions: Tensor, row: int, start: int, stop: int) -> Tensor:
-        """Read tokens [start, stop) of a prompt, which cut no picture, into its row; positions (3, 1, L) of all of it.
+        """Read tokens [start, stop) of a prompt, which cut no image, into its row; positions (3, 1, L) of all of it.
 
         Returns:
             logits (1, 1, vocabulary) of the last.
@@ -62,7 +62,7 @@ class Network:
         ).logits
 
     def kernel(self, tokens: int) -> str:
-        """What reads so many tokens of a prompt; see `kernel_of`."""
+        """What reads this many tokens of a prompt; see `kernel_of`."""
         text = self.model.config.get_text_config()
         return kernel_of(tokens, text.num_attention_heads // text.num_key_value_heads)
 
@@ -117,7 +117,7 @@ class Network:
 
 
 def pictures_within(prompt: Encoded, start: int, stop: int, device: torch.device) -> dict[str, Tensor]:
-    """Pixels and grids of the pictures within tokens [start, stop), which cut none; {} where there is none."""
+    """Pixels and grids of the images within tokens [start, stop), which cut none; {} where there is none."""
     images = prompt.images_within(start, stop)
     if not images:
         return {}

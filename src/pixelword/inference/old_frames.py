@@ -21,7 +21,7 @@ from pixelword.processing.types import Encoded
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
 
-#: Words at the end of a prompt that are asked where they look, at most.
+#: At most this many tokens at the end of a prompt are used to score the frames.
 _WORDS = 256
 
 

@@ -28,7 +28,7 @@ from pixelword.model.tensor_files import read_entries
 from pixelword.processing import NeoOVProcessor
 
 FORMAT = 1
-Told = Mapping[str, Any]
+Report = Mapping[str, Any]
 
 
 def report(
@@ -127,7 +127,7 @@ def read(path: Path) -> dict[str, Any]:
     return content
 
 
-def differences(ours: Told, theirs: Told, tolerance: float | None = None) -> list[str]:
+def differences(ours: Report, theirs: Report, tolerance: float | None = None) -> list[str]:
     """In what two reports differ, in words; nothing where they are of the same model.
 
     tolerance: of scores, in their standard deviations; by the coarser of the two types when None.
@@ -144,12 +144,12 @@ def differences(ours: Told, theirs: Told, tolerance: float | None = None) -> lis
     a, b = ours["probe"], theirs["probe"]
     if tolerance is None:
         tolerance = max(probe.TOLERANCE[one["dtype"]] for one in (a, b))
-    said = probe.differences(a["readings"], b["readings"], tolerance)
+    differing = probe.differences(a["readings"], b["readings"], tolerance)
     # a copy in another type that answers alike holds the same values, as far as its type can
-    return found + [f"{line}; values agree" if not (others or said) else line for line in retyped] + said
+    return found + [f"{line}; values agree" if not (others or differing) else line for line in retyped] + differing
 
 
-def _of_tensors(ours: Told, theirs: Told) -> tuple[list[str], list[str]]:
+def _of_tensors(ours: Report, theirs: Report) -> tuple[list[str], list[str]]:
     """In what two lists of tensors differ: a line for each pair of types, and a line for each other difference."""
     a, b = ({row["name"]: row for row in one.get("list", ())} for one in (ours, theirs))
     if not a or not b:  # a delta: its weights are compared by what they do

@@ -1,7 +1,7 @@
 """What was read once is not read again: keys and values of prompts' beginnings, found by content.
 
-A prompt is cut into pieces: every picture is one, text is cut into blocks. A piece's name is a hash of its content and
-of all before it, so that equal names mean equal keys and values. No piece is part of a picture, whose tokens see one
+A prompt is cut into pieces: every image is one, text is cut into blocks. A piece's name is a hash of its content and
+of all before it, so that equal names mean equal keys and values. No piece is part of an image, whose tokens see one
 another. Pieces are kept within a bound of memory, the least recently used go first.
 """
 
@@ -42,7 +42,7 @@ def pieces(prompt: Encoded) -> list[Piece]:
 
 
 def continued(known: Sequence[Piece], tokens: Sequence[int]) -> list[Piece]:
-    """The pieces of a prompt and of what was generated after it. tokens: all of both; no picture is read again."""
+    """The pieces of a prompt and of what was generated after it. tokens: all of both; no image is read again."""
     found = list(known)
     start, name = (known[-1].stop, known[-1].name) if known else (0, b"")
     ids = torch.tensor(list(tokens), dtype=torch.int64)

@@ -1,7 +1,7 @@
-"""A fixed probe of a model: a few drawn pictures and questions, what it reads of them, thinks of them and says.
+"""A fixed probe of a model: a few drawn images and questions, what it reads of them, thinks of them and says.
 
 Whoever holds the same weights gets the same numbers; where they differ, they say in which part: the prompt, the pixels
-or the network. Pictures are made by whole-number arithmetic, of a size that released models read without resizing.
+or the network. Images are made by whole-number arithmetic, of a size that released models read without resizing.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from pixelword.processing.processor import NeoOVProcessor
     from pixelword.processing.types import Encoded
 
-#: Side of a picture: its area is the least that released models take, so nothing is resized.
+#: Side of an image: its area is the least that released models take, so nothing is resized.
 SIDE = 256
 #: Tokens generated, scores sampled from the whole vocabulary, and likeliest tokens.
 NEW_TOKENS, SAMPLED, TOP = 16, 64, 8
@@ -79,7 +79,7 @@ def probe(session: Session) -> dict[str, Reading]:
 
 def encode_all(processor: NeoOVProcessor) -> dict[str, Encoded]:
     """The prompts as the model reads them, for whoever runs them elsewhere."""
-    return {name: processor.encode(asked, add_generation_prompt=True) for name, asked in questions().items()}
+    return {name: processor.encode(messages, add_generation_prompt=True) for name, messages in questions().items()}
 
 
 @torch.inference_mode()

@@ -30,7 +30,7 @@ Quantization = Literal["int8"]
 INT8_ROWS = 8
 #: Numbers of an int8 matrix that are widened at once: few enough to stay in a core's cache.
 _BLOCK = 1 << 19
-#: Weights up to so many bytes are kept beside their packed copy, for what wants gradients or saves the model.
+#: Weights up to this many bytes are kept beside their packed copy, for what wants gradients or saves the model.
 KEPT = 1 << 30
 
 
@@ -121,7 +121,7 @@ def prepare(
     Args:
         quantization: "int8": weights are rounded (a scale for each output), the table of words is not.
         pack: None packs where it pays (see `packing_pays`).
-        release: let go of the model's own matrices one by one as they are prepared; None does with int8 and where they
+        release: free the model's own matrices one by one as they are prepared; None does with int8 and where they
             take more than `KEPT` bytes. A model without them answers, and can do nothing else.
 
     Returns:
@@ -167,7 +167,7 @@ def plain_products(model: NeoOVForConditionalGeneration) -> Prepared:
 
 
 def restore(model: NeoOVForConditionalGeneration) -> None:
-    """Let a model multiply by its own weights again; nothing where it does, or has let go of them."""
+    """Let a model multiply by its own weights again; nothing where it does, or has freed them."""
     prepared = _PREPARED.get(model)
     if prepared is None or prepared.released:
         return
@@ -221,7 +221,7 @@ def gated(gate_up: Tensor) -> Tensor:
 
 
 def _gone(*_: Any) -> Tensor:
-    raise InputError("this model was made ready for answering and let go of its weights: load it again for this")
+    raise InputError("this model was made ready for answering and has freed its weights: load it again for this")
 
 
 class _Instead:

@@ -39,7 +39,7 @@ class Reader:
 
     @torch.inference_mode()
     def read(self, start: int, stop: int) -> Tensor:
-        """Read tokens [start, stop), which cut no picture; returns logits (vocabulary,) of the last."""
+        """Read tokens [start, stop), which cut no image; returns logits (vocabulary,) of the last."""
         logits = self._forward(start, stop).logits[0, -1]
         self.held = torch.cat((self.held, torch.arange(start, stop)))
         return logits

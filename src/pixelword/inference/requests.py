@@ -21,8 +21,8 @@ class BatchingOptions:
 
     max_num_seqs: requests that run at once; others wait.
     max_model_len: tokens of prompt and answer together; the model's own context when None. More are taken as long as
-        their positions lie within that context, where a picture or a frame takes one step.
-    max_num_batched_tokens: prompt tokens read between two steps; a picture is never cut, so it may be more.
+        their positions are within that context, where an image or a frame takes one step.
+    max_num_batched_tokens: prompt tokens read between two steps; an image is never cut, so it may be more.
     prefix_bytes: memory for what was read before.
     num_speculative_tokens: longest guess, 0 for none.
     quantization: "int8" to hold the weights in half of bf16's bytes, rounded; the model can do nothing else then.
@@ -48,7 +48,7 @@ class BatchingOptions:
 
 @dataclass(frozen=True)
 class Token:
-    """One token of an answer: its id, the text that it made certain, and, where asked for, its logarithmic probability
+    """One token of an answer: its id, the text that it made certain, and, where requested, its logarithmic probability
     and the likeliest ones'."""
 
     id: int
@@ -79,7 +79,7 @@ Listener = Callable[[Token | None], None]
 class Generation:
     """A request and its answer as it comes. Iterating gives its tokens; `cancel` frees its place at once.
 
-    logprobs: of its tokens, where they were asked for.
+    logprobs: of its tokens, where requested.
     stop_reason: the stop string or stop token that ended it; None where the model's own end or the length did.
     """
 

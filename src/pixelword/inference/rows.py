@@ -32,7 +32,7 @@ class Rows:
         return sum(x.nbytes for x in (*self._keys, *self._values) if x is not None)
 
     def reserve(self, rows: int, tokens: int) -> None:
-        """Make room for so many rows of so many tokens; what is held is kept. Grows by half at least."""
+        """Make room for this many rows of this many tokens; what is held is kept. Grows by half at least."""
         have_rows, have_tokens = self._room
         if rows <= have_rows and tokens <= have_tokens:
             return

@@ -19,19 +19,19 @@ class Sampling:
         max_new_tokens: The most tokens an answer may have.
         temperature: 0 takes the most likely token each time; 1 draws from the model's own distribution.
         seed: The same seed gives the same answer; None draws afresh. Without effect at temperature 0.
-        top_p: Draw among the likeliest tokens that together have this probability; 1 for all.
-        top_k: Draw among so many of the likeliest tokens; 0 for all.
+        top_p: Sample among the likeliest tokens that together have this probability; 1 for all.
+        top_k: Sample among this many of the likeliest tokens; 0 for all.
         repetition_penalty: Makes tokens of the prompt and of the answer so far less likely, by as much as this is above
             1 (Keskar and others, 2019; as transformers and vLLM have it); at temperature 0 too.
         stop: An answer ends before any of these strings.
-        min_p: Draw among tokens with at least this share of the likeliest token's probability; 0 for all.
+        min_p: Sample among tokens with at least this share of the likeliest token's probability; 0 for all.
         min_tokens: No end of the answer, stop token or stop string counts within its first `min_tokens` tokens.
         stop_token_ids: An answer ends at any of these tokens, as at the model's own end.
         allowed_token_ids: No other token is generated; None allows all.
         bad_words: Texts that are not generated, at the start of a word and after a space.
         logit_bias: Added to the scores of these tokens.
         include_stop_str_in_output: The text has the stop string, or the stop token, that ended it.
-        logprobs: How many of the likeliest tokens to tell beside each one that was taken; None tells nothing.
+        logprobs: How many of the likeliest tokens to report beside each sampled token; None for none.
         ignore_eos: Go on past the end of the answer, to `max_new_tokens` (for measuring).
     """
 
@@ -114,9 +114,9 @@ class Drawer:
         else:
             self.generator.manual_seed(sampling.seed)
 
-    def __call__(self, scores: Tensor, said: Sequence[int]) -> int:
-        """The token taken from scores (vocabulary,) of any float type; said: tokens of the prompt and the answer."""
-        scores = penalised(scores, said, self.sampling.repetition_penalty)
+    def __call__(self, scores: Tensor, tokens: Sequence[int]) -> int:
+        """The token taken from scores (vocabulary,) of any float type; tokens: those of the prompt and the answer."""
+        scores = penalised(scores, tokens, self.sampling.repetition_penalty)
         return int((scores if self.sampling.greedy else self.noisy(scores)).argmax())
 
     def noisy(self, scores: Tensor) -> Tensor:
@@ -125,11 +125,11 @@ class Drawer:
         return filtered(scores.float(), self.sampling) / self.sampling.temperature - exponential.log().to(scores.device)
 
 
-def penalised(scores: Tensor, said: Sequence[int], penalty: float) -> Tensor:
-    """Scores (vocabulary,), those of tokens that were said divided by the penalty, or multiplied where below zero."""
+def penalised(scores: Tensor, tokens: Sequence[int], penalty: float) -> Tensor:
+    """Scores (vocabulary,), those of `tokens` divided by the penalty, or multiplied where below zero."""
     if penalty == 1.0:
         return scores
-    places = torch.tensor(sorted(set(said)), dtype=torch.int64, device=scores.device)
+    places = torch.tensor(sorted(set(tokens)), dtype=torch.int64, device=scores.device)
     old = scores.float()[places]
     return scores.float().index_copy(0, places, torch.where(old < 0, old * penalty, old / penalty))
 

@@ -58,7 +58,7 @@ class How(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Answer:
-    """What the model said, and what it cost.
+    """The model's answer, and what it cost.
 
     Attributes:
         text: The answer, without control tokens.
@@ -94,8 +94,8 @@ def load(
             model of the Hugging Face Hub, "org/name" or "org/name@revision", which is downloaded into the user's cache.
         dtype: The weights' type; None keeps the checkpoint's own, or takes float32 where a CPU only emulates that.
         device: Where the model lives; None takes the accelerator where there is one, else the CPU.
-        media: How pictures and videos are read: their pixels, their frames, whether URLs are fetched.
-        long: What is done with pictures and videos larger than the model was taught with; by default nothing.
+        media: How images and videos are read: their pixels, their frames, whether URLs are fetched.
+        long: What is done with images and videos larger than the model was taught with; by default nothing.
 
     Raises:
         CheckpointError: there is no such model, its download fails, or its files are not a whole checkpoint.
@@ -122,7 +122,7 @@ def _device(wanted: str | torch.device | None) -> torch.device:
         device = torch.device(wanted)
         torch.empty(0, device=device)  # a name alone says nothing about there being one
     except (RuntimeError, AssertionError) as error:
-        raise InputError(f"device {str(wanted)!r} is not to be had here ({error}): leave it out, or use cpu") from error
+        raise InputError(f"device {str(wanted)!r} is not available here ({error}): leave it out, or use cpu") from error
     return device
 
 
@@ -136,13 +136,13 @@ def _for_each(questions: list[str], media: Any, name: str) -> list[Any]:
 
 
 class Session:
-    """Answers questions about pictures, videos and words.
+    """Answers questions about images, videos and words.
 
     Attributes:
         model: The network, on its device.
         processor: What turns messages into its inputs.
-        media: How pictures and videos are read.
-        long: What is done with large pictures and long videos.
+        media: How images and videos are read.
+        long: What is done with large images and long videos.
         drawn_only: Whether to warn, at the first photograph, that the model was trained on drawn images and text
             alone; so for packaged models that were loaded by name.
     """
@@ -191,14 +191,14 @@ class Session:
                 `min_tokens`, `bad_words` …
 
         Raises:
-            MediaError: a picture or a video cannot be read.
+            MediaError: an image or a video cannot be read.
             InputError: the question is empty, or does not fit into the model's context.
         """
         sampling = self.sampling(**how)
         if not isinstance(question, list):
             return self.answer(conversation(user_message(question, images, videos), system=system), sampling).text
-        asked = zip(question, _for_each(question, images, "images"), _for_each(question, videos, "videos"), strict=True)
-        conversations = [conversation(user_message(*one), system=system) for one in asked]
+        parts = zip(question, _for_each(question, images, "images"), _for_each(question, videos, "videos"), strict=True)
+        conversations = [conversation(user_message(*one), system=system) for one in parts]
         return [answer.text for answer in self.answers(conversations, sampling)]
 
     def stream(

@@ -1,7 +1,7 @@
-"""Guessing the next tokens from what was said before: prompt lookup (Saxena 2023), which needs no second model.
+"""Guessing the next tokens from the text so far: prompt lookup (Saxena 2023), which needs no second model.
 
 Answers repeat their question, and texts repeat themselves. Where the last few tokens stood before, what followed them
-there is a guess; the network reads it together with the next token, and keeps as much of it as it would have said.
+there is a guess; the network reads it together with the next token, and keeps as much of it as it would have generated.
 With greedy decoding the answer is the same, token for token.
 """
 

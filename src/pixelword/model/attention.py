@@ -19,7 +19,7 @@ from .visibility import BLOCK, Block, Interval
 
 #: Up to this many queries (times heads that share a key head) two plain products beat the flash kernel on a CPU.
 FEW = 16
-#: From this many queries on a pair of plain products for each key head may beat it too; the machine is asked.
+#: From this many queries on a pair of plain products for each key head may beat it too; it is measured on the machine.
 MANY = 256
 #: Queries in one pair of plain products, so that scores grow with the keys only.
 TALL = 512

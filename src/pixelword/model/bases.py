@@ -1,4 +1,4 @@
-"""Language models that other people's packages carry: where their file lies, which one it is, how one grows from it.
+"""Language models that other people's packages carry: where their file is, which one it is, how one grows from it.
 
 Found by the package's metadata, never imported: the one package so far would import a program that nobody needs here.
 """
@@ -57,7 +57,7 @@ BASES: dict[str, Base] = {
             # the released start would take its perplexity from 63 to 24,944 before the first step
             "start": "identity",
             "spare_tokens": _SPARE,
-            # 16 to 1024 visual tokens a picture: a small model is asked about small pictures, and with few tokens
+            # 16 to 1024 visual tokens per image: a small model is asked about small images, and with few tokens
             "min_pixels": 128 * 128,
             "max_pixels": 1024 * 1024,
         },
@@ -83,7 +83,7 @@ def find(base: Base) -> Path:
 
 
 def known(path: Path) -> Base | None:
-    """The base that this file is, wherever it lies: a machine without the package may have been given the file."""
+    """The base that this file is, wherever it is stored: a machine without the package may have been given the file."""
     if not path.is_file() or path.suffix != ".gguf":
         return None
     found = sha256(path)

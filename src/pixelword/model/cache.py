@@ -20,7 +20,7 @@ class GrowingLayer(DynamicLayer):
 
     `keys` and `values` are views of what is cached, as transformers' own code (beams, cropping) expects to find and
     replace them; `update` returns the whole buffers, since products over a narrowed view run at a half to a quarter of
-    the speed. What lies behind is finite and no interval reaches it.
+    the speed. What is behind is finite and no interval reaches it.
     """
 
     keys: Tensor

@@ -39,7 +39,7 @@ _COMPANIONS = ("*.json", "*.jinja", "*.txt", "*.md", "*.model", "LICENSE*")
 
 
 def torch_dtype(wanted: str | torch.dtype | None) -> torch.dtype | None:
-    """A dtype by name; None stays None, a checkpoint's own. Raises InputError for names that are no weights' dtype."""
+    """A dtype by name; None stays None, a checkpoint's own. Raises InputError for any other name."""
     if wanted is None or isinstance(wanted, torch.dtype):
         return wanted
     check_dtype(wanted)
@@ -76,7 +76,7 @@ def verify(
         ignored: says of a name that is in the files and not in the network that it does no harm.
 
     Returns:
-        where each of the files' tensors lies.
+        where each of the files' tensors is.
 
     Raises:
         CheckpointError: a file is missing, truncated or a pickle; a tensor is missing, misshapen, of a type that holds

@@ -41,7 +41,7 @@ class NeoOVVisionConfig(PreTrainedConfig):
         patch_size: side of the first convolution's patch in pixels.
         downsample_ratio: visual tokens per patch along one side; 0.5 makes one token of 2 x 2 patches.
         rope_theta_vision: base of the rotation; 10000 where a released config leaves it out.
-        min_pixels, max_pixels: area that a picture is resized into.
+        min_pixels, max_pixels: area that an image is resized into.
     """
 
     model_type = "neo_vision"
@@ -89,8 +89,8 @@ class NeoOVTextConfig(PreTrainedConfig):
         qk_norm: whether the temporal branch has per-head RMSNorm; False where the language model had none (Llama type).
             The H and W branches always have it.
         text_bypasses_pre_buffer: a departure from the released models: words leave the pre-buffer as they entered it
-            (pictures read them there), and in the layers after it their keys have no H and W part, so that whatever
-            pre-buffer and H/W projections learn, text without pictures is answered as before.
+            (images read them there), and in the layers after it their keys have no H and W part, so that whatever
+            pre-buffer and H/W projections learn, text without images is answered as before.
     """
 
     model_type = "neo_text"

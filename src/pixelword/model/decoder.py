@@ -120,8 +120,8 @@ class NeoOVDecoder(nn.Module):
             if places is None or number >= config.extra_num_layers:
                 hidden = layer(hidden, rotary, visible, cache, places, weights=weights)
             elif visual is None and cache is not None and weights is None and not torch.is_grad_enabled():
-                hidden = layer(hidden, rotary, visible, cache, keys_only=True)  # pictures may follow
-            else:  # all are computed: later pictures read the words' keys, and ranks that share layers run alike
+                hidden = layer(hidden, rotary, visible, cache, keys_only=True)  # images may follow
+            else:  # all are computed: later images read the words' keys, and ranks that share layers run alike
                 hidden = torch.where(places, layer(hidden, rotary, visible, cache, weights=weights), hidden)
             states.append(hidden if number + 1 in selected else None)
         hidden = self.norm(hidden)

@@ -19,7 +19,7 @@ SIDE = 128
 def block_mask(visible: Interval, keys: int, side: int = SIDE) -> BlockMask:
     """The exact `BlockMask` of an interval: partial and full key blocks of every query block.
 
-    A key block is needed by a query block when it meets [min lo, max hi], and full when it lies in [max lo, min hi]:
+    A key block is needed by a query block when it meets [min lo, max hi], and full when it is within [max lo, min hi]:
     exact for monotone lo and hi, and never too small for others. `create_block_mask` would evaluate every pair.
 
     Args:

@@ -1,4 +1,4 @@
-"""What `generate` must know of three-axis positions and of pictures: transformers' hooks, filled in."""
+"""What `generate` must know of three-axis positions and of images: transformers' hooks, filled in."""
 
 from __future__ import annotations
 
@@ -121,7 +121,7 @@ class NeoOVGenerationMixin(GenerationMixin):
         return inputs
 
     def _images_within(self, inputs: dict[str, Any], visual: Tensor, start: int, stop: int) -> dict[str, Tensor | None]:
-        """`pixel_values` and `image_grid_hw` of the images whose tokens lie in columns [start, stop) of any row.
+        """`pixel_values` and `image_grid_hw` of the images whose tokens are in columns [start, stop) of any row.
 
         Raises:
             ValueError: start or stop is inside an image.
@@ -144,7 +144,7 @@ class NeoOVGenerationMixin(GenerationMixin):
         input_ids: Tensor | None = None,
         **model_kwargs: Any,
     ) -> tuple[Tensor, dict[str, Any]]:
-        """Repeat each row for beams or several answers, its pictures and (3, B, L) positions with it."""
+        """Repeat each row for beams or several answers, its images and (3, B, L) positions with it."""
         held: dict[str, Any] = {}
         if expand_size > 1:
             held = {name: model_kwargs.pop(name, None) for name in (*_PICTURES, "position_ids")}

@@ -104,7 +104,7 @@ def _content(path: Path) -> np.ndarray:
     if not path.is_file():
         raise CheckpointError(f"there is no file {path}: give the path of a .gguf file")
     if not path.stat().st_size:
-        raise CheckpointError(f"{path} is no whole GGUF file (it is empty): copy it again")
+        raise CheckpointError(f"{path} is not a whole GGUF file (it is empty): copy it again")
     return np.memmap(path, mode="r")
 
 
@@ -182,7 +182,7 @@ def _assembled(model_class: Any, config: Any, state: dict[str, Tensor], path: Pa
         raise CheckpointError(f"{path}: {wrong[0]} is missing or has another shape than the file says: copy it again")
     model.load_state_dict(state, assign=True)
     model.tie_weights()
-    model.model.rotary_emb = type(model.model.rotary_emb)(config)  # its frequencies are no weights: still on meta
+    model.model.rotary_emb = type(model.model.rotary_emb)(config)  # its frequencies are not weights: still on meta
     return model
 
 

@@ -1,4 +1,4 @@
-"""What a GGUF file says and where its tensors lie: its header alone, read in tenths of a second.
+"""What a GGUF file says and where its tensors are: its header alone, read in tenths of a second.
 
 gguf's own reader makes arrays of every string of a vocabulary, which takes longer than all weights do. The format:
 magic, version, counts; keys with typed values; names, shapes, types and offsets of tensors; aligned, their bytes.
@@ -79,7 +79,7 @@ def read_header(content: np.ndarray, path: Path) -> Header:
             shape = cursor.numbers(f"{cursor.numbers('I')[0]}Q")[::-1]
             found[name] = (shape, *cursor.numbers("IQ"))
     except (struct.error, ValueError, KeyError, MemoryError, OverflowError) as error:
-        raise CheckpointError(f"{path} is no whole GGUF file ({error}): copy it again") from error
+        raise CheckpointError(f"{path} is not a whole GGUF file ({error}): copy it again") from error
     step = values.get("general.alignment", _ALIGNMENT)
     start = math.ceil(cursor.place / step) * step
     return Header(values, {name: (shape, kind, start + offset) for name, (shape, kind, offset) in found.items()})

@@ -59,7 +59,7 @@ def grow(
     seed: int = 0,
     dtype: str | torch.dtype | None = None,
 ) -> tuple[NeoOVForConditionalGeneration, PreTrainedTokenizerBase | None]:
-    """A native vision-language model, untrained as to pictures, from a language model.
+    """A native vision-language model, untrained as to images, from a language model.
 
     Args:
         language_model: a Qwen3- or Llama-type model, or the folder or GGUF file of one; it is not changed.
@@ -67,7 +67,7 @@ def grow(
         start: "released": the pre-buffer's matrices are N(0, 0.02) and its norms 1, as published, which text does not
             survive untrained; "identity": its `o_proj` and `down_proj` are zero, so that text is answered as before.
         vision_hidden_size: channels inside the patch embedding, whose convolutions are N(0, 0.02) with zero biases.
-        min_pixels, max_pixels: bounds of a picture's area.
+        min_pixels, max_pixels: bounds of an image's area.
         spare_tokens: unused tokens of the tokenizer that become the control tokens, in order, instead of new ones.
         text_bypasses_pre_buffer: a departure from the released models; see `NeoOVTextConfig`.
         tokenizer: the language model's, where it is given as a model; a folder's own is read from it.

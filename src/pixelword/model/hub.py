@@ -152,7 +152,7 @@ def _bar() -> Any:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """The client speaks of each try and of a disk that may be too small; what becomes of it is said in one line."""
+    """The client speaks of each try and of a disk that may be too small; the outcome is reported in one line."""
     from huggingface_hub.utils import logging
 
     before = logging.get_verbosity()

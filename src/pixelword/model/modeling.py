@@ -59,7 +59,7 @@ class NeoOVPreTrainedModel(PreTrainedModel):
     def set_attn_implementation(self, attn_implementation: str | dict[str, str], *args: Any, **kwargs: Any) -> None:
         """Choose the attention kernel: "eager" (the reference), "sdpa" or "flex_attention".
 
-        The parts' configurations get it here: their modules are no `PreTrainedModel`s, and transformers would warn.
+        The parts' configurations get it here: their modules are not `PreTrainedModel`s, and transformers would warn.
 
         Raises:
             ValueError: there is no such kernel.
@@ -323,7 +323,7 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
             num_items_in_batch: divide the loss by this (a sum of weights over ranks and micro-batches) instead.
             further_loss: (hidden (B, L, hidden_size), head (vocabulary, hidden_size)) -> scalar, added to the loss;
                 here because the head's weight is whole inside a forward only, when ranks share the network.
-            logits_to_keep: logits of the last so many tokens (0: all), or of these indices.
+            logits_to_keep: logits of the last n tokens (0: all), or of these indices.
             skip_logits: leave `logits` out, where the loss alone is wanted: it never needs them whole.
         """
         targets = labels if shift_labels is None else shift_labels

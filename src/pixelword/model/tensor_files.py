@@ -13,7 +13,7 @@ _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
-#: A longer header is no header: the format allows 100 MB.
+#: A longer header is not one: the format allows 100 MB.
 _LONGEST_HEADER = 100_000_000
 
 
@@ -61,7 +61,7 @@ def _read_shards(folder: Path) -> dict[str, Entry]:
     entries: dict[str, Entry] = {}
     for name in files:
         if not isinstance(name, str) or Path(name).name != name:
-            raise CheckpointError(f"{path} names {name!r}, which is no file of this folder: copy the index again")
+            raise CheckpointError(f"{path} names {name!r}, which is not a file of this folder: copy the index again")
         if not (folder / name).is_file():
             raise CheckpointError(f"{folder / name} is missing, which {_INDEX} names: copy that shard there")
         found = _read_header(folder / name)
@@ -82,7 +82,7 @@ def _read_header(path: Path) -> dict[str, Entry]:
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(size - 8, _LONGEST_HEADER):
             raise CheckpointError(
-                f"{path} is no safetensors file, or only its beginning ({size:,} bytes): copy it again"
+                f"{path} is not a safetensors file, or only its beginning ({size:,} bytes): copy it again"
             )
         header = file.read(length)
     try:

@@ -34,7 +34,7 @@ def add_control_tokens(
     Without a tokenizer the ids are `NeoOVConfig`'s own where `vocab_size` reaches that far, else the next after it.
 
     Raises:
-        CheckpointError: a tokenizer that is no fast one.
+        CheckpointError: a tokenizer that is not a fast one.
         InputError: `spare_tokens` without a tokenizer, or ones that are not unused tokens of it.
     """
     if tokenizer is None:
@@ -48,7 +48,7 @@ def add_control_tokens(
             return None, ids
         return None, {key: vocab_size + i for i, key in enumerate(_CONFIG_KEYS)}
     if not tokenizer.is_fast:
-        raise CheckpointError(f"{type(tokenizer).__name__} is no fast tokenizer: give one with a tokenizer.json")
+        raise CheckpointError(f"{type(tokenizer).__name__} is not a fast tokenizer: give one with a tokenizer.json")
     known = tokenizer.get_vocab()
     missing = [token for token in (*GROUNDING, *CHAT) if token not in known]
     renamed = dict(zip(spare_tokens, missing, strict=False))

@@ -1,4 +1,4 @@
-"""Messages -> one sequence of control tokens, words and pictures.
+"""Messages -> one sequence of control tokens, words and images.
 
 Messages have transformers' chat form: {"role": "system" | "user" | "assistant", "content": str or list of parts}, a
 part being {"type": "text", "text": ...}, {"type": "image", "image": ...} or {"type": "video", "video": ...}. A user's
@@ -129,7 +129,7 @@ def segments(
 def _turn(message: Mapping[str, Any], index: int, is_open: bool) -> Iterator[Segment]:
     where = f"message {index + 1}"
     if not isinstance(message, Mapping) or "role" not in message:
-        raise InputError(f"{where} is no {{'role': ..., 'content': ...}}; give it a role and a content")
+        raise InputError(f"{where} is not a {{'role': ..., 'content': ...}}; give it a role and a content")
     role = message["role"]
     if role not in ROLES:
         raise InputError(f"{where} has the role {role!r}; use one of {', '.join(ROLES)}")
@@ -146,7 +146,7 @@ def _turn(message: Mapping[str, Any], index: int, is_open: bool) -> Iterator[Seg
 
 
 def _content(content: Any, where: str, answer: bool) -> list[Segment]:
-    """Parts in order; a lone picture or video goes first, several keep their place."""
+    """Parts in order; a lone image or video goes first, several keep their place."""
     if content is None:
         raise InputError(f"{where} has no content; give it a text or a list of parts")
     if isinstance(content, str):
@@ -167,7 +167,7 @@ def _content(content: Any, where: str, answer: bool) -> list[Segment]:
 
 def _part(part: Any, where: str, answer: bool) -> Words | Picture | Clip:
     if not isinstance(part, Mapping) or "type" not in part:
-        raise InputError(f"{where} is no {{'type': 'text' | 'image' | 'video', ...}}; give it a type")
+        raise InputError(f"{where} is not a {{'type': 'text' | 'image' | 'video', ...}}; give it a type")
     kind = part["type"]
     if kind == "text":
         if not isinstance(part.get("text"), str):

@@ -44,7 +44,7 @@ _FIXED: dict[str, tuple[Any, ...]] = {
 
 
 class NeoOVImageProcessor(PilBackend):
-    """Pictures -> `pixel_values` (patches, 3*patch_size**2) float32 and `image_grid_hw` (pictures, 2) int64 in patches.
+    """Images -> `pixel_values` (patches, 3*patch_size**2) float32 and `image_grid_hw` (images, 2) int64 in patches.
 
     `merge_size` patches a side become one visual token, so resized sides are multiples of patch_size * merge_size.
     """
@@ -113,21 +113,21 @@ class NeoOVImageProcessor(PilBackend):
     def resized(
         self, height: int, width: int, *, min_pixels: int | None = None, max_pixels: int | None = None
     ) -> tuple[int, int]:
-        """Height and width in pixels that a picture of this size is resized to."""
+        """Height and width in pixels that an image of this size is resized to."""
         low, high = self.budget(min_pixels, max_pixels)
         return smart_resize(height, width, min_pixels=low, max_pixels=high, factor=self.patch_size * self.merge_size)
 
     def image_tokens(
         self, height: int, width: int, *, min_pixels: int | None = None, max_pixels: int | None = None
     ) -> int:
-        """Visual tokens that a picture of this size costs (without `<img>` and `</img>`); nothing is decoded."""
+        """Visual tokens that an image of this size costs (without `<img>` and `</img>`); nothing is decoded."""
         high, wide = self.resized(height, width, min_pixels=min_pixels, max_pixels=max_pixels)
         return high * wide // (self.patch_size * self.merge_size) ** 2
 
     def prepare(
         self, image: Image.Image, *, min_pixels: int | None = None, max_pixels: int | None = None
     ) -> tuple[np.ndarray, tuple[int, int]]:
-        """One picture -> ((patches, 3*patch_size**2) float32, (rows, columns) of its patch grid)."""
+        """One image -> ((patches, 3*patch_size**2) float32, (rows, columns) of its patch grid)."""
         if self.do_resize is False:
             high, wide, side = image.height, image.width, self.patch_size * self.merge_size
             if high % side or wide % side:
@@ -152,7 +152,7 @@ class NeoOVImageProcessor(PilBackend):
         return_tensors: str | None = "pt",
         **options: Any,
     ) -> BatchFeature:
-        """The pictures of one sample, sharing its budget; for pictures of several samples call once a sample.
+        """The images of one sample, sharing its budget; for images of several samples call once a sample.
 
         options: settings that differ in this call alone, such as do_normalize. Raises `InputError` for unknown ones.
         """

@@ -1,7 +1,7 @@
-"""Pictures: any source -> RGB or RGBA -> patches, exactly as the released preparation makes them.
+"""Images: any source -> RGB or RGBA -> patches, exactly as the released preparation makes them.
 
 One deliberate difference from the released code: EXIF orientation is honoured (it is ignored there), so a photograph
-taken upright is seen upright. Palette and grey pictures with a transparent colour are treated as RGBA pictures are.
+taken upright is seen upright. Palette and grey images with a transparent colour are treated as RGBA images are.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ def _finish(image: Image.Image, name: str, limits: Limits) -> Image.Image:
 
 
 def check_size(width: int, height: int, name: str, limits: Limits) -> None:
-    """Raises `MediaError` for pictures without pixels, with too many, or too long ones."""
+    """Raises `MediaError` for images without pixels, with too many, or too long ones."""
     if width < 1 or height < 1:
         raise MediaError(f"{name}: {width}x{height} pixels have no area; give a picture with at least one pixel a side")
     if width * height > limits.max_image_pixels:

@@ -1,4 +1,4 @@
-"""What a caller's pictures and videos may cost before they are refused."""
+"""What a caller's images and videos may cost before they are refused."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ PILLOW_CEILING = 2 * 89_478_485
 class Limits:
     """Bounds that are checked before work is done.
 
-    max_image_pixels: height * width in a picture's (or a video stream's) header, checked before anything is decoded.
-    max_bytes: size of a picture in memory or on disk, and of anything fetched from a URL.
+    max_image_pixels: height * width in an image's (or a video stream's) header, checked before anything is decoded.
+    max_bytes: size of an image in memory or on disk, and of anything fetched from a URL.
     max_aspect_ratio: longer side over shorter side (the released preparation refuses more than 200).
     max_frames: frames taken from one video, whatever `fps`, `max_frames` or `num_frames` ask for.
     url_timeout: seconds for each connection and read of a URL; url_deadline: seconds for the whole of it.

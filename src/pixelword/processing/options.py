@@ -30,7 +30,7 @@ HARMLESS = (
 
 @dataclass(frozen=True)
 class MediaOptions:
-    """How the pictures and videos of one call are read; None means the processor's own setting.
+    """How the images and videos of one call are read; None means the processor's own setting.
 
     frame_budget: the most frames that a video may cost; those are kept between which something changes.
     """

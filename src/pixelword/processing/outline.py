@@ -1,4 +1,4 @@
-"""What a conversation will cost, from the headers of its pictures alone.
+"""What a conversation will cost, from the headers of its images alone.
 
 `outline` follows `NeoOVProcessor.encode` step by step and counts where that one builds; a test holds them equal.
 """
@@ -27,7 +27,7 @@ _NO_PICTURE = Image.new("L", (1, 1))  # stands for a frame where only the words 
 
 @dataclass(frozen=True)
 class Medium:
-    """A picture, a frame of a video given as a picture, or a video of `count` frames; upright pixels."""
+    """An image, a frame of a video given as an image, or a video of `count` frames; upright pixels."""
 
     kind: Literal["picture", "frame", "video"]
     height: int
@@ -47,7 +47,7 @@ class Outline:
 def outline(processor: NeoOVProcessor, messages: Sequence[Mapping[str, Any]], options: MediaOptions) -> Outline:
     """The outline of what `processor.encode(messages, ...)` would give. Raises `InputError` and `MediaError` like it.
 
-    Pictures and videos are not decoded, so that damage behind their headers goes unseen.
+    Images and videos are not decoded, so that damage behind their headers goes unseen.
     """
     found = segments(messages)
     media: list[Medium] = []
@@ -72,7 +72,7 @@ def outline(processor: NeoOVProcessor, messages: Sequence[Mapping[str, Any]], op
 
 
 def image_size(source: Any, options: MediaOptions | None = None) -> tuple[int, int]:
-    """Height and width of the upright picture that `load_image` would give, from its header. Raises `MediaError`."""
+    """Height and width of the upright image that `load_image` would give, from its header. Raises `MediaError`."""
     options = options or MediaOptions()
     source = plain(source)
     if isinstance(source, (Image.Image, np.ndarray)) or is_tensor(source):

@@ -64,7 +64,7 @@ def deep_to_8_bit(values: np.ndarray) -> np.ndarray:
     elif low >= high:
         low, high = min(low, 0.0), max(high, 1.0)
     with np.errstate(invalid="ignore", over="ignore"):
-        scaled = (wide / 2 - low / 2) / (high / 2 - low / 2) * 255  # halves: the range of extremes is no double
+        scaled = (wide / 2 - low / 2) / (high / 2 - low / 2) * 255  # halves: the range of extremes exceeds a double
     return np.rint(np.clip(np.nan_to_num(scaled, nan=0.0, posinf=255.0, neginf=0.0), 0, 255)).astype(np.uint8)
 
 

@@ -25,7 +25,7 @@ IMAGE_SETTINGS = (
     *("min_pixels", "max_pixels", "patch_size", "merge_size", "image_mean", "image_std"),
     *("do_resize", "resample", "do_rescale", "rescale_factor", "do_normalize"),
 )
-#: What may be said of the tokenizer in loading a processor.
+#: Tokenizer settings accepted when loading a processor.
 TOKENIZER_SETTINGS = (
     *PreTrainedTokenizerBase.SPECIAL_TOKENS_ATTRIBUTES,
     *("padding_side", "truncation_side", "model_max_length", "clean_up_tokenization_spaces", "extra_special_tokens"),
@@ -57,15 +57,15 @@ def load(name: str | os.PathLike[str], **kwargs: Any) -> tuple[Any, dict[str, An
     settings.update({key: kwargs[key] for key in PROCESSOR_SETTINGS if key in kwargs})
     if kwargs.get("chat_template") is not None:
         settings["chat_template"] = kwargs["chat_template"]
-    said = {key: kwargs[key] for key in TOKENIZER_SETTINGS if key in kwargs}
+    tokenizer_settings = {key: kwargs[key] for key in TOKENIZER_SETTINGS if key in kwargs}
     if (tokenizer := kwargs.get("tokenizer")) is not None:
-        for key, value in said.items():
+        for key, value in tokenizer_settings.items():
             setattr(tokenizer, key, value)
         return tokenizer, settings
     if not (_file(name, "tokenizer.json", hub) or _file(name, "vocab.json", hub)):
         raise CheckpointError(f"{name}: it has no tokenizer; put tokenizer.json there, or vocab.json and merges.txt")
     try:
-        tokenizer = _tokenizer_loader(name, hub)(name, trust_remote_code=False, **hub, **said)
+        tokenizer = _tokenizer_loader(name, hub)(name, trust_remote_code=False, **hub, **tokenizer_settings)
     except Exception as error:  # the loaders raise a dozen types; all mean that the tokenizer's files are unusable
         raise CheckpointError(f"{name}: its tokenizer cannot be loaded ({error}); put tokenizer.json there") from error
     return tokenizer, settings

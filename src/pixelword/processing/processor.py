@@ -1,4 +1,4 @@
-"""NeoOVProcessor: conversations with pictures and videos -> what the model reads.
+"""NeoOVProcessor: conversations with images and videos -> what the model reads.
 
 `encode` is the one typed path (training, chat and serving all use it); `apply_chat_template` and `__call__` are the
 same path behind transformers' names.
@@ -140,7 +140,7 @@ class NeoOVProcessor(ProcessorMixin):
     def batch(self, samples: Sequence[Encoded], *, with_labels: bool = False) -> BatchFeature:
         """Left-padded input_ids, attention_mask, mm_token_type_ids (B, L); pixel_values (P, 768); image_grid_hw (n, 2).
 
-        Pictures of all samples follow each other in order; without any, the last two are left out.
+        Images of all samples follow each other in order; without any, the last two are left out.
         """
         if not samples:
             raise InputError("a batch of no samples; give at least one")
@@ -245,7 +245,7 @@ class NeoOVProcessor(ProcessorMixin):
 
     @staticmethod
     def listed_frames(sources: Sequence[Any], options: MediaOptions) -> Sequence[Any]:
-        """The frames of a video that is given as pictures. Raises `InputError` when there are too many."""
+        """The frames of a video that is given as images. Raises `InputError` when there are too many."""
         if len(sources) > options.limits.max_frames:
             raise InputError(
                 f"a video of {len(sources)} frames is over the limit of {options.limits.max_frames}; give fewer"
@@ -367,13 +367,13 @@ class NeoOVProcessor(ProcessorMixin):
         return data
 
     def image_tokens(self, height: int, width: int, **budget: int | None) -> int:
-        """Visual tokens a picture of this size costs alone; two more stand around them. Nothing is decoded."""
+        """Visual tokens an image of this size costs alone; two more stand around them. Nothing is decoded."""
         return self.image_processor.image_tokens(height, width, **budget)
 
     def _get_num_multimodal_tokens(
         self, image_sizes: Sequence[Sequence[int]] | None = None, **budget: int | None
     ) -> MultiModalData:
-        """For engines that plan ahead: visual tokens and patches of pictures of these (height, width), each alone."""
+        """For engines that plan ahead: visual tokens and patches of images of these (height, width), each alone."""
         if image_sizes is None:
             return MultiModalData()
         tokens = [self.image_tokens(int(size[0]), int(size[1]), **budget) for size in image_sizes]
@@ -383,7 +383,7 @@ class NeoOVProcessor(ProcessorMixin):
         )
 
     def replace_image_token(self, image_inputs: Mapping[str, Any], image_idx: int = 0, **unused: Any) -> str:
-        """The text that stands for picture `image_idx` of the image processor's output."""
+        """The text that stands for image `image_idx` of the image processor's output."""
         rows, columns = (int(side) for side in image_inputs["image_grid_hw"][image_idx])
         return picture_text(rows * columns // self.image_processor.merge_size**2)
 

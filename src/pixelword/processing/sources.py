@@ -27,7 +27,7 @@ __all__ = ["FilePiece", "data_url", "describe", "is_url", "open_binary", "plain"
 
 @dataclass(frozen=True)
 class FilePiece:
-    """A file that lies whole inside another one, such as a member of a tar. name: for messages."""
+    """A file stored whole inside another one, such as a member of a tar. name: for messages."""
 
     path: Path
     offset: int
@@ -35,7 +35,7 @@ class FilePiece:
     name: str
 
     def open(self) -> BinaryIO:
-        """It as a file of its own, of which only what is asked for is read. Raises `MediaError`."""
+        """It as a file of its own, of which only what is requested is read. Raises `MediaError`."""
         try:
             return io.BufferedReader(_Window(self.path.open("rb", buffering=0), self.offset, self.size))
         except OSError as error:

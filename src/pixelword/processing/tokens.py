@@ -34,7 +34,7 @@ class TextEncoder:
     def __init__(self, tokenizer: Any) -> None:
         backend = getattr(tokenizer, "backend_tokenizer", None)
         if backend is None:
-            raise CheckpointError(f"{type(tokenizer).__name__} is no fast tokenizer; give one with a tokenizer.json")
+            raise CheckpointError(f"{type(tokenizer).__name__} is not a fast tokenizer; give one with a tokenizer.json")
         self.control: dict[str, int] = {}
         for token in CONTROL_TOKENS:
             token_id = backend.token_to_id(token)

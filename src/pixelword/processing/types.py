@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Sample:
-    """One conversation, pictures included, as training and evaluation see it.
+    """One conversation, images included, as training and evaluation see it.
 
     messages: chat form, assistant turns included: ``{"role": ..., "content": str | [parts]}``, a part being
         ``{"type": "text", "text": str}``, ``{"type": "image", "image": PIL.Image}`` or

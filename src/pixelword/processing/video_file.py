@@ -34,7 +34,7 @@ SUFFIXES = (
     "h265", "265", "ivf", "obu", "mxf", "dv",
 )  # fmt: skip
 
-# More packets than frames are reordered over: among the first so many is the first frame to be shown.
+# More packets than frame reordering spans, so the first frame to be shown is among these.
 _REORDERED = 32
 # Seconds before the end from which on it is looked for.
 _TAIL = 2

@@ -33,7 +33,7 @@ EPSILON = Fraction(1, 1000)
 class Video:
     """Frames of a video.
 
-    frames: upright RGB or RGBA pictures; timestamps: seconds of each frame since the start (empty when unknown: then
+    frames: upright RGB or RGBA images; timestamps: seconds of each frame since the start (empty when unknown: then
     the prompt holds the frames alone); duration: seconds of the whole video.
     """
 
@@ -52,7 +52,7 @@ class Video:
 
 @dataclass(frozen=True)
 class VideoOutline:
-    """A video without its pictures: height and width of its upright frames, before shrinking; the rest as in `Video`.
+    """A video without its images: height and width of its upright frames, before shrinking; the rest as in `Video`.
 
     frames: how many are shown.
     """
@@ -114,7 +114,7 @@ def load_video(
 
     fps: frames a second, up to `max_frames`, beyond which that many are spread over the whole; num_frames: that many,
     whatever the length. Each is the frame on the screen at that moment, once, with its own time; a video with fewer
-    frames gives fewer. Frames above `max_pixels` are shrunk as pictures are. Of a damaged file the readable part is
+    frames gives fewer. Frames above `max_pixels` are shrunk as images are. Of a damaged file the readable part is
     kept, and `duration` is that part's. Raises `InputError` for the numbers, `MediaError` for the file.
     """
     if isinstance(source, Video):
@@ -134,7 +134,7 @@ def video_outline(
     allow_urls: bool = False,
     allow_files: bool = True,
 ) -> VideoOutline:
-    """What `load_video` would give of a file, without its pictures: only the first frame is decoded.
+    """What `load_video` would give of a file, without its images: only the first frame is decoded.
 
     Frames that cannot be decoded are counted all the same. Raises as `load_video`.
     """

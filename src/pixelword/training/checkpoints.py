@@ -1,7 +1,7 @@
 """Checkpoints of a run: whole or absent, written by all ranks together, in the background, and read by any number.
 
 The format is torch's distributed checkpoint (DCP): every rank writes its own shards, and what was saved by one number
-of ranks loads on another. Beside the tensors lies `state.json`, with what is not a tensor. All ranks must see one
+of ranks loads on another. Beside the tensors is `state.json`, with what is not a tensor. All ranks must see one
 filesystem.
 
 A checkpoint is written into a hidden folder, which the first rank renames once every rank's files are on the disk. A
@@ -196,7 +196,7 @@ class Checkpoints:
         """`write()`, its error as one line on every rank. DCP has gathered it from all ranks, so none is still busy."""
         try:
             write()
-        except (CheckpointException, Exception) as error:  # CheckpointException is no Exception
+        except (CheckpointException, Exception) as error:  # CheckpointException is not an Exception
             self._last = None
             self.world.on_first(self._remove_unfinished)
             raise CheckpointError(

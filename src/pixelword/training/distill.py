@@ -1,6 +1,6 @@
 """Language that stays: KL(teacher || student) on the documents of text alone, whose teacher is the model before.
 
-Pictures teach the pre-buffer to see, and at the rates that takes they also take its words apart. On text the model
+Images teach the pre-buffer to see, and at the rates that takes they also take its words apart. On text the model
 before is right by definition, so what it would say next is the target at every place, not one word but all of them.
 """
 
@@ -35,7 +35,7 @@ ROUND = 1024  # the teacher's rows are multiples of it, so that few shapes are e
 
 
 def text_documents(pack: Pack) -> list[slice]:
-    """Documents of a pack with words and no picture, by their places in the flattened stream; padding is none."""
+    """Documents of a pack with words and no image, by their places in the flattened stream; padding is none."""
     length, answered = pack.labels.shape[1], pack.labels != IGNORED
     return [
         slice(document.row * length + document.start, document.row * length + document.stop)
@@ -136,10 +136,10 @@ class Lesson:
 
 
 def _divergence(own: Tensor, head: Tensor, states: Tensor, teacher_head: Tensor, temperature: float) -> Tensor:
-    said = F.log_softmax(F.linear(own, head).float() / temperature, -1)
+    student = F.log_softmax(F.linear(own, head).float() / temperature, -1)
     with torch.no_grad():
-        wanted = F.log_softmax(F.linear(states, teacher_head).float() / temperature, -1)
-    return F.kl_div(said, wanted, reduction="sum", log_target=True)
+        teacher = F.log_softmax(F.linear(states, teacher_head).float() / temperature, -1)
+    return F.kl_div(student, teacher, reduction="sum", log_target=True)
 
 
 def _again(compute: Callable[..., Tensor], *inputs: object) -> Tensor:

@@ -65,7 +65,7 @@ class DrawnPacks:
         return self.tasks.one(kind, np.random.default_rng(self._seed(kind, number)), level, "test", 1)
 
     def held_out(self, kind: str, number: int, level: float) -> Pack:
-        """A pack of one kind, one question a picture, from the held-out split."""
+        """A pack of one kind, one question per image, from the held-out split."""
         length = self.recipe.data.longest
 
         def draw(rng: np.random.Generator) -> Encoded:

@@ -115,5 +115,5 @@ class Engine:
 
 
 def _inputs(pack: Pack) -> dict[str, Tensor]:
-    """The network's arguments, with pictures even if there are none: every parameter gets a gradient on every rank."""
+    """The network's arguments, with images even if there are none: every parameter gets a gradient on every rank."""
     return {**pack.inputs(), "pixel_values": pack.pixel_values, "image_grid_hw": pack.image_grid_hw}

@@ -36,7 +36,7 @@ _DRAWN = 4  # drawn packs that are looked at
 
 @dataclass(frozen=True)
 class Work:
-    """What so many packs hold. samples: 0 where it is not known (drawn tasks)."""
+    """What this many packs hold. samples: 0 where it is not known (drawn tasks)."""
 
     slots: float = 0
     tokens: float = 0

@@ -14,7 +14,7 @@ from pixelword.training.packs import record_set_aside
 from pixelword.training.parallel import World
 from pixelword.training.recipe import Recipe
 
-#: A pack has many samples, each of which may take `data.timeout`; a worker silent for so many times that is stuck.
+#: A pack has many samples, each of which may take `data.timeout`; a worker silent for that many times as long is stuck.
 PATIENCE = 10
 
 

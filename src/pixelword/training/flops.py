@@ -2,7 +2,7 @@
 
 A product of (T, in) by (in, out) is 2 * T * in * out. Its backward pass is as much again for the gradient of the input,
 where something before it is trained, and for the gradient of the weight, where that is trained: frozen weights cost two
-thirds, and what lies before the first trained parameter one third. Attention is counted over the visible (query, key)
+thirds, and what comes before the first trained parameter one third. Attention is counted over the visible (query, key)
 pairs alone: scores are 2 * head_dim wide, values head_dim. Norms, rotations and softmax are not counted, as is usual.
 What activation checkpointing computes again is apart (`Rates.again`): it is the machine's work, not the model's.
 """
@@ -41,7 +41,7 @@ class Rates:
     again: tuple[float, float]
 
     def flops(self, tokens: float, pairs: float, supervised: float, patches: float) -> float:
-        """What the model needs for so much, forward and backward, without anything computed twice."""
+        """What the model needs for these counts, forward and backward, without anything computed twice."""
         return tokens * self.token + pairs * self.pair + supervised * self.supervised + patches * self.patch
 
 
@@ -61,7 +61,7 @@ def training_flops(
         tokens: without padding; pairs: visible (query, key) pairs of them (`Pack.pairs`).
         trainable: the roles that are trained (`Recipe.trainable`).
         supervised: tokens with a loss, the head's rows.
-        patches: 16-pixel patches of the pictures (`len(Pack.pixel_values)`).
+        patches: 16-pixel patches of the images (`len(Pack.pixel_values)`).
         lora: adapters beside them.
     """
     return rates(config, trainable, lora).flops(tokens, pairs, supervised, patches)

@@ -1,4 +1,4 @@
-"""The gate of a run: what pictures teach must not cost more of the language than the recipe allows."""
+"""The gate of a run: what images teach must not cost more of the language than the recipe allows."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Reading:
 
     @property
     def passes(self) -> bool:
-        """False also for a perplexity that is no number."""
+        """False also for a perplexity that is not a number."""
         return self.excess <= self.bound
 
     def values(self) -> dict[str, Any]:

@@ -11,16 +11,16 @@ from torch import Tensor
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
 
-# luminance, red against green, blue against yellow: nearly uncorrelated in pictures
+# luminance, red against green, blue against yellow: nearly uncorrelated in images
 _COLOURS = ((1.0, 1.0, 1.0), (1.0, -1.0, 0.0), (1.0, 1.0, -2.0))
 _LUMINANCE = 0.6  # share of the filters that see luminance; the rest are halved between the colours
-_GAIN = 0.25  # so that the filters' answers to pictures have a spread of about one
+_GAIN = 0.25  # so that the filters' answers to images have a spread of about one
 
 
 def cosine_filters(count: int, side: int) -> Tensor:
     """(count, 3, side, side) float32: the lowest waves of a 2-D cosine transform, for luminance and two colours.
 
-    A picture's amplitude falls about as 1 / frequency; each filter is weighed against that, so that the answers of all
+    An image's amplitude falls about as 1 / frequency; each filter is weighed against that, so that the answers of all
     have about the same spread (whitened, as the first convolution is in Coates and Ng 2012 and in airbench, arXiv
     2404.00498).
 

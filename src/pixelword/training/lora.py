@@ -3,7 +3,7 @@
 LoRA (Hu et al. 2021, arXiv 2106.09685): W + alpha / rank * B A, with B zero at first, so that training starts at the
 model as it is. A projection of a role that is trained whole beside them gets no adapter: it moves by itself.
 
-The adapter is also written as PEFT has it, `adapter/` in the exported folder; what was trained whole lies in it too, as
+The adapter is also written as PEFT has it, `adapter/` in the exported folder; what was trained in full is in it too, as
 PEFT's `modules_to_save`. `PeftModel.from_pretrained(base, folder)` is then the merged model, to rounding.
 """
 
@@ -46,7 +46,7 @@ def add_adapters(model: NeoOVForConditionalGeneration, recipe: LoraRecipe) -> li
         raise RecipeError(f"lora needs the package peft: {install_command('train')}") from error
     whole = {id(parameter) for parameter in model.parameters() if parameter.requires_grad}
     inject_adapter_in_model(_config(recipe, _targets(model, recipe)), model, adapter_name=ADAPTER)
-    for name, parameter in model.named_parameters():  # PEFT freezes whatever is no adapter
+    for name, parameter in model.named_parameters():  # PEFT freezes whatever is not an adapter
         parameter.requires_grad_(id(parameter) in whole or name.endswith((_DOWN, _UP)))
     return [parameter for parameter in model.parameters() if parameter.requires_grad]
 

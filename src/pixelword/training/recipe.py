@@ -180,7 +180,7 @@ class GateRecipe(RecipePart):
 
     text: a file with a document a paragraph, or the name of an asset pack of texts, whose held-out part is read.
     tokens: of it, at most. against: as `distill.from`; what that names, or `model.from`, when absent. every: read it
-    every so many steps besides.
+    every N steps besides.
     """
 
     text: str = "words"

@@ -56,7 +56,7 @@ def checked_config(recipe: Recipe) -> NeoOVConfig | None:
         for key, has, wants in (*pairs, ("vision_config.hidden_size", *width)):
             if has != wants:
                 raise RecipeError(
-                    f"model.size: {model.from_} is no {model.size!r}: its {key} is {has}, not {wants}; "
+                    f"model.size: {model.from_} is not a {model.size!r}: its {key} is {has}, not {wants}; "
                     "name its own size, or leave model.size out"
                 )
     return found

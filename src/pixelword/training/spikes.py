@@ -1,4 +1,4 @@
-"""Steps that must not count: a loss that is no number, or far above those before it."""
+"""Steps that must not count: a loss that is not a number, or far above those before it."""
 
 from __future__ import annotations
 

@@ -52,7 +52,7 @@ Gather = Callable[[torch.Tensor], torch.Tensor]
 
 @dataclass(frozen=True)
 class Counts:
-    """What packs hold: tokens without padding, slots with it, pictures and frames, patches of 16 pixels, visible
+    """What packs hold: tokens without padding, slots with it, images and frames, patches of 16 pixels, visible
     (query, key) pairs, tokens with a loss, samples that could not be read."""
 
     tokens: int = 0

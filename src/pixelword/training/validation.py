@@ -45,7 +45,7 @@ class _Score:
     loss: float = 0.0  # summed over tokens by their weight
     weight: float = 0.0
     right: float = 0.0
-    asked: float = 0.0
+    documents: float = 0.0
 
 
 def exact_documents(logits: torch.Tensor, pack: Pack, columns: torch.Tensor) -> tuple[int, int]:
@@ -60,8 +60,8 @@ def exact_documents(logits: torch.Tensor, pack: Pack, columns: torch.Tensor) -> 
     documents = torch.searchsorted(pack.cu_seqlens.long(), rows, right=True) - 1
     errors = torch.zeros(pack.cu_seqlens.numel() - 1, dtype=torch.int64, device=rows.device)
     errors.index_add_(0, documents, wrong)
-    asked = documents.unique()
-    return int((errors[asked] == 0).sum()), asked.numel()
+    answered = documents.unique()
+    return int((errors[answered] == 0).sum()), answered.numel()
 
 
 def answer_columns(pack: Pack) -> torch.Tensor:
@@ -94,7 +94,7 @@ class Validation:
         try:
             scores = self._scores(model)
             losses = {name: round(score.loss / max(score.weight, 1e-12), 4) for name, score in scores.items()}
-            exact = {name: round(score.right / max(score.asked, 1), 4) for name, score in scores.items()}
+            exact = {name: round(score.right / max(score.documents, 1), 4) for name, score in scores.items()}
             report = {"loss": round(sum(losses.values()) / len(losses), 4), "losses": losses, "exact": exact}
             return report | (self._answers(model) if self._held_out.questions else {})
         finally:
@@ -107,12 +107,12 @@ class Validation:
             columns = answer_columns(on_device)
             with precision(self._recipe, self._world):
                 output = model(**on_device.inputs(), logits_to_keep=columns)
-            right, asked = exact_documents(output.logits, on_device, columns)
+            right, documents = exact_documents(output.logits, on_device, columns)
             score = scores[name]
             score.loss += output.loss.item() * pack.weight
             score.weight += pack.weight
             score.right += right
-            score.asked += asked
+            score.documents += documents
         names = list(self._held_out.packs)
         sums = self._world.sum(*(value for name in names for value in vars(scores[name]).values()))
         return {name: _Score(*sums[4 * n : 4 * n + 4]) for n, name in enumerate(names)}

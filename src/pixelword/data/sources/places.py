@@ -1,4 +1,4 @@
-"""Where the samples of a file lie, so that any of them is read alone."""
+"""Where the samples of a file are, so that any of them is read alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Places:
     """n samples of one file, or of several one after another.
 
     arrays: (n,) integers each; every format has names of its own for them, described in its module.
-    broken: why there is nothing to read at a place, by its number: a line that is no JSON, the end of a file cut off.
+    broken: why there is nothing to read at a place, by its number: a line that is not JSON, the end of a file cut off.
     extra: what the arrays point into, such as the members of a tar.
     """
 

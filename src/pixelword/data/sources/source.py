@@ -58,7 +58,7 @@ class Source:
         return len(self.places) if self.limit is None else min(self.limit, len(self.places))
 
     def read(self, i: int) -> Sample:
-        """Sample i, its pictures and videos not opened yet. Raises InputError naming the place and what is wrong."""
+        """Sample i, its images and videos not opened yet. Raises InputError naming the place and what is wrong."""
         try:
             if i in self.places.broken:
                 raise InputError(self.places.broken[i])
@@ -77,7 +77,7 @@ class Source:
         return int(self.places.arrays["file"][i])
 
     def _medium(self, beside: Mapping[str, Any], written: Any) -> Any:
-        """What `written` for a picture or video stands for: a file beside it, bytes, an address, or a path."""
+        """What `written` for an image or video stands for: a file beside it, bytes, an address, or a path."""
         if isinstance(written, Mapping):  # Hugging Face's {"bytes": ..., "path": ...}
             if written.get("bytes"):
                 return written["bytes"]
@@ -98,7 +98,7 @@ class Source:
 
 
 def open_source(name: str, recipe: SourceRecipe, folder: Path | None = None) -> Source:
-    """The source that the recipe calls `name`. Where its samples lie is kept in `folder` (`data.index`).
+    """The source that the recipe calls `name`. The places of its samples are kept in `folder` (`data.index`).
 
     Raises RecipeError: no such file, an unknown format, or no sample in it.
     """
@@ -120,7 +120,7 @@ def open_sources(data: DataRecipe) -> dict[str, Source]:
 
 
 def media_options(data: DataRecipe) -> MediaOptions:
-    """How a recipe reads pictures and videos."""
+    """How a recipe reads images and videos."""
     return MediaOptions(
         min_pixels=data.min_pixels, max_pixels=data.max_pixels, fps=data.fps, max_frames=data.max_frames
     )

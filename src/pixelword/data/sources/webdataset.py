@@ -1,4 +1,4 @@
-"""WebDataset tars, read in place: where every member lies is found once, and nothing is unpacked.
+"""WebDataset tars, read in place: the place of every member is found once, and nothing is unpacked.
 
 Members whose names agree up to the first dot are one sample: `000017.jpg` and `000017.json`. Arrays of places: `first`
 and `count` of the sample's members; of members (extra): `offset` and `size` in bytes, `name` in UTF-8.
