@@ -157,7 +157,7 @@ class _Media:
         return any(self.given.values())
 
     def next(self, kind: str) -> Any:
-        """What belongs to the next place of this kind; None when all are taken (`place_rest` tells of it)."""
+        """What belongs to the next place of this kind; None when all are taken (`place_rest` reports it)."""
         self.places[kind] += 1
         number = self.places[kind] - 1
         return self.source(self.given[kind][number]) if number < len(self.given[kind]) else None

@@ -6,7 +6,7 @@ through; those of step s are `s * packs_per_step` and on, whatever the number of
 window by window, as far as it is needed.
 
 A sample that is too long for a row has its images shrunk until it fits, no further than `min_pixels`; one that does
-not fit even then is set aside, and `set_aside` tells why.
+not fit even then is set aside, and `set_aside` gives the reason.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from pixelword.data.indexing import Progress as Report
 
 @contextmanager
 def bar(doing: str) -> Iterator[Report]:
-    """A function to tell (source, samples done, samples in all) to; a bar a source, on a terminal's stderr."""
+    """A function called with (source, samples done, samples in all); a bar a source, on a terminal's stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
     console = Console(stderr=True)

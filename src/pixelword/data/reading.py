@@ -82,7 +82,7 @@ class FilePacks:
                 try:
                     self._encoded(planned)
                 except (PixelwordError, OSError):
-                    continue  # training tells of it where it counts
+                    continue  # training reports it where it counts
                 found.append(self.sources[planned.source].read(planned.index))
             number += 1
         return found[:count]

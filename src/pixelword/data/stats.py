@@ -185,7 +185,7 @@ def packs_report(
 
 @dataclass(frozen=True)
 class Report:
-    """Everything `pixelword data stats` tells; the histograms of the sources share their edges."""
+    """Everything `pixelword data stats` reports; the histograms of the sources share their edges."""
 
     sources: tuple[SourceReport, ...]
     packs: PacksReport | None

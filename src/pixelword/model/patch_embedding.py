@@ -24,7 +24,7 @@ class PatchProjection(nn.Conv2d):
 
 
 def merged_patch_index(grid_hw: Tensor, merge: int) -> tuple[Tensor, Tensor]:
-    """Where each visual token's patches lie in the released (row-major) patch order.
+    """Where each visual token's patches are in the released (row-major) patch order.
 
     Args:
         grid_hw: (images, 2) int64, patches along height and width; both are multiples of `merge`.

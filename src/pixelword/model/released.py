@@ -20,7 +20,7 @@ _PRETRAINED = "Paranioar/NEO1_0-2B-PT"
 def identified(config: NeoOVConfig, written: Mapping[str, Any], source: str | None = None) -> dict[str, Any]:
     """The released models that a checkpoint may be, as JSON has it.
 
-    Models of a size have the same shapes, so that several are named where nothing else tells them apart.
+    Models of a size have the same shapes, so that several are named where nothing else distinguishes them.
 
     Args:
         config: as it was read.

@@ -99,7 +99,7 @@ def image_size(source: Any, options: MediaOptions | None = None) -> tuple[int, i
 def _clip(processor: NeoOVProcessor, clip: Clip, options: MediaOptions) -> tuple[Video, list[Medium]]:
     """A video with blank frames, around which the words are the real one's, and what it is made of."""
     source = clip.source
-    if options.frame_budget is not None:  # which frames are kept, and so their times, only their pixels tell
+    if options.frame_budget is not None:  # which frames are kept, and so their times, depends on their pixels
         source = processor.video(clip, processor.frame_max_pixels, options)
     if isinstance(source, Video):
         return source, [Medium("frame", frame.height, frame.width) for frame in source.frames]

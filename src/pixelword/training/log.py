@@ -1,4 +1,4 @@
-"""What a run tells: `metrics.jsonl` always, TensorBoard on request, and a live view or plain lines for people."""
+"""What a run reports: `metrics.jsonl` always, TensorBoard on request, and a live view or plain lines for people."""
 
 from __future__ import annotations
 

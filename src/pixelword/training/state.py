@@ -141,7 +141,7 @@ def _generators() -> dict[str, Tensor]:
 def fingerprint(folder: Path) -> str:
     """A hash of a checkpoint's weights by pieces spread over its files; the same wherever the folder is.
 
-    Weights that were trained again differ everywhere, so pieces tell them apart, and large models are not read whole.
+    Weights that were trained again differ everywhere, so pieces distinguish them, and large models are not read whole.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):

@@ -1,7 +1,7 @@
 """What a model makes of samples it never trains on: loss, answers right to the letter, and a few answers in words.
 
 An answer counts as exact when every one of its tokens is the likeliest one after the right tokens before it: one
-forward pass tells that of a whole pack. The few free answers go the way that `pixelword ask` goes.
+forward pass measures that of a whole pack. The few free answers go the way that `pixelword ask` goes.
 """
 
 from __future__ import annotations

@@ -125,7 +125,7 @@ def _skip(text: str, place: int) -> int:
 
 
 def _items(entry: bytes) -> list[int]:
-    """The numbers of the samples in a packed list; [0] for a sample by itself, or for what only reading it can tell."""
+    """The numbers of the samples in a packed list; [0] for a sample by itself, or for what only reading it can show."""
     if not entry.lstrip().startswith(b"["):
         return [0]
     try:
