@@ -1,4 +1,4 @@
-"""A section of a page that a command writes anew, between two marks; what people wrote around it stays."""
+"""A section of a page that a command rewrites, between two marks; what people wrote around it stays."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Section:
         self._around()
 
     def write(self, text: str) -> None:
-        """Write it anew. Raises InputError: as `check`, or the page cannot be written."""
+        """Replace it. Raises InputError: as `check`, or the page cannot be written."""
         before, after = self._around()
         atomic_write(self.page, f"{before}{self.begin}\n{text}\n{self.end}{after}")
 

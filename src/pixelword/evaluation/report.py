@@ -126,8 +126,8 @@ class Summary:
         whole = row(test.name, asked)
         kinds = [row(kind, list(own)) for kind, own in _by_kind(asked)]
         faults = sorted({said.fault for by in outcome.said.values() for said in by.values() if said.fault})
-        told = {"name": test.name, "title": test.title, "suite": test.suite, "all": asdict(whole)}
-        self.tests.append({**told, "kinds": [asdict(kind) for kind in kinds], "faults": faults})
+        summary = {"name": test.name, "title": test.title, "suite": test.suite, "all": asdict(whole)}
+        self.tests.append({**summary, "kinds": [asdict(kind) for kind in kinds], "faults": faults})
         self.failures[test.name] = failures(outcome)
         if test.suite == "nano":
             self._nano.append(whole)

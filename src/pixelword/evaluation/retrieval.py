@@ -60,7 +60,7 @@ def scores(
     question: str = QUESTION,
     report: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
-    """(pictures, texts) float32: how much likelier each picture makes each text. report: told the pictures done."""
+    """(pictures, texts) float32: how much likelier each picture makes each text. report: gets the images done."""
     if not pictures:
         raise InputError("there is nothing to compare: give at least one picture")
     alone = likelihoods(session, (), texts, question)

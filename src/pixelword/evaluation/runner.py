@@ -112,9 +112,9 @@ class Answers:
         for item, one in said:
             self._known[item.key, asked, item.digest] = one
         if self._path is not None:
-            told = [{"key": item.key, "asked": asked, "digest": item.digest, **asdict(one)} for item, one in said]
+            records = [{"key": item.key, "asked": asked, "digest": item.digest, **asdict(one)} for item, one in said]
             try:
-                self._append([json.dumps(line, ensure_ascii=False) for line in told])
+                self._append([json.dumps(line, ensure_ascii=False) for line in records])
             except OSError as error:
                 raise self._unwritable(error) from error
 
@@ -148,7 +148,7 @@ def run(
         controls: of them asked without and with wrong pictures too; None asks as many as the test says.
         full: everything a test has, and all controls, instead of both.
         seed: another one draws others.
-        report: told (test, questions answered, questions in all).
+        report: called with (test, questions answered, questions in all).
 
     Raises:
         InputError: fewer than two questions, or answers that cannot be written.
@@ -170,8 +170,8 @@ def run(
             if asked:
                 said[condition] = _ask(session, condition, items, asked, answers, done)
         for peer in peers:
-            if told := _ask_peer(peer, items, answers, done):
-                said[peer.name] = told
+            if replies := _ask_peer(peer, items, answers, done):
+                said[peer.name] = replies
         yield Outcome(test, items, said)
 
 
@@ -201,13 +201,13 @@ def _ask(
     """Answers by key. A batch is asked whole or taken whole from what is known."""
     asker, longest = Asker(session), max(len(session.processor.encoder.answer(text)) for text in _texts(items))
     new = max(NEW_TOKENS, longest + longest // 4 + 8)
-    told: dict[str, Said] = {}
+    found: dict[str, Said] = {}
     for a in range(0, len(asked), _WINDOW):
         window = asked[a : a + _WINDOW]
         encoded = [asker.encoded(one.messages(shown(items, one, condition)), new) for one in window]
         for place, one in enumerate(encoded):
             if isinstance(one, str):
-                told[window[place].key] = Said("", 0.0, one)
+                found[window[place].key] = Said("", 0.0, one)
                 done(1)
         places = [place for place, one in enumerate(encoded) if not isinstance(one, str)]
         questions = [one for one in encoded if not isinstance(one, str)]
@@ -217,9 +217,9 @@ def _ask(
             if any(one is None for one in known):
                 known = [*asker.answers([questions[one] for one in batch], new)]
                 answers.add(condition, [(item, one) for item, one in zip(own, known, strict=True) if one])
-            told.update((item.key, one) for item, one in zip(own, known, strict=True) if one)
+            found.update((item.key, one) for item, one in zip(own, known, strict=True) if one)
             done(len(batch))
-    return told
+    return found
 
 
 def _texts(items: Sequence[Item]) -> Iterator[str]:
@@ -245,12 +245,12 @@ def shown(items: Sequence[Item], item: Item, condition: Condition) -> Sequence[P
 
 
 def _ask_peer(peer: Peer, items: Sequence[Item], answers: Answers, done: Callable[[int], None]) -> dict[str, Said]:
-    told: dict[str, Said] = {}
+    found: dict[str, Said] = {}
     for item in items:
         said = answers.get(item, peer.name)
         if said is None and (said := peer.answer(item)) is not None:
             answers.add(peer.name, [(item, said)])
         if said is not None:
-            told[item.key] = said
+            found[item.key] = said
         done(1)
-    return told
+    return found

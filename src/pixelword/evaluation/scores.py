@@ -167,7 +167,7 @@ def wilson(right: int, questions: int) -> tuple[float, float]:
 
 
 def bootstrap(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of sum(above) / sum(below) over questions, by drawing the questions anew; always the same one.
+    """The 95 % interval of sum(above) / sum(below) over questions, by resampling the questions; always the same one.
 
     Raises InputError where there is nothing to draw from.
     """

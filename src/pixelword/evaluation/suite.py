@@ -65,10 +65,10 @@ class Item:
     @cached_property
     def digest(self) -> str:
         """Sixteen digits that change with the question, its answers, or a pixel of its media."""
-        told = hashlib.sha256(json.dumps([self.question.question, self.accepted, self.question.metric]).encode())
+        hashed = hashlib.sha256(json.dumps([self.question.question, self.accepted, self.question.metric]).encode())
         for frame in frames(self.media):
-            told.update(repr(frame.size).encode() + frame.tobytes())
-        return told.hexdigest()[:16]
+            hashed.update(repr(frame.size).encode() + frame.tobytes())
+        return hashed.hexdigest()[:16]
 
 
 def frames(media: Sequence[Part]) -> Iterator[Image.Image]:

@@ -69,16 +69,16 @@ def matched(row: Figures) -> list[str]:
 
 def language(report: Figures) -> str:
     """What the model's language is worth, in a line; "" where nobody asked."""
-    told = report["language"]
-    if not told:
+    figures = report["language"]
+    if not figures:
         return ""
-    words = f"Perplexity on held-out text ({told['tokens']:,} tokens): {told['perplexity']:.2f}"
-    if not told["base"]:
+    words = f"Perplexity on held-out text ({figures['tokens']:,} tokens): {figures['perplexity']:.2f}"
+    if not figures["base"]:
         return f"{words}."
-    if told["base_perplexity"] is None:
-        return f"{words}; that of {told['base']}, which it grew from, is not known: {told['note']}"
-    excess = f"{100 * told['excess']:+.1f} %"
-    return f"{words}; {told['base']}, which it grew from: {told['base_perplexity']:.2f} ({excess})."
+    if figures["base_perplexity"] is None:
+        return f"{words}; that of {figures['base']}, which it grew from, is not known: {figures['note']}"
+    excess = f"{100 * figures['excess']:+.1f} %"
+    return f"{words}; {figures['base']}, which it grew from: {figures['base_perplexity']:.2f} ({excess})."
 
 
 def show(report: Figures) -> None:
@@ -90,9 +90,9 @@ def show(report: Figures) -> None:
         peers = _peers(rows)
         table = _table(title, ("", *COLUMNS, *peers))
         for row in rows:
-            told = dict(peers_of(row))
-            told_of = [*cells(row), *(told.get(name, "–") for name in peers)]
-            table.add_row(row["name"], *(one.replace(", ", "\n") for one in told_of))
+            shares = dict(peers_of(row))
+            texts = [*cells(row), *(shares.get(name, "–") for name in peers)]
+            table.add_row(row["name"], *(one.replace(", ", "\n") for one in texts))
         console.print(table)
     if report["retrieval"]:
         table = _table(RETRIEVAL, ("", *MATCHED))
@@ -129,12 +129,12 @@ def _peers(rows: list[Figures]) -> list[str]:
 
 def peers_of(row: Figures) -> list[tuple[str, str]]:
     """Each peer with its share, and its errors where it read a text."""
-    told = []
+    found = []
     for name, share in row["peers"].items():
         rate = row["peers_cer"].get(name)
         words = _percent(share["share"])
-        told.append((name, f"{words}, CER {_percent(rate['value'], 1)}" if rate else words))
-    return told
+        found.append((name, f"{words}, CER {_percent(rate['value'], 1)}" if rate else words))
+    return found
 
 
 def markdown(report: Figures) -> str:
@@ -145,8 +145,10 @@ def markdown(report: Figures) -> str:
         lines += [f"| {title} | " + " | ".join([*COLUMNS, *peers]) + " |"]
         lines += ["|---|" + "---:|" * (len(COLUMNS) + len(peers))]
         for row in rows:
-            told = dict(peers_of(row))
-            lines.append("| " + " | ".join([row["name"], *cells(row), *(told.get(name, "–") for name in peers)]) + " |")
+            shares = dict(peers_of(row))
+            lines.append(
+                "| " + " | ".join([row["name"], *cells(row), *(shares.get(name, "–") for name in peers)]) + " |"
+            )
         lines.append("")
     if report["retrieval"]:
         lines += [f"| {RETRIEVAL} | " + " | ".join(MATCHED) + " |", "|---|" + "---:|" * len(MATCHED)]

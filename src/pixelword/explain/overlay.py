@@ -45,7 +45,7 @@ def painted(explanation: Explanation, method: str) -> tuple[tuple[Seen, ...], tu
     """The pictures or frames that are shown, and: they as they are, the whole answer's map over them, each word's.
 
     A word's own strongest patch is its hottest; of occlusion, whose zero and nats mean the same for all words, the
-    strongest of all. An answer of one word is not told twice.
+    strongest of all. An answer of one word is not shown twice.
 
     Raises InputError: there is no such method or no picture, or occlusion was asked for and nothing was hidden.
     """

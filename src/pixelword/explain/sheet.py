@@ -60,12 +60,12 @@ def sheet(explanation: Explanation, method: str, model: str = "") -> Image.Image
     inner = max(_LEAST, across * (wide + APART) - APART)
     asked = lettering.wrapped(explanation.question, _QUESTION, inner, 3)
     said = lettering.wrapped(explanation.answer, _ANSWER, inner, 4)
-    told = lettering.wrapped(_told(explanation, method, model, pictures), _SMALL, inner, 3)
+    about = lettering.wrapped(_told(explanation, method, model, pictures), _SMALL, inner, 3)
     rows = -(-len(blocks) // across)
     sizes = [(_QUESTION, asked, _INK), (_ANSWER, said, _MUTED)]
     top = MARGIN + sum(_tall(lines, size) for size, lines, _ in sizes) + APART
     foot = top + rows * (high + APART)
-    made = Image.new("RGB", (inner + 2 * MARGIN, foot + _tall(["", *told], _SMALL) + MARGIN), "white")
+    made = Image.new("RGB", (inner + 2 * MARGIN, foot + _tall(["", *about], _SMALL) + MARGIN), "white")
     draw, y = ImageDraw.Draw(made), MARGIN
     for size, lines, colour in sizes:
         y = _lines(draw, y, lines, size, colour)
@@ -73,7 +73,7 @@ def sheet(explanation: Explanation, method: str, model: str = "") -> Image.Image
         row, column = divmod(number, across)
         made.paste(block, (MARGIN + column * (wide + APART), top + row * (high + APART)))
     _legend(made, foot, panels[-1].hottest, method)
-    _lines(draw, foot + _tall([""], _SMALL), told, _SMALL, _MUTED)
+    _lines(draw, foot + _tall([""], _SMALL), about, _SMALL, _MUTED)
     return made
 
 

@@ -57,8 +57,8 @@ def survey(
         for number, item in enumerate(test.items(questions, seed)):
             if report is not None:
                 report(test.name, number, questions)
-            if item.media and (told := _checked(explain_messages(session, item.messages(), occlusions=256))):
-                own.append(told)
+            if item.media and (checked := _checked(explain_messages(session, item.messages(), occlusions=256))):
+                own.append(checked)
         if own:
             total += own
             yield _row(test.name, own)
@@ -77,8 +77,8 @@ def _checked(found: Explanation) -> tuple[bool, dict[str, Check]] | None:
     return None if faithful is None else (faithful.matter > 0, faithful.checks)
 
 
-def _row(kind: str, told: Sequence[tuple[bool, dict[str, Check]]]) -> Row:
-    mattering = [checks for matters, checks in told if matters]
+def _row(kind: str, checked: Sequence[tuple[bool, dict[str, Check]]]) -> Row:
+    mattering = [checks for matters, checks in checked if matters]
     names = ROWS if mattering else ()
 
     def three(name: str) -> tuple[Mean, Mean, Mean]:
@@ -89,7 +89,7 @@ def _row(kind: str, told: Sequence[tuple[bool, dict[str, Check]]]) -> Row:
             _mean([one.area for one in found]),
         )
 
-    return Row(kind, len(told), len(mattering), {name: three(name) for name in names})
+    return Row(kind, len(checked), len(mattering), {name: three(name) for name in names})
 
 
 def _mean(values: Sequence[float]) -> Mean:

@@ -80,8 +80,8 @@ class Server:
         """The prompt of a chat, its media fetched in a thread and decoded in a worker."""
         self._preparing += 1
         try:
-            told = await asyncio.to_thread(guard.conversation, messages, self.settings)
-            return await asyncio.wrap_future(self.workers.encode(told, options))
+            chat = await asyncio.to_thread(guard.conversation, messages, self.settings)
+            return await asyncio.wrap_future(self.workers.encode(chat, options))
         finally:
             self._preparing -= 1
 

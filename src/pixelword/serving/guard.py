@@ -1,7 +1,7 @@
 """What comes in from outside: addresses, headers and keys are checked here before anything is opened or decoded.
 
 Nothing is fetched unless its host was allowed; then over https alone, every address of the host must be global, the
-checked one is dialled, every redirect is checked anew, bytes and time are capped. Files are opened under one folder
+checked one is dialled, every redirect is checked again, bytes and time are capped. Files are opened under one folder
 that was named, or not at all. A picture's size is read from its header; decoding it is for others (`workers`).
 """
 
@@ -135,11 +135,11 @@ def conversation(messages: Sequence[ChatMessage], settings: Settings) -> list[di
     """
     check_messages(messages, settings)
     pixels = 0
-    told: list[dict[str, Any]] = []
+    chat: list[dict[str, Any]] = []
     for message in messages:
         role = "system" if message.role == "developer" else message.role
         if isinstance(message.content, str):
-            told.append({"role": role, "content": message.content})
+            chat.append({"role": role, "content": message.content})
             continue
         parts: list[dict[str, Any]] = []
         for part in message.content:
@@ -156,5 +156,5 @@ def conversation(messages: Sequence[ChatMessage], settings: Settings) -> list[di
                 parts.append({"type": "image", "image": data})
             else:
                 parts.append({"type": "video", "video": data})
-        told.append({"role": role, "content": parts})
-    return told
+        chat.append({"role": role, "content": parts})
+    return chat

@@ -96,17 +96,17 @@ class Reply:
         return {**self.head, "object": kind, "choices": [] if choice is None else [choice]}
 
     def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
-        told = [token for token in tokens if token.logprob is not None]
-        if not told:
+        scored = [token for token in tokens if token.logprob is not None]
+        if not scored:
             return None
         if not self.chat:
             return {
-                "tokens": [self._name(token.id) for token in told],
-                "token_logprobs": [token.logprob for token in told],
-                "top_logprobs": [self._by_name(token.top) for token in told],
+                "tokens": [self._name(token.id) for token in scored],
+                "token_logprobs": [token.logprob for token in scored],
+                "top_logprobs": [self._by_name(token.top) for token in scored],
             }
         content = []
-        for token in told:
+        for token in scored:
             top = [self._entry(id_, value) for id_, value in token.top]
             content.append({**self._entry(token.id, token.logprob or 0.0), "top_logprobs": top})
         return {"content": content}

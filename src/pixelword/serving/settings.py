@@ -17,14 +17,14 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::\
 class Settings:
     """Of one server.
 
-    served_model_name: what clients call the model; others are told there is no such model.
+    served_model_name: what clients call the model; any other name gets a 404.
     api_keys: any of these as `Authorization: Bearer …`; without one everybody who reaches the server may ask.
     allowed_media_domains: hosts that pictures and videos may be fetched from, over https alone; none by default.
     allowed_local_media_path: the one folder that `file://` addresses may name; none by default.
     limit_mm_per_prompt: pictures and videos in one request.
     max_body_bytes: of a request. max_text: characters of all its words.
     max_request_pixels: pixels of all its pictures together, by their headers, before anything is decoded.
-    max_waiting: requests that wait for a place; more are told to come back after `retry_after` seconds.
+    max_waiting: requests that wait for a place; further ones get a 429 with `retry_after` seconds.
     workers: processes that decode media. media_seconds, media_bytes: what one request's media may take there.
     max_tokens: the longest answer that a request may name. default_max_tokens: where it names none, an answer gets what
         the context has left, up to this.

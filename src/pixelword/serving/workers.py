@@ -195,17 +195,17 @@ def from_bytes(data: bytes) -> Encoded:
 
 
 def _answer(processor: Any, messages: Any, options: dict[str, Any]) -> bytes:
-    """The prompt's tensors, or an error's kind and what a client may be told of it; no pickle, which could run code."""
+    """The prompt's tensors, or an error's kind and the message for the client; no pickle, which could run code."""
     try:
         asked = {"add_generation_prompt": True} | options
         encoded = processor.encode(messages, **asked, allow_urls=False, allow_files=False)
     except PixelwordError as error:
-        told = type(error).__name__, str(error)
+        failure = type(error).__name__, str(error)
     except MemoryError:
-        told = "MediaError", "the pictures or videos of this request need too much memory; send smaller ones"
+        failure = "MediaError", "the pictures or videos of this request need too much memory; send smaller ones"
     except Exception:
-        traceback.print_exc()  # for the server's log; a client is told no more than this
-        told = "MediaError", "the pictures or videos of this request cannot be read"
+        traceback.print_exc()  # for the server's log; the client gets no more than this
+        failure = "MediaError", "the pictures or videos of this request cannot be read"
     else:
         return _PROMPT + to_bytes(encoded)
-    return _ERROR + json.dumps(told).encode()
+    return _ERROR + json.dumps(failure).encode()

@@ -93,7 +93,7 @@ class Benchmark:
     note: str = ""
 
     def media(self, *, own_limits: bool = False) -> MediaOptions:
-        """How its media are read, made anew for each benchmark: nothing of one can leak into the next.
+        """How its media are read, built separately for each benchmark: nothing of one can leak into the next.
 
         own_limits: a model's own pixel limits instead of the paper's.
         """

@@ -63,8 +63,8 @@ class Row:
     @property
     def digest(self) -> str:
         """Sixteen digits that change with the words of the question, and with what its media come from."""
-        told = repr((self.question, self.choices, self.answers, self.hint, self.media))
-        return hashlib.sha256(told.encode()).hexdigest()[:16]
+        text = repr((self.question, self.choices, self.answers, self.hint, self.media))
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def find(folder: Path, benchmark: Benchmark) -> tuple[Path, ...]:
@@ -175,14 +175,14 @@ def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _row(record: Mapping[str, Any], path: Path, number: int) -> Row:
-    told = {name: _first(record, names) for name, names in _NAMES.items()}
+    fields = {name: _first(record, names) for name, names in _NAMES.items()}
     where = f"{path}, question {number}"
-    one = question(record, tuple(_media(told, path.parent, where)), where)
-    _needed("answer", told, where)
-    answers = tuple(str(answer) for answer in _listed(told["answer"]))
+    one = question(record, tuple(_media(fields, path.parent, where)), where)
+    _needed("answer", fields, where)
+    answers = tuple(str(answer) for answer in _listed(fields["answer"]))
     return replace(
         one,
-        key=str(number - 1 if told["key"] is None else told["key"]),
+        key=str(number - 1 if fields["key"] is None else fields["key"]),
         answers=_as_letters(answers, one.choices, where) if one.choices else answers,
     )
 
@@ -192,13 +192,13 @@ def question(record: Mapping[str, Any], media: tuple[dict[str, Any], ...], where
 
     Raises InputError: it has no question. where: what an error calls it.
     """
-    told = {name: _first(record, _NAMES[name]) for name in ("question", "choices", "hint")}
-    _needed("question", told, where)
-    return Row("", str(told["question"]), _choices(record, told["choices"]), (), media, str(told["hint"] or ""))
+    fields = {name: _first(record, _NAMES[name]) for name in ("question", "choices", "hint")}
+    _needed("question", fields, where)
+    return Row("", str(fields["question"]), _choices(record, fields["choices"]), (), media, str(fields["hint"] or ""))
 
 
-def _needed(name: str, told: Mapping[str, Any], where: str) -> None:
-    if told[name] is None:
+def _needed(name: str, fields: Mapping[str, Any], where: str) -> None:
+    if fields[name] is None:
         raise InputError(f"{where} has no {name}: it needs one of the columns {', '.join(_NAMES[name])}")
 
 
@@ -224,12 +224,12 @@ def _listed(value: Any) -> list[Any]:
 
 def _choices(record: Mapping[str, Any], listed: Any) -> tuple[str, ...]:
     if listed is not None:
-        told = [str(one) for one in _listed(listed)]
-        told = told[0].splitlines() if len(told) == 1 and "\n" in told[0] else told
-        parts = [_LETTERED.fullmatch(one) for one in told]
+        texts = [str(one) for one in _listed(listed)]
+        texts = texts[0].splitlines() if len(texts) == 1 and "\n" in texts[0] else texts
+        parts = [_LETTERED.fullmatch(one) for one in texts]
         if all(part and part[1] == letter for part, letter in zip(parts, _LETTERS, strict=False)):
             return tuple(part[2] for part in parts if part)
-        return tuple(told)
+        return tuple(texts)
     found = []
     for letter in _LETTERS:
         if _empty(record.get(letter)):
@@ -255,11 +255,11 @@ def _as_letters(answers: tuple[str, ...], choices: tuple[str, ...], where: str) 
     return tuple(found)
 
 
-def _media(told: Mapping[str, Any], folder: Path, where: str) -> Iterator[dict[str, Any]]:
-    for source in _listed(told["images"]) if told["images"] is not None else ():
+def _media(fields: Mapping[str, Any], folder: Path, where: str) -> Iterator[dict[str, Any]]:
+    for source in _listed(fields["images"]) if fields["images"] is not None else ():
         yield {"type": "image", "image": _picture(source, folder, where)}
-    if told["video"] is not None:
-        name = "/".join(str(one) for one in (told["prefix"], told["video"]) if one is not None)
+    if fields["video"] is not None:
+        name = "/".join(str(one) for one in (fields["prefix"], fields["video"]) if one is not None)
         yield {"type": "video", "video": _file(name, folder, where, _VIDEOS)}
 
 

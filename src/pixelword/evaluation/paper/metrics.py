@@ -82,10 +82,10 @@ def _relaxed(row: Row, text: str) -> float:
 
 def _vqa(row: Row, text: str) -> float:
     """VQA accuracy: of ten people's answers, each left out once, three that agree are enough. One answer: equality."""
-    told, right = _vqa_form(text), [_vqa_form(one) for one in row.answers]
+    given, right = _vqa_form(text), [_vqa_form(one) for one in row.answers]
     if len(right) < 3:
-        return float(told in right)
-    shares = [min(1.0, sum(told == one for j, one in enumerate(right) if j != i) / 3) for i in range(len(right))]
+        return float(given in right)
+    shares = [min(1.0, sum(given == one for j, one in enumerate(right) if j != i) / 3) for i in range(len(right))]
     return sum(shares) / len(shares)
 
 
@@ -103,10 +103,10 @@ def _vqa_form(text: str) -> str:
 def _contains(row: Row, text: str) -> float:
     """OCRBench: a right answer stands somewhere in it, whatever the case; in formulas, whatever the spaces."""
     if row.kind == "Handwritten Mathematical Expression Recognition":
-        told = "".join(re.split(r"[ \n]", text.strip()))
-        return float(any("".join(re.split(r"[ \n]", one.strip())) in told for one in row.answers))
-    told = text.lower().strip().replace("\n", " ")
-    return float(any(one.lower().strip().replace("\n", " ") in told for one in row.answers))
+        given = "".join(re.split(r"[ \n]", text.strip()))
+        return float(any("".join(re.split(r"[ \n]", one.strip())) in given for one in row.answers))
+    given = text.lower().strip().replace("\n", " ")
+    return float(any(one.lower().strip().replace("\n", " ") in given for one in row.answers))
 
 
 def _near(given: float, truth: float) -> float:
@@ -131,8 +131,8 @@ def _spar(row: Row, text: str) -> float:
         return _chosen(reading.last)(row, text)
     if ":" not in right:
         return _mra(row, text)
-    told, true = _moved(text), _moved(right)
-    return sum(_near(a, b) for a, b in zip(told, true, strict=True)) / len(_MOVES)
+    given, true = _moved(text), _moved(right)
+    return sum(_near(a, b) for a, b in zip(given, true, strict=True)) / len(_MOVES)
 
 
 def _moved(text: str) -> list[float]:

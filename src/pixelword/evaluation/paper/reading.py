@@ -44,9 +44,9 @@ def letter(text: str, choices: Sequence[str]) -> str:
     whose words are in it; else, where a language model would be asked, what it names last."""
     known = _LETTERS[: len(choices)] or _UNKNOWN
     words = re.sub(r"[.()\[\],:;!*#{}]", " ", text).split()
-    told = [one for one in known if one in words]
-    if len(told) == 1 and words.index(told[0]) > len(words) - 5:
-        return told[0]
+    letters = [one for one in known if one in words]
+    if len(letters) == 1 and words.index(letters[0]) > len(words) - 5:
+        return letters[0]
     short = len(text) <= 2 * sum(map(len, choices))
     said = [n for n, one in enumerate(choices) if one.lower() in text.lower()] if short else []
     return known[said[0]] if len(said) == 1 else _meant(text, choices, known)
@@ -60,9 +60,9 @@ def _meant(text: str, choices: Sequence[str], known: str) -> str:
     named = [one for one in _NAMED.findall(text) if one in known]
     if named:
         return named[-1]
-    told = [one for one in choices if one and re.search(rf"(?<!\w){re.escape(plain(one))}(?!\w)", plain(text))]
-    longest = max(told, key=len, default="")
-    if told and all(plain(one) in plain(longest) for one in told):
+    mentioned = [one for one in choices if one and re.search(rf"(?<!\w){re.escape(plain(one))}(?!\w)", plain(text))]
+    longest = max(mentioned, key=len, default="")
+    if mentioned and all(plain(one) in plain(longest) for one in mentioned):
         return _LETTERS[list(choices).index(longest)]
     lone = {one for one in _LETTER.findall(text) if one in known and one not in "AI"}
     return lone.pop() if len(lone) == 1 else ""
@@ -72,8 +72,8 @@ def opening(text: str, choices: Sequence[str]) -> str:
     """The letter that an answer begins with, or that is before its first bracket, else as `letter`: MVBench, MLVU."""
     known = _LETTERS[: len(choices)] or _UNKNOWN
     begun = (re.match(r"\s*\(?([A-Za-z])[.)]*(?=\s|$)", text), re.match(r"[^)]*([A-Z])\)", text))
-    told = [one[1].upper() for one in begun if one and one[1].upper() in known]
-    return told[0] if told else letter(text, choices)
+    letters = [one[1].upper() for one in begun if one and one[1].upper() in known]
+    return letters[0] if letters else letter(text, choices)
 
 
 def first(text: str, choices: Sequence[str]) -> str:
@@ -94,8 +94,8 @@ def last(text: str, choices: Sequence[str] = ()) -> str:
     for line in reversed(lines):
         if whole := _WHOLE.fullmatch(line) or _LABELLED.match(line):
             return whole[1].upper()
-        if len(told := set(_INLINE.findall(line))) == 1:
-            return told.pop()
+        if len(letters := set(_INLINE.findall(line))) == 1:
+            return letters.pop()
     if named := _LAST_WORDS.search(text):
         return named[1].upper()
     alone = set(re.findall(r"(?<![A-Za-z])([A-F])(?![A-Za-z])", text))

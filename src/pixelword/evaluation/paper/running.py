@@ -82,8 +82,8 @@ def run(
         asked = _chosen(files.rows(paths, benchmark), benchmark, settings)
         report(benchmark.name, 0, len(asked))
         said = []
-        for done, (one, told) in enumerate(_answers(session, engine, benchmark, asked, answers, settings), 1):
-            said.append((one.row, told))
+        for done, (one, reply) in enumerate(_answers(session, engine, benchmark, asked, answers, settings), 1):
+            said.append((one.row, reply))
             report(benchmark.name, done, len(asked))
         yield _result(benchmark, said)
 
@@ -98,8 +98,8 @@ def _chosen(rows: Sequence[Row], benchmark: Benchmark, settings: Settings) -> li
 
 
 def _digest(row: Row, benchmark: Benchmark) -> str:
-    told = f"{row.digest} {benchmark.setting.system} {asking.words(row, benchmark)}"
-    return hashlib.sha256(told.encode()).hexdigest()[:16]
+    text = f"{row.digest} {benchmark.setting.system} {asking.words(row, benchmark)}"
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
 def _answers(
@@ -134,10 +134,10 @@ def _answers(
             yield prompt, drawn
 
     for generation in answered(engine, prompts()):
-        one, told = pending.pop(0), _said(generation)
-        answers.add(settings.drawing, [(one, told)])
+        one, reply = pending.pop(0), _said(generation)
+        answers.add(settings.drawing, [(one, reply)])
         yield from _taken(instead)
-        yield one, told
+        yield one, reply
     yield from _taken(instead)
 
 
@@ -153,9 +153,9 @@ def _said(generation: Generation) -> Said:
 
 def _result(benchmark: Benchmark, said: Sequence[tuple[Row, Said]]) -> Result:
     metric = METRICS[benchmark.metric]
-    rows, texts = [row for row, _ in said], [told.answer for _, told in said]
-    scores = [0.0 if told.fault else metric.score(row, told.answer) for row, told in said]
-    faults = [told.fault for _, told in said if told.fault]
+    rows, texts = [row for row, _ in said], [reply.answer for _, reply in said]
+    scores = [0.0 if reply.fault else metric.score(row, reply.answer) for row, reply in said]
+    faults = [reply.fault for _, reply in said if reply.fault]
     whole = set(scores) <= {0.0, 1.0}
     low, high = wilson(round(sum(scores)), len(scores)) if whole else bootstrap(scores, [1.0] * len(scores))
     figure = metric.whole(rows, scores, texts)

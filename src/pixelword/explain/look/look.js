@@ -157,8 +157,8 @@ class Look {
     this.leave();
     mark(cursor, picture, row, column);
     const value = this.shown[place];
-    const told = this.state.patch === null && this.state.method === "occlusion" ? `${value.toFixed(2)} nats` : percent(value);
-    const lines = [`row ${row + 1}, column ${column + 1}: ${told}`];
+    const label = this.state.patch === null && this.state.method === "occlusion" ? `${value.toFixed(2)} nats` : percent(value);
+    const lines = [`row ${row + 1}, column ${column + 1}: ${label}`];
     const seen = this.data.words.map((word, n) => [word.text, this.of(this.state.method, [n])[place]]);
     if (this.state.patch === null && seen.length > 1) lines.push(seen.map(([text, one]) => `${text.trim()} ${one.toFixed(3)}`).join(" · "));
     this.tip.textContent = lines.join("\n");
@@ -284,9 +284,9 @@ class Look {
     const nats = state.method === "occlusion" && state.patch === null;
     const bar = make("canvas", {class: "ramp"});
     matrix(bar, [[...Array(64).keys()]], heat);
-    const told = nats ? `${most.toFixed(2)} nats less likely` : state.method === "gradient" && state.patch === null ? "strongest" : `${percent(most)} a patch`;
+    const label = nats ? `${most.toFixed(2)} nats less likely` : state.method === "gradient" && state.patch === null ? "strongest" : `${percent(most)} a patch`;
     const share = nats || (state.method === "gradient" && state.patch === null) || state.received ? "" : `${percent(total)} of it falls on ${data.pictures.length > 1 ? "pictures" : "the picture"}, the rest on words`;
-    this.legend.replaceChildren(make("span", {}, "0"), bar, make("span", {}, told), make("span", {class: "share"}, share));
+    this.legend.replaceChildren(make("span", {}, "0"), bar, make("span", {}, label), make("span", {class: "share"}, share));
   }
 
   drawSequence(values) {

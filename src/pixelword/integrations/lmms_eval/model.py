@@ -214,11 +214,11 @@ class PixelwordChat(_Pixelword):
         doc = self._doc(task, split, doc_id)
         if number == 0:
             return _messages(to_messages(doc))
-        told = to_messages(doc, round_idx=number, previous_output=list(said), previous_round_info=held[place])
-        if not (isinstance(told, tuple) and len(told) == 4) or told[1]:
+        turn = to_messages(doc, round_idx=number, previous_output=list(said), previous_round_info=held[place])
+        if not (isinstance(turn, tuple) and len(turn) == 4) or turn[1]:
             return None
-        held[place] = told[3]
-        return _messages(told[0])
+        held[place] = turn[3]
+        return _messages(turn[0])
 
     def loglikelihood(self, requests: list[Instance]) -> list[GenerationResult]:
         raise InputError("lmms-eval asks simple models for likelihoods: add --force_simple")

@@ -149,8 +149,8 @@ class ServerAsker:
             raise InputError(f"{server} will not answer this job: {answer.status_code} {_said(answer)}")
         if answer.status_code != 200:
             return {"error": _said(answer)}
-        told = answer.json()
-        (choice,), usage = told["choices"], told["usage"]
+        data = answer.json()
+        (choice,), usage = data["choices"], data["usage"]
         text, reason = choice["message"]["content"], choice["finish_reason"]
         return _answer(text or "", reason, usage["prompt_tokens"], usage["completion_tokens"])
 

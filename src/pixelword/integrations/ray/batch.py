@@ -1,6 +1,6 @@
 """Answer the rows of a job with Ray Data: replicas on as many machines as the cluster has.
 
-Ray starts a replica anew when it dies and gives its parts to others; parts that are done are known by their files, so a
+Ray restarts a replica when it dies and gives its parts to others; parts that are done are known by their files, so a
 part that was under way is done again and no other.
 """
 
@@ -28,7 +28,7 @@ class Answerer:
         parts = [Part(*map(int, fields)) for fields in zip(*(batch[name] for name in _FIELDS), strict=True)]
         try:
             errors, why = [self._answered(part) for part in parts], ""
-        except InputError as error:  # told, not raised: Ray would wrap it in pages of its own
+        except InputError as error:  # returned, not raised: Ray would wrap it in pages of its own
             errors, why = [0] * len(parts), str(error)
         return {"rows": [part.count for part in parts], "errors": errors, "failed": [why] * len(parts)}
 
@@ -69,7 +69,7 @@ def _run(
     replicas: int,
     cpus: float,
     gpus: float,
-    told: Callable[[int, int], None],
+    report: Callable[[int, int], None],
 ) -> None:
     try:
         import ray
@@ -83,7 +83,7 @@ def _run(
     ray.data.DataContext.get_current().enable_progress_bars = False
     whole = sum(part.count for part in job.parts)
     done = whole - sum(part.count for part in missing)
-    told(done, whole)
+    report(done, whole)
     # a block a part: a replica that dies loses the part in its hands, not those before it
     parts = ray.data.from_items([as_dict(part) for part in missing], override_num_blocks=len(missing))
     answered = parts.map_batches(
@@ -98,7 +98,7 @@ def _run(
         if row["failed"]:
             raise InputError(row["failed"])
         done += int(row["rows"])
-        told(done, whole)
+        report(done, whole)
 
 
 def folder_of(rows: Path) -> Path:

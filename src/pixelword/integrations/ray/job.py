@@ -100,16 +100,16 @@ class Job:
 
     def _row(self, number: int, line: bytes) -> Row:
         try:
-            told = json.loads(line)
-            if not isinstance(told, dict):
+            record = json.loads(line)
+            if not isinstance(record, dict):
                 raise ValueError("it is not an object")
-            question = told.get("question") or self.question
+            question = record.get("question") or self.question
             if not isinstance(question, str) or not question.strip():
                 raise ValueError("it has no question")
-            images, videos = (self._paths(told.get(name)) for name in ("image", "video"))
+            images, videos = (self._paths(record.get(name)) for name in ("image", "video"))
         except ValueError as error:
             return Row(number, None, fault=f"line {number + 1} is no row: {error}")
-        return Row(number, told.get("id"), question, images, videos)
+        return Row(number, record.get("id"), question, images, videos)
 
     def _paths(self, given: Any) -> tuple[str, ...]:
         found = given if isinstance(given, list) else [] if given is None else [given]

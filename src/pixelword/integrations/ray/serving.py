@@ -2,7 +2,7 @@
 
     serve run pixelword.integrations.ray.serving:app model=nano replicas=2
 
-Each replica is the whole server, with its engine, its decoding workers and its own prefix cache; Ray starts one anew
+Each replica is the whole server, with its engine, its decoding workers and its own prefix cache; Ray restarts one
 that no longer answers. Keys come from $PIXELWORD_API_KEY of the machine that runs `serve run`.
 """
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 class Options(BaseModel):
-    """What `serve run` may be told, `name=value`. cpus, gpus: of one replica."""
+    """The arguments of `serve run`, `name=value`. cpus, gpus: of one replica."""
 
     model_config = ConfigDict(extra="forbid")
     model: str = "nano"

@@ -1,6 +1,6 @@
 """The network on vLLM's parallel and quantized layers, paged attention and cache.
 
-Patch embedding, rotation and the indices of tokens are those of `pixelword.model`; what is written anew here is what
+Patch embedding, rotation and the indices of tokens are those of `pixelword.model`; what is rewritten here is what
 vLLM's layers do in another way: projections that are cut over ranks, and attention over a paged cache.
 """
 

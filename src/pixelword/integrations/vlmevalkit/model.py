@@ -104,8 +104,8 @@ class Pixelword(BaseModel):
         benchmark = self.preset.benchmark(name)
         if benchmark is None:
             raise InputError(f"{name} is not asked with the preset {self.preset.name}: use VLMEvalKit's own prompt")
-        told = question(row, tuple(self._media(media, name)), f"{name}, question {row.get('index')}")
-        return [*media, {"type": "text", "value": words(told, benchmark)}]
+        query = question(row, tuple(self._media(media, name)), f"{name}, question {row.get('index')}")
+        return [*media, {"type": "text", "value": words(query, benchmark)}]
 
     def prompt(self, message: Content, dataset: str | None = None) -> Encoded:
         """A question as the network gets it. message: [{"type": "image" | "video" | "text", "value": …}, …].
