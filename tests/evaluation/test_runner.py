@@ -94,7 +94,7 @@ def test_answers_of_another_run_are_not_mixed_in(session: Session, toy_test: Tes
     with pytest.raises(InputError, match="another run"):
         Answers(tmp_path, {"model": "other"})
     (tmp_path / "answers.jsonl").write_text(json.dumps({"run": RUN}) + "\n{broken}\n")
-    with pytest.raises(InputError, match=r"answers\.jsonl:2 is no answer"):
+    with pytest.raises(InputError, match=r"answers\.jsonl:2 is not an answer"):
         Answers(tmp_path, RUN)
     (tmp_path / "file").touch()
     with pytest.raises(InputError, match="cannot be written"):

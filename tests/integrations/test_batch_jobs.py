@@ -94,7 +94,7 @@ def test_a_line_that_is_no_row_is_an_error_of_its_own(tmp_path) -> None:
     job = Job(rows, tmp_path / "out", part_rows=2)
     read = [row for part in job.parts for row in job.read(part)]
     assert [bool(row.fault) for row in read] == [False, True, True, True, True]
-    assert "line 5 is no row: it has no question" in (read[4].fault or "")
+    assert "line 5 is not a row: it has no question" in (read[4].fault or "")
     for empty in ("", "\n\n"):
         rows.write_text(empty)
         with pytest.raises(InputError, match="has no rows"):

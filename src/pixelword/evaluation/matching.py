@@ -1,4 +1,4 @@
-"""Retrieval and zero-shot naming on held-out pictures: which text belongs to which picture, and the other way round.
+"""Retrieval and zero-shot naming on held-out images: which text belongs to which image, and the other way round.
 
 By the likelihood of words, without any training (`retrieval`).
 """
@@ -25,16 +25,16 @@ if TYPE_CHECKING:
     from pixelword.inference.session import Session
     from pixelword.tasks.assets import Assets
 
-#: Pairs of each set unless said, and of a full run.
+#: Pairs of each set by default, and of a full run.
 PAIRS, FULL = 48, 256
 _KS = (1, 5)
-#: Pictures in a row without a new text after which a set has no more.
+#: Images in a row without a new text after which a set has no more.
 _PATIENCE = 2000
 
 
 @dataclass(frozen=True)
 class Pair:
-    """A picture and the text that belongs to it, unlike every other text of its set."""
+    """An image and the text that belongs to it, unlike every other text of its set."""
 
     picture: Image.Image
     text: str
@@ -42,8 +42,8 @@ class Pair:
 
 @dataclass(frozen=True)
 class Source:
-    """A set of pairs. question: asked about every picture; drawn: (assets, split, seed) -> pairs without end, texts may
-    come again; apart: whether two of its texts cannot both be right of one picture."""
+    """A set of pairs. question: asked about every image; drawn: (assets, split, seed) -> pairs without end, texts may
+    come again; apart: whether two of its texts cannot both be right of one image."""
 
     name: str
     question: str
@@ -53,10 +53,10 @@ class Source:
 
 @dataclass(frozen=True)
 class Matched:
-    """How well partners were found. name: of the set; pairs: pictures, and as many texts.
+    """How well partners were found. name: of the set; pairs: images, and as many texts.
 
-    words: k -> share of pictures whose text is among their first k (k = 1: naming them right); pictures: of texts whose
-    picture is; chance: what a guess finds. low, high: the 95 % interval of words[1].
+    words: k -> share of images whose text is among their first k (k = 1: naming them right); pictures: of texts whose
+    image is; chance: what a guess finds. low, high: the 95 % interval of words[1].
     """
 
     name: str

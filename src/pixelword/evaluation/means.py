@@ -15,7 +15,7 @@ TWELVE = KINDS[:12]
 
 @dataclass(frozen=True)
 class Share:
-    """How many of some questions were answered rightly, with the 95 % interval of the share."""
+    """How many of some questions were answered correctly, with the 95 % interval of the share."""
 
     questions: int
     right: int
@@ -38,7 +38,7 @@ class Row:
     """The figures of some questions: a kind, a test, a category, or a mean over kinds.
 
     chance: how often a guess among the choices is right, on average; 0 where answers are open.
-    right: with their own pictures; none, wrong: without, and with another question's; None where nobody asked so.
+    right: with their own images; none, wrong: without, and with another question's; None where that was not run.
     any_case: right when the case of letters is ignored; None where case makes no difference.
     cer, wer: errors a letter and a word, of questions for a text; iou: mean overlap, of questions for a box.
     peers: name -> share.

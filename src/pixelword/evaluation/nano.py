@@ -35,7 +35,7 @@ def held_out(kind: str, questions: int, level: float, seed: int) -> list[Sample]
     """
     rng = np.random.default_rng([seed, *kind.encode()])
     family = "count" if kind == "count_of" else kind
-    # "count_of" is not asked of the easiest pictures; where it is, one in twenty draws is far below its share
+    # "count_of" is not asked of the easiest images; where it is, one in twenty draws is far below its share
     drawn = (nano.draw(family, rng, level=level, split="test") for _ in range(20 * questions))
     samples = list(islice((sample for sample in drawn if sample.kind == kind), questions))
     if len(samples) < questions:

@@ -1,6 +1,6 @@
-"""The report as one page: every share with its interval and its controls, and the hardest failures as pictures.
+"""The report as one page: every share with its interval and its controls, and the hardest failures as images.
 
-A single HTML file that asks no network for anything: pictures are inside it.
+A single HTML file that asks no network for anything: images are inside it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pixelword.processing.sources import data_url
 from pixelword.processing.videos import frame_label
 from pixelword.utils.files import atomic_write
 
-#: Longest side of a picture on the page, and of a frame of a clip; frames of a clip that are shown.
+#: Longest side of an image on the page, and of a frame of a clip; frames of a clip that are shown.
 _SIDE, _FRAME, _FRAMES = 420, 140, 6
 _HERE = Path(__file__).parent
 
@@ -51,7 +51,7 @@ def html(report: Mapping[str, Any], failures: Mapping[str, Sequence[Failure]]) -
 
 
 def _told(failure: Failure) -> dict[str, Any]:
-    """A failure as the template reads it; boxes as shares of the picture."""
+    """A failure as the template reads it; boxes as shares of the image."""
     item, question = failure.item, failure.item.question
     is_box = question.metric in ("box", "point")
     return {
@@ -68,13 +68,13 @@ def _told(failure: Failure) -> dict[str, Any]:
 
 
 def _percent(box: Sequence[float]) -> dict[str, float]:
-    """A box in thousandths as left, top, width and height in percent, within the picture."""
+    """A box in thousandths as left, top, width and height in percent, within the image."""
     x1, y1, x2, y2 = (min(max(side / 10, 0.0), 100.0) for side in box)
     return {"left": x1, "top": y1, "width": max(x2 - x1, 0.0), "height": max(y2 - y1, 0.0)}
 
 
 def _pictures(part: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """A picture, or some frames of a clip with their times."""
+    """An image, or some frames of a clip with their times."""
     if part["type"] == "image":
         return [{**_shown(part["image"], _SIDE), "label": ""}]
     clip = part["video"]
@@ -85,7 +85,7 @@ def _pictures(part: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _shown(picture: Image.Image, side: int) -> dict[str, Any]:
-    """A picture of at most `side` pixels inside an address; small ones are enlarged by the browser."""
+    """An image of at most `side` pixels inside an address; small ones are enlarged by the browser."""
     small = picture.convert("RGB")
     small.thumbnail((side, side))
     return {"src": data_url(small, "WEBP", quality=82), "width": picture.width, "height": picture.height}

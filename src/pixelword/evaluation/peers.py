@@ -1,4 +1,4 @@
-"""What is asked beside a model: a reader of text that others made, and language models that see no picture."""
+"""What is asked beside a model: a reader of text that others made, and language models that see no image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def named(names: Sequence[str], *, device: str | None = None) -> list[Peer]:
 
 
 class RapidOCR:
-    """PP-OCR's detector and recogniser, for questions whose answer is a text in one picture.
+    """PP-OCR's detector and recogniser, for questions whose answer is a text in one image.
 
     It understands no question, so the lines that the answer rests on are cut out for it: that much is given to it, and
     its detector, which a line without its surroundings misleads, looks only where no line is known.
@@ -52,12 +52,12 @@ class RapidOCR:
         return Said(words, float(np.mean([sure for _, sure in read])))
 
     def _line(self, picture: Image.Image) -> tuple[str, float]:
-        """The words of a picture of one line, and how sure it is of them."""
+        """The words of an image of one line, and how sure it is of them."""
         found, _ = self._engine(_bgr(picture), use_det=False, use_cls=False, use_rec=True)
         return (str(found[0][0]), float(found[0][1])) if found else ("", 0.0)
 
     def _page(self, picture: Image.Image) -> tuple[str, float]:
-        """The words of any picture, in reading order."""
+        """The words of any image, in reading order."""
         found, _ = self._engine(_bgr(picture))
         lines: list[Any] = sorted(found or (), key=lambda one: (round(one[0][0][1] / 10), one[0][0][0]))
         return " ".join(words for _, words, _ in lines), float(np.mean([float(s) for *_, s in lines])) if lines else 0.0
@@ -79,7 +79,7 @@ def _cut(picture: Image.Image, box: Sequence[float]) -> Image.Image:
 
 
 class Blind:
-    """A language model (any checkpoint of ours) that gets the words of a question and no picture."""
+    """A language model (any checkpoint of ours) that gets the words of a question and no image."""
 
     def __init__(self, name: str, device: str | None = None) -> None:
         from pixelword.inference.session import load

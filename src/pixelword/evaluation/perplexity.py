@@ -1,4 +1,4 @@
-"""Perplexity on plain text: what a model's language is worth, and whether pictures cost it any."""
+"""Perplexity on plain text: what a model's language is worth, and whether images cost it any."""
 
 from __future__ import annotations
 

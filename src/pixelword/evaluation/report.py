@@ -22,7 +22,7 @@ FAILURES, _OF_A_KIND = 6, 2
 
 @dataclass(frozen=True)
 class Failure:
-    """A wrong answer. sure: the model's own probability a token; item: the question with its pictures."""
+    """A wrong answer. sure: the model's own probability a token; item: the question with its images."""
 
     item: Item
     answer: str
@@ -33,7 +33,7 @@ Asked = Sequence[tuple[Item, Mapping[str, Said]]]
 
 
 def pairs(outcome: Outcome) -> list[tuple[Item, dict[str, Said]]]:
-    """Each item with what was said to it, by condition."""
+    """Each item with its answers, by condition."""
     said = outcome.said.items()
     return [(item, {name: by[item.key] for name, by in said if item.key in by}) for item in outcome.items]
 
@@ -99,7 +99,7 @@ def failures(outcome: Outcome, most: int = FAILURES) -> list[Failure]:
 
 
 class Summary:
-    """Gathers outcomes into the report: JSON, and what the page shows. Pictures are kept of failures alone.
+    """Gathers outcomes into the report: JSON, and what the page shows. Images are kept of failures alone.
 
     language, retrieval: set by whoever measures them.
     """

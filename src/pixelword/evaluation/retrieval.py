@@ -1,7 +1,7 @@
-"""Pictures and words that belong together, found by the likelihood of the words: retrieval and naming without training.
+"""Images and words that belong together, found by the likelihood of the words: retrieval and naming without training.
 
-Each text is scored as the answer to one question about a picture. What a text is worth is its
-log-probability with the picture less that without one, so that words which are likely anyway do not win everywhere.
+Each text is scored as the answer to one question about an image. What a text is worth is its
+log-probability with the image less that without one, so that words which are likely anyway do not win everywhere.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ QUESTION = "What is this?"
 
 @dataclass(frozen=True)
 class Recall:
-    """Share of queries whose partner is among the first k: `words` of pictures that find their text, `pictures` of
-    texts that find their picture, each k -> share. chance: what a guess finds."""
+    """Share of queries whose partner is among the first k: `words` of images that find their text, `pictures` of
+    texts that find their image, each k -> share. chance: what a guess finds."""
 
     words: dict[int, float]
     pictures: dict[int, float]
@@ -60,7 +60,7 @@ def scores(
     question: str = QUESTION,
     report: Callable[[int], None] = lambda done: None,
 ) -> Tensor:
-    """(pictures, texts) float32: how much likelier each picture makes each text. report: gets the images done."""
+    """(pictures, texts) float32: how much likelier each image makes each text. report: gets the images done."""
     if not pictures:
         raise InputError("there is nothing to compare: give at least one picture")
     alone = likelihoods(session, (), texts, question)
@@ -72,12 +72,12 @@ def scores(
 
 
 def names(session: Session, pictures: Sequence[Any], texts: Sequence[str], question: str = QUESTION) -> list[str]:
-    """The likeliest of the texts for each picture."""
+    """The likeliest of the texts for each image."""
     return [texts[int(place)] for place in scores(session, pictures, texts, question).argmax(1)]
 
 
 def recall(table: Tensor, ks: Sequence[int] = (1, 5)) -> Recall:
-    """Recall of a square table of scores, whose partners lie on the diagonal; equal scores count as a miss.
+    """Recall of a square table of scores, whose partners are on the diagonal; equal scores count as a miss.
 
     Raises InputError where the table is not square.
     """

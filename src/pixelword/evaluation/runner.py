@@ -1,7 +1,7 @@
-"""Asks a model a suite: with the pictures, without them, with wrong ones, and peers beside it.
+"""Asks a model a suite: with the images, without them, with wrong ones, and peers beside it.
 
 Every answer is written down as soon as its batch is answered, a line each: what was broken off goes on from there, and
-whoever doubts a figure can read what was said.
+whoever doubts a figure can read the answers.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class Peer(Protocol):
 
 @dataclass(frozen=True)
 class Outcome:
-    """A test with everything that was said to it.
+    """A test with all answers to it.
 
-    said: condition (or a peer's name) -> item's key -> the answer. left_out: why it was not asked at all, else empty.
+    said: condition (or a peer's name) -> item's key -> the answer. left_out: why it was not run at all, else empty.
     """
 
     test: Test
@@ -102,7 +102,7 @@ class Answers:
                 self._known[one["key"], one["asked"], one["digest"]] = Said(one["answer"], one["sure"], one["fault"])
             except (ValueError, KeyError, TypeError) as error:
                 where = f"{self._path}:{number}"
-                raise InputError(f"{where} is no answer ({error!r}): delete that line, or the file") from error
+                raise InputError(f"{where} is not an answer ({error!r}): delete that line, or the file") from error
 
     def get(self, item: Keyed, asked: str) -> Said | None:
         return self._known.get((item.key, asked, item.digest))
@@ -141,11 +141,11 @@ def run(
     peers: Sequence[Peer] = (),
     report: Report = lambda name, done, total: None,
 ) -> Iterator[Outcome]:
-    """Each test, asked.
+    """Run each test.
 
     Args:
         questions: of each test; None asks as many as the test says.
-        controls: of them asked without and with wrong pictures too; None asks as many as the test says.
+        controls: of them repeated without and with wrong images; None asks as many as the test says.
         full: everything a test has, and all controls, instead of both.
         seed: another one draws others.
         report: called with (test, questions answered, questions in all).
@@ -186,7 +186,7 @@ class _Counter:
 
 
 def _asked(items: Sequence[Item], condition: Condition) -> list[Item]:
-    """Those that can be asked so: what has no picture can be asked only as it is."""
+    """The items that the condition applies to: without an image, only "right" does."""
     return [one for one in items if condition == "right" or one.media]
 
 

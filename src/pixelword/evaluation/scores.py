@@ -49,7 +49,7 @@ def score(answer: str, right: Sequence[str], metric: Metric, tolerance: float = 
     metric: "letter": the same to the letter. "exact": the same words, whatever their case, first article and last full
         stop; a number in words is its digits. "number": the first number of the answer is within `tolerance` (relative)
         of the right one. "words": a text, the same but for white space; its errors are counted. "box": IoU of at least
-        `IOU`, every box where there are several. "point": the middle of the answered box lies in the true one.
+        `IOU`, every box where there are several. "point": the middle of the answered box is inside the true one.
 
     Raises:
         InputError: no right answer, an unknown metric, or a right answer without the number or box that is asked for.
@@ -113,7 +113,7 @@ def _text(answer: str, right: str, _: float) -> Score:
 
 
 def boxes(text: str) -> list[Box]:
-    """Every [x1, y1, x2, y2] of an answer, in thousandths of the picture's width and height."""
+    """Every [x1, y1, x2, y2] of an answer, in thousandths of the image's width and height."""
     return [(float(a), float(b), float(c), float(d)) for a, b, c, d in _BOX.findall(text)]
 
 
@@ -159,7 +159,7 @@ _METRICS: dict[str, Callable[[str, str, float], Score]] = {
 def wilson(right: int, questions: int) -> tuple[float, float]:
     """The 95 % interval of a share, by Wilson: it stays within 0 to 1 and is honest for few questions."""
     if not 0 <= right <= questions or questions < 1:
-        raise InputError(f"{right} right of {questions} questions is no share")
+        raise InputError(f"{right} right of {questions} questions is not a share")
     share, z2 = right / questions, Z**2
     middle = (share + z2 / (2 * questions)) / (1 + z2 / questions)
     half = Z / (1 + z2 / questions) * math.sqrt(share * (1 - share) / questions + z2 / (4 * questions**2))

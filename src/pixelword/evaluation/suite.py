@@ -1,6 +1,6 @@
 """What is asked: the suites, their tests, and the questions of a test.
 
-"held-out" are the drawn families on assets that training never saw, "real" packaged pictures and clips with answers of
+"held-out" are the drawn families on assets that training never saw, "real" packaged images and clips with answers of
 people, "nano" what nano learns, and "nano-real" that on real things. The same number and the same seed give a test the
 same questions.
 """
@@ -35,7 +35,7 @@ Part = dict[str, Any]
 
 @dataclass(frozen=True)
 class Item:
-    """One question with its pictures, asked by itself.
+    """One question with its images, asked by itself.
 
     key: its name within the suites, "scenes/17/2". test, category: where it counts. media: chat parts.
     question: with the right answer; also: other answers that are as right.
@@ -72,7 +72,7 @@ class Item:
 
 
 def frames(media: Sequence[Part]) -> Iterator[Image.Image]:
-    """Every picture of some media, the frames of clips included, in order."""
+    """Every image of some media, the frames of clips included, in order."""
     for part in media:
         if part["type"] == "image":
             yield part["image"]
@@ -84,8 +84,8 @@ def frames(media: Sequence[Part]) -> Iterator[Image.Image]:
 class Test:
     """A named set of questions.
 
-    items: (number, seed) -> up to so many questions, all there are for None. default: how many are asked unless said.
-    controls: how many of them without and with a wrong picture, too; None: all.
+    items: (number, seed) -> up to `number` questions, all for None. default: how many are used by default.
+    controls: how many of them without and with a wrong image, too; None: all.
     """
 
     __test__ = False  # pytest, which collects classes of this name
@@ -150,7 +150,7 @@ def _of_family(name: str, assets: Assets) -> Test:
 
 
 def _drawn(name: str, assets: Assets, number: int | None, seed: int) -> list[Item]:
-    """One question a task, of the kind that was asked least so far: pictures are independent, and kinds even."""
+    """One question a task, of the kind that was asked least so far: images are independent, and kinds even."""
     wanted, kinds = 1000 if number is None else number, family.family(name).kinds
     asked: Counter[str] = Counter(dict.fromkeys(kinds, 0))
     found: list[Item] = []

@@ -68,7 +68,7 @@ def matched(row: Figures) -> list[str]:
 
 
 def language(report: Figures) -> str:
-    """What the model's language is worth, in a line; "" where nobody asked."""
+    """What the model's language is worth, in a line; "" where it was not measured."""
     figures = report["language"]
     if not figures:
         return ""

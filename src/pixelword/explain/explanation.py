@@ -41,20 +41,20 @@ class Explanation:
         return page.write(Path(path), self, model)
 
     def save_png(self, path: str | Path, *, method: str = "mean", model: str = "") -> tuple[Path, ...]:
-        """Write one PNG: the pictures, and for each word its map over them; returns the files that were written.
+        """Write one PNG: the images, and for each word its map over them; returns the files that were written.
 
         path: a .png file in a folder that exists; or such a folder, which gets `sheet.png` and, without a letter,
-            the pictures of each word.
+            the images of each word.
         method: "last", "mean", "rollout", "gradient" or "occlusion".
 
-        Raises InputError: no such method, no picture, nothing was hidden for "occlusion", or it cannot be written.
+        Raises InputError: no such method, no image, nothing was hidden for "occlusion", or it cannot be written.
         """
         from pixelword.explain import sheet
 
         return sheet.save(check_place(Path(path), ".png"), self, method, model)
 
     def pictures(self, method: str = "mean") -> tuple[Painted, ...]:
-        """What `save_png` shows, as PIL images: the pictures as they are, the whole answer's map (where it has several
+        """What `save_png` shows, as PIL images: the images as they are, the whole answer's map (where it has several
         words), and each word's. Raises InputError as `save_png`."""
         return painted(self, method)[1]
 
@@ -77,11 +77,11 @@ def look_inside(
         question, images, videos, system: As of `Session.ask`.
         answer: Explain this answer instead of the model's own.
         max_words: Tokens of the answer that are explained, its first.
-        occlusions: Parts of the pictures that are hidden one by one, at most; 0 hides nothing and checks nothing.
+        occlusions: Parts of the images that are hidden one by one, at most; 0 hides nothing and checks nothing.
 
     Raises:
         InputError: as `Session.ask`, or there is no answer to explain.
-        MediaError: a picture or a video cannot be read.
+        MediaError: an image or a video cannot be read.
     """
     from pixelword.inference.session import conversation, user_message
 

@@ -1,4 +1,4 @@
-"""Words on a picture, in whatever font this machine has for them."""
+"""Words on an image, in whatever font this machine has for them."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Where each word of an answer looked: attention by layer, head and part of its score, rollout, gradient × attention.
 
 One pass from the last layer to the first. Attention is made again from each layer's state, some queries at a time, so
-that neither L x L x heads nor anything of L x L x layers ever lies in memory; of single heads only the rows of words
+that neither L x L x heads nor anything of L x L x layers is ever held in memory; of single heads only the rows of words
 are kept.
 """
 
@@ -25,16 +25,16 @@ STAGES = ("pre-buffer", "post-LLM")
 
 @dataclass(frozen=True)
 class Maps:
-    """Of N words over L tokens, V of them visual, F pictures or frames; float32 on the CPU.
+    """Of N words over L tokens, V of them visual, F images or frames; float32 on the CPU.
 
-    weights: (N, layers, heads, L) attention of the state that said each word; rows sum to 1, or are 0 where that
+    weights: (N, layers, heads, L) attention of the state that produced each word; rows sum to 1, or are 0 where that
         layer's attention is not used (text in a pre-buffer that text bypasses).
     parts: (3, N, layers, heads, V) the T, H and W parts of its scores at the visual tokens; their sum is the score.
     rollout: (N, L) attention multiplied through the layers, half of each state staying where it is.
     gradient: (N, L) positive gradient × attention, carried through the layers likewise.
     stages: "pre-buffer" and "post-LLM", those that the network has -> (L, L) attention of every token, mean of the
         stage's layers and heads; {} above `WHOLE` tokens.
-    frames: likewise -> (F, F) the share of its attention that a token of picture i gives to picture j.
+    frames: likewise -> (F, F) the share of its attention that a token of image i gives to image j.
     """
 
     weights: Tensor
@@ -95,7 +95,7 @@ class _Descent:
         return torch.cat([torch.autograd.grad(one, last, retain_graph=True)[0] for one in said])
 
     def _members(self) -> Tensor:
-        """(L, F): 1 where a token is of a picture."""
+        """(L, F): 1 where a token is of an image."""
         member = torch.zeros(self.length, len(self.reading.pictures), device=self.device)
         for number, picture in enumerate(self.reading.pictures):
             member[picture.tokens.start : picture.tokens.stop, number] = 1

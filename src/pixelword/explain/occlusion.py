@@ -1,4 +1,4 @@
-"""What happens when part of a picture is hidden: the one map that is an experiment, not a reading of attention."""
+"""What happens when part of an image is hidden: the one map that is an experiment, not a reading of attention."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOKENS = 8192
 
 @dataclass(frozen=True)
 class Cell:
-    """A square of visual tokens of a picture, hidden at once. tokens: their numbers among all visual tokens."""
+    """A square of visual tokens of an image, hidden at once. tokens: their numbers among all visual tokens."""
 
     picture: int
     row: int
@@ -44,9 +44,9 @@ class Occlusion:
 
 
 def cut(pictures: Sequence[Seen], most: int) -> tuple[Cell, ...]:
-    """Pictures cut into at most `most` cells, squares of one size; single visual tokens where they are few enough.
+    """Images cut into at most `most` cells, squares of one size; single visual tokens where they are few enough.
 
-    Raises InputError: more pictures than cells, so that not even whole pictures could be hidden one by one.
+    Raises InputError: more images than cells, so that not even whole images could be hidden one by one.
     """
     if len(pictures) > most:
         raise InputError(f"{len(pictures)} pictures or frames cannot be hidden {most} times: allow more occlusions")
@@ -68,8 +68,8 @@ def cut(pictures: Sequence[Seen], most: int) -> tuple[Cell, ...]:
 class Hider:
     """Asks for the likelihood of a reading's words with some of its cells painted over.
 
-    A hidden cell gets the mean colour of its picture: a hole that is no black square and carries no edge of its own in
-    a plain picture. The network reads the changed pixels afresh; nothing is masked inside it.
+    A hidden cell gets the mean colour of its image: a hole that is not a black square and carries no edge of its own in
+    a plain image. The network reads the changed pixels afresh; nothing is masked inside it.
     """
 
     def __init__(self, reading: Reading, cells: Sequence[Cell]) -> None:
@@ -111,14 +111,14 @@ class Hider:
         return pixels
 
     def _patches(self, cell: Cell) -> list[int]:
-        """Places of a cell's patches: `merge` by `merge` a visual token, row by row of the picture."""
+        """Places of a cell's patches: `merge` by `merge` a visual token, row by row of the image."""
         picture, merge = self.reading.pictures[cell.picture], self._merge
         rows = range(cell.row * merge, (cell.row + cell.rows) * merge)
         columns = range(cell.column * merge, (cell.column + cell.columns) * merge)
         return [picture.patches + row * picture.columns * merge + column for row in rows for column in columns]
 
     def _mean(self, picture: Seen) -> Tensor:
-        """(3 * patch * patch,) a patch of the picture's mean colour."""
+        """(3 * patch * patch,) a patch of the image's mean colour."""
         stop = picture.patches + picture.rows * picture.columns * self._merge**2
         own = self.reading.inputs["pixel_values"][picture.patches : stop]
         channels = own.unflatten(-1, (3, -1)).mean((0, 2))
@@ -126,7 +126,7 @@ class Hider:
 
 
 def occlude(reading: Reading, most: int = 144) -> tuple[Hider, Occlusion]:
-    """Hide each cell by itself. Raises InputError: there is no picture, or too many for so few occlusions."""
+    """Hide each cell by itself. Raises InputError: there is no image, or too many for so few occlusions."""
     if not reading.pictures:
         raise InputError("there is no picture to hide parts of")
     cells = cut(reading.pictures, most)

@@ -1,4 +1,4 @@
-"""Maps painted over their pictures without a browser, in the page's colours."""
+"""Maps painted over their images without a browser, in the page's colours."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 #: What can be painted, and what it is called.
 PAINTED = {**METHODS, "occlusion": "occlusion"}
-#: Stops of the colours: a share, red, green, blue, and how much of the picture they cover. As in `look/draw.js`: what
+#: Stops of the colours: a share, red, green, blue, and how much of the image they cover. As in `look/draw.js`: what
 #: is looked at stays bright and warm, the rest goes dark.
 HEAT = ((0, 13, 16, 44, 0.6), (0.3, 92, 26, 118, 0.46), (0.65, 232, 92, 48, 0.34), (1, 255, 214, 64, 0.2))
-#: Pictures or frames that are painted, at most: those with most of the map.
+#: Images or frames that are painted, at most: those with most of the map.
 MOST = 12
 
 
@@ -31,8 +31,8 @@ MOST = 12
 class Painted:
     """What one word of an answer, or all of it, rests on.
 
-    text: the word, or "whole answer"; "" for the pictures with nothing over them. strongest: its map's largest value.
-    hottest: the value of the hottest colour. images: each picture or frame that is shown.
+    text: the word, or "whole answer"; "" for the images with nothing over them. strongest: its map's largest value.
+    hottest: the value of the hottest colour. images: each image or frame that is shown.
     """
 
     text: str
@@ -42,12 +42,12 @@ class Painted:
 
 
 def painted(explanation: Explanation, method: str) -> tuple[tuple[Seen, ...], tuple[Painted, ...]]:
-    """The pictures or frames that are shown, and: they as they are, the whole answer's map over them, each word's.
+    """The images or frames that are shown, and: they as they are, the whole answer's map over them, each word's.
 
     A word's own strongest patch is its hottest; of occlusion, whose zero and nats mean the same for all words, the
     strongest of all. An answer of one word is not shown twice.
 
-    Raises InputError: there is no such method or no picture, or occlusion was asked for and nothing was hidden.
+    Raises InputError: there is no such method or no image, or occlusion was asked for and nothing was hidden.
     """
     values = _map(explanation, method).double().numpy()
     pictures = explanation.reading.pictures
@@ -100,9 +100,9 @@ def heat(shares: np.ndarray) -> np.ndarray:
 
 
 def paint(seen: Seen, values: Sequence[float] | np.ndarray | None, hottest: float, side: int) -> Image.Image:
-    """A picture about `side` pixels long, with the map of its visual tokens over it where there is one.
+    """An image about `side` pixels long, with the map of its visual tokens over it where there is one.
 
-    Each patch is a square of whole pixels, and pixels of small pictures stay squares: nothing is blurred.
+    Each patch is a square of whole pixels, and pixels of small images stay squares: nothing is blurred.
     """
     pixels = seen.pixels.shape[1] // seen.columns
     patch = max(1, round(side / max(seen.rows, seen.columns)))
@@ -120,7 +120,7 @@ def paint(seen: Seen, values: Sequence[float] | np.ndarray | None, hottest: floa
 
 
 def _side(pictures: int, words: int) -> int:
-    """Of each picture, so that a sheet of so many pictures for so many words stays one that can be looked over."""
+    """Of each image, small enough that a sheet of all images for all words stays readable."""
     if pictures == 1:
         return 320 if words <= 8 else 208
     return 224 if pictures <= 4 else 160 if pictures <= 8 else 128

@@ -1,4 +1,4 @@
-"""An explanation as one page: maps over the pictures, layer by layer and head by head, and what they are worth.
+"""An explanation as one page: maps over the images, layer by layer and head by head, and what they are worth.
 
 A single HTML file that asks no network for anything. What it draws is plain data (`told`), which the server's page gets
 as JSON for the same script.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Word:
-    """One token of the answer. place: where it stands; the state before it said it. chance: its probability there."""
+    """One token of the answer. place: its index; the state before it produced it. chance: its probability there."""
 
     text: str
     place: int
@@ -33,10 +33,10 @@ class Word:
 
 @dataclass(frozen=True)
 class Seen:
-    """A picture, or a frame of a video, as the network saw it.
+    """An image, or a frame of a video, as the network saw it.
 
     start: place of its first visual token. rows, columns: of visual tokens. pixels (H, W, 3) uint8. label: a frame's
-    time, or a picture's number where there are several. patches: where its patches begin in `pixel_values`.
+    time, or an image's number where there are several. patches: where its patches begin in `pixel_values`.
     """
 
     start: int
@@ -68,7 +68,7 @@ class Reading:
     """A prompt with its answer, L tokens in one row.
 
     inputs: what the network reads. states: (1, L, hidden_size) before each layer, and after the last, before its norm.
-    pieces: what each token says. visual: (L,) bool. rows: (N,) the places whose states said the N words.
+    pieces: the text of each token. visual: (L,) bool. rows: (N,) the places whose states produced the N words.
     """
 
     model: NeoOVForConditionalGeneration

@@ -1,4 +1,4 @@
-"""An explanation as one PNG for a paper or a slide: the pictures, and for each word of the answer its map over them."""
+"""An explanation as one PNG for a paper or a slide: the images, and for each word of the answer its map over them."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pixelword.explain.explanation import Explanation
     from pixelword.explain.reading import Seen
 
-#: Pixels that a sheet may be wide, what stays free around it, and what stands between words and between pictures.
+#: Pixels that a sheet may be wide, what stays free around it, and what stands between words and between images.
 WIDE, MARGIN, APART, BESIDE = 1680, 36, 28, 6
 _LEAST = 560
 _INK, _MUTED, _LINE, _GREY = "#1d1f24", "#646a73", "#dfe0da", (154, 154, 154)
@@ -26,7 +26,7 @@ _QUESTION, _ANSWER, _WORD, _SMALL = 30, 21, 20, 15
 
 
 def save(path: Path, explanation: Explanation, method: str, model: str) -> tuple[Path, ...]:
-    """Write the sheet, or into a folder that exists also each word's pictures without a letter; returns what is there.
+    """Write the sheet, or into a folder that exists also each word's images without a letter; returns what is there.
 
     Raises InputError: as `painted`, or the files cannot be written.
     """
@@ -49,7 +49,7 @@ def save(path: Path, explanation: Explanation, method: str, model: str) -> tuple
 
 
 def sheet(explanation: Explanation, method: str, model: str = "") -> Image.Image:
-    """All of it on white: question and answer, the pictures as they are, the maps with their words, and the method."""
+    """All of it on white: question and answer, the images as they are, the maps with their words, and the method."""
     pictures, panels = painted(explanation, method)
     blocks = [_block(one, pictures, method) for one in panels]
     wide, high = blocks[0].size
@@ -78,7 +78,7 @@ def sheet(explanation: Explanation, method: str, model: str = "") -> Image.Image
 
 
 def _block(one: Painted, pictures: tuple[Seen, ...], method: str) -> Image.Image:
-    """A word, how strong its map is, and its pictures under it, each with its number or time."""
+    """A word, how strong its map is, and its images under it, each with its number or time."""
     labels = tuple(seen.label for seen in pictures)
     strip = _strip(one.images, labels)
     head = _tall([""], _WORD) + 4
@@ -111,7 +111,7 @@ def _kind(pictures: tuple[Seen, ...]) -> str:
 
 
 def _strip(images: tuple[Image.Image, ...], labels: tuple[str, ...] = ()) -> Image.Image:
-    """Pictures side by side, in rows where they are too many, with a hairline around each."""
+    """Images side by side, in rows where they are too many, with a hairline around each."""
     wide, high = (max(one.size[axis] for one in images) for axis in (0, 1))
     under = _tall([""], _SMALL) + 4 if any(labels) else 0
     across = min(len(images), max(1, (WIDE - 2 * MARGIN + BESIDE) // (wide + BESIDE)))
@@ -146,7 +146,7 @@ def _legend(made: Image.Image, y: int, hottest: float, method: str) -> None:
 
 
 def _told(explanation: Explanation, method: str, model: str, shown: tuple[Seen, ...]) -> str:
-    """The method, the model, and how far the map may be believed, where that was asked."""
+    """The method, the model, and how far the map may be trusted, where that was checked."""
     parts = [PAINTED[method], model]
     if (total := len(explanation.reading.pictures)) > len(shown):
         parts.append(f"{len(shown)} of {total} {_kind(explanation.reading.pictures)}, those with most of the map")

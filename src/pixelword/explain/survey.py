@@ -1,4 +1,4 @@
-"""Many explanations at once: which maps may be believed, kind of question by kind of question, on drawn pictures."""
+"""Many explanations at once: which maps may be believed, kind of question by kind of question, on drawn images."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Row:
 def survey(
     session: Session, questions: int, kinds: Sequence[str] = (), *, seed: int = 0, report: Progress | None = None
 ) -> Iterator[Row]:
-    """A row for each of nano's kinds that has pictures, and one over all; the same numbers for the same arguments.
+    """A row for each of nano's kinds that has images, and one over all; the same numbers for the same arguments.
 
     Raises InputError for an unknown kind.
     """

@@ -14,7 +14,7 @@ from pixelword.processing.options import MediaOptions
 class Preset:
     """How media are read, what the system message is, the most tokens of an answer, and whether upstream draws them.
 
-    frame_label: what stands before each frame of a video, with {n}, where frames are pictures.
+    frame_label: what stands before each frame of a video, with {n}, where frames are images.
     """
 
     name: str
@@ -33,7 +33,7 @@ class Preset:
 #: Preset -> the category of benchmarks whose setting it is.
 _CATEGORIES: dict[str, Category] = {"image": "image", "video": "video", "si": "spatial"}
 PRESETS = tuple(_CATEGORIES)
-#: Frames of a video, where nothing else is said: one a second, up to these.
+#: Frames of a video, by default: one a second, up to these.
 _FRAMES = 256
 
 

@@ -1,4 +1,4 @@
-"""An HTTP server that OpenAI's clients understand, over one engine: chat with pictures and videos, streams, figures.
+"""An HTTP server that OpenAI's clients understand, over one engine: chat with images and videos, streams, figures.
 
 `create_app` makes it; `pixelword serve` runs it. The engine's thread owns the network, workers decode what comes in,
 and this process's event loop only passes words on.

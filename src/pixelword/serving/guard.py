@@ -2,7 +2,7 @@
 
 Nothing is fetched unless its host was allowed; then over https alone, every address of the host must be global, the
 checked one is dialled, every redirect is checked again, bytes and time are capped. Files are opened under one folder
-that was named, or not at all. A picture's size is read from its header; decoding it is for others (`workers`).
+that was named, or not at all. An image's size is read from its header; decoding it is for others (`workers`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pixelword.processing.sources import read_bytes, read_file
 from pixelword.serving.protocol import ChatMessage, Part
 from pixelword.serving.settings import Settings
 
-_LONGEST_ADDRESS = 2048  # of an address that is no data URL
+_LONGEST_ADDRESS = 2048  # of an address that is not a data URL
 
 
 def authorised(header: str | None, keys: Sequence[str]) -> bool:
@@ -55,7 +55,7 @@ def foreign(origin: str | None, allowed: Sequence[str] = ()) -> bool:
 
 
 def check_messages(messages: Sequence[ChatMessage], settings: Settings) -> None:
-    """Raises InputError: too many pictures, videos or words, or pictures where none may be."""
+    """Raises InputError: too many images, videos or words, or images where none may be."""
     counts = {"image": 0, "video": 0}
     words = 0
     for message in messages:
@@ -99,7 +99,7 @@ def fetched(part: Part, settings: Settings) -> bytes:
 
 
 def _dialled(host: str, port: int, settings: Settings) -> str:
-    """The address to dial for a host: asked again at every redirect."""
+    """The address to dial for a host: checked again at every redirect."""
     if host.lower().rstrip(".") not in {domain.lower() for domain in settings.allowed_media_domains}:
         raise MediaError(f"pictures are not fetched from {host}: the server's --allowed-media-domains does not name it")
     if port != 443:
@@ -121,7 +121,7 @@ def _local(address: str, kind: str, settings: Settings) -> bytes:
 
 
 def picture_pixels(data: bytes, settings: Settings) -> int:
-    """Height times width, from a picture's header alone. Raises MediaError: no picture, too large or too long."""
+    """Height times width, from an image's header alone. Raises MediaError: no image, too large or too long."""
     with open_picture(io.BytesIO(data), "the picture") as image:
         width, height = image.size
     check_size(width, height, "the picture", settings.limits)
@@ -129,7 +129,7 @@ def picture_pixels(data: bytes, settings: Settings) -> int:
 
 
 def conversation(messages: Sequence[ChatMessage], settings: Settings) -> list[dict[str, Any]]:
-    """Messages in chat form with every picture and video as bytes, fetched and looked at from outside.
+    """Messages in chat form with every image and video as bytes, fetched and looked at from outside.
 
     Blocks; raises InputError or MediaError.
     """

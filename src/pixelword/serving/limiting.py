@@ -1,4 +1,4 @@
-"""A bound on the size of a request's body, kept while it arrives: a header may lie, or be missing."""
+"""A bound on the size of a request's body, kept while it arrives: the length header may be wrong or missing."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def _explained(server: Server, prompt: Encoded, body: protocol.ExplainRequest) -
     session = Session(server.engine.model, server.engine.processor)
     content = body.messages[-1].content
     question = content if isinstance(content, str) else "".join(part.text or "" for part in content)
-    # as many cells as pictures at least, so that a video can be hidden frame by frame
+    # as many cells as images at least, so that a video can be hidden frame by frame
     occlusions = max(body.occlusions, len(prompt.image_grid_hw)) if body.occlusions else 0
     found = explain_prompt(
         session, prompt, question, answer=body.answer, max_words=body.max_words, occlusions=occlusions

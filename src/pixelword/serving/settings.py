@@ -19,11 +19,11 @@ class Settings:
 
     served_model_name: what clients call the model; any other name gets a 404.
     api_keys: any of these as `Authorization: Bearer …`; without one everybody who reaches the server may ask.
-    allowed_media_domains: hosts that pictures and videos may be fetched from, over https alone; none by default.
+    allowed_media_domains: hosts that images and videos may be fetched from, over https alone; none by default.
     allowed_local_media_path: the one folder that `file://` addresses may name; none by default.
-    limit_mm_per_prompt: pictures and videos in one request.
+    limit_mm_per_prompt: images and videos in one request.
     max_body_bytes: of a request. max_text: characters of all its words.
-    max_request_pixels: pixels of all its pictures together, by their headers, before anything is decoded.
+    max_request_pixels: pixels of all its images together, by their headers, before anything is decoded.
     max_waiting: requests that wait for a place; further ones get a 429 with `retry_after` seconds.
     workers: processes that decode media. media_seconds, media_bytes: what one request's media may take there.
     max_tokens: the longest answer that a request may name. default_max_tokens: where it names none, an answer gets what
@@ -31,7 +31,7 @@ class Settings:
     allowed_origins: origins (`https://app.example.org`) whose pages may ask from a browser, or "*" for all; none by
         default. Pages of this server's own need no entry.
     max_choices: `n` of a request. max_explain_tokens: the longest prompt whose answer can be looked into; 0: none.
-    limits: of one picture, one video, one download.
+    limits: of one image, one video, one download.
     """
 
     served_model_name: str = "nano"

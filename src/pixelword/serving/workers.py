@@ -1,4 +1,4 @@
-"""Processes that decode pictures and videos and prepare prompts, away from the server and its secrets.
+"""Processes that decode images and videos and prepare prompts, away from the server and its secrets.
 
 What comes from outside meets decoders written in C. Each worker has bounds of time and memory; one that passes them, or
 dies, ends with its request and nothing else, and another takes its place.
@@ -161,7 +161,7 @@ def _serve(pipe: Connection, folder: str, more_bytes: int) -> None:
     """A worker's life: a processor, then one request after another until the pipe closes."""
     from pixelword.processing.processor import NeoOVProcessor
 
-    os.environ.clear()  # keys may lie there
+    os.environ.clear()  # it may hold keys
     torch.set_num_threads(1)
     processor = NeoOVProcessor.from_pretrained(folder)
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() if _LINUX else 0

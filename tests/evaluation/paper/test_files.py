@@ -162,7 +162,7 @@ def test_two_files_are_one_benchmark_when_both_are_there(tmp_path: Path) -> None
         ("a.jsonl", "{\n", "a.jsonl:1 is no JSON"),
         ("a.jsonl", "[]\n", "is no JSON object"),
         ("a.jsonl", '{"question": "?", "answer": "x", "image": "../../x.png"}\n', "there is no file"),
-        ("a.parquet", "PAR1", "no whole Parquet file"),
+        ("a.parquet", "PAR1", "not a complete Parquet file"),
     ],
 )
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, name: str, text: str, told: str) -> None:

@@ -1,1 +1,1 @@
-"""The benchmarks that papers report: thirty as data, asked from files that lie here, beside published figures."""
+"""The benchmarks that papers report: thirty as data, read from local files, beside published figures."""

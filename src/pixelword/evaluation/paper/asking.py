@@ -29,14 +29,14 @@ _MARK, _NUMBERED = "<image>", "<image 1>"
 
 
 def messages(row: Row, benchmark: Benchmark) -> list[Part]:
-    """The conversation up to the answer. Raises MediaError: a video that has to be read as pictures cannot be."""
+    """The conversation up to the answer. Raises MediaError: a video that has to be read as images cannot be."""
     return asked(words(row, benchmark), row.media, benchmark)
 
 
 def asked(text: str, media: Sequence[Part], benchmark: Benchmark, options: MediaOptions | None = None) -> list[Part]:
     """As `messages`, of a question's text and its media.
 
-    media: chat parts; a video may be a list of pictures, its frames. options: other frames than the benchmark's.
+    media: chat parts; a video may be a list of images, its frames. options: other frames than the benchmark's.
     """
     content = _content(text, media, benchmark, options or benchmark.media())
     return conversation({"role": "user", "content": content}, system=benchmark.setting.system)
@@ -86,29 +86,29 @@ def _labelled(label: str, pictures: Sequence[Part]) -> list[Part]:
 
 
 def _marked(text: str, pictures: int) -> str:
-    """`<Image-n>` where the text names a picture, nothing around it; one is left over where there are more pictures."""
+    """`<Image-n>` where the text names an image, nothing around it; one is left over where there are more images."""
     pieces = [piece.strip() for piece in text.split(_MARK)]
     return "".join(piece + (f"<Image-{n}>" if n <= pictures else "") for n, piece in enumerate(pieces, 1))
 
 
 def _within(text: str, pictures: Sequence[Part]) -> list[Part]:
-    """A picture that comes with a video stands where the text names it, else before the text."""
+    """An image that comes with a video stands where the text names it, else before the text."""
     before, mark, after = text.partition(_NUMBERED)
     parts = [_text(before), *pictures, _text(after)] if mark else [*pictures, _text(text)]
     return [part for part in parts if part["type"] != "text" or part["text"].strip()] if pictures else [_text(text)]
 
 
 def _video(part: Part, benchmark: Benchmark, options: MediaOptions) -> list[Part]:
-    """A video as it is, or its frames without times, or as labelled pictures."""
+    """A video as it is, or its frames without times, or as labelled images."""
     if benchmark.timeless:
         return [{"type": "video", "video": replace(_read(part, options), timestamps=())}]
     return framed(part, benchmark.setting.frame_label, options)
 
 
 def framed(part: Part, label: str, options: MediaOptions) -> list[Part]:
-    """A video's frames as pictures with a label before each, the video as it is where there is no label.
+    """A video's frames as images with a label before each, the video as it is where there is no label.
 
-    A list of pictures is taken for the frames. Raises MediaError: a video that cannot be read.
+    A list of images is taken for the frames. Raises MediaError: a video that cannot be read.
     """
     if not label:
         return [part]

@@ -42,7 +42,7 @@ class Setting:
 
     @property
     def pixels(self) -> tuple[int | None, int | None]:
-        """(min_pixels, max_pixels) of a picture."""
+        """(min_pixels, max_pixels) of an image."""
         if self.area is not None:
             return (self.area[0] * self.area[1],) * 2
         return (self.min_tokens and self.min_tokens * _TOKEN, self.max_tokens and self.max_tokens * _TOKEN)

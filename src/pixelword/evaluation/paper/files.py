@@ -1,9 +1,9 @@
-"""Questions from files, in the formats that benchmarks come in: tables with pictures inside, lines, columns.
+"""Questions from files, in the formats that benchmarks come in: tables with images inside, lines, columns.
 
-.tsv: VLMEvalKit's: `index`, `question`, choices in columns A, B …, `answer`, pictures as base64 in `image` (one, or a
+.tsv: VLMEvalKit's: `index`, `question`, choices in columns A, B …, `answer`, images as base64 in `image` (one, or a
 list of them) or as paths in `image_path`, videos in `video`. .jsonl: the same names, or `choices` as a list and
-`images` as paths. .parquet: as the hub keeps them, pictures as bytes. `_NAMES` has the names that others chose.
-A benchmark may lie in several files, whose questions then count as one.
+`images` as paths. .parquet: as the hub keeps them, images as bytes. `_NAMES` has the names that others chose.
+A benchmark may be stored in several files, whose questions then count as one.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _NAMES = {
 _VIDEOS = (".mp4", ".mkv", ".webm", ".avi", ".mov")
 #: VLMEvalKit numbers a question's rotations from here on; we rotate by ourselves.
 _ROTATED = 1_000_000
-#: No picture in base64 is this short.
+#: No image in base64 is this short.
 _SHORT = 64
 #: A choice with its letter: "B. left", "(B) left", "B: left".
 _LETTERED = re.compile(r"\(?([A-Z])[.:)]\s*(.*)", re.DOTALL)
@@ -103,7 +103,7 @@ def count(paths: Sequence[Path], benchmark: Benchmark) -> int:
 
 
 def _rows(path: Path, benchmark: Benchmark) -> Iterator[tuple[Row, Mapping[str, Any]]]:
-    pictures: dict[str, Any] = {}  # in a table, a short "picture" is the index of the question that has it
+    pictures: dict[str, Any] = {}  # in a table, a short "image" is the index of the question that has it
     for number, record in enumerate(_records(path), 1):
         if path.suffix == ".tsv" and (image := record.get("image")):
             shared = (
@@ -115,7 +115,7 @@ def _rows(path: Path, benchmark: Benchmark) -> Iterator[tuple[Row, Mapping[str, 
 
 
 def _counts(record: Mapping[str, Any], benchmark: Benchmark) -> bool:
-    """Not the file's own rotations, questions whose picture was left out, or those of another split."""
+    """Not the file's own rotations, questions whose image was left out, or those of another split."""
     key = str(record.get("index"))
     if benchmark.rotate and key.isdigit() and int(key) >= _ROTATED:
         return False
@@ -142,7 +142,7 @@ def _records(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _tsv(path: Path) -> Iterator[Mapping[str, Any]]:
-    csv.field_size_limit(sys.maxsize)  # pictures lie in fields
+    csv.field_size_limit(sys.maxsize)  # images are stored in fields
     with path.open(encoding="utf-8", newline="") as file:
         yield from csv.DictReader(file, delimiter="\t")
 
@@ -171,7 +171,7 @@ def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
         for batch in file.iter_batches(64):
             yield from batch.to_pylist()
     except ValueError as error:  # pyarrow's own are of this kind
-        raise InputError(f"{path} is no whole Parquet file ({error}): copy it again") from error
+        raise InputError(f"{path} is not a complete Parquet file ({error}): copy it again") from error
 
 
 def _row(record: Mapping[str, Any], path: Path, number: int) -> Row:
@@ -264,7 +264,7 @@ def _media(fields: Mapping[str, Any], folder: Path, where: str) -> Iterator[dict
 
 
 def _picture(source: Any, folder: Path, where: str) -> Any:
-    """Bytes of a picture, a path, or base64 as it is."""
+    """Bytes of an image, a path, or base64 as it is."""
     if isinstance(source, Mapping):  # the hub's form
         source = source["bytes"] if source.get("bytes") else source.get("path")
     if isinstance(source, bytes):

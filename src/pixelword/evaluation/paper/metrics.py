@@ -143,7 +143,7 @@ def _moved(text: str) -> list[float]:
 
 @dataclass(frozen=True)
 class Metric:
-    """score: of one answer, 0 to 1. whole: (rows, scores, answers) -> the figure, 0 to 100; the mean unless said."""
+    """score: of one answer, 0 to 1. whole: (rows, scores, answers) -> the figure, 0 to 100; by default the mean."""
 
     score: Scorer
     whole: Callable[[Sequence[Row], Sequence[float], Sequence[str]], float]

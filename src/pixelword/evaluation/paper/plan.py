@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 
 #: Shares of a machine's peak: of reading prompts, and of writing answers, which moves weights more than it multiplies.
 READING, WRITING = 0.4, 0.04
-#: Tokens of a question's words, and of a picture's or frame's label with its two marks.
+#: Tokens of a question's words, and of an image's or frame's label with its two marks.
 _WORDS, _LABEL = 120, 12
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A benchmark's needs. files: where its questions lie, none where they do not; asked: questions, counted in the
+    """A benchmark's needs. files: where its questions are stored, empty if missing; asked: questions, counted in the
     files or by the table. visual: of a question's prompt tokens. hours: on the machine that was named, 0 for none."""
 
     benchmark: Benchmark
@@ -68,7 +68,7 @@ def plan(
     Args:
         folder: where files are looked for; nothing has to be there.
         peak: FLOP/s of the machine.
-        limit: questions of each that are asked at most.
+        limit: most questions of each.
         own_limits: the model's own pixel limits instead of the paper's.
     """
     weights = _weights(config)
@@ -93,12 +93,12 @@ def _planned(
     read, written = _flops(config, weights, prompt, 0), _flops(config, weights, answer, prompt)
     seconds = (read / READING + written / WRITING) / peak
     context = config.get_text_config().max_position_embeddings
-    fits = labels + _WORDS + count + answer <= context  # a picture takes one step of t, however many tokens it has
+    fits = labels + _WORDS + count + answer <= context  # an image takes one step of t, however many tokens it has
     return Planned(one, paths, asked, prompt, visual, answer, asked * seconds / 3600, fits)
 
 
 def _visual(one: Benchmark, images: NeoOVImageProcessor, own_limits: bool) -> tuple[int, int, int]:
-    """(pictures or frames, visual tokens, tokens of labels) of a typical question."""
+    """(images or frames, visual tokens, tokens of labels) of a typical question."""
     low, high = (None, None) if own_limits else one.setting.pixels
     wide, tall = (one.enlarge * side for side in one.size)
     frames = one.frames or min(one.seconds, one.up_to or 0)
@@ -122,7 +122,7 @@ def _weights(config: NeoOVConfig) -> int:
 
 
 def _flops(config: NeoOVConfig, weights: int, tokens: int, before: int) -> float:
-    """FLOPs of so many tokens after others: two a weight, six a visible pair, head and channel (keys are double)."""
+    """FLOPs of `tokens` tokens after `before` others: 2 a weight, 6 a visible pair, head and channel (keys double)."""
     text = config.llm_config
     pairs = tokens * (before + tokens / 2)
     return 2.0 * weights * tokens + 6.0 * text.num_hidden_layers * text.num_attention_heads * text.head_dim * pairs

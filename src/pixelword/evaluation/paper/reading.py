@@ -116,7 +116,7 @@ def stated(text: str, choices: Sequence[str]) -> str:
 
 
 def yes_no(text: str) -> str:
-    """ "yes", "no", or "" for neither: where both are said, the last, since reasons come first."""
+    """ "yes", "no", or "" for neither: where both occur, the last, since reasons come first."""
     found = _WORD.findall(_BOXED.sub(r"\1", text))
     return found[-1].lower() if found else ""
 

@@ -62,7 +62,7 @@ class Result:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A question under the key that its answer is kept by, and a digest of all that is asked, words and media."""
+    """A question under the key that its answer is kept by, and a digest of the whole prompt, words and media."""
 
     key: str
     row: Row
@@ -110,7 +110,7 @@ def _answers(
     answers: Answers,
     settings: Settings,
 ) -> Iterator[tuple[_Asked, Said]]:
-    """What was said, known answers and faults first as they are met, each new one as soon as it is there."""
+    """The answers, known answers and faults first as they are met, each new one as soon as it is there."""
     pending: list[_Asked] = []
     instead: list[tuple[_Asked, Said]] = []
 

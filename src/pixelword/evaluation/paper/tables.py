@@ -23,7 +23,7 @@ def columns() -> list[str]:
 
 
 def rows(results: Sequence[Told]) -> Iterator[tuple[str, list[list[str]]]]:
-    """(title, rows) of each category that was asked."""
+    """(title, rows) of each category that was run."""
     for category, title in TITLES.items():
         found = [_row(one) for one in results if one["category"] == category]
         if found:

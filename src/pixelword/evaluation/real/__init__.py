@@ -1,6 +1,6 @@
-"""Tests of real pictures and clips: packaged data sets with a test split of their own, and questions of people.
+"""Tests of real images and clips: packaged data sets with a test split of their own, and questions of people.
 
-The questions of `photos.json` and `clips.json` were written by looking at each picture; the pictures are in the asset
+The questions of `photos.json` and `clips.json` were written by looking at each image; the images are in the asset
 packs of these names. What is measured here is apart from drawn data: nothing of it is like what a model was taught.
 """
 

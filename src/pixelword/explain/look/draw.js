@@ -1,4 +1,4 @@
-/** Elements, and numbers to colours: arrays as `page.packed` writes them, heat over pictures, small maps, matrices. */
+/** Elements, and numbers to colours: arrays as `page.packed` writes them, heat over images, small maps, matrices. */
 
 /** An element with properties, listeners (on…) and attributes; children that are text go in as text. */
 export function make(tag, properties = {}, ...children) {
@@ -38,10 +38,10 @@ export function mean(rows) {
   return sum;
 }
 
-// What is looked at stays bright and warm, the rest goes dark: it reads on pictures of any colour.
+// What is looked at stays bright and warm, the rest goes dark: it reads on images of any colour.
 const HEAT = [[0, 13, 16, 44, 0.6], [0.3, 92, 26, 118, 0.46], [0.65, 232, 92, 48, 0.34], [1, 255, 214, 64, 0.2]];
 
-/** CSS colour of a share, -1 to 1, laid over a picture; below 0 (hiding it helps) is blue. */
+/** CSS colour of a share, -1 to 1, laid over an image; below 0 (hiding it helps) is blue. */
 export function heat(share) {
   if (share < 0) return `rgb(${Math.round(13 + 30 * -share)} ${Math.round(16 + 110 * -share)} ${Math.round(44 + 200 * -share)} / 0.6)`;
   const value = Math.min(share, 1), next = Math.max(1, HEAT.findIndex(stop => stop[0] >= value));
@@ -54,7 +54,7 @@ export function heat(share) {
 export const diverging = share =>
   share < 0 ? `rgb(47 127 208 / ${Math.min(1, -share)})` : `rgb(224 110 10 / ${Math.min(1, share)})`;
 
-/** A picture with heat over it, on a context of width x height; values: of its tokens, most: what is hottest. */
+/** An image with heat over it, on a context of width x height; values: of its tokens, most: what is hottest. */
 export function paint(context, picture, image, values, most, {width, height, smooth}) {
   context.imageSmoothingEnabled = picture.width >= width;
   context.clearRect(0, 0, width, height);

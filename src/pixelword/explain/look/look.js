@@ -341,7 +341,7 @@ class Look {
     });
   }
 
-  /** The pictures with their map, the question and the word, as one PNG. */
+  /** The images with their map, the question and the word, as one PNG. */
   save() {
     const {data, state} = this, gap = 24, width = this.images.reduce((sum, {canvas}) => sum + canvas.width + gap, gap);
     const sheet = make("canvas"), context = sheet.getContext("2d"), tall = Math.max(...this.images.map(({canvas}) => canvas.height));

@@ -10,7 +10,7 @@ from typing import Any
 
 
 def manifests() -> Any:
-    """What lmms-eval calls to learn of the models; it imports their classes when one is asked for."""
+    """What lmms-eval calls to learn of the models; it imports their classes on first use."""
     from lmms_eval.models.registry_v2 import ModelManifest
 
     here = f"{__name__}.model"

@@ -40,7 +40,7 @@ class _Pixelword(lmms):
         pretrained: a packaged model's name, or a checkpoint's folder.
         batch_size: requests that run at once; `--batch_size`.
         preset: "image", "video" or "si": upstream's pixel limits, frames and system message. What else is given wins.
-        min_pixels, max_pixels, fps, max_frames, num_frames: how pictures and videos are read.
+        min_pixels, max_pixels, fps, max_frames, num_frames: how images and videos are read.
         system_prompt: a system message, or a file that holds one.
         max_new_tokens: of an answer, where the task does not say; the preset's when absent, 128 without one.
         dtype, device: as in `pixelword.load`.
@@ -106,7 +106,7 @@ class _Pixelword(lmms):
         return self.session.processor.encode(asked, add_generation_prompt=True, media=self.session.media)
 
     def _framed(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """The message with its videos as labelled pictures, under a preset that reads them so."""
+        """The message with its videos as labelled images, under a preset that reads them so."""
         if isinstance(message["content"], str):
             return dict(message)
         options = self.session.media
@@ -302,7 +302,7 @@ def _turn_of(words: str, visuals: Iterable[Any]) -> Messages:
 
 
 def _frames(source: Any) -> Any:
-    """A video's file as it is; frames (T, H, W, 3) uint8, or a list, as pictures."""
+    """A video's file as it is; frames (T, H, W, 3) uint8, or a list, as images."""
     if isinstance(source, np.ndarray | list | tuple):
         return [Image.fromarray(one) if isinstance(one, np.ndarray) else one for one in source]
     return source

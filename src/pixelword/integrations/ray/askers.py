@@ -34,7 +34,7 @@ class Asker(Protocol):
 
 @dataclass(frozen=True)
 class Asking:
-    """How a job's rows are asked.
+    """How a job's rows are answered.
 
     model: a packaged model or a checkpoint's folder; with servers, the name they know it by.
     servers: addresses without `/v1`; none: every replica has the network itself. at_once: rows under way in a replica.
@@ -54,7 +54,7 @@ class Asking:
 
 
 class EngineAsker:
-    """A network in this process; rows run together in its batch, pictures are prepared beside it."""
+    """A network in this process; rows run together in its batch, images are prepared beside it."""
 
     def __init__(self, how: Asking) -> None:
         from pixelword.inference.batching import Engine
@@ -93,7 +93,7 @@ class EngineAsker:
 
 
 class ServerAsker:
-    """Servers that are asked in turn; one that is away is passed over until it is back."""
+    """Servers that are used in turn; one that is away is passed over until it is back."""
 
     def __init__(self, how: Asking) -> None:
         import httpx
@@ -130,7 +130,7 @@ class ServerAsker:
                 raise InputError(
                     f"no server has answered for {self._how.patience:g} s ({why}); run the job again later"
                 )
-            if (turn + 1) % len(self._servers) == 0:  # all were asked
+            if (turn + 1) % len(self._servers) == 0:  # all were tried
                 time.sleep(_pause(answer, turn // len(self._servers)))
         raise AssertionError("unreachable")
 

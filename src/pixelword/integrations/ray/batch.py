@@ -78,7 +78,7 @@ def _run(
         raise InputError(f"many machines need Ray: {install_command('ray')}") from error
     if not ray.is_initialized():
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray tells its makers of every run otherwise
-        # a cluster has a dashboard or has none; one of our own would be a port that nobody asked for
+        # a cluster has a dashboard or has none; starting our own would open an unwanted port
         ray.init(**({} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}))
     ray.data.DataContext.get_current().enable_progress_bars = False
     whole = sum(part.count for part in job.parts)

@@ -32,7 +32,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Row:
-    """One question. fault: why it cannot be asked. Pictures and videos: paths, or data URLs."""
+    """One question. fault: why it cannot be asked. Images and videos: paths, or data URLs."""
 
     number: int
     id: Any
@@ -93,7 +93,7 @@ class Job:
         return [part for part in self.parts if not self.path(part).exists()]
 
     def read(self, part: Part) -> list[Row]:
-        """The rows of a part; a line that is no row is a row with a fault."""
+        """The rows of a part; a line that is not a row is a row with a fault."""
         with self.rows.open("rb") as lines:
             lines.seek(part.offset)
             return [self._row(part.first + n, lines.readline()) for n in range(part.count)]
@@ -108,7 +108,7 @@ class Job:
                 raise ValueError("it has no question")
             images, videos = (self._paths(record.get(name)) for name in ("image", "video"))
         except ValueError as error:
-            return Row(number, None, fault=f"line {number + 1} is no row: {error}")
+            return Row(number, None, fault=f"line {number + 1} is not a row: {error}")
         return Row(number, record.get("id"), question, images, videos)
 
     def _paths(self, given: Any) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """The model in vLLM: an out-of-tree plugin, found by its entry point; nothing of vLLM is changed.
 
 `register` is what vLLM calls in each of its processes. The parts: `configuration` (what vLLM must know, and what it
-refuses), `model` (the network on vLLM's parallel layers), `attention` (pictures see themselves whole on a CPU too),
-`scheduling` (no chunk of a prompt ends inside a picture), `processor` (pictures, videos and words to tokens) and
+refuses), `model` (the network on vLLM's parallel layers), `attention` (images see themselves whole on a CPU too),
+`scheduling` (no chunk of a prompt ends inside an image), `processor` (images, videos and words to tokens) and
 `rendering` (a chat whose words can never become control tokens).
 """
 

@@ -1,8 +1,8 @@
-"""Pictures that see themselves whole, in vLLM's paged attention on a CPU.
+"""Images that see themselves whole, in vLLM's paged attention on a CPU.
 
 The stock CPU backend drops the image mask without a word. What a query sees is one interval of keys, though, so a
-request that reads text and pictures is the same as several that lie behind each other: up to a picture causal, the
-picture with all keys up to its end, and so on. They share one row of the block table, and the kernel, written for
+request that reads text and images is the same as several in sequence: up to an image causal, the
+image with all keys up to its end, and so on. They share one row of the block table, and the kernel, written for
 batches in which some requests are causal and some are not, does the rest. On a GPU vLLM's Triton kernels keep the mask.
 """
 
@@ -17,7 +17,7 @@ from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend, CPUAttentio
 
 
 class WholePictureBuilder(CPUAttentionMetadataBuilder):
-    """`CPUAttentionMetadataBuilder` for batches with pictures in them."""
+    """`CPUAttentionMetadataBuilder` for batches with images in them."""
 
     def build(
         self, common_prefix_len: int, common_attn_metadata: CommonAttentionMetadata, fast_build: bool = False
@@ -38,10 +38,10 @@ class WholePictureBackend(CPUAttentionBackend):
 
 
 def with_pictures_apart(batch: CommonAttentionMetadata) -> CommonAttentionMetadata:
-    """The batch in which every stretch of text and every picture is a request of its own; itself where all is text.
+    """The batch in which every stretch of text and every image is a request of its own; itself where all is text.
 
     Raises:
-        RuntimeError: a picture that this step computes in part, which would be wrong without a sign.
+        RuntimeError: an image that this step computes in part, which would be wrong without a sign.
     """
     starts, ends = batch.query_start_loc_cpu.tolist(), batch.seq_lens.tolist()
     pieces: list[tuple[int, int, int, bool]] = []  # request, queries, keys, is it text
@@ -67,7 +67,7 @@ def with_pictures_apart(batch: CommonAttentionMetadata) -> CommonAttentionMetada
 
 
 def stretches(start: int, end: int, pictures: list[tuple[int, int]]) -> list[tuple[int, int, bool]]:
-    """Cut the queries [start, end) of a request where pictures begin and end.
+    """Cut the queries [start, end) of a request where images begin and end.
 
     pictures: first and last place of each, ascending. Returns (number of queries, number of keys they may see, whether
     they are text), in order; a request without queries is kept as it is.

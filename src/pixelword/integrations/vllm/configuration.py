@@ -36,7 +36,7 @@ class NeoOVEngineConfig(NeoOVConfig):
 
 
 class NeoOVArchitecture(ModelArchConfigConvertorBase):
-    """A head of the cache is as wide as Q and K, and pictures see themselves whole."""
+    """A head of the cache is as wide as Q and K, and images see themselves whole."""
 
     def get_head_size(self) -> int:
         return 2 * self.hf_text_config.head_dim
@@ -93,7 +93,7 @@ def check_parallel(config: NeoOVConfig, ranks: int) -> None:
 
 
 def check_steps(tokens: int, scheduler: Any) -> None:
-    """Raises `InputError` where the largest picture would never fit into one step, or would be cut by it."""
+    """Raises `InputError` where the largest image would never fit into one step, or would be cut by it."""
     for option, most in (
         ("--max-num-batched-tokens", scheduler.max_num_batched_tokens),
         ("--long-prefill-token-threshold", scheduler.long_prefill_token_threshold or tokens),

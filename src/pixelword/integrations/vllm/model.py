@@ -43,7 +43,7 @@ from pixelword.model.rotary import rope_index, rotary_tables, rotate
 from .processor import NeoOVDummyInputs, NeoOVMultiModalProcessor, NeoOVProcessingInfo
 
 #: Added to the second row of a visual token's indices where the network must know which tokens are visual: the rows
-#: (t, t + h, t + w) alone do not tell a picture's first token from text.
+#: (t, t + h, t + w) alone do not distinguish an image's first token from text.
 VISUAL = 1 << 32
 
 
@@ -259,7 +259,7 @@ class NeoOVLanguageModel(nn.Module):
     NeoOVMultiModalProcessor, info=NeoOVProcessingInfo, dummy_inputs=NeoOVDummyInputs
 )
 class NeoOVForConditionalGeneration(nn.Module, SupportsMultiModal, SupportsMRoPE, SupportsLoRA, SupportsPP):
-    """NEO-ov as vLLM runs it. Which tokens are visual is read from where pictures were put, never from ids."""
+    """NEO-ov as vLLM runs it. Which tokens are visual is read from where images were put, never from ids."""
 
     packed_modules_mapping = {
         "qkv_proj": ["q_proj", "k_proj", "v_proj"],
@@ -296,7 +296,7 @@ class NeoOVForConditionalGeneration(nn.Module, SupportsMultiModal, SupportsMRoPE
         self.make_empty_intermediate_tensors = self.language_model.model.make_empty_intermediate_tensors
 
     def embed_multimodal(self, **kwargs: Any) -> list[Tensor]:
-        """Visual tokens of every picture, and of all frames of every video: (tokens, hidden_size) each."""
+        """Visual tokens of every image, and of all frames of every video: (tokens, hidden_size) each."""
         found: list[Tensor] = []
         for pixels, grid in (("pixel_values", "image_grid_hw"), ("video_pixel_values", "video_grid_hw")):
             if kwargs.get(pixels) is None:

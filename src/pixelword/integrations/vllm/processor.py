@@ -1,4 +1,4 @@
-"""Pictures, videos and words to tokens in vLLM: the tokens and patches that `NeoOVProcessor.encode` makes, exactly."""
+"""Images, videos and words to tokens in vLLM: the tokens and patches that `NeoOVProcessor.encode` makes, exactly."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ BUDGET = ("min_pixels", "max_pixels")
 
 
 class NeoOVDataParser(MultiModalDataParser):
-    """As vLLM's, and: pictures keep their alpha, prepared ones pass, and videos may be `pixelword.Video`s.
+    """As vLLM's, and: images keep their alpha, prepared ones pass, and videos may be `pixelword.Video`s.
 
-    A prepared picture is a pair of `pixel_values` (patches, 768) and `image_grid_hw` (2,), both tensors.
+    A prepared image is a pair of `pixel_values` (patches, 768) and `image_grid_hw` (2,), both tensors.
     """
 
     def _parse_image_data(self, data: Any) -> ModalityDataItems[Any, Any] | None:
@@ -100,7 +100,7 @@ class NeoOVProcessingInfo(BaseProcessingInfo):
     def budget(self, kwargs: Mapping[str, object]) -> tuple[int, int]:
         """(min_pixels, max_pixels) of a request.
 
-        Raises `InputError` for any other option, and for more pixels than the server was started with: a picture that
+        Raises `InputError` for any other option, and for more pixels than the server was started with: an image that
         no step can hold would wait for ever, and all requests behind it.
         """
         given = self.ctx.get_merged_mm_kwargs(kwargs)
@@ -131,7 +131,7 @@ class NeoOVProcessingInfo(BaseProcessingInfo):
 
 
 class NeoOVDummyInputs(BaseDummyInputsBuilder[NeoOVProcessingInfo]):
-    """The largest pictures and videos, for vLLM to measure memory with."""
+    """The largest images and videos, for vLLM to measure memory with."""
 
     def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
         return IMAGE_PLACEHOLDER * mm_counts.get("image", 0) + VIDEO_PLACEHOLDER * mm_counts.get("video", 0)
@@ -152,10 +152,10 @@ class NeoOVDummyInputs(BaseDummyInputsBuilder[NeoOVProcessingInfo]):
 
 
 class NeoOVMultiModalProcessor(BaseMultiModalProcessor[NeoOVProcessingInfo]):
-    """Prepares pictures and puts their tokens into the prompt, where `<image>` and `<video>` stand."""
+    """Prepares images and puts their tokens into the prompt, where `<image>` and `<video>` stand."""
 
     def apply(self, inputs: Any, timing_ctx: Any) -> Any:
-        """As vLLM's; the pictures of a prompt share its pixels, which is part of what a cached one is known by."""
+        """As vLLM's; the images of a prompt share its pixels, which is part of what a cached one is known by."""
         low, high = self.info.budget(inputs.hf_processor_mm_kwargs)
         count = inputs.mm_data_items.get_count("image", strict=False)
         share = shared_max_pixels(count, min_pixels=low, max_pixels=high)

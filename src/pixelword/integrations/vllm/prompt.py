@@ -1,4 +1,4 @@
-"""Where pictures and videos stand in the tokens of a prompt, and the tokens of the whole."""
+"""Where images and videos stand in the tokens of a prompt, and the tokens of the whole."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ PLACEHOLDERS = {"image": IMAGE_PLACEHOLDER, "video": VIDEO_PLACEHOLDER}
 
 @dataclass(frozen=True)
 class Item:
-    """A picture or video of a prompt, `index`th of its modality, and the tokens that stand for it."""
+    """An image or video of a prompt, `index`th of its modality, and the tokens that stand for it."""
 
     modality: str
     index: int
@@ -28,7 +28,7 @@ class Item:
 
 @dataclass
 class Piece:
-    """Words, a control token, or a picture with its marks; owner: the item that it is of, None for the prompt's."""
+    """Words, a control token, or an image with its marks; owner: the item that it is of, None for the prompt's."""
 
     ids: list[int]
     is_words: bool
@@ -125,7 +125,7 @@ class Prompt:
         return Piece([token], token not in self.control, owner)
 
     def _of(self, item: Item) -> Iterator[Piece]:
-        """An item's own pieces: words, and pictures whole."""
+        """An item's own pieces: words, and images whole."""
         held: list[int] | None = None
         for token in item.ids:
             if held is not None:

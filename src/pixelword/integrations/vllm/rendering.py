@@ -63,7 +63,7 @@ def _reading(params: Any) -> dict[str, Any]:
 def chat_tokens(
     processor: NeoOVProcessor, conversation: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
 ) -> list[int]:
-    """Tokens of a chat in which pictures and videos have no source; their places are `Prompt.slot`s."""
+    """Tokens of a chat in which images and videos have no source; their places are `Prompt.slot`s."""
     found = segments(
         [{**one, "content": _content(one.get("content"))} for one in conversation],
         add_generation_prompt=bool(options.get("add_generation_prompt", True)),

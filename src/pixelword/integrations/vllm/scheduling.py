@@ -1,7 +1,7 @@
-"""A scheduler whose chunks of a prompt never end inside a picture, whatever prefix was found in the cache.
+"""A scheduler whose chunks of a prompt never end inside an image, whatever prefix was found in the cache.
 
-All tokens of a picture see each other, so they must be read in one step. vLLM's `--disable-chunked-mm-input` asks for
-more, that a whole video is read in one step, and for less: a prompt whose cached prefix ends inside a picture is still
+All tokens of an image see each other, so they must be read in one step. vLLM's `--disable-chunked-mm-input` asks for
+more, that a whole video is read in one step, and for less: a prompt whose cached prefix ends inside an image is still
 cut in the rest of it.
 """
 
@@ -38,7 +38,7 @@ def scheduler(**kwargs: Any) -> Scheduler:
 
 
 def without_cut_picture(features: Any, computed: int, new: int) -> int:
-    """How many of the next `new` tokens can be read without ending inside a picture or frame; may be 0."""
+    """How many of the next `new` tokens can be read without ending inside an image or frame; may be 0."""
     end = computed + new
     for feature in features or ():
         position = feature.mm_position

@@ -1,4 +1,4 @@
-"""The model as VLMEvalKit asks it: pictures, videos and words in any order, one question a call, from many threads."""
+"""The model as VLMEvalKit asks it: images, videos and words in any order, one question a call, from many threads."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Pixelword(BaseModel):
     """A checkpoint under one of upstream's presets.
 
     VLMEvalKit calls what it takes for an API from several threads (`--api-nproc`), and for us those calls run in one
-    batch. It hands an API the frames of a video as pictures, without their times; so the video preset is no API to it,
+    batch. It hands an API the frames of a video as images, without their times; so the video preset is no API to it,
     gets the file, and answers one question after the other.
 
     The data sets of the paper's suite that upstream runs under the preset are asked as in that suite: in its words and
@@ -139,7 +139,7 @@ class Pixelword(BaseModel):
         return "".join(part["text"] for part in parts) if turn["role"] == "assistant" else parts
 
     def _media(self, content: Content, dataset: str | None) -> list[dict[str, Any]]:
-        """The media, a video's frames as one: an API gets them as pictures."""
+        """The media, a video's frames as one: an API gets them as images."""
         media = self._parts([one for one in content if one["type"] != "text"])
         if DATASET_MODALITY(dataset) == "VIDEO" and media and all(one["type"] == "image" for one in media):
             return [{"type": "video", "video": [one["image"] for one in media]}]

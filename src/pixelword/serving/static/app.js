@@ -46,7 +46,7 @@ function draw() {
   byId("stop").hidden = !conversation.busy;
 }
 
-/** Whatever grows or shrinks (an answer, a picture that has come, the composer), the end stays in sight. */
+/** Whatever grows or shrinks (an answer, a loaded image, the composer), the end stays in sight. */
 let follows = true;
 scroller.addEventListener("scroll", () => {
   follows = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < NEAR;
@@ -72,7 +72,7 @@ const host = {
     draw();
   },
   isLast: turn => conversation.turns.at(-1) === turn,
-  /** The pictures that a turn's answer is about: its own, or the last that were shown before. */
+  /** The images that a turn's answer is about: its own, or the last that were shown before. */
   pictures(turn) {
     const until = conversation.turns.slice(0, conversation.turns.indexOf(turn) + 1);
     const shown = until.findLast(one => one.media.length);

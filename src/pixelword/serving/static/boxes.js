@@ -1,4 +1,4 @@
-/** Places that an answer names, `<ref>a dog</ref><box>[[x1, y1, x2, y2]]</box>` in thousandths, drawn onto its picture. */
+/** Places that an answer names, `<ref>a dog</ref><box>[[x1, y1, x2, y2]]</box>` in thousandths, drawn onto its image. */
 
 import {h, svg} from "./dom.js";
 import {harden} from "./media.js";
@@ -8,7 +8,7 @@ const NAME = /<ref>([^<]*)<\/ref>/;
 /** A mark whose end has not come yet. */
 const OPEN = /(?:<ref>[^<]*(?:<\/ref>\s*)?)?(?:<(?:box|quad)>[^<]*)?$/;
 const COLOURS = 5;
-const LEAST = 260, TALLEST = 420; // pixels: small pictures are enlarged, so that boxes leave something to see
+const LEAST = 260, TALLEST = 420; // pixels: small images are enlarged, so that boxes leave something to see
 
 /** Numbers of a mark -> its corners, as [x, y] in thousandths. A box of two numbers is a point. */
 function shapes(kind, text) {
@@ -40,7 +40,7 @@ export function rules(found) {
   return [[PLACE, place], [NAME, match => document.createTextNode(match[1])]];
 }
 
-/** The picture with its places. media: as `media.read` gives it. */
+/** The image with its places. media: as `media.read` gives it. */
 export function figure(media, places) {
   const drawn = svg("svg", {viewBox: "0 0 1000 1000", preserveAspectRatio: "none", "aria-hidden": "true"});
   const labels = [];

@@ -1,4 +1,4 @@
-/** Where a question is written: words, and pictures and videos by file, drop and paste. */
+/** Where a question is written: words, and images and videos by file, drop and paste. */
 
 import {byId, h} from "./dom.js";
 import {element, read} from "./media.js";

@@ -5,7 +5,7 @@ import {part} from "./media.js";
 
 /**
  * A turn: {text, media, state, answer, error, reason, sent, figures}.
- * state: "waits", "runs", "done", "stopped" or "failed"; a turn that failed is no part of later questions.
+ * state: "waits", "runs", "done", "stopped" or "failed"; a failed turn is not part of later questions.
  * sent: the body of its request; figures: {first, seconds, usage, pieces}, times in seconds.
  */
 export class Conversation {

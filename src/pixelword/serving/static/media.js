@@ -1,10 +1,10 @@
-/** Pictures and videos that go with a question. */
+/** Images and videos that go with a question. */
 
 import {h} from "./dom.js";
 
 /** Kinds that browsers give no type for, by the end of a file's name. */
 const BY_NAME = {tif: "image", tiff: "image", mkv: "video", mov: "video", avi: "video"};
-const SMALL = 160; // pixels; smaller pictures are drawn with hard edges when they are enlarged
+const SMALL = 160; // pixels; smaller images are drawn with hard edges when they are enlarged
 
 function kindOf(file) {
   const kind = file.type.split("/")[0];
@@ -40,7 +40,7 @@ export function part(media) {
   return {type, [type]: {url: media.data}};
 }
 
-/** The picture or video itself. What this browser cannot show is named; the server may still read it. */
+/** The image or video itself. What this browser cannot show is named; the server may still read it. */
 export function element(media) {
   const shown =
     media.kind === "image"

@@ -18,7 +18,7 @@ export const PANELS = [settings, inside];
 const side = byId("side"), tabs = byId("tabs"), roots = byId("panels"), button = byId("beside");
 const narrow = matchMedia("(max-width: 820px)"); // as in page.css
 
-/** On a narrow screen the panel lies over everything else, which then is out of reach for the keyboard, too. */
+/** On a narrow screen the panel covers everything else, which then is out of reach for the keyboard, too. */
 function cover() {
   for (const name of ["header", "main", "footer"]) document.querySelector(name).inert = !side.hidden && narrow.matches;
 }

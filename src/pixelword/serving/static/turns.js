@@ -47,7 +47,7 @@ export class TurnView {
     return blocks;
   }
 
-  /** The picture that the places are in: of several the last, with a button for each of the others. */
+  /** The image that the places are in: of several the last, with a button for each of the others. */
   #drawn(places) {
     const pictures = this.host.pictures(this.turn);
     if (!pictures.length) return [];
