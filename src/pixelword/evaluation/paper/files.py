@@ -155,9 +155,9 @@ def _jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
             try:
                 record = json.loads(line)
             except ValueError as error:
-                raise InputError(f"{path}:{number} is no JSON ({error}): copy the file again") from error
+                raise InputError(f"{path}:{number} is not JSON ({error}): copy the file again") from error
             if not isinstance(record, dict):
-                raise InputError(f"{path}:{number} is no JSON object: a question is one, with question and answer")
+                raise InputError(f"{path}:{number} is not a JSON object: a question is one, with question and answer")
             yield record
 
 

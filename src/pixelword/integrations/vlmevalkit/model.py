@@ -31,7 +31,7 @@ class Pixelword(BaseModel):
     """A checkpoint under one of upstream's presets.
 
     VLMEvalKit calls what it takes for an API from several threads (`--api-nproc`), and for us those calls run in one
-    batch. It hands an API the frames of a video as images, without their times; so the video preset is no API to it,
+    batch. An API gets the frames of a video as images, without their times; so the video preset is not an API to it,
     gets the file, and answers one question after the other.
 
     The data sets of the paper's suite that upstream runs under the preset are asked as in that suite: in its words and

@@ -3,7 +3,7 @@
 import {h} from "./dom.js";
 import {mount as draw} from "./look/look.js";
 
-/** What of a request says what the model read; how its answer was drawn is no matter here. */
+/** What of a request says what the model read; how its answer was sampled does not matter here. */
 const EXPLAINED = ["model", "messages", "max_pixels", "max_frames", "fps"];
 
 let root, host, running;
