@@ -146,7 +146,7 @@ class _Talk:
     over: bool = False
 
     def hear(self, line: str) -> None:
-        """One line of the user. A slip is told and the talk goes on, except in a pipe, where nobody could mend it."""
+        """One line of the user. A mistake is reported and the chat goes on, except in a pipe."""
         try:
             if line.partition(" ")[0] in (*_COMMANDS, "/exit"):
                 self._obey(line)

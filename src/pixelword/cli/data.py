@@ -88,9 +88,9 @@ def check(
             try:
                 source = open_source(name, recipe, data.index)
             except RecipeError as error:  # the other sources are looked at all the same
-                told = [str(error)]
+                messages = [str(error)]
             else:
-                found[name], told = faults_of(
+                found[name], messages = faults_of(
                     source,
                     processor,
                     media,
@@ -100,9 +100,9 @@ def check(
                     progress=shown,
                 )
                 # files of two sources may have one name
-                told = [f"{name}: {fault}" for fault in told] if len(data.sources) > 1 else told
-            faults += len(told)
-            for fault in told:
+                messages = [f"{name}: {fault}" for fault in messages] if len(data.sources) > 1 else messages
+            faults += len(messages)
+            for fault in messages:
                 print(fault, flush=True)
     _summarize(found)
     if faults:

@@ -52,9 +52,7 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="A folder for report.html, report.json and every answer; goes on where it was.")
     ] = None,
-    card: Annotated[
-        Path | None, typer.Option(help="A model card whose table between its marks is written anew.")
-    ] = None,
+    card: Annotated[Path | None, typer.Option(help="A model card whose table between its marks is rewritten.")] = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
     threads: Annotated[
@@ -129,16 +127,16 @@ def evaluate(
             _match(summary, session, packs, tasks or (), {"number": amount, "seed": seed, "report": report})
     if "held-out" in suites and (not tasks or "text" in tasks):
         _read(summary, session, resolve(model), packs, full)
-    told = summary.finished()
+    results = summary.finished()
     if out is not None:
-        page.write(out, told, summary.failures)
+        page.write(out, results, summary.failures)
     if card is not None:
-        tables.place(card).write(tables.markdown(told))
+        tables.place(card).write(tables.markdown(results))
     if as_json:
-        print(json.dumps(told, ensure_ascii=False))
+        print(json.dumps(results, ensure_ascii=False))
     else:
-        tables.show(told)
-    if not told["tests"] and not told["retrieval"]:
+        tables.show(results)
+    if not results["tests"] and not results["retrieval"]:
         raise typer.Exit(1)  # nothing could be asked
 
 

@@ -87,7 +87,7 @@ def explain(
 
 
 def _check_png(png: Path, method: Method, occlusions: int, *, pictures: bool, checking: bool) -> None:
-    """What cannot become a PNG is told before anything is loaded. Raises InputError."""
+    """What cannot become a PNG is reported before anything is loaded. Raises InputError."""
     from pixelword.utils.files import check_place
 
     if checking:
@@ -109,7 +109,7 @@ def _check(session: Session, model: str, questions: int, kinds: list[str] | None
     from pixelword.explain.faithfulness import METHODS
     from pixelword.explain.survey import Mean, Row, survey
 
-    def told(mean: Mean, scale: int = 1) -> str:
+    def interval(mean: Mean, scale: int = 1) -> str:
         digits = 0 if scale == 100 else 2
         low, value, high = (f"{scale * one:.{digits}f}" for one in (mean.low, mean.value, mean.high))
         return f"{value} [{low}, {high}]"
@@ -122,7 +122,7 @@ def _check(session: Session, model: str, questions: int, kinds: list[str] | None
         for name, title in {**METHODS, "chance": "any order", "occlusion": "occlusion itself"}.items():
             if name in row.checks:
                 rank, found, area = row.checks[name]
-                made.add_row(title, told(rank), told(found, 100), told(area))
+                made.add_row(title, interval(rank), interval(found, 100), interval(area))
         return made
 
     with bar("checking") as report:

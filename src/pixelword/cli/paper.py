@@ -57,14 +57,14 @@ def plan(asked: Asked) -> None:
         found = planning.plan(
             wanted, asked.data, config, images, peak=on.peak, limit=asked.limit, own_limits=asked.own_limits
         )
-    told = {
+    content = {
         "format": 1, "model": asked.model, "data": str(asked.data), "machine": f"one {on.name}",
         "planned": [one.told() for one in found],
     }  # fmt: skip
     if asked.as_json:
-        print(json.dumps(told, ensure_ascii=False))
+        print(json.dumps(content, ensure_ascii=False))
     else:
-        tables.show_plan(told)
+        tables.show_plan(content)
 
 
 def evaluate(asked: Asked) -> None:
@@ -114,14 +114,14 @@ def _run(asked: Asked, found: Sequence[Any], missing: Sequence[str]) -> dict[str
     return {"format": 1, **described, "data": str(asked.data), "results": results, "missing": list(missing)}
 
 
-def _write(asked: Asked, told: dict[str, Any]) -> None:
+def _write(asked: Asked, content: dict[str, Any]) -> None:
     from pixelword.evaluation.paper import tables
     from pixelword.utils.files import atomic_write
 
     if asked.out is not None:
-        atomic_write(asked.out / "paper.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
-        atomic_write(asked.out / "paper.md", tables.markdown(told))
+        atomic_write(asked.out / "paper.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        atomic_write(asked.out / "paper.md", tables.markdown(content))
     if asked.as_json:
-        print(json.dumps(told, ensure_ascii=False))
+        print(json.dumps(content, ensure_ascii=False))
     else:
-        tables.show(told)
+        tables.show(content)

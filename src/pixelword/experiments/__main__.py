@@ -92,8 +92,8 @@ def compare(
     from pixelword.experiments.compare import compare as run
     from pixelword.experiments.compare import perplexities, ways
 
-    for name, told in run(recipes / "trial.yaml", out, ways(grown, released, bypass), steps):
-        say(f"{name}: " + ", ".join(f"{step}: {value:,.1f}" for step, value in perplexities(told)))
+    for name, log in run(recipes / "trial.yaml", out, ways(grown, released, bypass), steps):
+        say(f"{name}: " + ", ".join(f"{step}: {value:,.1f}" for step, value in perplexities(log)))
 
 
 @app.command()
@@ -128,7 +128,7 @@ def delta(
 def long_inputs(
     model: Annotated[str, typer.Argument(metavar="NAME|DIR|ORG/NAME")] = "nano",
     out: Out = Path("runs/long"),
-    report: Annotated[Path | None, typer.Option(help="A page whose section between its marks is written anew.")] = None,
+    report: Annotated[Path | None, typer.Option(help="A page whose section between its marks is rewritten.")] = None,
     section: Annotated[str, typer.Option(help="With --report: the section's name in its marks.")] = "long",
     only: Annotated[list[str] | None, typer.Option(help="Words in the name of what is asked (repeatable).")] = None,
     questions: Annotated[int, typer.Option(min=2, help="Of each source.")] = 24,

@@ -55,6 +55,6 @@ def events(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "metrics.jsonl").read_text(encoding="utf-8").splitlines()]
 
 
-def perplexities(told: list[dict]) -> list[tuple[int, float]]:
+def perplexities(log: list[dict]) -> list[tuple[int, float]]:
     """(step, perplexity on held-out text) of a run."""
-    return [(one["step"], one["perplexity"]) for one in told if one["event"] == "gate"]
+    return [(one["step"], one["perplexity"]) for one in log if one["event"] == "gate"]

@@ -1,6 +1,6 @@
 """From packages to the packaged `mini`, one command: `make mini`.
 
-Every step is a command of `pixelword`, told before it runs, and left out once what it makes is there: the same command
+Every step is a command of `pixelword`, printed before it runs, and skipped once its output is there: the same command
 goes on where the last one stopped, at any minute.
 """
 
@@ -67,16 +67,16 @@ class Plan:
         """Of one stage's recipe: where it lies, what it begins with, and what the scale leaves of it."""
         before = {"smoke": self.out / "grown", "pretrain": self.out / "grown"}
         before |= {b: self.out / a / "final" for a, b in pairwise(STAGES)}
-        told = [f"out={self.out / stage}", f"model.from={before[stage]}", "model.size=null"]
+        overrides = [f"out={self.out / stage}", f"model.from={before[stage]}", "model.size=null"]
         settings = self.settings if stage in STAGES else ()
         path = self.recipes / f"{stage}.yaml"
         if stage in STAGES:
-            told += [f"data.assets={self.assets}"] if self.assets else []
-            taught = load_recipe(path, [*told, *settings]).distill is not None
-            told += [f"distill.from={self.out / 'grown'}"] if taught else []
+            overrides += [f"data.assets={self.assets}"] if self.assets else []
+            taught = load_recipe(path, [*overrides, *settings]).distill is not None
+            overrides += [f"distill.from={self.out / 'grown'}"] if taught else []
         return [
-            *told,
-            *(_reduced(load_recipe(path, [*told, *settings]), self.scale) if self.scale < 1 else ()),
+            *overrides,
+            *(_reduced(load_recipe(path, [*overrides, *settings]), self.scale) if self.scale < 1 else ()),
             *settings,
         ]
 
@@ -87,12 +87,12 @@ class Plan:
 def _reduced(recipe: Recipe, scale: float) -> list[str]:
     """Overrides that leave a stage's path whole and its work small."""
     steps = max(round(recipe.steps * scale), 2)
-    told = [f"steps={steps}", f"schedule.warmup={min(recipe.schedule.warmup, steps // 4)}", "log_every=1"]
-    told += ["device=auto", "attention=sdpa", "compile=false", "data.workers=0", "data.length=1024"]
-    told += [f"data.packs={max(round(recipe.data.packs * scale), 1)}", f"checkpoint.every={max(steps // 2, 1)}"]
-    told += ["data.max_pixels=65536"] if (recipe.data.max_pixels or 0) > 65536 else []
-    told += [f"validation={{every: {steps}, packs: 1, generate: 1}}"] if recipe.validation else []
-    return told + (["gate.tokens=512"] if recipe.gate else [])
+    overrides = [f"steps={steps}", f"schedule.warmup={min(recipe.schedule.warmup, steps // 4)}", "log_every=1"]
+    overrides += ["device=auto", "attention=sdpa", "compile=false", "data.workers=0", "data.length=1024"]
+    overrides += [f"data.packs={max(round(recipe.data.packs * scale), 1)}", f"checkpoint.every={max(steps // 2, 1)}"]
+    overrides += ["data.max_pixels=65536"] if (recipe.data.max_pixels or 0) > 65536 else []
+    overrides += [f"validation={{every: {steps}, packs: 1, generate: 1}}"] if recipe.validation else []
+    return overrides + (["gate.tokens=512"] if recipe.gate else [])
 
 
 @dataclass(frozen=True)
@@ -138,8 +138,8 @@ def steps(plan: Plan) -> Iterator[Step]:
     suites = [word for suite in ("held-out", "real") for word in ("--suite", suite)]
     asked_of = [name for name in sorted(mixed) if family(name).suite == "held-out"]
     tests = [word for name in asked_of for word in ("--tasks", name)] if plan.scale < 1 else []
-    told = [*(suites if not tests else suites[:2]), *tests, *amount, *where]
-    command = ["evaluate", str(delta), *told, "--out", str(evaluation), "--card", str(delta / "README.md")]
+    options = [*(suites if not tests else suites[:2]), *tests, *amount, *where]
+    command = ["evaluate", str(delta), *options, "--out", str(evaluation), "--card", str(delta / "README.md")]
     yield Step("its evaluation", evaluation / "report.json", command)
 
 
@@ -184,7 +184,7 @@ def _run(step: Step, plan: Plan) -> bool:
         if code in (128 + signal.SIGTERM, -signal.SIGTERM):
             return False
     except KeyboardInterrupt:
-        process.wait()  # it was told, too, and saves
+        process.wait()  # it got the interrupt as well, and saves
         raise
     if code:
         raise PixelwordError(
@@ -197,13 +197,13 @@ def judged(report: Path, plan: Plan) -> str:
     """One line on the smoke test. Raises PixelwordError when it did not pass: long runs are not worth their time."""
     (test,) = json.loads(report.read_text(encoding="utf-8"))["tests"]
     right, wrong = test["all"]["right"]["share"], test["all"]["wrong"]["share"]
-    told = f"smoke test: {right:.0%} of the colours named, {wrong:.0%} with a wrong picture"
+    line = f"smoke test: {right:.0%} of the colours named, {wrong:.0%} with a wrong picture"
     if right < plan.least:
         why = f"at least {plan.least:.0%} are asked for: the model does not see; look at {plan.out}/smoke/metrics.jsonl"
-        raise PixelwordError(f"{told}; {why}: does the loss go down, is grad_norm finite? Then delete {plan.out}/smoke")
+        raise PixelwordError(f"{line}; {why}: does the loss go down, is grad_norm finite? Then delete {plan.out}/smoke")
     if wrong > plan.most:
         why = f"at most {plan.most:.0%} may be: it answers by words alone, or pictures and questions are mixed up"
         raise PixelwordError(
-            f"{told}; {why}: look at `pixelword data view` of the recipe, then delete {plan.out}/smoke"
+            f"{line}; {why}: look at `pixelword data view` of the recipe, then delete {plan.out}/smoke"
         )
-    return told
+    return line

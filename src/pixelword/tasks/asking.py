@@ -89,7 +89,7 @@ class Candidate:
 
 
 def choose(rng: Random, candidates: Sequence[Candidate], number: int) -> tuple[Question, ...]:
-    """Up to `number` of the candidates, of as many kinds as can be, none asking what was told before.
+    """Up to `number` of the candidates, of as many kinds as can be, none about a fact that is known already.
 
     Every kind is as likely to be asked, however many candidates it has.
     """
@@ -99,17 +99,17 @@ def choose(rng: Random, candidates: Sequence[Candidate], number: int) -> tuple[Q
     for group in kinds.values():
         rng.shuffle(group)
     asked: list[Question] = []
-    told: set[Hashable] = set()
+    known: set[Hashable] = set()
     while len(asked) < number and kinds:
         for kind in rng.sample(sorted(kinds), len(kinds)):
             group = kinds[kind]
-            fresh = next((it for it in group if not it.asks & told), None)
+            fresh = next((it for it in group if not it.asks & known), None)
             if fresh is None:
                 del kinds[kind]
                 continue
             group.remove(fresh)
             asked.append(fresh.question)
-            told |= fresh.asks | fresh.tells
+            known |= fresh.asks | fresh.tells
             if len(asked) == number:
                 break
     return tuple(asked)

@@ -27,7 +27,7 @@ TOKEN = 32 * 32
 #: Names of the nine parts of a picture, in reading order.
 CELLS = ("top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right")
 _GAP = 5  # least pixels between two things
-_SMALLEST = 26  # pixels of the longer side; below it many things cannot be told apart
+_SMALLEST = 26  # pixels of the longer side; below it many things look alike
 
 
 @dataclass(frozen=True)

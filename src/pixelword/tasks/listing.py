@@ -34,10 +34,10 @@ def packs_table(folder: Path) -> Table:
     for name, parts in PACKS.items():
         packages = list(dict.fromkeys(package for part in parts for package in part.packages))
         own = built.get(name)
-        told = ", ".join(one if own and one in own.made_of else f"({one})" for one in packages)
+        sources = ", ".join(one if own and one in own.made_of else f"({one})" for one in packages)
         licences = ", ".join(dict.fromkeys(PACKAGES[package].licence for package in packages))
         numbers = (f"{own.items:,}", f"{own.bytes / 1e6:.1f}") if own else ("", "")
-        table.add_row(name, *numbers, told, licences)
+        table.add_row(name, *numbers, sources, licences)
     return table
 
 

@@ -50,9 +50,9 @@ class Manifest:
         """Of an assets folder; an empty one where nothing was fetched. Raises AssetError: damaged."""
         path = folder / _FILE
         try:
-            told = json.loads(path.read_text(encoding="utf-8"))
-            packages = {name: Fetched(**one) for name, one in told["packages"].items()}
-            return cls(folder, packages, {name: Built(**one) for name, one in told["packs"].items()})
+            content = json.loads(path.read_text(encoding="utf-8"))
+            packages = {name: Fetched(**one) for name, one in content["packages"].items()}
+            return cls(folder, packages, {name: Built(**one) for name, one in content["packs"].items()})
         except FileNotFoundError:
             return cls(folder)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -61,13 +61,13 @@ class Manifest:
     def write(self) -> None:
         """Whole or not at all. Raises AssetError: it cannot be written."""
         path = self.folder / _FILE
-        told = {
+        content = {
             "packages": {name: asdict(one) for name, one in sorted(self.packages.items())},
             "packs": {name: asdict(one) for name, one in sorted(self.packs.items())},
         }
         try:
             with atomic_file(path) as unfinished:
-                unfinished.write_text(json.dumps(told, indent=1, ensure_ascii=False), encoding="utf-8")
+                unfinished.write_text(json.dumps(content, indent=1, ensure_ascii=False), encoding="utf-8")
         except OSError as error:
             raise AssetError(
                 f"{path} cannot be written ({error.strerror}); free some space, then fetch again"

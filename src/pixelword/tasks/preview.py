@@ -47,7 +47,7 @@ def page(sections: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _section(one: Family, assets: Assets, count: int, seed: int) -> dict[str, Any]:
-    told: dict[str, Any] = {"name": one.name, "title": one.title, "kinds": [], "cards": [], "missing": ""}
+    section: dict[str, Any] = {"name": one.name, "title": one.title, "kinds": [], "cards": [], "missing": ""}
     asked: dict[str, int] = dict.fromkeys(one.kinds, 0)
     try:
         for number in range(seed, seed + count):
@@ -55,11 +55,11 @@ def _section(one: Family, assets: Assets, count: int, seed: int) -> dict[str, An
                 task = draw(one.name, number, split, assets)
                 for question in task.questions:
                     asked[question.kind] = asked.get(question.kind, 0) + 1
-                told["cards"].append({"split": split, "number": number, **describe(task, one)})
+                section["cards"].append({"split": split, "number": number, **describe(task, one)})
     except AssetError as error:
-        told["missing"] = str(error)
-    told["kinds"] = [{"name": kind, "category": one.kinds.get(kind, ""), "count": asked[kind]} for kind in asked]
-    return told
+        section["missing"] = str(error)
+    section["kinds"] = [{"name": kind, "category": one.kinds.get(kind, ""), "count": asked[kind]} for kind in asked]
+    return section
 
 
 def describe(task: Task, one: Family) -> dict[str, Any]:

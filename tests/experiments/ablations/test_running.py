@@ -111,7 +111,7 @@ def test_it_runs_goes_on_and_is_written_down(small, tmp_path) -> None:
     report.write(page, Path("small.yaml"), summary(ablation, found))
     text = page.read_text()
     assert text.startswith("before\n") and text.endswith("after\n") and "| plain |" in text and "44" in text
-    assert "Plain beats line: not told apart" in text and "one seed" in text
+    assert "Plain beats line: not significant" in text and "one seed" in text
     pictures = [tmp_path / "page" / name for name in ("small.svg", "small-curve.svg")]
     drawn = [picture.read_bytes() for picture in pictures]
     report.write(page, Path("small.yaml"), summary(ablation, found))

@@ -69,13 +69,13 @@ def test_the_spread_is_pooled_and_intervals_are_students(told) -> None:
 
 def test_what_seeds_disagree_about_is_not_told_apart(told) -> None:
     made = told({"one": (0.40, 0.50), "two": (0.48, 0.51)})
-    assert [one.verdict for one in made.judged] == ["not told apart", "not told apart", "not run"]
+    assert [one.verdict for one in made.judged] == ["not significant", "not significant", "not run"]
 
 
 def test_one_seed_has_no_interval(told) -> None:
     made = told({"one": (0.4,), "two": (0.9,)})
     assert made.spread() is None
-    assert "no interval" in next(readings(made)) and made.judged[0].verdict == "not told apart"
+    assert "no interval" in next(readings(made)) and made.judged[0].verdict == "not significant"
 
 
 def test_nothing_run(told) -> None:

@@ -1,7 +1,7 @@
 """From ablations to what has to be trained, each thing once: a stage is named by everything that it depends on.
 
 So variants share the stages that they have in common, within an ablation and across them; and a recipe that is changed
-trains anew what the change touches, and nothing else.
+retrains what the change touches, and nothing else.
 """
 
 from __future__ import annotations
@@ -134,12 +134,12 @@ class _Place:
 def _stage(path: Path, overrides: Sequence[str], network: Network, seed: int, place: _Place, out: Path) -> Job:
     before, growth = place.before, place.growth
     base = load_recipe(path, overrides)
-    told = [f"seed={base.seed * _APART + seed}"]
+    extra = [f"seed={base.seed * _APART + seed}"]
     start = base.model.from_  # of a first stage, as the recipe names it
     if before is not None:
         start = Path(before.folder.name) / ("final" if growth is None else f"grown-{_digest(_plain(growth))}")
-        told += [f"model.from={out / start}", "model.config=null", "tokenizer=null"]
-    recipe = load_recipe(path, (*overrides, *told))
+        extra += [f"model.from={out / start}", "model.config=null", "tokenizer=null"]
+    recipe = load_recipe(path, (*overrides, *extra))
     if recipe.precision == "auto" and recipe.device == "cpu":  # machines that compute in different types share no stage
         from pixelword.training.parallel import World
         from pixelword.training.precision import settled

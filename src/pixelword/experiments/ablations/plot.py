@@ -20,28 +20,28 @@ _OWN, _PAPER, _FAINT = "#2b6cb0", "#b7791f", "#a0aec0"
 _COLOURS = ("#2b6cb0", "#c05621", "#2f855a", "#805ad5", "#b83280", "#4a5568")
 
 
-def draw(told: Summary, path: Path) -> None:
+def draw(results: Summary, path: Path) -> None:
     """Means, intervals and seeds as SVG. Raises InputError without matplotlib."""
-    papers = any(row.variant.paper is not None for row in told.rows)
-    with _figure(path, told.ablation.name, 0.9 + 0.34 * len(told.rows)) as figure:
+    papers = any(row.variant.paper is not None for row in results.rows)
+    with _figure(path, results.ablation.name, 0.9 + 0.34 * len(results.rows)) as figure:
         axes = figure.subplots(1, 2 if papers else 1, sharey=True, squeeze=False)
-        _ours(axes[0, 0], told)
+        _ours(axes[0, 0], results)
         if papers:
-            _theirs(axes[0, 1], told)
+            _theirs(axes[0, 1], results)
 
 
-def draw_curve(told: Summary, path: Path) -> None:
+def draw_curve(results: Summary, path: Path) -> None:
     """The held-out loss of the ablation's `curve` by step of the last stage, a line a seed. As `draw`."""
-    with _figure(path, told.ablation.name, 2.8) as figure:
+    with _figure(path, results.ablation.name, 2.8) as figure:
         axes = figure.subplots()
-        for number, row in enumerate(told.rows):
+        for number, row in enumerate(results.rows):
             for place, cell in enumerate(row.cells):
                 read = [one for one in events(cell.job.folder) if one["event"] == "validation"]
-                points = [(one["step"], one["losses"][told.ablation.curve]) for one in read]
+                points = [(one["step"], one["losses"][results.ablation.curve]) for one in read]
                 colour = _COLOURS[number % len(_COLOURS)]
                 axes.plot(*zip(*points, strict=True), color=colour, label=None if place else row.variant.name)
         axes.set_xlabel("step of the last stage")
-        axes.set_ylabel(f"held-out loss, {told.ablation.curve}")
+        axes.set_ylabel(f"held-out loss, {results.ablation.curve}")
         axes.legend(frameon=False)
         _plain(axes)
 
@@ -64,22 +64,22 @@ def _figure(path: Path, name: str, height: float) -> Iterator[Figure]:
         plt.close(figure)
 
 
-def _ours(axes: Axes, told: Summary) -> None:
-    spread = told.spread()
-    for place, row in enumerate(told.rows):
+def _ours(axes: Axes, results: Summary) -> None:
+    spread = results.spread()
+    for place, row in enumerate(results.rows):
         if spread is not None:
             half = spread.half(len(row.figures))
             axes.errorbar(100 * row.mean, place, xerr=100 * half, color=_OWN, capsize=3, linewidth=1.4)
         axes.plot([100 * share for share in row.shares], [place] * len(row.shares), "|", color=_FAINT, markersize=9)
         axes.plot(100 * row.mean, place, "o", color=_OWN, markersize=5)
-    axes.set_yticks(range(len(told.rows)), [row.variant.name for row in told.rows])
-    axes.set_ylim(len(told.rows) - 0.5, -0.5)
+    axes.set_yticks(range(len(results.rows)), [row.variant.name for row in results.rows])
+    axes.set_ylim(len(results.rows) - 0.5, -0.5)
     axes.set_xlabel("% of held-out questions right\n(dot: mean, bar: 95 %, ticks: seeds)")
     _plain(axes)
 
 
-def _theirs(axes: Axes, told: Summary) -> None:
-    for place, row in enumerate(told.rows):
+def _theirs(axes: Axes, results: Summary) -> None:
+    for place, row in enumerate(results.rows):
         if row.variant.paper is not None:
             axes.plot(row.variant.paper, place, "D", color=_PAPER, markersize=5)
     axes.set_xlabel("the paper's figure")

@@ -26,13 +26,13 @@ def plan(found: Sequence[Cell]) -> Iterator[str]:
     yield f"{len(every)} stages in all, {len(left)} to train: {sum(job.recipe.steps for job in left):,} steps"
 
 
-def columns(told: Summary) -> list[str]:
-    return ["variant", "right", "95 %", "by seed", "blank", "paper", *told.kinds, "loss", "parameters", "minutes"]
+def columns(results: Summary) -> list[str]:
+    return ["variant", "right", "95 %", "by seed", "blank", "paper", *results.kinds, "loss", "parameters", "minutes"]
 
 
-def cells(told: Summary, row: Row) -> list[str]:
+def cells(results: Summary, row: Row) -> list[str]:
     """The columns of a variant."""
-    spread = told.spread()
+    spread = results.spread()
     paper = row.variant.paper
     return [
         row.variant.name,
@@ -41,7 +41,7 @@ def cells(told: Summary, row: Row) -> list[str]:
         ", ".join(f"{100 * share:.1f}" for share in row.shares),
         _percent(row.of("blank")),
         "–" if paper is None else f"{paper:g}",
-        *(_percent(row.kind(kind)) for kind in told.kinds),
+        *(_percent(row.kind(kind)) for kind in results.kinds),
         f"{row.of('loss'):.3f}",
         f"{row.of('parameters') / 1e6:.2f}M",
         f"{row.of('seconds') / 60:.1f}",
@@ -52,36 +52,36 @@ def _percent(share: float) -> str:
     return f"{100 * share:.1f} %"
 
 
-def show(told: Summary) -> None:
+def show(results: Summary) -> None:
     """Print it for people."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console()
-    if told.rows:
-        table = Table(*columns(told)[:_SHOWN], title=told.ablation.asks, title_justify="left")
-        for row in told.rows:
-            table.add_row(*cells(told, row)[:_SHOWN])
+    if results.rows:
+        table = Table(*columns(results)[:_SHOWN], title=results.ablation.asks, title_justify="left")
+        for row in results.rows:
+            table.add_row(*cells(results, row)[:_SHOWN])
         console.print(table)
-    for line in readings(told):
+    for line in readings(results):
         console.print(line, markup=False, soft_wrap=True)
 
 
-def readings(told: Summary) -> Iterator[str]:
+def readings(results: Summary) -> Iterator[str]:
     """A line on each finding, and one on what was not run."""
-    for one in told.judged:
+    for one in results.judged:
         yield f"{one.finding.says}: {_reading(one)}"
-    if told.left:
-        yield f"not run: {', '.join(told.left)}"
+    if results.left:
+        yield f"not run: {', '.join(results.left)}"
 
 
 def _reading(one: Judged) -> str:
     if one.right is None or one.loss is None:
         return one.verdict
-    return f"{one.verdict} ({_told(one.right, 100, 1, ' points')}; loss {_told(one.loss, 1, 3)})"
+    return f"{one.verdict} ({_with_interval(one.right, 100, 1, ' points')}; loss {_with_interval(one.loss, 1, 3)})"
 
 
-def _told(one: Difference, scale: int, digits: int, unit: str = "") -> str:
+def _with_interval(one: Difference, scale: int, digits: int, unit: str = "") -> str:
     """A difference with its interval, as many digits after the point."""
     value, low, high = (f"{scale * bound:+.{digits}f}" for bound in (one.value, one.low, one.high))
     if math.isinf(one.low):
@@ -89,26 +89,26 @@ def _told(one: Difference, scale: int, digits: int, unit: str = "") -> str:
     return f"{value}{unit}, 95 % {low} to {high}"
 
 
-def markdown(told: Summary, command: str, picture: str) -> str:
+def markdown(results: Summary, command: str, picture: str) -> str:
     """The section of a page: question, table, plot, findings."""
-    ablation = told.ablation
+    ablation = results.ablation
     lines = [f"**{ablation.asks}** Cost: {ablation.cost}", "", "```sh", command, "```", ""]
-    if not told.rows:
-        return "\n".join([*lines, f"Not run: {', '.join(told.left)}."])
-    names = columns(told)
+    if not results.rows:
+        return "\n".join([*lines, f"Not run: {', '.join(results.left)}."])
+    names = columns(results)
     lines += [f"| {' | '.join(names)} |", "|---|" + "---:|" * (len(names) - 1)]
-    lines += [f"| {' | '.join(cells(told, row))} |" for row in told.rows]
-    lines += ["", f"{told.questions:,} held-out questions a seed; {_spread(told)}."]
+    lines += [f"| {' | '.join(cells(results, row))} |" for row in results.rows]
+    lines += ["", f"{results.questions:,} held-out questions a seed; {_spread(results)}."]
     lines += ["", f"![{ablation.asks}]({picture}.svg)", ""]
     if ablation.curve:
         lines += [f"![Held-out loss of {ablation.curve} as the last stage goes]({picture}-curve.svg)", ""]
-    lines += [f"- {line[0].upper()}{line[1:]}." for line in readings(told)]
+    lines += [f"- {line[0].upper()}{line[1:]}." for line in readings(results)]
     return "\n".join(lines + (["", f"The paper's figures: {ablation.paper}"] if ablation.paper else []))
 
 
-def _spread(told: Summary) -> str:
+def _spread(results: Summary) -> str:
     """Where the intervals come from."""
-    spread = told.spread()
+    spread = results.spread()
     if spread is None:
         return "one seed each: no interval"
     points = f"{100 * spread.deviation:.1f} points"
@@ -116,19 +116,19 @@ def _spread(told: Summary) -> str:
     return f"intervals from the spread between seeds, {points}, pooled over the variants ({freedom})"
 
 
-def write(page: Path, file: Path, told: Summary) -> None:
-    """Write an ablation's section anew between its marks in a page, and its plot beside the page.
+def write(page: Path, file: Path, results: Summary) -> None:
+    """Rewrite an ablation's section between its marks in a page, and write its plot beside the page.
 
     Raises InputError: the page cannot be read or written, it has no marks for it, or matplotlib is not there.
     """
-    name = told.ablation.name
+    name = results.ablation.name
     picture = f"{page.stem}/{name}"
     section = Section.named(page, name, "--report")
     section.check()
-    if told.rows:
+    if results.rows:
         from pixelword.experiments.ablations.plot import draw, draw_curve
 
-        draw(told, page.parent / f"{picture}.svg")
-        if told.ablation.curve:
-            draw_curve(told, page.parent / f"{picture}-curve.svg")
-    section.write(markdown(told, f"pixelword ablate {file}", picture))
+        draw(results, page.parent / f"{picture}.svg")
+        if results.ablation.curve:
+            draw_curve(results, page.parent / f"{picture}-curve.svg")
+    section.write(markdown(results, f"pixelword ablate {file}", picture))

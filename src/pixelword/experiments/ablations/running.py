@@ -47,7 +47,7 @@ def run(found: Sequence[Cell], say: Callable[[str], None], console: Console | No
     What another process is at work on comes last, and is waited for. Raises RecipeError, CheckpointError: as a stage's
     training does.
     """
-    left, told = list(enumerate(found, 1)), ""
+    left, announced = list(enumerate(found, 1)), ""
     while left:
         taken: list[tuple[int, Cell]] = []
         where = ""
@@ -61,9 +61,9 @@ def run(found: Sequence[Cell], say: Callable[[str], None], console: Console | No
             if stopped is not None:
                 return stopped
         if len(taken) == len(left):  # nothing was done
-            if where != told:
+            if where != announced:
                 say(f"waiting for another process, which is at work on {where}")
-                told = where
+                announced = where
             time.sleep(_WAIT)
         left = taken
     return None

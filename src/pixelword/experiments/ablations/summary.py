@@ -2,7 +2,7 @@
 
 With two or three seeds a variant's own spread says little, so the spread between seeds is pooled over all variants of
 an ablation, and intervals are Student's with as many degrees of freedom as that gives. A finding is judged by right
-answers; the loss is told beside it, since it moves before answers do.
+answers; the loss is reported beside it, since it moves before answers do.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pixelword.experiments.ablations.running import figures_of
 _T = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228, 2.201, 2.179, 2.160, 2.145, 2.131, 2.120,
       2.110, 2.101, 2.093, 2.086, 2.080, 2.074, 2.069, 2.064, 2.060, 2.056, 2.052, 2.048, 2.045, 2.042)  # fmt: skip
 _NORMAL = 1.960
-Verdict = Literal["holds", "the contrary holds", "not told apart", "not run"]
+Verdict = Literal["holds", "the contrary holds", "not significant", "not run"]
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Judged:
         """By right answers."""
         if self.right is None:
             return "not run"
-        return {1: "holds", 0: "not told apart", -1: "the contrary holds"}[self.right.sign]  # type: ignore[return-value]
+        return {1: "holds", 0: "not significant", -1: "the contrary holds"}[self.right.sign]  # type: ignore[return-value]
 
 
 @dataclass(frozen=True)

@@ -21,10 +21,10 @@ def draw(plan: Plan, path: Path) -> None:
     figure = Figure(figsize=(7.2, 2.8), dpi=150, layout="constrained")
     left, right = figure.subplots(1, 2)
     for seed in range(plan.seeds):
-        told = list(points(plan, seed))
+        curve = list(points(plan, seed))
         colour = _COLOURS[seed % len(_COLOURS)]
-        left.plot(*_series(told, "loss"), color=colour, linewidth=0.8, label=f"seed {seed}")
-        right.plot(*_series(told, "exact"), "o-", color=colour, markersize=3)
+        left.plot(*_series(curve, "loss"), color=colour, linewidth=0.8, label=f"seed {seed}")
+        right.plot(*_series(curve, "exact"), "o-", color=colour, markersize=3)
     left.set(ylabel="training loss", ylim=(0, None))
     right.set(ylabel="% exact, held out, mean of kinds", ylim=(0, 100))
     left.legend(frameon=False)
@@ -54,6 +54,6 @@ def points(plan: Plan, seed: int) -> Iterator[dict[str, Any]]:
         begun += used
 
 
-def _series(told: list[dict[str, Any]], name: str) -> tuple[list[float], list[float]]:
-    own = [one for one in told if name in one]
+def _series(curve: list[dict[str, Any]], name: str) -> tuple[list[float], list[float]]:
+    own = [one for one in curve if name in one]
     return [one["time"] for one in own], [one[name] for one in own]

@@ -60,7 +60,7 @@ def run(
 def _wait(
     process: subprocess.Popen[bytes], began: float, signals: StopSignals, report: Callable[[Used], None]
 ) -> tuple[int, Used]:
-    told, handed_on = began, False
+    reported, handed_on = began, False
     while True:
         ended, status, usage = os.wait4(process.pid, os.WNOHANG)
         now = time.monotonic()
@@ -70,8 +70,8 @@ def _wait(
         if signals.asked is not None and not handed_on:
             process.send_signal(signal.SIGTERM)
             handed_on = True
-        if now - told > _TELL:
-            told = now
+        if now - reported > _TELL:
+            reported = now
             report(Used(processor_seconds(process.pid), now - began))
         time.sleep(_LOOK)
 

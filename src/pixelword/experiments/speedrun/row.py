@@ -93,10 +93,10 @@ def write(plan: Plan) -> list[str]:
 
     Raises InputError: as `result`, or they cannot be written.
     """
-    told = row(plan, [result(plan, seed) for seed in range(plan.seeds)])
-    atomic_write(plan.out / "row.json", json.dumps(told, indent=1, ensure_ascii=False) + "\n")
+    fields = row(plan, [result(plan, seed) for seed in range(plan.seeds)])
+    atomic_write(plan.out / "row.json", json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
     draw(plan, plan.out / "curve.png")
-    return [markdown(told, plan.track), *verdict(told, plan.track), f"wrote {plan.out}/row.json, curve.png"]
+    return [markdown(fields, plan.track), *verdict(fields, plan.track), f"wrote {plan.out}/row.json, curve.png"]
 
 
 def row(plan: Plan, results: Sequence[Result]) -> dict[str, Any]:
@@ -125,29 +125,29 @@ def _median(values: Sequence[Any]) -> Any:
     return None if None in values else statistics.median_low(values)
 
 
-def markdown(told: dict[str, Any], track: Track) -> str:
+def markdown(fields: dict[str, Any], track: Track) -> str:
     """The row as RECORDS.md has it; number, what made it faster and links are left to fill in."""
-    read = "" if track.read is None else f", read {told['read'] or 0:.1%}"
-    score = f"{told['score']:.1%} ({told['low']:.1%} to {told['high']:.1%}){read}"
-    figures = (f"{told[track.clock]:,.0f}", f"{told['samples']:,}", f"{told['parameters'] / 1e6:.1f}M", score)
-    return f"| | {' | '.join(figures)} | {told['date']} | {told['cpu']} | | |"
+    read = "" if track.read is None else f", read {fields['read'] or 0:.1%}"
+    score = f"{fields['score']:.1%} ({fields['low']:.1%} to {fields['high']:.1%}){read}"
+    figures = (f"{fields[track.clock]:,.0f}", f"{fields['samples']:,}", f"{fields['parameters'] / 1e6:.1f}M", score)
+    return f"| | {' | '.join(figures)} | {fields['date']} | {fields['cpu']} | | |"
 
 
-def verdict(told: dict[str, Any], track: Track) -> list[str]:
+def verdict(fields: dict[str, Any], track: Track) -> list[str]:
     """Whether the row is a record, and what keeps it from being one."""
     faults = [
         f"seed {one['seed']}: {', '.join(one['unseen'])}: answered above chance with another's image: these answers do "
         "not come from the image"
-        for one in told["seeds"]
+        for one in fields["seeds"]
         if one["unseen"]
     ]
-    if not told["reached"]:
+    if not fields["reached"]:
         aim = f"{track.target:.0%}" + ("" if track.read is None else f", and {track.read:.0%} of words read")
         faults.append(f"the target is not reached: {aim}")
-    if len(told["seeds"]) < 3:
-        faults.append(f"{len(told['seeds'])} of three seeds: a record is their median")
-    if told["questions"] is not None:
-        faults.append(f"{told['questions']} questions of each kind: a record takes the whole exam")
-    if killed := sum(one["killed"] for one in told["seeds"]):
+    if len(fields["seeds"]) < 3:
+        faults.append(f"{len(fields['seeds'])} of three seeds: a record is their median")
+    if fields["questions"] is not None:
+        faults.append(f"{fields['questions']} questions of each kind: a record takes the whole exam")
+    if killed := sum(one["killed"] for one in fields["seeds"]):
         faults.append(f"{killed} pieces were killed: up to {2 * killed} s of them are not counted")
     return faults or [f"track {track.name}: the target is reached"]

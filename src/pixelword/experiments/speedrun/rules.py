@@ -134,11 +134,11 @@ def _check(path: Path, recipe: Recipe, before: Recipe | None, track: Track) -> N
 
 def digest(stages: Sequence[Stage]) -> str:
     """Sixteen digits that change with anything a recipe says, except for where it lies."""
-    told = [
+    content = [
         [stage.name, stage.recipe.model_dump(mode="json", by_alias=True, exclude={"out": True, "model": {"from_"}})]
         for stage in stages
     ]
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def as_yaml(recipe: Recipe) -> str:

@@ -72,10 +72,10 @@ class State:
         self.path, self.recipe = folder / "state.json", recipe
         self.pieces: list[Piece] = []
         if self.path.exists():
-            told = json.loads(self.path.read_text(encoding="utf-8"))
-            if told["recipe"] != recipe:
+            stored = json.loads(self.path.read_text(encoding="utf-8"))
+            if stored["recipe"] != recipe:
                 raise InputError(f"{folder} was begun with another recipe: give that one, or name another --out")
-            self.pieces = [Piece(**piece) for piece in told["pieces"]]
+            self.pieces = [Piece(**piece) for piece in stored["pieces"]]
 
     def write(self) -> None:
         pieces = [asdict(piece) for piece in self.pieces]

@@ -34,8 +34,8 @@ def dialogs(archive: Archive) -> Made:
         flat = Image.alpha_composite(ground, picture.convert("RGBA")).convert("RGB")
         key = file.removesuffix(".png")
         caption, title = captions[file]
-        told = {"caption": caption, "title": title, "group": key.rpartition("/")[0], "size": list(flat.size)}
-        yield {"key": key, **told, "file": f"{key}.webp"}, {f"{key}.webp": encoded(flat, quality=88)}
+        fields = {"caption": caption, "title": title, "group": key.rpartition("/")[0], "size": list(flat.size)}
+        yield {"key": key, **fields, "file": f"{key}.webp"}, {f"{key}.webp": encoded(flat, quality=88)}
 
 
 def _plain(text: str) -> str:

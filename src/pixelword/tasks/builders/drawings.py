@@ -33,8 +33,8 @@ def clipart(archive: Archive) -> Made:
         if picture is None or len(picture) > 60_000:
             continue
         tags = [html.unescape(tag) for tag in re.findall(r"<rdf:li>\s*([^<]{2,30}?)\s*</rdf:li>", text)]
-        told = {"label": label, "title": title, "tags": tags, "group": stem.rpartition("/")[0]}
-        yield {"key": stem, **told, "file": f"{stem}.webp"}, {f"{stem}.webp": picture}
+        fields = {"label": label, "title": title, "tags": tags, "group": stem.rpartition("/")[0]}
+        yield {"key": stem, **fields, "file": f"{stem}.webp"}, {f"{stem}.webp": picture}
 
 
 _NO_NAME = re.compile(
@@ -63,13 +63,13 @@ def flags(archive: Archive) -> Made:
         picture = opened(raster(drawings.get(f"data/{code.lower()}.svg", b""), 256))
         if picture is None:
             continue
-        told = {
+        fields = {
             "label": one["name"]["common"],
             "capital": (one.get("capital") or [""])[0],
             "region": one["region"],
             "subregion": one["subregion"],
         }
-        yield {"key": code, **told, "file": f"{code}.webp"}, {f"{code}.webp": encoded(picture, lossless=True)}
+        yield {"key": code, **fields, "file": f"{code}.webp"}, {f"{code}.webp": encoded(picture, lossless=True)}
 
 
 CLIPART = (Part(("openclipart-svg",), clipart),)

@@ -62,8 +62,8 @@ def concepts(names: Archive) -> dict[str, Item]:
             continue
         concept = concept_of(one["hexcode"])
         subgroup = groups["subgroups"][str(one["subgroup"])]
-        told = {"label": label(one["label"]), "tags": one.get("tags", []), "group": group, "subgroup": subgroup}
-        known[concept] = {"concept": concept, **told}
+        fields = {"label": label(one["label"]), "tags": one.get("tags", []), "group": group, "subgroup": subgroup}
+        known[concept] = {"concept": concept, **fields}
     return known
 
 

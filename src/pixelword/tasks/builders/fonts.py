@@ -35,7 +35,7 @@ def fonts(archive: Archive, folder: str = "") -> Made:
             font = ImageFont.truetype(io.BytesIO(content), 32)
         except OSError:  # not a font that FreeType knows
             continue
-        name, style = (told or "Regular" for told in font.getname())
+        name, style = (part or "Regular" for part in font.getname())
         if style in CUTS and writes_english(font):
             yield {"key": family(name), "style": style, "file": file, "caps": all_capitals(font)}, {file: content}
 

@@ -29,11 +29,11 @@ class _Frame:
         self.state = state
 
 
-def _index(cls: Any, told: dict[str, Any]) -> list[Any]:
+def _index(cls: Any, fields: dict[str, Any]) -> list[Any]:
     """The labels of an axis."""
-    if "data" in told:
-        return [str(one) for one in np.asarray(told["data"]).tolist()]
-    return list(range(told["start"], told["stop"], told["step"]))
+    if "data" in fields:
+        return [str(one) for one in np.asarray(fields["data"]).tolist()]
+    return list(range(fields["start"], fields["stop"], fields["step"]))
 
 
 def _block(values: Any, placement: Any, ndim: int) -> tuple[Any, Any]:

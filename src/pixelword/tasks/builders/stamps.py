@@ -28,8 +28,8 @@ def stamps(archive: Archive) -> Made:
         picture = cutout(raster(files[name], 256) if ending == "svg" else files[name])
         if picture is not None:
             group, *within = stem.split("/")[:-1]
-            told = {"label": label(caption), "caption": caption, "group": group, "subgroup": "/".join(within)}
-            yield {"key": stem, **told, "file": f"{stem}.webp"}, {f"{stem}.webp": picture}
+            fields = {"label": label(caption), "caption": caption, "group": group, "subgroup": "/".join(within)}
+            yield {"key": stem, **fields, "file": f"{stem}.webp"}, {f"{stem}.webp": picture}
 
 
 def label(caption: str) -> str:
@@ -52,8 +52,8 @@ def sprites(archive: Archive) -> Made:
         picture = cutout(content, lossless=True)
         if picture is not None:
             words = re.sub(r"(?<=[a-z])(?=[A-Z])|[_\-]|(?<=[A-Za-z])(?=\d)", " ", stem.rpartition("/")[2])
-            told = {"label": " ".join(words.lower().split()), "group": stem.rpartition("/")[0]}
-            yield {"key": stem, **told, "file": f"{stem}.webp"}, {f"{stem}.webp": picture}
+            fields = {"label": " ".join(words.lower().split()), "group": stem.rpartition("/")[0]}
+            yield {"key": stem, **fields, "file": f"{stem}.webp"}, {f"{stem}.webp": picture}
 
 
 STAMPS = (Part(("tuxpaint-stamps-default",), stamps, version=2),)

@@ -92,10 +92,10 @@ def glosses(archive: Archive) -> Made:
             gloss, *examples = meanings[offset].partition(" | ")[2].strip().split('; "')
             if not met or not re.fullmatch(r"[a-z]+( [a-z]+)?", word) or not 8 <= len(gloss) <= 160 or '"' in gloss:
                 continue
-            told: Item = {"source": "glosses", "word": word, "part": _PARTS[letter], "text": gloss}
+            item: Item = {"source": "glosses", "word": word, "part": _PARTS[letter], "text": gloss}
             if examples:
-                told["examples"] = [one.strip('"; ') for one in examples]
-            yield {"key": f"glosses/{word}", **told}, {}
+                item["examples"] = [one.strip('"; ') for one in examples]
+            yield {"key": f"glosses/{word}", **item}, {}
 
 
 def _lines(content: bytes) -> list[str]:

@@ -74,8 +74,8 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
     if len(things) == 1:
         beginning += [_is(rng, scene, names), _is(rng, scene, names), *_sort(rng, scene)]
     questions = list(choose(rng, beginning, rng.randint(1, 3) if len(things) == 1 else rng.randint(0, 1)))
-    told = any(one.kind == "is" and one.answer == "yes" for one in questions)
-    if not told:
+    named = any(one.kind == "is" and one.answer == "yes" for one in questions)
+    if not named:
         ground = any(one.kind == "ground" for one in questions)
         late = [_name(rng, scene), *_choice(rng, scene, names)] if len(things) == 1 else []
         questions += choose(rng, late if ground and late else [*late, _caption(rng, scene)], 1)
@@ -104,7 +104,7 @@ def _choice(rng: Random, scene: Scene, names: list[str]) -> list[Candidate]:
 
 
 def _is(rng: Random, scene: Scene, names: list[str]) -> Candidate:
-    """'Is this a dog?': after a "yes" its name is told, after a "no" it is still open."""
+    """'Is this a dog?': after a "yes" its name is known, after a "no" it is not."""
     thing, yes = scene.placed[0], rng.random() < 0.5
     word = label(thing.cutout) if yes else absent(rng, scene, names)
     words = phrase(rng, _IS_IT, one=article(word))

@@ -83,7 +83,7 @@ def _of_shapes(rng: Random, split: Split) -> Counted:
         if sum(wanted(one.cutout) for one in scene.placed) > MOST or _unsure(scene, name):
             continue
         words = " ".join(filter(None, (hue, plural(name) if name else rng.choice(("shapes", "things")))))
-        # a red circle counts among the red things: whoever is told one number knows something of the other
+        # a red circle counts among the red things: one number says something about the other
         found.append(_count(rng, scene, words, wanted, {name or "", hue or ""} - {""}))
     yes = rng.random() < 0.5
     word = label(rng.choice(scene.placed).cutout) if yes else absent(rng, scene, ())

@@ -41,7 +41,7 @@ _MOST = {"leftmost": (0, -1), "rightmost": (0, 1), "topmost": (1, -1), "lowest":
 
 
 def draw(rng: Random, split: Split, assets: Assets) -> Task:
-    """Two to six things; in one scene of three, two or three of them are alike and told apart by where they are."""
+    """Two to six things; in one scene of three, two or three of them are alike and differ by where they are."""
     pool = cutouts(assets, split)
     things = draw_things(rng, pool, split, rng.choice((1, 2, 3, 3, 4, 5, 6)), shapes=0.2)
     twins = rng.random() < 0.35

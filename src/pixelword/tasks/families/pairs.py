@@ -88,8 +88,8 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
     names = cutouts(assets, "train").names
     make = rng.choices((_before_and_after, _two_scenes, _three), (45, 35, 20))[0]
     scenes, sure, candidates = make(rng, pool, split, names)
-    told = frozenset(fact for one in sure for fact in one.asks | one.tells)
-    rest = [one for one in candidates if not one.asks & told]
+    known = frozenset(fact for one in sure for fact in one.asks | one.tells)
+    rest = [one for one in candidates if not one.asks & known]
     questions = (*(one.question for one in sure), *choose(rng, rest, rng.randint(2, 4) - len(sure)))
     # pictures of one file format: what is the same stays so to the pixel
     wear = rng.getrandbits(64)
@@ -103,8 +103,8 @@ def _before_and_after(rng: Random, pool: Pool, split: Split, names: Sequence[str
         if change is not None:
             break
     scenes = [change.before, change.after]
-    found = [*_what_changed(rng, change), *_shows(rng, scenes, names, told={("change",), ("same",)})]
-    found += _counts(rng, scenes, "things", told={("change",)})
+    found = [*_what_changed(rng, change), *_shows(rng, scenes, names, given={("change",), ("same",)})]
+    found += _counts(rng, scenes, "things", given={("change",)})
     # two scenes in seven are the same: asked of them 2.5 times as often, "yes" is as often right as "no"
     sure = [_same(rng, change)] if rng.random() < (0.6 if change.kind == "same" else 0.24) else []
     return scenes, sure, found
@@ -177,13 +177,13 @@ def _noun(one: Placed) -> str:
 
 
 def _what_changed(rng: Random, change: _Change) -> Iterator[Candidate]:
-    change_told = frozenset({("same",), ("change",)})
+    change_facts = frozenset({("same",), ("change",)})
     boxes = change.boxes
     if change.one is None:
-        yield Candidate(Question("changed", phrase(rng, _CHANGED), "nothing", absent=True), change_told, change_told)
+        yield Candidate(Question("changed", phrase(rng, _CHANGED), "nothing", absent=True), change_facts, change_facts)
         return
     noun, one = _noun(change.one), label(change.one.cutout)
-    told = change_told | {("shows", one), ("count", "things")}
+    tells = change_facts | {("shows", one), ("count", "things")}
     answers = {
         "added": f"{article(one)} was added",
         "removed": f"the {one} was removed",
@@ -191,14 +191,14 @@ def _what_changed(rng: Random, change: _Change) -> Iterator[Candidate]:
         "recoloured": f"the {noun} turned {colour_of(change.one.cutout)}",
     }
     question = Question("changed", phrase(rng, _CHANGED), answers[change.kind], boxes=boxes)
-    yield Candidate(question, change_told | {("way",)}, told | {("way",), ("more",)})
+    yield Candidate(question, change_facts | {("way",)}, tells | {("way",), ("more",)})
     wordings = {"added": _ADDED, "removed": _REMOVED, "moved": _MOVED, "recoloured": _RECOLOURED}[change.kind]
     answer = str(colour_of(change.one.cutout)) if change.kind == "recoloured" else one
     question = Question(change.kind, phrase(rng, wordings, it=noun), answer, boxes=boxes)
-    yield Candidate(question, frozenset({("change",)}), told | {("more",)})
+    yield Candidate(question, frozenset({("change",)}), tells | {("more",)})
     if change.kind == "moved":
         way = Question("way", phrase(rng, _WAY, it=one), change.way, choices=WAYS, boxes=boxes)
-        yield Candidate(way, frozenset({("way",)}), told | {("way",)})
+        yield Candidate(way, frozenset({("way",)}), tells | {("way",)})
 
 
 def _two_scenes(rng: Random, pool: Pool, split: Split, names: Sequence[str]) -> _Made:
@@ -232,13 +232,13 @@ def _counts(
     rng: Random,
     scenes: Sequence[Scene],
     what: str,
-    told: frozenset[tuple[str, ...]] | set[tuple[str, ...]] = frozenset(),
+    given: frozenset[tuple[str, ...]] | set[tuple[str, ...]] = frozenset(),
 ) -> Iterator[Candidate]:
     """Which has more, and how many."""
     counts = [len(_shown(scene, what)) for scene in scenes]
     them = "things" if what == "things" else plural(what)
     boxes = tuple(whole(one, number) for number, scene in enumerate(scenes) for one in _shown(scene, what))
-    known = frozenset({("shows", what)}) | told
+    known = frozenset({("shows", what)}) | given
     if counts[0] != counts[1]:
         fewer = rng.random() < 0.3
         answer = ORDINALS[int((counts[1] > counts[0]) != fewer)]
@@ -259,7 +259,7 @@ def _shows(
     rng: Random,
     scenes: Sequence[Scene],
     names: Sequence[str],
-    told: set[tuple[str, ...]] | frozenset[tuple[str, ...]] = frozenset(),
+    given: set[tuple[str, ...]] | frozenset[tuple[str, ...]] = frozenset(),
 ) -> Iterator[Candidate]:
     """Which picture shows a thing: one of them, both, or neither."""
     labels = list(dict.fromkeys(label(one.cutout) for scene in scenes for one in scene.placed))
@@ -277,7 +277,7 @@ def _shows(
     choices = ("the first", "the second", "both", "neither")
     wording = phrase(rng, _SHOWS, one=article(word))
     fact = frozenset({("shows", word)})
-    tells = fact | told | {("count", word)} if answer in ORDINALS else fact
+    tells = fact | given | {("count", word)} if answer in ORDINALS else fact
     yield Candidate(Question("shows", wording, answer, "exact", choices, answer == "neither", boxes), fact, tells)
 
 

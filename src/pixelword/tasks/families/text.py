@@ -153,13 +153,13 @@ def _sum(rng: Random, split: Split, assets: Assets) -> Asked:
         if split_of(f"{a} {kind} {b}") == split:
             break
     if kind == "/":
-        told, answer = (a * b, rng.choice(("/", "divided by")), b), a
+        terms, answer = (a * b, rng.choice(("/", "divided by")), b), a
     elif kind == "x":
-        told, answer = (a, rng.choice(("x", "times")), b), a * b
+        terms, answer = (a, rng.choice(("x", "times")), b), a * b
     else:
-        told = (a, rng.choice((kind, "plus" if kind == "+" else "minus")), b)
+        terms = (a, rng.choice((kind, "plus" if kind == "+" else "minus")), b)
         answer = a + b if kind == "+" else a - b
-    question = phrase(rng, _SUM, sum=" ".join(map(str, told)))
+    question = phrase(rng, _SUM, sum=" ".join(map(str, terms)))
     return Question("sum", question, str(answer), "number"), ()
 
 

@@ -24,7 +24,7 @@ def box_of(thing: Thing) -> tuple[int, int, int, int]:
     return thing.x + left, thing.y + top, thing.x + right, thing.y + bottom
 
 
-def ask_box(rng: Random, scene: Scene, told: Facts) -> Turn | None:
+def ask_box(rng: Random, scene: Scene, known: Facts) -> Turn | None:
     """'Find the red circle.' -> '<ref>red circle</ref><box>[[120, 400, 380, 660]]</box>', in thousandths.
 
     None where no thing can be named by its colour and shape alone.
@@ -33,7 +33,7 @@ def ask_box(rng: Random, scene: Scene, told: Facts) -> Turn | None:
         index: [way for way in references(scene, index, hide="cell") if way.words.endswith(thing.shape)]
         for index, thing in enumerate(scene.things)
     }
-    candidates = [index for index, found in ways.items() if found and ("box", index) not in told]
+    candidates = [index for index, found in ways.items() if found and ("box", index) not in known]
     if not candidates:
         return None
     index = scene.focus if scene.focus in candidates else rng.choice(candidates)

@@ -122,8 +122,8 @@ def converse(rng: Random, first: Turn, others: Sequence[MoreTurns], number: int)
     for _ in range(2 * (number - 1) if others else 0):
         if len(asked) == number:
             break
-        told = frozenset().union(*(turn.tells for turn in asked))
-        turn = rng.choice(others)(told)
+        known = frozenset().union(*(turn.tells for turn in asked))
+        turn = rng.choice(others)(known)
         if turn is None:
             continue
         front, back = [turn, *asked], [*asked, turn]
@@ -133,12 +133,12 @@ def converse(rng: Random, first: Turn, others: Sequence[MoreTurns], number: int)
 
 
 def gives_away(turns: Sequence[Turn]) -> bool:
-    """Whether some answer is told before it is asked for, or "describe" is not last."""
-    told: set[object] = set()
+    """Whether some answer is known before its question, or "describe" is not last."""
+    known: set[object] = set()
     for number, turn in enumerate(turns):
-        if turn.asks <= told or (turn.kind == "describe" and number < len(turns) - 1):
+        if turn.asks <= known or (turn.kind == "describe" and number < len(turns) - 1):
             return True
-        told |= turn.tells | turn.asks if turn.kind != "pair" else turn.tells
+        known |= turn.tells | turn.asks if turn.kind != "pair" else turn.tells
     return False
 
 
@@ -212,23 +212,23 @@ def _draw_count_of(rng: Random, level: float, split: Split) -> tuple[Scene, Turn
 def _draw_glyphs(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     picture, text, colour = glyphs.draw_glyphs(rng, kind, level, split)
     first = glyphs.ask_text_shown(rng, kind, text)
-    return [_picture(picture)], first, [lambda told: glyphs.ask_glyph_colour(rng, kind, text, colour)]
+    return [_picture(picture)], first, [lambda known: glyphs.ask_glyph_colour(rng, kind, text, colour)]
 
 
 def _draw_pair(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     pair = pairs.draw_pair(rng, level, split)
     first = pairs.ask_pair(rng, pair)
-    return [_picture(render(scene)) for scene in pair.scenes], first, [lambda told: pairs.ask_one_of(rng, pair)]
+    return [_picture(render(scene)) for scene in pair.scenes], first, [lambda known: pairs.ask_one_of(rng, pair)]
 
 
 def _draw_motion(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     clip, way, thing = motion.draw_motion(rng, level, split)
     first = motion.ask_motion(rng, thing, way)
-    return [{"type": "video", "video": clip}], first, [lambda told: motion.ask_moving_thing(rng, thing)]
+    return [{"type": "video", "video": clip}], first, [lambda known: motion.ask_moving_thing(rng, thing)]
 
 
 def _draw_text(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
-    return [], ask_text(rng, split), [lambda told: ask_text(rng, split)]
+    return [], ask_text(rng, split), [lambda known: ask_text(rng, split)]
 
 
 def _draw_changed(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
@@ -237,13 +237,13 @@ def _draw_changed(rng: Random, kind: str, level: float, split: Split, assets: As
     first = changed.ask_same(rng, change) if closed else changed.ask_changed(rng, change)
     # of the second image too, what changed would be known before it is asked for
     one_of = partial(pairs.ask_one_of, rng, pairs.ScenePair(change.scenes), 0)
-    return [_picture(render(scene)) for scene in change.scenes], first, [lambda told: one_of()]
+    return [_picture(render(scene)) for scene in change.scenes], first, [lambda known: one_of()]
 
 
 def _draw_order(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     happening = order.draw_happening(rng, level, split)
     first = order.ask_order(rng, happening)
-    return [{"type": "video", "video": happening.clip}], first, [lambda told: order.ask_how_many(rng, happening)]
+    return [{"type": "video", "video": happening.clip}], first, [lambda known: order.ask_how_many(rng, happening)]
 
 
 def _draw_nearer(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
@@ -269,7 +269,7 @@ def _draw_box(rng: Random, kind: str, level: float, split: Split, assets: Assets
 
 def _draw_reading(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
     picture, first, more = reading.draw_reading(rng, kind, level, split, assets)
-    return [_picture(picture)], first, [lambda told: more()] if more else []
+    return [_picture(picture)], first, [lambda known: more()] if more else []
 
 
 _FAMILIES: dict[str, Callable[[Random, str, float, Split, Assets], Drawn]] = {

@@ -141,10 +141,10 @@ def _ask_largest(rng: Random, scene: Scene) -> Turn | None:
     return _named(scene, best, phrase(rng, _LARGEST, most=rng.choice(_SIZES[sign][1])))
 
 
-def _named(scene: Scene, index: int, question: str, told: Facts = frozenset()) -> Turn:
+def _named(scene: Scene, index: int, question: str, tells: Facts = frozenset()) -> Turn:
     """A question whose answer is the name of a thing."""
     asks: Facts = frozenset({("colour", index), ("shape", index)})
-    return Turn("nearer", question, name_of(scene.things[index]), asks, asks | told)
+    return Turn("nearer", question, name_of(scene.things[index]), asks, asks | tells)
 
 
 def _ask_is_it(rng: Random, scene: Scene) -> Turn | None:

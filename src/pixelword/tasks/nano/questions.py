@@ -56,8 +56,8 @@ def references(scene: Scene, index: int, *, hide: str) -> list[Reference]:
     shape = "" if hide == "shape" else thing.shape
     for c, s in {(colour, shape), (colour, ""), ("", shape), ("", "")}:
         if count(scene, c, s) == 1:
-            told = {("count", c, s)} | ({("colour", index)} if c else set()) | ({("shape", index)} if s else set())
-            ways += [Reference(" ".join(w for w in ("the", c, noun) if w), frozenset(told)) for noun in _nouns(s)]
+            tells = {("count", c, s)} | ({("colour", index)} if c else set()) | ({("shape", index)} if s else set())
+            ways += [Reference(" ".join(w for w in ("the", c, noun) if w), frozenset(tells)) for noun in _nouns(s)]
     if len(scene.things) == 1:
         ways.append(Reference("it", frozenset({("count", "", "")})))
     if hide != "cell" and not scene.large:
@@ -75,9 +75,9 @@ def _pick(rng: Random, scene: Scene, candidates: list[int]) -> int:
     return scene.focus if scene.focus is not None and scene.focus in candidates else rng.choice(candidates)
 
 
-def _about(rng: Random, scene: Scene, told: Facts, hide: str) -> tuple[int, Reference] | None:
+def _about(rng: Random, scene: Scene, known: Facts, hide: str) -> tuple[int, Reference] | None:
     """A thing whose ``hide`` is not known yet, and words for it."""
-    ways = {i: references(scene, i, hide=hide) for i in range(len(scene.things)) if (hide, i) not in told}
+    ways = {i: references(scene, i, hide=hide) for i in range(len(scene.things)) if (hide, i) not in known}
     candidates = [i for i, found in ways.items() if found]
     if not candidates:
         return None
@@ -115,21 +115,21 @@ EXISTS_WORDINGS = (
 )  # fmt: skip
 
 
-def ask_colour(rng: Random, scene: Scene, told: Facts) -> Turn | None:
+def ask_colour(rng: Random, scene: Scene, known: Facts) -> Turn | None:
     """'What colour is the circle?' -> 'red'."""
-    found = _about(rng, scene, told, "colour")
+    found = _about(rng, scene, known, "colour")
     return found and _attribute("colour", rng, COLOUR_WORDINGS, scene.things[found[0]].colour, *found)
 
 
-def ask_shape(rng: Random, scene: Scene, told: Facts) -> Turn | None:
+def ask_shape(rng: Random, scene: Scene, known: Facts) -> Turn | None:
     """'What shape is the red object?' -> 'circle'."""
-    found = _about(rng, scene, told, "shape")
+    found = _about(rng, scene, known, "shape")
     return found and _attribute("shape", rng, SHAPE_WORDINGS, scene.things[found[0]].shape, *found)
 
 
-def ask_where(rng: Random, scene: Scene, told: Facts) -> Turn | None:
+def ask_where(rng: Random, scene: Scene, known: Facts) -> Turn | None:
     """'Where is the red circle?' -> 'top left'."""
-    found = None if scene.large else _about(rng, scene, told, "cell")
+    found = None if scene.large else _about(rng, scene, known, "cell")
     if found is None:
         return None
     turn = _attribute("where", rng, WHERE_WORDINGS, CELLS[scene.things[found[0]].cell], *found)
@@ -141,7 +141,7 @@ def _attribute(kind: str, rng: Random, wordings: tuple[str, ...], answer: str, i
     return Turn(kind, phrase(rng, wordings, it=way.words), answer, fact, fact | way.tells)
 
 
-def ask_count(rng: Random, scene: Scene, told: Facts) -> Turn | None:
+def ask_count(rng: Random, scene: Scene, known: Facts) -> Turn | None:
     """'How many objects are there?' -> '3'."""
     return ask_count_of(rng, scene, "", "")
 
@@ -158,13 +158,13 @@ def ask_count_of(rng: Random, scene: Scene, colour: str, shape: str) -> Turn:
 _SIDES = {"left": (0, 3, 6), "right": (2, 5, 8), "top": (0, 1, 2), "bottom": (6, 7, 8)}
 
 
-def ask_what(rng: Random, scene: Scene, told: Facts) -> Turn | None:
+def ask_what(rng: Random, scene: Scene, known: Facts) -> Turn | None:
     """'What is on the left?' -> 'a red circle'; a side is asked for where one thing alone is on it."""
     if scene.large:
         return None
     places: list[tuple[int, int]] = []  # (thing, cell whose name is asked for)
     for index, thing in enumerate(scene.things):
-        if {("colour", index), ("shape", index)} <= told:
+        if {("colour", index), ("shape", index)} <= known:
             continue
         if CELLS[thing.cell] not in _SIDES:
             places.append((index, thing.cell))
@@ -180,7 +180,7 @@ def ask_what(rng: Random, scene: Scene, told: Facts) -> Turn | None:
     return Turn("what", question, name_of(scene.things[index]), asks, asks | {("cell", index)})
 
 
-def ask_describe(rng: Random, scene: Scene, told: Facts) -> Turn | None:
+def ask_describe(rng: Random, scene: Scene, known: Facts) -> Turn | None:
     """'Describe the picture.' -> 'a red circle at the top left, a blue square on the right', in reading order."""
     things = sorted(scene.things, key=lambda thing: thing.cell)
     answer = ", ".join(f"{name_of(thing)} {at(thing.cell)}" for thing in things)
@@ -188,11 +188,11 @@ def ask_describe(rng: Random, scene: Scene, told: Facts) -> Turn | None:
     return Turn("describe", phrase(rng, DESCRIBE_WORDINGS), answer, frozenset({("all",)}), frozenset(everything))
 
 
-def ask_yesno(rng: Random, scene: Scene, told: Facts) -> Turn | None:
+def ask_yesno(rng: Random, scene: Scene, known: Facts) -> Turn | None:
     """'Is there a red circle?' -> 'yes' as often as 'no'; a 'no' mostly asks for something nearly there."""
     if rng.random() < 0.35:
-        return _is_it(rng, scene, told)
-    fresh = [i for i in range(len(scene.things)) if not {("colour", i), ("shape", i)} & told]
+        return _is_it(rng, scene, known)
+    fresh = [i for i in range(len(scene.things)) if not {("colour", i), ("shape", i)} & known]
     if not fresh:  # a 'no' only where a 'yes' was possible too, or the conversation would show the answer
         return None
     index = _pick(rng, scene, fresh)
@@ -221,10 +221,10 @@ def _shown_or_not(rng: Random, scene: Scene, thing: Thing, form: str, shown: boo
     return rng.choice([(c, s) for c in colours for s in shapes if not count(scene, c, s)])
 
 
-def _is_it(rng: Random, scene: Scene, told: Facts) -> Turn | None:
+def _is_it(rng: Random, scene: Scene, known: Facts) -> Turn | None:
     """'Is the circle red?'"""
     hide = rng.choice(("colour", "shape"))
-    found = _about(rng, scene, told, hide)
+    found = _about(rng, scene, known, hide)
     if found is None:
         return None
     index, way = found

@@ -48,8 +48,8 @@ def _title(view: View) -> Iterator[Candidate]:
         absent=not chart.title, boxes=view.at("title"),
     )  # fmt: skip
     low = chart.title.lower()
-    told: list[Hashable] = [("label", label) for label in (chart.x_label, chart.y_label) if label.lower() in low]
-    yield Candidate(question, _tells("title"), _tells(*told))
+    tells: list[Hashable] = [("label", label) for label in (chart.x_label, chart.y_label) if label.lower() in low]
+    yield Candidate(question, _tells("title"), _tells(*tells))
 
 
 def _axes(view: View) -> Iterator[Candidate]:
@@ -94,10 +94,10 @@ def _extremes(view: View) -> Iterator[Candidate]:
             mark = view.mark(index, place)
             question = Question("extreme", text, chart.names[place], choices=chart.names, boxes=view.at(mark))
             both = ("extreme", index, "both" if len(values) == 2 else word)
-            told = [("level", index, place), *_names(view, place)]
+            tells = [("level", index, place), *_names(view, place)]
             if what != "category":
-                told.append(("label", chart.x_label))
-            yield Candidate(question, _tells(both), _tells(*told))
+                tells.append(("label", chart.x_label))
+            yield Candidate(question, _tells(both), _tells(*tells))
 
 
 def _values(view: View) -> Iterator[Candidate]:
@@ -110,7 +110,7 @@ def _values(view: View) -> Iterator[Candidate]:
             if not view.labelled(place) or not (chart.written or view.readable(index, place)):
                 continue
             name, of = chart.names[place], _of(view, index)
-            told = [("level", index, place), *_names(view, place)]
+            tells = [("level", index, place), *_names(view, place)]
             if chart.kind == "histogram":
                 words: tuple[str, ...] = (f"How many are from {name}?", f"How high is the bar from {name}?")
             elif chart.kind == "pie":
@@ -123,12 +123,12 @@ def _values(view: View) -> Iterator[Candidate]:
                 )
                 if chart.y_label and view.rng.random() < 0.3:
                     words = (f"What is the {chart.y_label} of {name}?",)
-                    told.append(("label", chart.y_label))
+                    tells.append(("label", chart.y_label))
             question = Question(
                 "value", phrase(view.rng, [_plain(text) for text in words]), number(value), "number",
                 boxes=view.at(mark), tolerance=TOLERANCE,
             )  # fmt: skip
-            yield Candidate(question, _tells(("value", index, place)), _tells(*told))
+            yield Candidate(question, _tells(("value", index, place)), _tells(*tells))
 
 
 def _plain(text: str) -> str:
@@ -161,10 +161,10 @@ def _compare(view: View) -> Iterator[Candidate]:
         marks = view.at(view.mark(index, one), view.mark(index, other))
         question = Question("compare", phrase(view.rng, map(_plain, words)), answer, choices=choices, boxes=marks)
         asks = [("level", index, one), ("level", index, other)]
-        told: list[Hashable] = _names(view, one, other)
+        tells: list[Hashable] = _names(view, one, other)
         if len(values) == 2:
-            told.append(("extreme", index, "both"))
-        yield Candidate(question, _tells(*asks), _tells(*told))
+            tells.append(("extreme", index, "both"))
+        yield Candidate(question, _tells(*asks), _tells(*tells))
 
 
 def _trend(view: View) -> Iterator[Candidate]:
@@ -306,7 +306,7 @@ def _find(view: View) -> Iterator[Candidate]:
                     targets.append((text, f"cell:{row}:{column}", _tells(("cell", row - 1, column))))
     if chart.title and view.rng.random() < 0.3:
         targets.append(("title", "title", _tells()))
-    for name, part, told in targets:
+    for name, part, tells in targets:
         left, top, right, bottom = box = view.boxes[part]
         if min(right - left, bottom - top) < 8:
             continue
@@ -316,7 +316,7 @@ def _find(view: View) -> Iterator[Candidate]:
         question = Question(
             "find", phrase(view.rng, map(_plain, words)), grounded(name, box, view.size), "box", boxes=((0, box),)
         )
-        yield Candidate(question, _tells(("box", part)), told)
+        yield Candidate(question, _tells(("box", part)), tells)
 
 
 _ASKERS: tuple[Callable[[View], Iterator[Candidate]], ...] = (

@@ -118,11 +118,11 @@ def _reading(rng: Random, page: Page) -> Iterator[Candidate]:
         facts = _words(row)
         if page.ordered:
             if number == len(rows) - 1 and rng.random() < 0.5:
-                words, told = phrase(rng, _LAST), frozenset[tuple[object, ...]]()
+                words, tells = phrase(rng, _LAST), frozenset[tuple[object, ...]]()
             else:
-                words, told = phrase(rng, _NTH, nth=ORDINALS[number], n=str(number + 1)), frozenset({("lines",)})
+                words, tells = phrase(rng, _NTH, nth=ORDINALS[number], n=str(number + 1)), frozenset({("lines",)})
             question = Question("nth", words, row.text, "words", boxes=_boxes(row))
-            yield Candidate(question, facts, facts | told | {("words", number), ("order", row.text)})
+            yield Candidate(question, facts, facts | tells | {("words", number), ("order", row.text)})
         if row.colour is not None:
             question = Question("line", phrase(rng, _RED, colour=row.colour), row.text, "words", boxes=_boxes(row))
             yield Candidate(question, facts, facts | {("colour", row.text), ("words", number)})
@@ -198,7 +198,7 @@ def _places(rng: Random, page: Page) -> Iterator[Candidate]:
         if len(page.rows) == 1 and len(row.words) == 1:
             continue
         word = rng.choice(row.words)
-        for text, box, told in (
+        for text, box, known in (
             (row.text, row.box, facts),
             (word.text, word.box, frozenset({("word", bare(word.text))})),
         ):
@@ -213,9 +213,9 @@ def _places(rng: Random, page: Page) -> Iterator[Candidate]:
             question = Question(
                 "find", phrase(rng, _FIND, it=name), grounded(name, box, size), "box", boxes=((0, box),)
             )
-            yield Candidate(question, place, place | told)
+            yield Candidate(question, place, place | known)
             wording = phrase(rng, _BOXED, box=boxed(box, size))
-            yield Candidate(Question("boxed", wording, text, "words", boxes=((0, box),)), told, told | place)
+            yield Candidate(Question("boxed", wording, text, "words", boxes=((0, box),)), known, known | place)
 
 
 def _contains(rng: Random, page: Page, split: Split, assets: Assets) -> Iterator[Candidate]:
@@ -224,7 +224,7 @@ def _contains(rng: Random, page: Page, split: Split, assets: Assets) -> Iterator
     if not words:
         return
     row, word = rng.choice(words)
-    told = frozenset({("word", bare(word.text))})
+    fact = frozenset({("word", bare(word.text))})
     there = rng.random() < 0.5
     shown = _plain(word.text)
     said = {bare(one.text) for one_row in page.rows for one in one_row.words}
@@ -235,7 +235,7 @@ def _contains(rng: Random, page: Page, split: Split, assets: Assets) -> Iterator
     question = Question(
         "contains", phrase(rng, _CONTAINS, it=asked), "yes" if there else "no", "exact", ("yes", "no"), not there, boxes
     )
-    yield Candidate(question, _words(row), told)
+    yield Candidate(question, _words(row), fact)
 
 
 FAMILY = Family("lines", "Text in pictures", KINDS, draw, needs=("fonts", "words"))

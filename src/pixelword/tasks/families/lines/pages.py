@@ -192,10 +192,10 @@ def _write(
     flat = stack(rows, gap=round(size * rng.uniform(-0.05, 0.5)), align=align)
     edge = rng.randint(round(size * 0.3), round(size * 0.9)) if board else 3
     layer = _painted(rng, flat, inks, board, edge)
-    told = names or [None] * len(rows)
+    colours = names or [None] * len(rows)
     found = tuple(
         Row(tuple(replace(word, box=moved(word.box, edge, edge)) for word in strip.placed_words()), one.what, colour)
-        for strip, one, colour in zip(flat.strips, contents, told, strict=True)
+        for strip, one, colour in zip(flat.strips, contents, colours, strict=True)
     )
     return _Panel(layer, found, size, (face.asset, *(one.found.asset for one in contents if one.found.asset)))
 

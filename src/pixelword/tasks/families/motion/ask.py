@@ -137,8 +137,8 @@ def _moves(rng: Random, stage: Stage) -> Iterator[Candidate]:
                 words = phrase(rng, _FASTER if right == fast else _SLOWER, one=names[0], other=names[1])
                 one = Question("speed", words, _the(stage, right),
                                     choices=names, boxes=(*_ends(stage, fast), *_ends(stage, slow)))  # fmt: skip
-                told = frozenset({("moves", first), ("moves", second), *_names(first), *_names(second)})
-                yield Candidate(one, frozenset({("speed",)}), told)
+                tells = frozenset({("moves", first), ("moves", second), *_names(first), *_names(second)})
+                yield Candidate(one, frozenset({("speed",)}), tells)
     yield from _where(rng, stage)
 
 

@@ -39,8 +39,8 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
         picture, facts = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), _mirrored(facts)
     boxes: dict[str, Box] = {str(number): tuple(one["boxes"][0]) for number, one in enumerate(facts["things"])}
     picture, boxes = vary(rng, picture, boxes)
-    told = [{**one, "boxes": [boxes[str(number)]]} for number, one in enumerate(facts["things"])]
-    things = things_of({"things": told})
+    moved = [{**one, "boxes": [boxes[str(number)]]} for number, one in enumerate(facts["things"])]
+    things = things_of({"things": moved})
     asked = choose(rng, about_picture(rng, things, picture.size, names), rng.randint(3, 5))
     return Task(({"type": "image", "image": picture},), asked, used)
 

@@ -113,7 +113,7 @@ def about_walk(rng: Random, things: Sequence[Thing], way: str, names: Sequence[s
         right = min(one, other, key=lambda thing: starts[thing.label])
         question = Question("first", phrase(rng, _FIRST, one=one.the, other=other.the), right.the,
                             choices=(one.the, other.the), boxes=(_sight(one), _sight(other)))  # fmt: skip
-        found.append(Candidate(question, tells=_told(one, other)))
+        found.append(Candidate(question, tells=_facts(one, other)))
     gone = [one for one in single if one.boxes[0] is not None and one.boxes[-1] is None]
     for one in rng.sample(gone, min(1, len(gone))):
         back = "left" if way == "turn right" else "right"
@@ -121,12 +121,12 @@ def about_walk(rng: Random, things: Sequence[Thing], way: str, names: Sequence[s
             "back", phrase(rng, _BACK, one=one.the), back, choices=("left", "right"), boxes=(_sight(one),)
         )
         # it is the other way than the camera's
-        found.append(Candidate(question, frozenset({("way",)}), frozenset({("way",)}) | _told(one)))
+        found.append(Candidate(question, frozenset({("way",)}), frozenset({("way",)}) | _facts(one)))
     return found
 
 
-def _told(*things: Thing) -> frozenset[tuple[str, str]]:
-    """Whoever names a thing tells that it is there."""
+def _facts(*things: Thing) -> frozenset[tuple[str, str]]:
+    """What naming things gives away: that they are there."""
     return frozenset(("exists", one.label) for one in things)
 
 
@@ -160,7 +160,7 @@ def _compared(
             sizes = [(thing.distance if kind == "nearer" else thing.height) for thing in found]
             answer = both[sizes.index(min(sizes) if less else max(sizes))]
         fact = frozenset({(kind, one.label), (kind, other.label)})
-        yield Candidate(Question(kind, question, answer, choices=choices, boxes=boxes), fact, fact | _told(one, other))
+        yield Candidate(Question(kind, question, answer, choices=choices, boxes=boxes), fact, fact | _facts(one, other))
     if "nearer" in kinds and len(single) > 2:
         yield from _extremes(rng, single)
 
@@ -185,7 +185,7 @@ def _extremes(rng: Random, single: Sequence[Thing]) -> Iterator[Candidate]:
         if _differ("nearer", one, next_to):
             fact = frozenset(("nearer", thing.label) for thing in single)
             question = Question("nearest", phrase(rng, wordings), one.label, boxes=(_sight(one),))
-            yield Candidate(question, fact | _told(one), fact)
+            yield Candidate(question, fact | _facts(one), fact)
 
 
 def _measured(rng: Random, single: Sequence[Thing]) -> Iterator[Candidate]:
@@ -193,16 +193,16 @@ def _measured(rng: Random, single: Sequence[Thing]) -> Iterator[Candidate]:
     for one in rng.sample(single, min(2, len(single))):
         question = Question("how far", phrase(rng, _FAR, one=one.the), f"{one.distance:.1f}", "number",
                             boxes=(_sight(one),), tolerance=0.25)  # fmt: skip
-        yield Candidate(question, frozenset({("how far", one.label)}), _told(one) | {("nearer", one.label)})
+        yield Candidate(question, frozenset({("how far", one.label)}), _facts(one) | {("nearer", one.label)})
         question = Question("how tall", phrase(rng, _TALL, one=one.the), str(5 * round(20 * one.height)), "number",
                             boxes=(_sight(one),), tolerance=0.25)  # fmt: skip
-        yield Candidate(question, frozenset({("how tall", one.label)}), _told(one) | {("taller", one.label)})
+        yield Candidate(question, frozenset({("how tall", one.label)}), _facts(one) | {("taller", one.label)})
     if len(single) > 1:
         one, other = rng.sample(single, 2)
         metres = math.hypot(one.x - other.x, one.z - other.z)
         question = Question("apart", phrase(rng, _APART, one=one.the, other=other.the), f"{metres:.1f}", "number",
                             boxes=(_sight(one), _sight(other)), tolerance=0.25)  # fmt: skip
-        yield Candidate(question, tells=_told(one, other))
+        yield Candidate(question, tells=_facts(one, other))
 
 
 def _counted(rng: Random, things: Sequence[Thing], names: Sequence[str]) -> Iterator[Candidate]:
@@ -231,7 +231,7 @@ def _exists(
         one = rng.choice(things)
         question = Question(kind, phrase(rng, wordings, one=article(one.label)), "yes", choices=("yes", "no"),
                             boxes=(_sight(one),))  # fmt: skip
-        yield Candidate(question, _told(one), _told(one))
+        yield Candidate(question, _facts(one), _facts(one))
 
 
 def _strangers(names: Sequence[str], things: Sequence[Thing]) -> list[str]:
@@ -247,8 +247,8 @@ def _grounded(
         sight = _sight(one)
         question = Question("find", phrase(rng, _FIND, one=one.the), grounded(one.label, sight[1], size), "box",
                             boxes=(sight,))  # fmt: skip
-        yield Candidate(question, frozenset({("box", one.label)}), _told(one) | {("box", one.label)})
+        yield Candidate(question, frozenset({("box", one.label)}), _facts(one) | {("box", one.label)})
     one = rng.choice(things)
     sight = _sight(one)
     question = Question("name", phrase(rng, _NAME, box=boxed(sight[1], size)), one.label, boxes=(sight,))
-    yield Candidate(question, _told(one) | {("box", one.label)}, _told(one) | {("box", one.label)})
+    yield Candidate(question, _facts(one) | {("box", one.label)}, _facts(one) | {("box", one.label)})

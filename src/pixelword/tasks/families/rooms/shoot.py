@@ -161,10 +161,10 @@ def _facts(
     chosen: Sequence[Piece],
 ) -> Facts:
     assets = {piece.mesh: piece.asset for piece in chosen}
-    told: list[Facts] = [
+    described: list[Facts] = [
         {"label": thing.label, "asset": assets[thing.mesh], "size": thing.size, "x": thing.x, "z": thing.z,
          "radius": round(thing.radius, 3), "distance": round(camera.distance(thing), 3), "boxes": list(mine)}
         for thing, mine in zip(things, boxes, strict=True)
     ]  # fmt: skip
     used = sorted({assets[thing.mesh] for thing in things})
-    return {"width": size[0], "height": size[1], "things": told, "assets": used, "camera": asdict(camera)}
+    return {"width": size[0], "height": size[1], "things": described, "assets": used, "camera": asdict(camera)}

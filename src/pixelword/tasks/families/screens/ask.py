@@ -44,10 +44,10 @@ def candidates(screen: Screen) -> list[Candidate]:
     return [one for ask in _ASKERS for one in ask(screen)]
 
 
-def _about(question: Question, *facts: object, told: Sequence[str] = ()) -> Candidate:
-    """A question that is given away by its answer, told before; `told`: further texts that it mentions."""
+def _about(question: Question, *facts: object, mentioned: Sequence[str] = ()) -> Candidate:
+    """A question that its own answer gives away; `mentioned`: further texts that the question mentions."""
     own = [("text", question.answer.lower())] if question.metric == "words" else []
-    return Candidate(question, frozenset([*own, *facts]), frozenset(("text", text.lower()) for text in told))
+    return Candidate(question, frozenset([*own, *facts]), frozenset(("text", text.lower()) for text in mentioned))
 
 
 def _at(element: Mapping[str, Any]) -> tuple[tuple[int, Box], ...]:
@@ -68,14 +68,14 @@ def _read(screen: Screen) -> Iterator[Candidate]:
         yield _about(Question("read", screen.ask(words), one["text"], "words", boxes=_at(one)))
     for one in screen.of("info"):
         question = Question("read", screen.ask(one["ask"].split("|")), one["text"], "words", boxes=_at(one))
-        yield _about(question, ("of", one["ask"]), told=_mentioned(screen, one["ask"]))
+        yield _about(question, ("of", one["ask"]), mentioned=_mentioned(screen, one["ask"]))
     for one in screen.of("field"):
         name = one["name"]
         asked = (f"What is in the field {name}?", f"What was typed into {name}?", f"What is the {name}?")
         question = Question(
             "read", screen.ask(asked), one["text"] or "nothing", "words", absent=not one["text"], boxes=_at(one)
         )
-        yield _about(question, told=[one["name"]])
+        yield _about(question, mentioned=[one["name"]])
 
 
 def _mentioned(screen: Screen, words: str) -> list[str]:
@@ -131,7 +131,7 @@ def _point(screen: Screen) -> Iterator[Candidate]:
                 words = [f"Where do you type the {name}?", f"Point to the field {name}."]
             answer = grounded(name, one["box"], screen.size)
             question = Question("point", screen.ask(words), answer, "point", boxes=_at(one))
-            yield _about(question, ("box", name), told=[name])
+            yield _about(question, ("box", name), mentioned=[name])
             if role in ("button", "menuitem", "tab", "checkbox") and name != "close":
                 words = [
                     f"What does it say at {boxed(one['box'], screen.size)}?",
@@ -148,7 +148,7 @@ def _state(screen: Screen) -> Iterator[Candidate]:
         if one["role"] == "switch":
             words = (f'Is "{name}" switched on?', f"Is {name} on?", f'Is the switch "{name}" on?')
         question = Question("state", screen.ask(words), "yes" if on else "no", choices=_YES_NO, boxes=_at(one))
-        yield _about(question, ("state", name), "checked", told=[name])
+        yield _about(question, ("state", name), "checked", mentioned=[name])
     for one in screen.of("button", "menuitem"):
         if one["name"] == "close":
             continue
@@ -157,15 +157,15 @@ def _state(screen: Screen) -> Iterator[Candidate]:
         question = Question("state", screen.ask(asked), "yes" if off else "no", choices=_YES_NO, boxes=_at(one))
         # mostly they are not: ask about half of those
         if off or screen.rng.random() < 0.2:
-            yield _about(question, ("state", name), told=[name])
+            yield _about(question, ("state", name), mentioned=[name])
 
 
 def _known(screen: Screen) -> Iterator[Candidate]:
     for kind, words, answer, choices in screen.known:
         question = Question(kind, screen.ask(words.split("|")), answer, choices=tuple(choices))
-        told = [answer] if not answer.isdigit() else []
+        mentioned = [answer] if not answer.isdigit() else []
         checked = ["checked"] if "checked" in words else []
-        yield _about(question, ("known", words), *checked, told=told)
+        yield _about(question, ("known", words), *checked, mentioned=mentioned)
 
 
 def _count(screen: Screen) -> Iterator[Candidate]:
