@@ -66,5 +66,5 @@ def test_a_pack_without_fonts_of_a_split_says_what_to_do(tmp_path) -> None:  # t
     assets = Assets(tmp_path)
     with pytest.raises(AssetError, match=r"no fonts for 'test': delete it, then pixelword tasks fetch fonts"):
         draw_face(Random(1), assets, "test")
-    with pytest.raises(AssetError, match=r"a\.ttf is no font"):
+    with pytest.raises(AssetError, match=r"a\.ttf is not a font"):
         draw_face(Random(1), assets, "train").font(20)

@@ -12,9 +12,7 @@ from pixelword.cli import options
 
 
 def ask(
-    words: Annotated[
-        list[str], typer.Argument(metavar="PICTURE|QUESTION", help="The pictures, and last the question.")
-    ],
+    words: Annotated[list[str], typer.Argument(metavar="PICTURE|QUESTION", help="The images, and last the question.")],
     video: options.Videos = None,
     model: options.Model = "nano",
     system: options.System = None,
@@ -35,7 +33,7 @@ def ask(
     device: options.Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the answer and its costs as one JSON object.")] = False,
 ) -> None:
-    """Ask about pictures, videos, or nothing but words.
+    """Ask about images, videos, or nothing but words.
 
     Example: pixelword ask left.png right.png "which picture has a triangle?"
 

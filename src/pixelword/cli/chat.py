@@ -55,7 +55,7 @@ def chat(
     dtype: options.Dtype = None,
     device: options.Device = None,
 ) -> None:
-    """Talk with a model; the pictures of earlier turns stay in view. /help lists what else one can type.
+    """Talk with a model; the images of earlier turns stay in view. /help lists what else one can type.
 
     Example: pixelword chat --model nano
 
@@ -69,7 +69,7 @@ def chat(
         "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed, "top_p": top_p, "top_k": top_k,
         "repetition_penalty": repetition_penalty, "stop": stop or (),
     }  # fmt: skip
-    session.sampling(**how)  # type: ignore[arg-type]  # what cannot be drawn so is said before the first question
+    session.sampling(**how)  # type: ignore[arg-type]  # invalid sampling options are reported before the first question
     talk = _Talk(session.chat(system=system), how)
     with _line_editing():
         if sys.stdin.isatty():

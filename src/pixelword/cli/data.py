@@ -40,7 +40,7 @@ def index(
     workers: Workers = None,
     anew: Annotated[bool, typer.Option("--anew", help="Also where nothing seems to have changed.")] = False,
 ) -> None:
-    """Count every sample's tokens and read its pictures' sizes once, so that a run starts at once.
+    """Count every sample's tokens and read its images' sizes once, so that a run starts at once.
 
     Example: pixelword data index train.jsonl
     """
@@ -69,7 +69,7 @@ def check(
     root: data_look.Root = None,
     workers: Workers = None,
     decode: Annotated[
-        bool, typer.Option("--decode", help="Read pictures and videos to their end, not their headers alone.")
+        bool, typer.Option("--decode", help="Read images and videos to their end, not their headers alone.")
     ] = False,
 ) -> None:
     """Name every sample that training could not use, by file and line; exit 1 when there is one.

@@ -27,9 +27,7 @@ Processor = Annotated[
     str | None,
     typer.Option("--model", "-m", metavar=options.MODEL, help="Its tokenizer and settings in place of model.from's."),
 ]
-Root = Annotated[
-    Path | None, typer.Option(help="FILES: what relative paths of pictures join; their folder when absent.")
-]
+Root = Annotated[Path | None, typer.Option(help="FILES: what relative paths of images join; their folder when absent.")]
 Step = Annotated[int, typer.Option(min=0, help="RECIPE: from this step of the stage on.")]
 
 
@@ -43,10 +41,10 @@ def stats(
     samples: Annotated[int, typer.Option(min=1, help="Samples of each kind of drawn tasks; files count whole.")] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Tokens, answers, pictures and their sizes, source by source, and the padding of the packs they make.
+    """Tokens, answers, images and their sizes, source by source, and the padding of the packs they make.
 
     unused: samples that are faulty, or too long. learnt: tokens with a loss. visual: share of the tokens that are
-    pictures'. kept: share of the pictures' area that resizing leaves.
+    images'. kept: share of the images' area that resizing leaves.
 
     Example: pixelword data stats recipes/nano/sft.yaml --model nano
     """
@@ -74,7 +72,7 @@ def view(
 ) -> None:
     """A page of packs and samples as the model sees them: patches, tokens, labels, loss weights, mask.
 
-    One HTML file that needs no network; a pack's pictures make it some megabytes large.
+    One HTML file that needs no network; a pack's images make it some megabytes large.
 
     Example: pixelword data view recipes/nano/sft.yaml --model nano --out view.html
 
@@ -93,7 +91,7 @@ def view(
 
 
 def read(what: str, overrides: list[str], model: str | None, root: Path | None) -> Subject:
-    """The recipe, or the files, that a verb of `data` is asked about."""
+    """The recipe, or the files, that a `data` command works on."""
     with options.progress(f"opening {what} …"), options.quiet_imports():
         from pixelword.training.subject import open_subject
 
@@ -121,7 +119,7 @@ def _print(title: str, found: Report) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    console.print(f"{title}: median (10 % lie below – 10 % above)", style="bold", markup=False, soft_wrap=True)
+    console.print(f"{title}: median (10th – 90th percentile)", style="bold", markup=False, soft_wrap=True)
     console.print(_samples_table(found))
     if any(one.pictures.total for one in found.sources):
         console.print("\npictures", style="bold")
@@ -219,7 +217,7 @@ def _table(rows: Iterable[dict[str, str]]) -> Table:
 
 
 def _spread(values: Spread) -> str:
-    """The median, and what 10 % lie below and above."""
+    """The median, and the 10th and 90th percentile."""
     if values.low == values.high:
         return f"{values.median:,.0f}"
     return f"{values.median:,.0f} ({values.low:,.0f}–{values.high:,.0f})"

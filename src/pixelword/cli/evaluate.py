@@ -1,4 +1,4 @@
-"""`pixelword evaluate MODEL`: what it can do, test by test, with its pictures, without them, and with wrong ones."""
+"""`pixelword evaluate MODEL`: what it can do, test by test, with its images, without them, and with wrong ones."""
 
 from __future__ import annotations
 
@@ -40,15 +40,15 @@ def evaluate(
         int | None, typer.Option(min=2, help="Questions of each test; its own number when absent.")
     ] = None,
     controls: Annotated[
-        int | None, typer.Option(min=2, help="Of them, how many are asked without and with a wrong picture, too.")
+        int | None, typer.Option(min=2, help="Of them, how many also run without and with a wrong image.")
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Everything a test has, and all controls.")] = False,
     seed: Annotated[int, typer.Option(min=0, help="Another seed draws other questions, all of them held out.")] = 0,
     peer: Annotated[
         list[str] | None,
-        typer.Option(metavar="rapidocr|NAME|DIR|ORG/NAME", help="Ask this too (repeatable); a model gets no pictures."),
+        typer.Option(metavar="rapidocr|NAME|DIR|ORG/NAME", help="Also run this (repeatable); a model gets no images."),
     ] = None,
-    assets: Annotated[Path | None, typer.Option(help="Where asset packs lie; the usual folder when absent.")] = None,
+    assets: Annotated[Path | None, typer.Option(help="Folder of asset packs; the usual one when absent.")] = None,
     out: Annotated[
         Path | None, typer.Option(help="A folder for report.html, report.json and every answer; goes on where it was.")
     ] = None,
@@ -71,7 +71,7 @@ def evaluate(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of tables.")] = False,
 ) -> None:
-    """What a model answers rightly: on drawn pictures of kinds it may know, all held out, or on real ones.
+    """What a model answers correctly: on drawn images of kinds it may know, all held out, or on real ones.
 
     Example: pixelword evaluate nano --tasks colour --tasks count --questions 100 --out runs/evaluation
 
@@ -79,7 +79,7 @@ def evaluate(
     """
     if "paper" in (suite or ()):
         if set(suite or ()) != {"paper"}:
-            raise InputError("--suite paper is asked by itself: its files, prompts and metrics are its own")
+            raise InputError("--suite paper runs by itself: its files, prompts and metrics are its own")
         others_alone = {"--controls": controls, "--full": full, "--peer": peer, "--assets": assets,
                         "--card": card}  # fmt: skip
         if given := [name for name, value in others_alone.items() if value]:
@@ -95,13 +95,13 @@ def evaluate(
     if card is not None:
         with options.quiet_imports():
             from pixelword.evaluation.tables import place
-        place(card).check()  # before anything is asked
+        place(card).check()  # before anything runs
     from pixelword.evaluation.suite import chosen
     from pixelword.tasks.assets import Assets
 
     suites = suite or ["nano" if model == "nano" else "held-out"]
     packs = Assets(assets)
-    asked = chosen(suites, tasks or (), packs)
+    tests = chosen(suites, tasks or (), packs)
     session = options.open_session(model, dtype=dtype, device=device)
     _use_threads(session, threads)
     from pixelword.data.progress import bar
@@ -118,7 +118,7 @@ def evaluate(
     summary = Summary(described)
     with bar("asking") as report:
         for outcome in run(
-            session, asked, answers, questions=questions, controls=controls, full=full, seed=seed, peers=others,
+            session, tests, answers, questions=questions, controls=controls, full=full, seed=seed, peers=others,
             report=report,
         ):  # fmt: skip
             summary.add(outcome)
@@ -137,7 +137,7 @@ def evaluate(
     else:
         tables.show(results)
     if not results["tests"] and not results["retrieval"]:
-        raise typer.Exit(1)  # nothing could be asked
+        raise typer.Exit(1)  # no test could run
 
 
 def _use_threads(session: Session, threads: int | None) -> None:

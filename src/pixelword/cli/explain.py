@@ -1,4 +1,4 @@
-"""`pixelword explain PICTURE… "question"`: which pixels an answer rests on, as a page or a picture."""
+"""`pixelword explain PICTURE… "question"`: which pixels an answer rests on, as a page or an image."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Method = Literal["mean", "last", "rollout", "gradient", "occlusion"]
 
 def explain(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="PICTURE|QUESTION", help="The pictures, and last the question.")
+        list[str] | None, typer.Argument(metavar="PICTURE|QUESTION", help="The images, and last the question.")
     ] = None,
     out: Annotated[
         Path | None,
@@ -35,11 +35,11 @@ def explain(
     answer: Annotated[str | None, typer.Option(help="Explain this answer instead of the model's own.")] = None,
     max_words: Annotated[int, typer.Option(min=1, help="Tokens of the answer that are explained, its first.")] = 24,
     occlusions: Annotated[
-        int, typer.Option(min=0, help="Parts of the pictures that are hidden one by one, at most; 0 checks nothing.")
+        int, typer.Option(min=0, help="Parts of the images that are hidden one by one, at most; 0 checks nothing.")
     ] = 144,
     check: Annotated[
         int | None,
-        typer.Option(min=2, help="No page: check the maps on so many drawn questions of each of nano's kinds."),
+        typer.Option(min=2, help="No page: check the maps on N generated questions of each of nano's kinds."),
     ] = None,
     kind: Annotated[list[str] | None, typer.Option(help="With --check: only this kind (repeatable).")] = None,
     system: options.System = None,
@@ -93,7 +93,7 @@ def _check_png(png: Path, method: Method, occlusions: int, *, pictures: bool, ch
     if checking:
         raise InputError("--check looks at drawn questions and makes no PNG: leave out one of both")
     if not pictures:
-        raise InputError("--png: there is no picture to paint a map over; without it the page shows maps of words")
+        raise InputError("--png: there is no image to paint a map over; without it the page shows maps of words")
     if method == "occlusion" and not occlusions:
         raise InputError("--method occlusion hides parts of the pictures, and --occlusions 0 hides none: leave out one")
     check_place(png, ".png")

@@ -64,11 +64,11 @@ def grow(
     dtype: options.StoredDtype = None,
     seed: Annotated[int, typer.Option(help="Seeds the new parameters.")] = 0,
 ) -> None:
-    """Grow a native vision-language model, untrained as to pictures, from a language model.
+    """Grow a native vision-language model, not yet trained on images, from a language model.
 
     Example: pixelword grow Qwen/Qwen3-1.7B grown-2b --pre-buffer 12 --start identity
     """
-    asked = {
+    given = {
         "extra_num_layers": pre_buffer,
         "start": start and start.value,
         "vision_hidden_size": vision_hidden_size,
@@ -93,7 +93,7 @@ def grow(
             from pixelword.model.growth import grow as grow_model
         base = base or known(place)
         settings = {"extra_num_layers": 12, **(base.growth if base else {})}
-        settings |= {name: value for name, value in asked.items() if value is not None}
+        settings |= {name: value for name, value in given.items() if value is not None}
         model, tokenizer = grow_model(place, **settings, text_bypasses_pre_buffer=text_bypass, seed=seed, dtype=dtype)
         if tokenizer is None:
             raise CheckpointError(f"{language_model} has no tokenizer: put its tokenizer.json there")

@@ -28,7 +28,7 @@ def info(
     ],
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Layers, parameters, memory, and the tokens that pictures cost. Reads no weights, so a size needs none.
+    """Layers, parameters, memory, and the tokens that images cost. Reads no weights, so a size needs none.
 
     Example: pixelword info nano
 

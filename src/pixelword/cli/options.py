@@ -33,22 +33,21 @@ TopP = Annotated[
     float, typer.Option(min=0.0, max=1.0, help="Draw among the likeliest tokens that have this probability together.")
 ]
 TopK = Annotated[int, typer.Option(min=0, help="Draw among this many of the likeliest tokens; 0: all.")]
-RepetitionPenalty = Annotated[float, typer.Option(min=0.1, help="Above 1: makes what was said before less likely.")]
+RepetitionPenalty = Annotated[float, typer.Option(min=0.1, help="Above 1: makes earlier tokens less likely.")]
 Stop = Annotated[list[str] | None, typer.Option(help="End the answer before this text (repeatable).")]
 Temperature = Annotated[float, typer.Option(min=0.0, help="0: always the likeliest word; 1: draw as the model would.")]
 Seed = Annotated[int | None, typer.Option(help="Makes an answer drawn at a temperature repeatable.")]
-MinPixels = Annotated[int | None, typer.Option(min=1, help="Enlarge smaller pictures to this area (width × height).")]
-MaxPixels = Annotated[int | None, typer.Option(min=1, help="Shrink larger pictures to this area (width × height).")]
+MinPixels = Annotated[int | None, typer.Option(min=1, help="Enlarge smaller images to this area (width × height).")]
+MaxPixels = Annotated[int | None, typer.Option(min=1, help="Shrink larger images to this area (width × height).")]
 FrameBudget = Annotated[
     int | None, typer.Option(min=1, help="The most frames a video may cost; kept are those where it changes.")
 ]
-Crops = Annotated[
-    int, typer.Option(min=0, help="Of a picture above --max-pixels, so many parts at full size beside the whole.")
-]
+Crops = Annotated[int, typer.Option(min=0, help="For images above --max-pixels, also read N full-resolution crops.")]
 KeptFrames = Annotated[
-    int | None, typer.Option(min=2, help="Remember so many frames, those the question looks at; all when absent.")
+    int | None,
+    typer.Option(min=2, help="Keep the KV of the N frames the question attends to most (default: all)."),
 ]
-AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Let pictures be http(s) addresses.")]
+AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Let images be http(s) addresses.")]
 Dtype = Annotated[
     str | None, typer.Option(help="float32, bfloat16 or float16; when absent what suits device and checkpoint.")
 ]
@@ -160,7 +159,7 @@ def _announced(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def check_media(images: Sequence[str], videos: Sequence[str | Path], *, allow_urls: bool) -> None:
-    """What is not there, or may not be fetched, is said before a model is loaded. Raises MediaError, InputError."""
+    """Checks that media exist and may be fetched, before a model is loaded. Raises MediaError, InputError."""
     from pixelword.processing.limits import Limits
     from pixelword.processing.sources import is_url, open_binary
 
@@ -175,7 +174,7 @@ def check_media(images: Sequence[str], videos: Sequence[str | Path], *, allow_ur
 
 
 def check_question(question: str, verb: str, *, alone: bool) -> None:
-    """The likeliest slip is to forget the question; then the last picture would be read as words. Raises InputError."""
+    """The likeliest slip is to forget the question; then the last image would be read as words. Raises InputError."""
     if not os.path.isfile(question):  # Path.is_file raises where a question is too long for a name
         return
     if alone:

@@ -1,4 +1,4 @@
-"""`pixelword evaluate MODEL --suite paper`: the benchmarks that papers report, from files that lie here."""
+"""`pixelword evaluate MODEL --suite paper`: the benchmarks that papers report, from local files."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pixelword.errors import InputError
 if TYPE_CHECKING:
     from pixelword.evaluation.paper.running import Settings
 
-#: Where files are looked for unless said.
+#: Where files are looked for by default.
 DATA = Path("data/benchmarks")
 
 
@@ -37,9 +37,9 @@ class Asked:
     as_json: bool
 
 
-def plan(asked: Asked) -> None:
+def plan(request: Asked) -> None:
     """Print what a run needs; nothing is loaded, and nothing has to be there."""
-    with options.progress(f"planning {asked.model} …"), options.quiet_imports():
+    with options.progress(f"planning {request.model} …"), options.quiet_imports():
         import torch
 
         from pixelword.evaluation.paper import benchmarks, tables
@@ -49,53 +49,53 @@ def plan(asked: Asked) -> None:
         from pixelword.model.facts import count_parameters
         from pixelword.training.machines import CPU, machine
 
-        wanted = benchmarks.benchmarks(asked.names)
-        config, images = config_and_images(asked.model)
+        wanted = benchmarks.benchmarks(request.names)
+        config, images = config_and_images(request.model)
         own = torch_dtype(config.dtype) or torch.bfloat16
         here = default_dtype(own, sum(count_parameters(config).values()), torch.device("cpu"))
-        on = machine(asked.machine or CPU, 1, torch_dtype(asked.dtype) or here)
+        on = machine(request.machine or CPU, 1, torch_dtype(request.dtype) or here)
         found = planning.plan(
-            wanted, asked.data, config, images, peak=on.peak, limit=asked.limit, own_limits=asked.own_limits
+            wanted, request.data, config, images, peak=on.peak, limit=request.limit, own_limits=request.own_limits
         )
     content = {
-        "format": 1, "model": asked.model, "data": str(asked.data), "machine": f"one {on.name}",
+        "format": 1, "model": request.model, "data": str(request.data), "machine": f"one {on.name}",
         "planned": [one.told() for one in found],
     }  # fmt: skip
-    if asked.as_json:
+    if request.as_json:
         print(json.dumps(content, ensure_ascii=False))
     else:
         tables.show_plan(content)
 
 
-def evaluate(asked: Asked) -> None:
+def evaluate(request: Asked) -> None:
     """Ask what has its file. Raises InputError: nothing has, or an unknown name or way to draw."""
     with options.quiet_imports():
         from pixelword.evaluation.paper import benchmarks, files
 
-    wanted = benchmarks.benchmarks(asked.names)
-    found = [(one, paths) for one in wanted if (paths := files.find(asked.data, one))]
-    missing = [one.name for one in wanted if not files.find(asked.data, one)]
+    wanted = benchmarks.benchmarks(request.names)
+    found = [(one, paths) for one in wanted if (paths := files.find(request.data, one))]
+    missing = [one.name for one in wanted if not files.find(request.data, one)]
     if not found:
         raise InputError(
-            f"{asked.data} has no file of any benchmark that was asked for: --plan says which are expected, "
+            f"{request.data} has no file of any benchmark that was asked for: --plan says which are expected, "
             "and --data names another folder"
         )
-    _write(asked, _run(asked, found, missing))
+    _write(request, _run(request, found, missing))
 
 
-def _settings(asked: Asked) -> Settings:
+def _settings(request: Asked) -> Settings:
     with options.quiet_imports():
         from pixelword.evaluation.paper.running import Settings
 
-    if asked.sampling not in ("greedy", "upstream"):
-        raise InputError(f"--sampling {asked.sampling}: use greedy or upstream")
-    drawing = cast(Literal["greedy", "upstream"], asked.sampling)
-    return Settings(drawing, asked.limit, asked.seed, asked.own_limits)
+    if request.sampling not in ("greedy", "upstream"):
+        raise InputError(f"--sampling {request.sampling}: use greedy or upstream")
+    drawing = cast(Literal["greedy", "upstream"], request.sampling)
+    return Settings(drawing, request.limit, request.seed, request.own_limits)
 
 
-def _run(asked: Asked, found: Sequence[Any], missing: Sequence[str]) -> dict[str, Any]:
-    settings = _settings(asked)
-    session = options.open_session(asked.model, dtype=asked.dtype, device=asked.device)
+def _run(request: Asked, found: Sequence[Any], missing: Sequence[str]) -> dict[str, Any]:
+    settings = _settings(request)
+    session = options.open_session(request.model, dtype=request.dtype, device=request.device)
     from pixelword.data.progress import bar
     from pixelword.evaluation.about import about, identity
     from pixelword.evaluation.paper.asking import MAX_MODEL_LEN
@@ -104,24 +104,24 @@ def _run(asked: Asked, found: Sequence[Any], missing: Sequence[str]) -> dict[str
     from pixelword.inference.batching import Engine
     from pixelword.inference.requests import BatchingOptions
 
-    described = about(session, asked.model, {"suites": ["paper"], **vars(settings)})
-    # how many are asked changes no answer, so a longer run goes on where a shorter one was
-    kept = identity({**described, "settings": {"seed": asked.seed, "own_limits": asked.own_limits}})
-    answers = Answers(asked.out, kept)
+    described = about(session, request.model, {"suites": ["paper"], **vars(settings)})
+    # the number of questions changes no answer, so a longer run continues a shorter one
+    kept = identity({**described, "settings": {"seed": request.seed, "own_limits": request.own_limits}})
+    answers = Answers(request.out, kept)
     batching = BatchingOptions(max_model_len=MAX_MODEL_LEN)
     with Engine(session.model, session.processor, batching) as engine, bar("asking") as report:
         results = [one.told() for one in run(session, engine, found, answers, settings, report)]
-    return {"format": 1, **described, "data": str(asked.data), "results": results, "missing": list(missing)}
+    return {"format": 1, **described, "data": str(request.data), "results": results, "missing": list(missing)}
 
 
-def _write(asked: Asked, content: dict[str, Any]) -> None:
+def _write(request: Asked, content: dict[str, Any]) -> None:
     from pixelword.evaluation.paper import tables
     from pixelword.utils.files import atomic_write
 
-    if asked.out is not None:
-        atomic_write(asked.out / "paper.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
-        atomic_write(asked.out / "paper.md", tables.markdown(content))
-    if asked.as_json:
+    if request.out is not None:
+        atomic_write(request.out / "paper.json", json.dumps(content, indent=1, ensure_ascii=False) + "\n")
+        atomic_write(request.out / "paper.md", tables.markdown(content))
+    if request.as_json:
         print(json.dumps(content, ensure_ascii=False))
     else:
         tables.show(content)

@@ -41,12 +41,12 @@ def serve(
     compile_steps: Annotated[
         bool, typer.Option("--compile", help="Compile the steps at the start; needs a C++ compiler and a minute.")
     ] = False,
-    prefix_cache_mb: Annotated[int, typer.Option(min=0, help="Memory for pictures and prompts read before.")] = 512,
+    prefix_cache_mb: Annotated[int, typer.Option(min=0, help="Memory for images and prompts read before.")] = 512,
     limit_mm_per_prompt: Annotated[
         str, typer.Option(help="Pictures and videos in a request, as JSON.")
     ] = '{"image": 16, "video": 2}',
     allowed_media_domains: Annotated[
-        list[str] | None, typer.Option(help="Fetch pictures from this host over https (repeatable); none by default.")
+        list[str] | None, typer.Option(help="Fetch images from this host over https (repeatable); none by default.")
     ] = None,
     allowed_local_media_path: Annotated[
         Path | None, typer.Option(help="Open file:// addresses in this folder; none by default.")
@@ -64,7 +64,7 @@ def serve(
     dtype: options.Dtype = None,
     device: options.Device = None,
 ) -> None:
-    """Answer OpenAI clients: chat with pictures and videos, streaming, /metrics.
+    """Answer OpenAI clients: chat with images and videos, streaming, /metrics.
 
     Example: pixelword serve nano --port 8000 --api-key secret
     """

@@ -23,7 +23,7 @@ Folder = Annotated[
     typer.Option(
         "--assets",
         metavar="DIR",
-        help="Where packs lie; $PIXELWORD_ASSETS or ~/.cache/pixelword/assets when absent.",
+        help="Where packs are stored; $PIXELWORD_ASSETS or ~/.cache/pixelword/assets when absent.",
         show_default=False,
     ),
 ]
@@ -99,7 +99,7 @@ def render(
     anew: Annotated[bool, typer.Option("--anew", help="Keep nothing of the pool that is there.")] = False,
     assets: Folder = None,
 ) -> None:
-    """Render a family's pool: pictures or clips that are slow to make. Stopped, it goes on where it was.
+    """Render a family's pool: images or clips that are slow to make. Stopped, it goes on where it was.
 
     Example: pixelword tasks render charts --count 1500
     """

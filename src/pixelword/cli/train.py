@@ -38,7 +38,9 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print parameters, memory, FLOPs and time; no data, no weights needed.")
     ] = False,
-    gpus: Annotated[int | None, typer.Option(min=1, help="Dry run: so many GPUs; up to a node's 8 by default.")] = None,
+    gpus: Annotated[
+        int | None, typer.Option(min=1, help="Dry run: number of GPUs (default: up to a node's 8).")
+    ] = None,
     gpu: Annotated[
         str | None, typer.Option(metavar="KIND", help="Dry run: A100, H100, H200, B200 or CPU (this machine's).")
     ] = None,

@@ -41,7 +41,7 @@ def verify(
     device: Annotated[str, typer.Option(help="Where the probe runs.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as one JSON object.")] = False,
 ) -> None:
-    """Every tensor against the architecture, then a fixed probe; a report to lay beside another machine's.
+    """Every tensor against the architecture, then a fixed probe; a report to compare with another machine's.
 
     Ends with 0 where all is well, 1 where a tensor is wrong or the two reports differ, 2 where nothing can be read.
 

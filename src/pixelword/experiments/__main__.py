@@ -57,7 +57,7 @@ def overfit(
     side: Annotated[int, typer.Option(min=64, help="Of each picture, in pixels.")] = 96,
     steps: Annotated[int, typer.Option(min=1, help="At most.")] = 160,
 ) -> None:
-    """Learn some pictures by heart; exit code 1 unless all are named, and with a wrong picture next to none.
+    """Learn some images by heart; exit code 1 unless all are named, and with a wrong image next to none.
 
     Example: python -m pixelword.experiments overfit runs/mini/grown
     """
@@ -100,7 +100,7 @@ def compare(
 def delta(
     trained: Annotated[Path, typer.Argument(help="A trained checkpoint's folder.")],
     recipe: Annotated[
-        Path | None, typer.Option(help="Whose held-out questions are asked; the one beside the checkpoint when absent.")
+        Path | None, typer.Option(help="Recipe of the held-out questions; the one beside the checkpoint when absent.")
     ] = None,
     bits: Annotated[list[int] | None, typer.Option(min=4, max=8, help="Repeatable; 8, 7 and 6 when absent.")] = None,
     packs: Annotated[int, typer.Option(min=1, help="Held-out packs of each family.")] = 8,
@@ -118,8 +118,8 @@ def delta(
     path = recipe or trained.parent / "recipe.yaml"
     if not path.is_file():
         raise PixelwordError(f"{path}: there is no recipe beside the checkpoint; name one with --recipe")
-    asked = f"validation={{every: 1, packs: {packs}, generate: 0}}"
-    plain = ("attention=sdpa", "compile=false", f"model={{from: {trained}}}", asked)
+    validation = f"validation={{every: 1, packs: {packs}, generate: 0}}"
+    plain = ("attention=sdpa", "compile=false", f"model={{from: {trained}}}", validation)
     for cost in costs(load_recipe(path, (*plain, *(set_ or ()))), out, bits or (8, 7, 6), base=base):
         say(cost.line())
 
@@ -130,14 +130,14 @@ def long_inputs(
     out: Out = Path("runs/long"),
     report: Annotated[Path | None, typer.Option(help="A page whose section between its marks is rewritten.")] = None,
     section: Annotated[str, typer.Option(help="With --report: the section's name in its marks.")] = "long",
-    only: Annotated[list[str] | None, typer.Option(help="Words in the name of what is asked (repeatable).")] = None,
+    only: Annotated[list[str] | None, typer.Option(help="Words in the names of sources to run (repeatable).")] = None,
     questions: Annotated[int, typer.Option(min=2, help="Of each source.")] = 24,
     lengths: Annotated[list[int] | None, typer.Option("--length", min=1, help="Repeatable; 1, 4, 16.")] = None,
     pixels: Annotated[int, typer.Option(min=1024, help="Of a picture as the model was taught it.")] = 128 * 128,
     threads: Annotated[int, typer.Option(min=1)] = 1,
     assets: Packs = None,
 ) -> None:
-    """Long videos and large pictures: tokens, time, memory and answers of each way against the plain one.
+    """Long videos and large images: tokens, time, memory and answers of each way against the plain one.
 
     Example: python -m pixelword.experiments long nano --report docs/long-inputs.md
     """
@@ -158,12 +158,12 @@ def long_inputs(
     settings = {"questions": questions, "pixels": pixels}
     described = about(session, model, settings)
     results = long.Results(out / "long.jsonl", identity(described) | {"threads": threads})
-    asked = [one for one in long.sources(Assets(assets), pixels) if not only or any(word in one.name for word in only)]
-    if not asked:
-        raise PixelwordError(f"nothing asked has {' or '.join(only or ())} in its name: leave --only out")
+    chosen = [one for one in long.sources(Assets(assets), pixels) if not only or any(word in one.name for word in only)]
+    if not chosen:
+        raise PixelwordError(f"no source has {' or '.join(only or ())} in its name: leave --only out")
     cells = []
     size = long_report.bytes_per_token(session.model)
-    for cell in long.measure(session, asked, results, questions, lengths or long.LENGTHS):
+    for cell in long.measure(session, chosen, results, questions, lengths or long.LENGTHS):
         say(f"{cell.source} {long_report.row(cell, size)}")
         cells.append(cell)
     if place is not None:

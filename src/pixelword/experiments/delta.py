@@ -1,4 +1,4 @@
-"""What a smaller file costs: a trained checkpoint, and its deltas of fewer bits, asked the same held-out questions."""
+"""What a smaller file costs: a trained checkpoint, and its deltas of fewer bits, on the same held-out questions."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def costs(
 ) -> Iterator[Cost]:
     """The checkpoint `recipe.model.from` as it is, then as a delta of each number of bits, which stays in `out`.
 
-    recipe: with a validation, whose packs are asked; its gate's texts are read. Raises PixelwordError as `write_delta`
+    recipe: with a validation, whose packs are used; its gate's texts are read. Raises PixelwordError as `write_delta`
     does, and when the recipe's data cannot be opened.
     """
     trained = recipe.model.from_
@@ -92,26 +92,26 @@ class _Trial:
     def cost(self, name: str, folder: Path, size: int) -> Cost:
         model = load_pretrained(folder, dtype=torch.float32)
         model.set_attn_implementation(self.recipe.attention)
-        right, asked = Counter[str](), Counter[str]()
-        loss, said = 0.0, []
+        right, total = Counter[str](), Counter[str]()
+        loss, predicted = 0.0, []
         with precision(self.recipe, World()):
             for family, pack in self._packs:
                 one, words, good, count = self._answered(model, pack)
                 loss += one
-                said.append(words)
+                predicted.append(words)
                 right[family] += good
-                asked[family] += count
+                total[family] += count
             language = perplexity(model, self._texts)
-        spoken = torch.cat(said)
+        spoken = torch.cat(predicted)
         self._first = spoken if self._first is None else self._first
-        exact = {family: right[family] / asked[family] for family in asked}
+        exact = {family: right[family] / total[family] for family in total}
         changed = (spoken != self._first).double().mean().item()
-        return Cost(name, size, loss / sum(p.weight for _, p in self._packs), exact, dict(asked), changed, language)
+        return Cost(name, size, loss / sum(p.weight for _, p in self._packs), exact, dict(total), changed, language)
 
     @staticmethod
     def _answered(model: NeoOVForConditionalGeneration, pack: Pack) -> tuple[float, Tensor, int, int]:
         """(summed loss, the likeliest tokens where some row is answered, answers right to the letter, answers)."""
         columns = answer_columns(pack)
         output = model(**pack.inputs(), logits_to_keep=columns)
-        right, asked = exact_documents(output.logits, pack, columns)
-        return output.loss.item() * pack.weight, output.logits.argmax(-1).flatten(), right, asked
+        right, total = exact_documents(output.logits, pack, columns)
+        return output.loss.item() * pack.weight, output.logits.argmax(-1).flatten(), right, total

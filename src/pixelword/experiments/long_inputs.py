@@ -1,7 +1,7 @@
 """Inputs longer and larger than a model was taught with: what each way to read them costs, and what it answers.
 
-The questions are held-out ones whose answers do not change when a clip gets longer or a picture stands in a larger one.
-Every way is asked the same questions; at the length that is taught all ways are the plain one, and only that is asked.
+The questions are held-out ones whose answers do not change when a clip gets longer or an image stands in a larger one.
+Every way gets the same questions; at the length of training all ways are the plain one, and only that one runs.
 A cell (questions, length, way) that is measured is kept and not measured again.
 """
 
@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from pixelword.tasks.assets import Assets
 
 LENGTHS = (1, 4, 16)
-#: Kinds of the drawn families whose answers hold when a clip is slowed down, or a picture put into a larger one.
+#: Kinds of the drawn families whose answers hold when a clip is slowed down, or an image put into a larger one.
 _SCREENS, _DOCUMENTS = ("state", "number of", "exists"), ("read", "document")
 _MOTION = ("direction", "corner", "moves", "what", "turns", "order", "gone", "count", "side", "exists")
 
 
 @dataclass(frozen=True)
 class Case:
-    """A question at a length. normal: frames of the clip, or pixels of the picture, as they are taught."""
+    """A question at a length. normal: frames of the clip, or pixels of the image, as they are taught."""
 
     item: Item
     normal: int
@@ -44,7 +44,7 @@ class Case:
 
 @dataclass(frozen=True)
 class Source:
-    """Where questions come from. cases: (length, number) -> so many, the same ones at every length."""
+    """Where questions come from. cases: (length, number) -> `number` cases, the same ones at every length."""
 
     name: str
     media: Literal["video", "picture"]
@@ -98,7 +98,7 @@ class Cell:
 
 
 def sources(assets: Assets, pixels: int) -> list[Source]:
-    """Everything that can be asked. pixels: of a picture as the model was taught it."""
+    """All sources of questions. pixels: of an image as the model was taught it."""
     families = {test.name: test for test in held_out(assets)}
     return [
         Source("motion of one thing, slow", "video", _slow),
@@ -155,7 +155,7 @@ def _timed(frames: Sequence[Image.Image], video: Any) -> Any:
 
 
 def on_a_sheet(picture: Image.Image, length: int, rng: Random) -> Image.Image:
-    """The picture at some place of a sheet of `length` times its area, in the colour of its corner."""
+    """The image at some place of a sheet of `length` times its area, in the colour of its corner."""
     side = length**0.5
     wide, high = round(picture.width * side), round(picture.height * side)
     sheet = Image.new("RGB", (wide, high), picture.getpixel((0, 0)))
@@ -164,7 +164,7 @@ def on_a_sheet(picture: Image.Image, length: int, rng: Random) -> Image.Image:
 
 
 def fitted(picture: Image.Image, pixels: int) -> Image.Image:
-    """The picture, shrunk where it has more than so many pixels."""
+    """The image, shrunk where it has more than `pixels` pixels."""
     part = (pixels / (picture.width * picture.height)) ** 0.5
     if part >= 1:
         return picture
@@ -244,10 +244,10 @@ class Results:
 
 
 def measure(
-    session: Session, asked: Sequence[Source], results: Results, questions: int, lengths: Sequence[int] = LENGTHS
+    session: Session, sources: Sequence[Source], results: Results, questions: int, lengths: Sequence[int] = LENGTHS
 ) -> Iterator[Cell]:
     """Every cell, in order; those that are known are only given again."""
-    for source in asked:
+    for source in sources:
         for length in lengths:
             ways = [way for way in WAYS if way.media == source.media and (length > 1 or way.name == "plain")]
             if all((source.name, length, way.name) in results.cells for way in ways):

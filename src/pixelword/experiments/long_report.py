@@ -36,10 +36,10 @@ def row(cell: Cell, size: int) -> str:
 def section(about: Mapping[str, Any], cells: Sequence[Cell], size: int, command: str) -> Iterator[str]:
     """The lines between the page's marks."""
     machine, model = about["machine"], about["model"]
-    asked = about["settings"]["questions"]
+    questions = about["settings"]["questions"]
     yield from ("", "```sh", command, "```", "")
     yield (
-        f"`{model['name']}` ({model['parameters'] / 1e6:.1f}M parameters, {model['dtype']}), {asked} held-out "
+        f"`{model['name']}` ({model['parameters'] / 1e6:.1f}M parameters, {model['dtype']}), {questions} held-out "
         f"questions a row, the same ones in every row of a table, on {machine['threads']} thread of "
         f"{machine['device']}. KV: the most bytes of keys and values held at once ({size:,} a token). "
         "Intervals are Wilson's."
@@ -66,9 +66,9 @@ def verdicts(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def _verdict(media: str, length: int, way: str, pairs: Sequence[tuple[Cell, Cell]]) -> str:
-    asked = sum(one.asked for one, _ in pairs)
-    mine, theirs = (sum(pair[which].right for pair in pairs) / asked for which in (0, 1))
-    # costs are compared where both could be asked
+    total = sum(one.asked for one, _ in pairs)
+    mine, theirs = (sum(pair[which].right for pair in pairs) / total for which in (0, 1))
+    # costs are compared where both could run
     both = [(one, other) for one, other in pairs if not one.unfit and not other.unfit]
     held = _ratio([(one.held, other.held) for one, other in both])
     seconds = _ratio([(one.seconds, other.seconds) for one, other in both])

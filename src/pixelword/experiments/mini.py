@@ -26,11 +26,11 @@ from pixelword.training.recipe import Recipe
 from pixelword.training.recipe_file import load_recipe
 
 STAGES = ("pretrain", "midtrain", "sft")
-#: Words pass the pre-buffer by: of what was tried, the one way that keeps a language while pictures are learnt.
+#: Words pass the pre-buffer by: of what was tried, the one way that keeps a language while images are learnt.
 GROWTH = ("--text-bypass",)
 #: Items of a pool at full scale: what about an hour of 16 cores renders.
 POOLS = {"charts": 12_000, "screens": 6_000, "rooms": 6_000, "motion": 4_000}
-#: Packs that no family has to have: captions draw flags where these are there, and real pictures are asked about.
+#: Packs that no family has to have: captions draw flags where these are there, and real images are asked about.
 FURTHER = ("flags", "easyvqa", "digits", "photos", "clips")
 _QUESTIONS = 200  # of the smoke test
 
@@ -47,7 +47,7 @@ class Plan:
         scale: of steps, pools and questions; below 1 everything is cut to what a CPU can do.
         minutes: after which training is stopped with its state saved; None for never.
         settings: overrides of the three stages' recipes.
-        least, most: shares of colours that the smoke test must name with their picture, and may with a wrong one.
+        least, most: shares of colours that the smoke test must name with their image, and may with a wrong one.
     """
 
     out: Path
@@ -64,7 +64,7 @@ class Plan:
     begun: float = field(default_factory=time.monotonic)
 
     def overrides(self, stage: str) -> list[str]:
-        """Of one stage's recipe: where it lies, what it begins with, and what the scale leaves of it."""
+        """Of one stage's recipe: its folder, what it begins with, and what the scale leaves of it."""
         before = {"smoke": self.out / "grown", "pretrain": self.out / "grown"}
         before |= {b: self.out / a / "final" for a, b in pairwise(STAGES)}
         overrides = [f"out={self.out / stage}", f"model.from={before[stage]}", "model.size=null"]
@@ -125,8 +125,8 @@ def steps(plan: Plan) -> Iterator[Step]:
     yield Step("the grown model", grown / "config.json", ["grow", plan.base, str(grown), *GROWTH, *plan.growth])
     yield _training(plan, "smoke")
     report, questions = out / "smoke" / "report", str(max(round(_QUESTIONS * plan.scale), 16))
-    asked = ["--suite", "nano", "--tasks", "colour", "--questions", questions, "--out", str(report)]
-    command = ["evaluate", str(out / "smoke" / "final"), *asked]
+    options = ["--suite", "nano", "--tasks", "colour", "--questions", questions, "--out", str(report)]
+    command = ["evaluate", str(out / "smoke" / "final"), *options]
     yield Step("a look at the smoke test", report / "report.json", command)
     for stage in STAGES:
         yield _training(plan, stage)
@@ -136,8 +136,8 @@ def steps(plan: Plan) -> Iterator[Step]:
     evaluation = out / "evaluation"
     amount = ["--questions", str(max(round(_QUESTIONS * plan.scale), 4))] if plan.scale < 1 else []
     suites = [word for suite in ("held-out", "real") for word in ("--suite", suite)]
-    asked_of = [name for name in sorted(mixed) if family(name).suite == "held-out"]
-    tests = [word for name in asked_of for word in ("--tasks", name)] if plan.scale < 1 else []
+    families = [name for name in sorted(mixed) if family(name).suite == "held-out"]
+    tests = [word for name in families for word in ("--tasks", name)] if plan.scale < 1 else []
     options = [*(suites if not tests else suites[:2]), *tests, *amount, *where]
     command = ["evaluate", str(delta), *options, "--out", str(evaluation), "--card", str(delta / "README.md")]
     yield Step("its evaluation", evaluation / "report.json", command)
@@ -163,7 +163,7 @@ def make(plan: Plan, say: Callable[[str], None]) -> bool:
                 say(f"{plan.minutes:g} minutes are over; {step.name} is saved: the same command goes on")
                 return False
             if not step.made.exists():
-                raise PixelwordError(f"{step.name}: {step.made} was not made; see what the command said above")
+                raise PixelwordError(f"{step.name}: {step.made} was not made; see the output of the command above")
         if step.name == "a look at the smoke test":
             say(judged(step.made, plan))
     say(f"{plan.out / 'mini'}: made; {plan.out / 'evaluation' / 'report.html'} says what it can do")

@@ -1,7 +1,7 @@
-"""The proof that a grown model sees: it learns 32 pictures by heart, and a wrong picture takes what it learnt away.
+"""The proof that a grown model sees: it learns 32 images by heart, and a wrong image takes what it learnt away.
 
 Small enough for one core, and it fails where something between pixels and words is broken: a model that answers by its
-words alone would answer a wrong picture as well.
+words alone would answer a wrong image as well.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ QUESTION = "What is this?"
 
 @dataclass(frozen=True)
 class Point:
-    """Where it is after `step` steps: right and wrong are shares answered to the letter, with the own picture and with
+    """Where it is after `step` steps: right and wrong are shares answered to the letter, with the own image and with
     another one; None between measurements."""
 
     step: int
@@ -48,7 +48,7 @@ class Point:
 
 
 def named_pictures(assets: Assets, pictures: int, side: int) -> list[Sample]:
-    """So many square pictures of one thing each, no two of a name, all with the same question: without its picture the
+    """Square images of one thing each, no two of a name, all with the same question: without its image the
     best guess is right once in `pictures`."""
     found: dict[str, Sample] = {}
     for seed in count():
@@ -66,7 +66,7 @@ def named_pictures(assets: Assets, pictures: int, side: int) -> list[Sample]:
 
 
 def one_pack(processor: NeoOVProcessor, samples: Sequence[Sample], side: int) -> Pack:
-    """Each sample in a row of its own, with its picture as it is."""
+    """Each sample in a row of its own, with its image as it is."""
     encoded = [processor.encode(one.messages, min_pixels=side**2, max_pixels=side**2) for one in samples]
     packer = Packer(len(encoded), max(map(len, encoded)), processor.tokenizer.pad_token_id)
     for one in encoded:
@@ -75,7 +75,7 @@ def one_pack(processor: NeoOVProcessor, samples: Sequence[Sample], side: int) ->
 
 
 def with_wrong_pictures(pack: Pack) -> Pack:
-    """Every question with the picture of the one before; pictures are all of one size."""
+    """Every question with the image of the one before; images are all of one size."""
     return replace(pack, pixel_values=pack.pixel_values.roll(int(pack.image_grid_hw[0].prod()), 0))
 
 
@@ -109,8 +109,8 @@ def share(model: NeoOVForConditionalGeneration, pack: Pack, recipe: Recipe) -> f
     with uncompiled(model), precision(recipe, World()):
         logits = model(**pack.inputs(), logits_to_keep=columns).logits
     model.train()
-    right, asked = exact_documents(logits, pack, columns)
-    return right / asked
+    right, total = exact_documents(logits, pack, columns)
+    return right / total
 
 
 def write(points: Iterator[Point], path: Path, say: Callable[[str], None]) -> list[Point]:

@@ -64,7 +64,7 @@ class Archive:
 
 
 def inner_zip(content: bytes, wanted: Wanted, name: str) -> Iterator[tuple[str, bytes]]:
-    """The wanted members of a zip file that lay in an archive."""
+    """The wanted members of a zip file inside an archive."""
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as opened:
             yield from _capped(_zipped(opened, wanted), name)
@@ -109,7 +109,7 @@ def _debian(path: Path) -> Iterator[IO[bytes]]:
     assert running.stdout is not None
     try:
         yield running.stdout
-        if running.stdout.read(1):  # what lies behind the last member is padding
+        if running.stdout.read(1):  # what follows the last member is padding
             while running.stdout.read(2**20):
                 pass
         if running.wait():

@@ -30,7 +30,7 @@ def article(words: str) -> str:
 
 
 def uncounted(words: str) -> bool:
-    """Whether it is not counted ("bread"), or is always many ("glasses"): no number of it is clear in a picture."""
+    """Whether it is not counted ("bread"), or is always many ("glasses"): no number of it is clear in an image."""
     return words.partition(" of ")[0].split()[-1] in _MANY
 
 
@@ -68,7 +68,7 @@ _PLURALS = {
 
 
 def grounded(name: str, box: Sequence[float], size: tuple[int, int]) -> str:
-    """'<ref>name</ref><box>[[x1, y1, x2, y2]]</box>': a box of pixels, in thousandths of the picture's size."""
+    """'<ref>name</ref><box>[[x1, y1, x2, y2]]</box>': a box of pixels, in thousandths of the image's size."""
     return f"<ref>{name}</ref>{boxed(box, size)}"
 
 

@@ -1,6 +1,6 @@
 """Asset packs: what tasks are made of (cut-outs, fonts, words, tables, rendered pages), each pack one file.
 
-A pack is a zip archive: `pack.json` (name, licences, items) and the items' files, pictures and clips as they are and
+A pack is a zip archive: `pack.json` (name, licences, items) and the items' files, images and clips as they are and
 other things compressed. Items are dictionaries with a "key", the name of the asset by which it belongs to one split for
 good (or by "split", where it says so), and what else is known of it ("label", "file", "box", ...). zip keeps a checksum
 of every file, so that damage is found when it is read.
@@ -31,7 +31,7 @@ Item = dict[str, Any]
 
 
 def default_folder() -> Path:
-    """Where packs lie: $PIXELWORD_ASSETS, or `~/.cache/pixelword/assets`."""
+    """Where packs are stored: $PIXELWORD_ASSETS, or `~/.cache/pixelword/assets`."""
     return Path(os.environ.get("PIXELWORD_ASSETS") or Path.home() / ".cache" / "pixelword" / "assets")
 
 
@@ -100,7 +100,7 @@ class AssetPack:
 
 
 class Assets:
-    """All packs of a folder, each opened when it is first asked for."""
+    """All packs of a folder, each opened on first use."""
 
     def __init__(self, folder: Path | None = None) -> None:
         self.folder = folder or default_folder()

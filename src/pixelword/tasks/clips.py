@@ -1,4 +1,4 @@
-"""Encoded video: pictures -> the bytes of a file, and back through the same door as a user's file."""
+"""Encoded video: images -> the bytes of a file, and back through the same door as a user's file."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from pixelword.processing.videos import Video, load_video
 
-#: Codecs with their options: one thread, so that the same pictures always give the same bytes.
+#: Codecs with their options: one thread, so that the same images always give the same bytes.
 _H264 = ("libx264", {"preset": "superfast", "threads": "1"})
 _MPEG4 = ("mpeg4", {"threads": "1"})
 
@@ -20,7 +20,7 @@ _MPEG4 = ("mpeg4", {"threads": "1"})
 def encode(frames: Iterable[Image.Image], fps: int, *, quality: int = 22, codec: str = "h264") -> bytes:
     """An MP4 file.
 
-    frames: RGB pictures of one size, both sides even. quality: 0 (best) to 51, as H.264 counts; codec: "h264" or
+    frames: RGB images of one size, both sides even. quality: 0 (best) to 51, as H.264 counts; codec: "h264" or
     "mpeg4" (older and coarser).
     """
     file = io.BytesIO()

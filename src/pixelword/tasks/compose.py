@@ -1,4 +1,4 @@
-"""Scenes of cut-outs: where each thing lies and what it lies on, then the picture, with boxes taken from the alpha.
+"""Scenes of cut-outs: where each thing is and what ground it is on, then the image, with boxes taken from the alpha.
 
     pool = cutouts(assets, split)                              # `things.py`: what can be shown
     scene = arrange(rng, rng.sample(pool, 3), canvas(rng))     # where; `None` where they do not fit
@@ -24,7 +24,7 @@ from pixelword.tasks.things import Cutout, picture, rim, trimmed
 IntBox = tuple[int, int, int, int]
 #: Pixels that one visual token covers: a pair of patches each way.
 TOKEN = 32 * 32
-#: Names of the nine parts of a picture, in reading order.
+#: Names of the nine parts of an image, in reading order.
 CELLS = ("top left", "top", "top right", "left", "centre", "right", "bottom left", "bottom", "bottom right")
 _GAP = 5  # least pixels between two things
 _SMALLEST = 26  # pixels of the longer side; below it many things look alike
@@ -32,7 +32,7 @@ _SMALLEST = 26  # pixels of the longer side; below it many things look alike
 
 @dataclass(frozen=True)
 class Placed:
-    """A cut-out in a picture. box: (x1, y1, x2, y2) in pixels; mirrored: left and right; turned: degrees, leftwards."""
+    """A cut-out in an image. box: (x1, y1, x2, y2) in pixels; mirrored: left and right; turned: degrees, leftwards."""
 
     cutout: Cutout
     box: IntBox
@@ -56,7 +56,7 @@ class Placed:
 
 @dataclass(frozen=True)
 class Scene:
-    """Things on a ground; later ones lie over earlier ones."""
+    """Things on a ground; later ones cover earlier ones."""
 
     width: int
     height: int
@@ -69,7 +69,7 @@ class Scene:
 
 
 def canvas(rng: Random, *, tokens: tuple[int, int] = (40, 220), longest: float = 2.0) -> tuple[int, int]:
-    """(width, height) of a picture of about that many visual tokens, up to `longest` times as long as wide."""
+    """(width, height) of an image of about that many visual tokens, up to `longest` times as long as wide."""
     area = math.exp(rng.uniform(math.log(tokens[0]), math.log(tokens[1]))) * TOKEN
     aspect = longest ** rng.triangular(-1, 1, 0)
     width, height = (area * aspect) ** 0.5, (area / aspect) ** 0.5
@@ -87,7 +87,7 @@ def arrange(
 ) -> Scene | None:
     """Put the things at random places where none touches another.
 
-    fill: share of the picture that their boxes take together, drawn between these. ground: one that they stand out
+    fill: share of the image that their boxes take together, drawn between these. ground: one that they stand out
     from when None. turn: most degrees that a thing is turned by. None when they do not fit: draw others or fewer.
     """
     width, height = size
@@ -115,7 +115,7 @@ def place_at(cutout: Cutout, side: int, x: int, y: int, *, mirrored: bool = Fals
 
 
 def render(scene: Scene) -> Image.Image:
-    """The scene as an RGB picture of (width, height)."""
+    """The scene as an RGB image of (width, height)."""
     image = paint(scene.ground, scene.width, scene.height)
     for one in scene.placed:
         cut = shown(one)
@@ -140,7 +140,7 @@ def sprite(cutout: Cutout, mirrored: bool = False, turned: int = 0) -> Image.Ima
 
 
 def cell_of(placed: Placed, scene: Scene, *, clear: float = 0.06) -> str | None:
-    """The ninth of the picture in which its centre lies; None where that is too close to another one to tell."""
+    """The ninth of the image in which its centre is; None where that is too close to another one to tell."""
     x, y = placed.centre[0] / scene.width, placed.centre[1] / scene.height
     if any(abs(place - edge) < clear for place in (x, y) for edge in (1 / 3, 2 / 3)):
         return None

@@ -1,4 +1,4 @@
-"""What a family of tasks is: from a seed, pictures and questions whose answers are true by construction."""
+"""What a family of tasks is: from a seed, images and questions whose answers are true by construction."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Split = Literal["train", "test"]
 #: How an answer is compared with the right one; see `evaluation.scores`.
 Metric = Literal["exact", "letter", "number", "words", "box", "point"]
-#: (x1, y1, x2, y2) in pixels of its picture, from the top left; x2 and y2 lie just outside.
+#: (x1, y1, x2, y2) in pixels of its image, from the top left; x2 and y2 are exclusive.
 Box = tuple[float, float, float, float]
 
 #: The names of all families, in the order in which pages and tables show them. Each is a module of `tasks.families`.
@@ -33,7 +33,7 @@ class Question:
     kind: the skill, one of its family's `kinds`. answer: right by construction, in the words that are trained.
     metric: how another answer is compared with it. choices: the answers that are equally likely without looking, the
     right one among them; () where they are open. absent: it asks about what is not there ("no", "none", "0" is right).
-    boxes: (number of the picture or frame, box) of what the answer rests on, for pages and for tests.
+    boxes: (number of the image or frame, box) of what the answer rests on, for pages and for tests.
     tolerance: relative, for "number".
     """
 
@@ -54,7 +54,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Task:
-    """Pictures or a clip (none for text), and one to five questions, in an order in which none gives a later one away.
+    """Images or a clip (none for text), and one to five questions, in an order in which none gives a later one away.
 
     media: chat parts, ``{"type": "image", "image": PIL.Image}`` (mode RGB) or ``{"type": "video", "video":
     processing.videos.Video}``. assets: "pack:key" of everything it was made of, for the proof that splits are disjoint.

@@ -55,7 +55,7 @@ def contrast(ground: Ground, rims: Sequence[RGB]) -> float:
 
 
 def paint(ground: Ground, width: int, height: int) -> Image.Image:
-    """The ground as an RGB picture."""
+    """The ground as an RGB image."""
     rng = Random(ground.seed)
     if ground.kind in NAMED:
         tile = _tile(ground.kind, rng.randrange(_VARIANTS))
@@ -71,7 +71,7 @@ def paint(ground: Ground, width: int, height: int) -> Image.Image:
 
 
 def worn(rng: Random, image: Image.Image) -> Image.Image:
-    """The picture as it is, or as files often are: compressed (one in six)."""
+    """The image as it is, or as files often are: compressed (one in six)."""
     if rng.random() > 1 / 6:
         return image
     file = io.BytesIO()
@@ -98,7 +98,7 @@ def _distance(a: RGB, b: RGB) -> float:
 
 
 def _cut(rng: Random, tile: Image.Image, width: int, height: int) -> Image.Image:
-    """A piece of a tile; larger pictures than it are filled by its mirror images, so that no seam shows."""
+    """A piece of a tile; larger images than it are filled by its mirror images, so that no seam shows."""
     if width > tile.width or height > tile.height:
         double = Image.new("RGB", (2 * tile.width, 2 * tile.height))
         for column in (0, 1):
@@ -112,7 +112,7 @@ def _cut(rng: Random, tile: Image.Image, width: int, height: int) -> Image.Image
 
 
 def _mask(rng: Random, kind: str, width: int, height: int) -> Image.Image:
-    """How much of the second colour is where, an "L" picture."""
+    """How much of the second colour is where, an "L" image."""
     if kind == "fading":
         ramp = Image.linear_gradient("L")
         return ramp.rotate(rng.choice((0, 90, 180, 270))).resize((width, height))

@@ -1,4 +1,4 @@
-"""What lies in an assets folder and where it came from: `manifest.json`, written whole after every step."""
+"""What is stored in an assets folder and where it came from: `manifest.json`, written whole after every step."""
 
 from __future__ import annotations
 

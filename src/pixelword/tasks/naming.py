@@ -1,4 +1,4 @@
-"""What can be said of a scene of cut-outs: words that mean one thing of it, and words for what it does not show."""
+"""Words for a scene of cut-outs: names that mean one thing of it, and words for what it does not show."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def draw_things(
     for _ in range(_TRIES):
         if len(drawn) == number:
             break
-        # by name first: what is shown by many pictures is not drawn more often
+        # by name first: what is shown by many images is not drawn more often
         one = shape(rng, split) if rng.random() < shapes else rng.choice(pool.by_name[rng.choice(pool.names)])
         if fits(one) and not any(clash(one.name, other.name) for other in drawn):
             drawn.append(one)
@@ -42,7 +42,7 @@ def settle(
     fill: tuple[float, float] = (0.18, 0.45),
     ground: Ground | None = None,
 ) -> Scene:
-    """The things arranged in a picture that has room for them: larger or sparser ones are tried until they fit."""
+    """The things arranged in an image that has room for them: larger or sparser ones are tried until they fit."""
     low, high = tokens
     while True:
         scene = arrange(rng, things, canvas(rng, tokens=(low, high)), fill=fill, ground=ground)

@@ -1,4 +1,4 @@
-"""Pages as pictures: Chromium draws HTML and says what is where, from the DOM.
+"""Pages as images: Chromium draws HTML and says what is where, from the DOM.
 
 Elements that matter carry `data-role`; their names, states and boxes are read where the browser knows them best.
 """
@@ -115,7 +115,7 @@ _running: list[Browser] = []
 
 
 def browser() -> Browser:
-    """This process's own browser, started when it is first asked for."""
+    """This process's own browser, started on first use."""
     if not _running or _running[0].owner != os.getpid():
         # a forked process must not talk to its parent's browser
         _running[:] = [Browser()]

@@ -1,4 +1,4 @@
-"""Charts as pictures: matplotlib draws a `Chart` in a drawn style and says where everything is, in pixels."""
+"""Charts as images: matplotlib draws a `Chart` in a drawn style and says where everything is, in pixels."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _GROUNDS = ("#ffffff", "#ffffff", "#ffffff", "#f7f7f2", "#eef2f7", "#fff8e8", "#
 
 @dataclass(frozen=True)
 class Style:
-    """How a chart looks. size: of the picture in pixels; text: height of its type in pixels; font: file, or a name."""
+    """How a chart looks. size: of the image in pixels; text: height of its type in pixels; font: file, or a name."""
 
     size: tuple[int, int]
     text: float
@@ -94,7 +94,7 @@ def _letters(chart: Chart) -> list[int]:
 
 
 def render(chart: Chart, style: Style) -> tuple[Image.Image, dict[str, Box]] | None:
-    """The picture (RGB) and the boxes of its parts; None where texts collide or do not fit: draw another style.
+    """The image (RGB) and the boxes of its parts; None where texts collide or do not fit: draw another style.
 
     Parts: "title", "x", "y" (the axes' labels), "legend:N" (of series N), "mark:N:M" (of value M of series N: a bar,
     a point of a line, a slice), "tick:M" (name of place M of a line, where it stands), "cell:ROW:COLUMN" of a table,
@@ -331,7 +331,7 @@ def _boxes(figure: Any, canvas: Any, parts: Mapping[str, Any]) -> dict[str, Box]
 
 
 def _legible(figure: Any, axes: Any, canvas: Any, parts: Mapping[str, Any]) -> bool:
-    """Whether all texts lie inside the picture and none covers another."""
+    """Whether all texts are inside the image and none covers another."""
     from matplotlib.text import Text
 
     texts = [part for name, part in parts.items() if isinstance(part, Text) and not name.startswith("tick:")]
@@ -354,7 +354,7 @@ class FontFiles:
         self._folder = Path()
 
     def path(self, pack: AssetPack, file: str) -> str:
-        """Where the font lies now."""
+        """Where the font is stored now."""
         if self._owner != os.getpid():
             self._owner, self._written = os.getpid(), {}
             self._folder = Path(tempfile.mkdtemp(prefix="pixelword-fonts-"))

@@ -1,6 +1,6 @@
 """A page to look at: tasks of every family and split, with questions, answers and the boxes that answers rest on.
 
-One HTML file without any network. A box on a picture has the number of the question whose answer rests on it; a box
+One HTML file without any network. A box on an image has the number of the question whose answer rests on it; a box
 that an answer names is dashed, so that a wrong one stands out.
 """
 
@@ -63,7 +63,7 @@ def _section(one: Family, assets: Assets, count: int, seed: int) -> dict[str, An
 
 
 def describe(task: Task, one: Family) -> dict[str, Any]:
-    """A task as the template reads it; boxes in percent of their picture."""
+    """A task as the template reads it; boxes in percent of their image."""
     pictures = [picture for part in task.media for picture in _pictures(part)]
     for number, question in enumerate(task.questions, 1):
         for at, box in question.boxes:
@@ -109,7 +109,7 @@ def _mark(pictures: list[dict[str, Any]], at: int, number: int, box: Sequence[fl
 
 
 def _pictures(part: Mapping[str, Any]) -> Iterable[dict[str, Any]]:
-    """A picture, or all frames of a clip with their times."""
+    """An image, or all frames of a clip with their times."""
     if part["type"] == "image":
         yield _shown(part["image"], "")
         return
@@ -127,6 +127,6 @@ def _chosen(pictures: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _shown(picture: Image.Image, label: str) -> dict[str, Any]:
-    """The picture inside an address, pixel for pixel."""
+    """The image inside an address, pixel for pixel."""
     address = data_url(picture.convert("RGB"), "WEBP", quality=85)
     return {"src": address, "size": picture.size, "label": label, "boxes": []}

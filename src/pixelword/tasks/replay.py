@@ -1,4 +1,4 @@
-"""Items of pools, or new ones where there is no pool; and a rendered picture, each time a little different: margin,
+"""Items of pools, or new ones where there is no pool; and a rendered image, each time a little different: margin,
 size, light, grain, JPEG. Its boxes follow."""
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def item_of(pool: str, render: Render, rng: Random, split: Split, assets: Assets
 
 
 def encode(picture: Image.Image, quality: int = 82) -> bytes:
-    """As pools keep pictures: WebP, lossless where that is smaller, as it is for flat colours."""
+    """As pools keep images: WebP, lossless where that is smaller, as it is for flat colours."""
     ways = []
     for options in ({"lossless": True, "method": 4}, {"quality": quality, "method": 4}):
         held = BytesIO()
@@ -41,14 +41,14 @@ def encode(picture: Image.Image, quality: int = 82) -> bytes:
 def vary(
     rng: Random, picture: Image.Image, boxes: Mapping[str, Box], *, smallest: float = 0.85, largest: float = 1.2
 ) -> tuple[Image.Image, dict[str, Box]]:
-    """The picture (RGB) as another copy of it might look, and where its parts are now.
+    """The image (RGB) as another copy of it might look, and where its parts are now.
 
     smallest, largest: of the factor by which it is scaled; texts must stay readable at the smallest.
     """
     left, top, right, bottom = (rng.randint(0, 14) if rng.random() < 0.5 else 0 for _ in range(4))
     factor = rng.uniform(smallest, largest) if rng.random() < 0.6 else 1.0
     if left + top + right + bottom:
-        # the margin continues the picture's own ground
+        # the margin continues the image's own ground
         grown = Image.new("RGB", (picture.width + left + right, picture.height + top + bottom), _corner(picture))
         grown.paste(picture, (left, top))
         picture = grown

@@ -1,4 +1,4 @@
-"""Rooms in three dimensions, drawn without a screen by vtk: pictures, boxes of what is seen, and depth by construction.
+"""Rooms in three dimensions, drawn without a screen by vtk: images, boxes of what is seen, and depth by construction.
 
 A room's floor is y = 0, in metres; the camera stands at its own place and looks along `heading`, 0 towards -z and
 positive to the right. Whoever draws many rooms keeps one `Renderer`, which holds the meshes it has met.
@@ -19,9 +19,9 @@ from pixelword.extras import install_command
 from pixelword.tasks.family import Box
 from pixelword.tasks.meshes import RGB, Mesh
 
-_STEP = 12  # of red between two things in a picture of masks: up to 21 things
+_STEP = 12  # of red between two things in an image of masks: up to 21 things
 _KEPT = 300  # shapes
-_FINE = 2  # pictures are drawn this much larger and shrunk: smooth edges on any driver
+_FINE = 2  # images are drawn this much larger and shrunk: smooth edges on any driver
 
 
 @dataclass(frozen=True)
@@ -60,12 +60,12 @@ class Camera:
         return math.hypot(thing.x - self.x, thing.z - self.z)
 
     def sideways(self, thing: Placed) -> float:
-        """Metres that the thing's middle lies to the right of where the camera looks."""
+        """Metres from where the camera looks to the thing's middle, to the right."""
         angle = math.radians(self.heading)
         return (thing.x - self.x) * math.cos(angle) + (thing.z - self.z) * math.sin(angle)
 
     def ahead(self, thing: Placed) -> float:
-        """Metres that the thing's middle lies before the camera."""
+        """Metres from the camera to the thing's middle, along the view."""
         angle = math.radians(self.heading)
         return (thing.x - self.x) * math.sin(angle) - (thing.z - self.z) * math.cos(angle)
 
@@ -89,7 +89,7 @@ class Room:
 
 @dataclass(frozen=True)
 class View:
-    """What is seen of one thing. box: in pixels of the picture; share: of its own pixels, how many nothing hides."""
+    """What is seen of one thing. box: in pixels of the image; share: of its own pixels, how many nothing hides."""
 
     box: Box
     share: float
@@ -113,7 +113,7 @@ class Renderer:
         self._window: Any = None
 
     def draw(self, room: Room, things: Sequence[Placed], camera: Camera, size: tuple[int, int]) -> Image.Image:
-        """The picture, RGB of (width, height)."""
+        """The image, RGB of (width, height)."""
         scene = self._scene(room.walls)
         actors = [self._actor(thing) for thing in things]
         for actor in [*self._shell(room), *actors]:
@@ -127,7 +127,7 @@ class Renderer:
     ) -> list[View | None]:
         """What is seen of each thing, None for what is not seen at all; walls hide nothing, they stand around.
 
-        shares: find out how much of each is hidden, which takes a picture for each; else every `share` is 1.
+        shares: find out how much of each is hidden, which takes an image for each; else every `share` is 1.
         """
         scene = self._scene((0, 0, 0))
         actors = [self._actor(thing) for thing in things]

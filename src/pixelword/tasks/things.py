@@ -1,7 +1,7 @@
 """Things with names: the vocabulary of `things.txt`, and the cut-outs that show them, each in one split for good.
 
 A cut-out's style is its pack. Most things are shown in several styles, and what is held out in one is taught in the
-others (or by another picture): a test picture is new, its name is not.
+others (or by another image): a test image is new, its name is not.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _BY_PICTURE = ("emoji", "openmoji")
 #: Hardly seen on any ground.
 _UNSUITED = frozenset(("stamps:naturalforces/lightningbolt", "stamps:animals/fish/shrimp"))
 STYLES = ("emoji", "openmoji", "stamps")
-#: Named colours of drawn shapes. Pixels are named by `name_colours`, and these lie well inside their names.
+#: Named colours of drawn shapes. Pixels are named by `name_colours`, and these are well inside their names.
 COLOURS: dict[str, RGB] = {
     "red": (214, 34, 40), "orange": (245, 130, 20), "yellow": (250, 220, 45), "green": (35, 155, 60),
     "blue": (35, 80, 220), "purple": (135, 45, 175), "pink": (250, 135, 185), "brown": (125, 72, 32),
@@ -58,7 +58,7 @@ class Concept:
 
 @dataclass(frozen=True)
 class Cutout:
-    """A picture of one thing with a transparent ground. asset: "pack:key"; rgb: of a drawn shape, else None."""
+    """An image of one thing with a transparent ground. asset: "pack:key"; rgb: of a drawn shape, else None."""
 
     asset: str
     name: str
@@ -132,7 +132,7 @@ def cutouts(assets: Assets, split: Split, styles: Iterable[str] = STYLES) -> Poo
 
 @lru_cache(maxsize=16)
 def _of_packs(packs: tuple[AssetPack, ...]) -> dict[Split, Pool]:
-    """The test shows only what some other picture taught the name of."""
+    """The test shows only what some other image taught the name of."""
     train = Pool(one for pack in packs for one in _of_pack(pack, "train"))
     test = Pool(one for pack in packs for one in _of_pack(pack, "test") if one.name in train.by_name)
     return {"train": train, "test": test}
@@ -212,7 +212,7 @@ def picture(cutout: Cutout) -> Image.Image:
 
 
 def trimmed(image: Image.Image) -> Image.Image:
-    """An RGBA picture cropped to where it is at least a third opaque, so that its box is what one sees."""
+    """An RGBA image cropped to where it is at least a third opaque, so that its box is what one sees."""
     return image.crop(image.getchannel("A").point(lambda alpha: 255 * (alpha > 84)).getbbox())
 
 

@@ -105,7 +105,7 @@ def _font(pack: AssetPack, file: str, size: int) -> ImageFont.FreeTypeFont:
         return ImageFont.truetype(io.BytesIO(_bytes(pack, file)), size, layout_engine=ImageFont.Layout.BASIC)
     except OSError as error:
         raise AssetError(
-            f"{pack.path}: {file} is no font; delete the pack, then pixelword tasks fetch fonts"
+            f"{pack.path}: {file} is not a font; delete the pack, then pixelword tasks fetch fonts"
         ) from error
 
 
@@ -160,19 +160,19 @@ def stack(strips: Sequence[Strip], *, gap: int, align: str = "left") -> Stack:
 
 @dataclass(frozen=True)
 class View:
-    """A plane seen from somewhere: its corners (top left, top right, bottom right, bottom left) in a picture `size`."""
+    """A plane seen from somewhere: its corners (top left, top right, bottom right, bottom left) in an image `size`."""
 
     plane: tuple[int, int]
     corners: tuple[tuple[float, float], ...]
     size: tuple[int, int]
 
     def of(self, layer: Image.Image) -> Image.Image:
-        """The plane's pixels (RGBA) as the picture shows them."""
+        """The plane's pixels (RGBA) as the image shows them."""
         numbers = tuple(_projection(self.corners, _rectangle(self.plane)).ravel()[:8])
         return layer.transform(self.size, Image.Transform.PERSPECTIVE, numbers, Image.Resampling.BICUBIC)
 
     def box(self, box: Box) -> Box:
-        """The box around a box of the plane as the picture shows it."""
+        """The box around a box of the plane as the image shows it."""
         x1, y1, x2, y2 = box
         points = np.array([(x1, y1, 1.0), (x2, y1, 1.0), (x2, y2, 1.0), (x1, y2, 1.0)])
         seen = points @ _projection(_rectangle(self.plane), self.corners).T
@@ -199,7 +199,7 @@ def tilt(rng: Random, plane: tuple[int, int], strength: float) -> View:
 
 
 def weathered(rng: Random, picture: Image.Image, smallest: int) -> Image.Image:
-    """The picture a little blurred, grainy or compressed; type of `smallest` pixels stays readable."""
+    """The image a little blurred, grainy or compressed; type of `smallest` pixels stays readable."""
     if smallest >= 18 and rng.random() < 0.25:
         picture = picture.filter(ImageFilter.GaussianBlur(rng.uniform(0.3, smallest / 28)))
     if rng.random() < 0.3:

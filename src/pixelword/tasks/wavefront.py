@@ -32,7 +32,7 @@ class _Material:
 def read_wavefront(files: Mapping[str, bytes], model: str) -> Mesh | None:
     """The mesh in the model's own place and unit; None when a material, or all polygons, are missing.
 
-    files: the model and what lies beside it, by name.
+    files: the model and the files beside it, by name.
     """
     points: list[list[float]] = []
     places: list[list[float]] = []
@@ -94,7 +94,7 @@ def _read_materials(files: Mapping[str, bytes], name: str) -> dict[str, _Materia
 
 
 def _read_texture(content: bytes) -> np.ndarray | None:
-    """None for what is no picture: the material's plain colour is used then."""
+    """None for what is not an image: the material's plain colour is used then."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)

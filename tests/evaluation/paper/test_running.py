@@ -100,7 +100,7 @@ def test_bad_input_is_one_line(evaluate: Callable[..., Any], tmp_path: Path) -> 
         (("--tasks", "nothing"), "has no benchmark 'nothing'"),
         (("--data", tmp_path), "has no file of any benchmark"),
         (("--sampling", "hot"), "use greedy or upstream"),
-        (("--suite", "real"), "is asked by itself"),
+        (("--suite", "real"), "runs by itself"),
     ):
         result = evaluate(*words)
         assert result.exit_code == 2 and told in result.stderr and len(result.stderr.splitlines()) == 1

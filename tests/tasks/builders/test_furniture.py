@@ -124,5 +124,5 @@ def test_what_is_no_catalogue_is_one_line(tmp_path: Path) -> None:
         inner = io.BytesIO()
         zipfile.ZipFile(inner, "w").close()
         archive.writestr("Other.sh3f", inner.getvalue())
-    with pytest.raises(AssetError, match=r"Other\.sh3f is no catalogue"):
+    with pytest.raises(AssetError, match=r"Other\.sh3f is not a catalogue"):
         list(furniture(Archive("sweethome3d-furniture", path)))

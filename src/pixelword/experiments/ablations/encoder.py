@@ -1,7 +1,7 @@
 """A modular model's eyes: a small vision transformer and a projector in front of the same language part.
 
 Its layers have the pre-buffer's shape and number, so that both have as many parameters. It reads patches of 16 pixels,
-four for each visual token, sees each picture whole, and turns by row and column (as Qwen2-VL's does).
+four for each visual token, sees each image whole, and turns by row and column (as Qwen2-VL's does).
 """
 
 from __future__ import annotations
@@ -42,15 +42,15 @@ class PictureEncoder(nn.Module):
             nn.init.zeros_(part.bias)
 
     def forward(self, pixel_values: Tensor, image_grid_hw: Tensor, clips: Tensor | None = None) -> Tensor:
-        """Visual tokens of any number of pictures.
+        """Visual tokens of any number of images.
 
         Args:
-            pixel_values: (patches, channels * patch_size ** 2), pictures one after another, patches row-major.
-            image_grid_hw: (pictures, 2) int64, patches along height and width.
-            clips: (pictures,) int64 ascending, the clip of each; pictures of one clip see each other. None: no two do.
+            pixel_values: (patches, channels * patch_size ** 2), images one after another, patches row-major.
+            image_grid_hw: (images, 2) int64, patches along height and width.
+            clips: (images,) int64 ascending, the clip of each; images of one clip see each other. None: no two do.
 
         Returns:
-            (sum of h * w / merge ** 2, llm_hidden_size), row-major in each picture.
+            (sum of h * w / merge ** 2, llm_hidden_size), row-major in each image.
         """
         grids = image_grid_hw.to(pixel_values.device)
         kind = self.patch_embedding.weight.dtype
@@ -62,13 +62,13 @@ class PictureEncoder(nn.Module):
         return self.project_out(F.gelu(self.project_in(hidden)))
 
     def _read(self, hidden: Tensor, grids: Tensor, clips: Tensor | None) -> Tensor:
-        """The layers, over all pictures in one row: (1, patches, size) -> (patches, size)."""
+        """The layers, over all images in one row: (1, patches, size) -> (patches, size)."""
         picture, row, column = token_coordinates(grids)
         number = torch.arange(len(grids), device=grids.device)
         clip = number if clips is None else clips.to(grids.device)
         first = torch.ones_like(clip, dtype=torch.bool)
         first[1:] = clip[1:] != clip[:-1]
-        begin = torch.where(first, number, 0).cummax(0).values  # of each picture, its clip's first picture
+        begin = torch.where(first, number, 0).cummax(0).values  # of each image, its clip's first image
         t = (number - begin)[picture]
         places = torch.stack((t, t + row, t + column)).unsqueeze(1)
         ends = grids.prod(-1).cumsum(0)

@@ -30,7 +30,7 @@ _LANGUAGE = "language_model."
 
 def build_language_model(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVForConditionalGeneration:
     """The network of a first stage that is to be grown from: without spatial keys, and blind, every visual token being
-    the same. So it may be trained on the words of conversations about pictures. Raises RecipeError otherwise."""
+    the same. So it may be trained on the words of conversations about images. Raises RecipeError otherwise."""
     model = build_model(recipe, processor)
     text = model.config.llm_config
     if text.extra_num_layers or not text.qk_norm or recipe.trainable != ["language"] or recipe.model.from_ is not None:
@@ -60,7 +60,7 @@ def grown(folder: Path, out: Path, growth: Growth, seed: int) -> None:
         tokenizer=processor.tokenizer,
         seed=seed,
     )
-    # bases of a small model's small pictures, which no language model knows of
+    # bases of a small model's small images, which no language model knows of
     model.config.llm_config.rope_theta_hw = source.config.llm_config.rope_theta_hw
     model.config.vision_config.rope_theta_vision = source.config.vision_config.rope_theta_vision
     begin_spatial(model, growth, torch.Generator().manual_seed(seed))

@@ -83,17 +83,17 @@ class Cell:
 
 
 def cells(ablations: Sequence[Ablation], out: Path) -> list[Cell]:
-    """Everything that is asked for, in the order to run it: variants marked `later` last, and one seed of an ablation's
-    variants before the next. Raises RecipeError."""
+    """All cells, in the order to run them: variants marked `later` last, and one seed of an ablation's variants
+    before the next. Raises RecipeError."""
     found = [
         ((variant.later, number, place), Cell(ablation, variant, seed, _job(ablation, variant, seed, out)))
         for number, ablation in enumerate(ablations)
         for place, seed in enumerate(ablation.seeds)
         for variant in ablation.variants
     ]
-    asked: dict[int, tuple[str, ...]] = {}  # by ablation
+    kinds: dict[int, tuple[str, ...]] = {}  # by ablation
     for (_, number, _), cell in found:
-        if asked.setdefault(number, cell.kinds) != cell.kinds:
+        if kinds.setdefault(number, cell.kinds) != cell.kinds:
             raise RecipeError(f"{cell}: measured on other kinds than the variants before it: name them in `kinds`")
         recipe, curve = cell.job.recipe, cell.ablation.curve
         if curve and (recipe.validation is None or not recipe.data.mixture.get(curve)):

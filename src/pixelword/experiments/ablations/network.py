@@ -1,4 +1,4 @@
-"""The variants of the network: what a picture sees of itself, positions, eyes; the released network's code has none."""
+"""The variants of the network: what an image sees of itself, positions, eyes; the released network's code has none."""
 
 from __future__ import annotations
 
@@ -72,9 +72,9 @@ class VariantModel(NeoOVForConditionalGeneration):
 def clip_numbers(
     input_ids: Tensor, types: Tensor | None, t: Tensor, cu_seqlens: Tensor | None, visual: Tensor
 ) -> Tensor:
-    """(pictures,) int64 ascending: the frames of one document are of one clip, a picture is one by itself.
+    """(images,) int64 ascending: the frames of one document are of one clip, an image is one by itself.
 
-    types: (B, L), 1 at pictures, 2 at frames; None for no frames. t: (B, L), equal in a picture and in no two that
+    types: (B, L), 1 at images, 2 at frames; None for no frames. t: (B, L), equal in an image and in no two that
     follow each other.
     """
     kinds = (types if types is not None else visual.long()).flatten()
@@ -82,7 +82,7 @@ def clip_numbers(
     flat = t.flatten()[place]
     first = torch.ones_like(place, dtype=torch.bool)
     first[1:] = (flat[1:] != flat[:-1]) | (place[1:] != place[:-1] + 1)
-    starts = place[first]  # the first token of each picture
+    starts = place[first]  # the first token of each image
     length = input_ids.shape[1]
     bounds = cu_seqlens.to(place.device).long() if cu_seqlens is not None else None
     document = starts // length if bounds is None else torch.searchsorted(bounds, starts, right=True)

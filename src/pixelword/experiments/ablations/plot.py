@@ -1,4 +1,4 @@
-"""An ablation as pictures: each variant's seeds, mean and interval, beside the paper's figures; curves of a stage."""
+"""An ablation as images: each variant's seeds, mean and interval, beside the paper's figures; curves of a stage."""
 
 from __future__ import annotations
 

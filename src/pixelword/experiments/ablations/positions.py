@@ -60,8 +60,8 @@ def indices(way: Way, native: Tensor, visual: Tensor, cu_seqlens: Tensor | None 
 
     Returns:
         (3, B, L): "line": the place in the document, three times. "m-rope", "interleaved": text steps by one, a
-        picture keeps one t, h and w count on from it, and text goes on after the largest. "video": the same with h and
-        w counted from the picture's middle, and text goes on `FRAME_STEP` later. "native": `native` itself.
+        image keeps one t, h and w count on from it, and text goes on after the largest. "video": the same with h and
+        w counted from the image's middle, and text goes on `FRAME_STEP` later. "native": `native` itself.
     """
     if way == "native":
         return native
@@ -70,7 +70,7 @@ def indices(way: Way, native: Tensor, visual: Tensor, cu_seqlens: Tensor | None 
     if way == "line":
         return place.expand(3, *visual.shape)
     t, h, w = native[0], native[1] - native[0], native[2] - native[0]
-    last = visual.clone()  # of a picture; words stand between two pictures, so t changes there
+    last = visual.clone()  # of an image; words stand between two images, so t changes there
     last[:, :-1] &= t[:, 1:] != t[:, :-1]
     jump = torch.maximum(h, w) if way != "video" else torch.full_like(t, FRAME_STEP - 1)
     jump = torch.where(last, jump, 0).flatten()
@@ -82,7 +82,7 @@ def indices(way: Way, native: Tensor, visual: Tensor, cu_seqlens: Tensor | None 
 
 
 def _middle(axis: Tensor, visual: Tensor, last: Tensor) -> Tensor:
-    """(B, L): half the extent of each visual token's picture along an axis, 0 at words."""
+    """(B, L): half the extent of each visual token's image along an axis, 0 at words."""
     half = (axis.flatten()[last.flatten()] + 1) // 2
     number = (last.flatten().cumsum(0) - last.flatten().long()).clamp(max=max(len(half) - 1, 0))
     return torch.where(visual, half[number].view(axis.shape), 0) if len(half) else torch.zeros_like(axis)

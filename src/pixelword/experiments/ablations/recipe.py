@@ -22,9 +22,9 @@ Way = Literal["native", "line", "m-rope", "interleaved", "video"]
 class Network(RecipePart):
     """A variant's network; as it stands, the released one.
 
-    mask: "mixed": a picture sees itself whole; "causal": every token sees what is before it alone.
+    mask: "mixed": an image sees itself whole; "causal": every token sees what is before it alone.
     positions: see `positions`. encoder: a vision transformer in front in place of the patch embedding, over each
-        picture, or over all frames of a clip. encoder_layers: of it.
+        image, or over all frames of a clip. encoder_layers: of it.
     """
 
     mask: Literal["mixed", "causal"] = "mixed"

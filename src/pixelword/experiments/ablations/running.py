@@ -150,7 +150,7 @@ def measure(cell: Cell) -> dict[str, Any]:
     """What the last stage's network makes of held-out questions.
 
     Returns:
-        "kinds": of each kind the questions asked, the answers right to the letter with the picture and with a blank
+        "kinds": of each kind the questions asked, the answers right to the letter with the image and with a blank
         one, and the loss of a token. "exact", "blank", "loss": means over the kinds. "seconds": of training, over all
         stages. "parameters": of the network.
     """
@@ -161,9 +161,9 @@ def measure(cell: Cell) -> dict[str, Any]:
     kinds: dict[str, dict[str, float]] = {}
     for kind in cell.kinds:
         own = [packs.held_out(kind, number, level) for number in range(cell.ablation.packs)]
-        asked, right, loss = _read(model, own, cell.job)
+        total, right, loss = _read(model, own, cell.job)
         _, blank, _ = _read(model, own, cell.job, blank=True)
-        kinds[kind] = {"asked": asked, "right": right, "blank": blank, "loss": round(loss, 4)}
+        kinds[kind] = {"asked": total, "right": right, "blank": blank, "loss": round(loss, 4)}
     facts = [json.loads(job.facts.read_text(encoding="utf-8")) for job in cell.job.chain]
     return {
         "kinds": kinds,
@@ -178,8 +178,8 @@ def measure(cell: Cell) -> dict[str, Any]:
 def _read(
     model: NeoOVForConditionalGeneration, packs: Sequence[Pack], job: Job, blank: bool = False
 ) -> tuple[int, int, float]:
-    """(questions, answers right to the letter, weighted mean loss); blank: every picture is the mean colour."""
-    asked = right = 0
+    """(questions, answers right to the letter, weighted mean loss); blank: every image is the mean colour."""
+    total = right = 0
     loss = weight = 0.0
     for pack in packs:
         columns, inputs = answer_columns(pack), pack.inputs()
@@ -188,9 +188,9 @@ def _read(
         with uncompiled(model), precision(job.recipe, World()):
             output = model(**inputs, logits_to_keep=columns)
         found, documents = exact_documents(output.logits, pack, columns)
-        asked, right = asked + documents, right + found
+        total, right = total + documents, right + found
         loss, weight = loss + output.loss.item() * pack.weight, weight + pack.weight
-    return asked, right, loss / max(weight, 1e-12)
+    return total, right, loss / max(weight, 1e-12)
 
 
 def _mean(values: Sequence[float]) -> float:

@@ -57,7 +57,7 @@ class Spread:
     freedom: int
 
     def half(self, seeds: float) -> float:
-        """Half the width of the 95 % interval of a mean over so many seeds."""
+        """Half the width of the 95 % interval of a mean over that many seeds."""
         quantile = _T[self.freedom - 1] if self.freedom <= len(_T) else _NORMAL
         return quantile * self.deviation / math.sqrt(seeds)
 

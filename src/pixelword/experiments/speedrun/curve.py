@@ -1,4 +1,4 @@
-"""A speedrun as a picture: training loss and exact answers to held-out questions, by the time used."""
+"""A speedrun as an image: training loss and exact answers to held-out questions, by the time used."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ from pixelword.training.recipe_file import load_recipe
 
 #: Seeds of one stage and of the next do not meet.
 _APART = 1000
-#: With a wrong image, how far above chance the lower end of a share's interval may lie.
+#: With a wrong image, how far above chance the lower end of a share's interval may be.
 SLACK = 0.05
 
 
@@ -64,7 +64,7 @@ class Stage:
         """The recipe as it runs.
 
         Args:
-            folder: of the run of this seed; the stage lies in a folder of its name there.
+            folder: of the run of this seed; the stage is in a folder of its name there.
             seed: of the run.
             before: the checkpoint that the stage before left.
         """
@@ -133,7 +133,7 @@ def _check(path: Path, recipe: Recipe, before: Recipe | None, track: Track) -> N
 
 
 def digest(stages: Sequence[Stage]) -> str:
-    """Sixteen digits that change with anything a recipe says, except for where it lies."""
+    """Sixteen digits that change with anything in a recipe, except for its path."""
     content = [
         [stage.name, stage.recipe.model_dump(mode="json", by_alias=True, exclude={"out": True, "model": {"from_"}})]
         for stage in stages

@@ -1,7 +1,7 @@
 """From packages to packs: which pack is made of which packages, and how.
 
 A builder takes the archives it names and gives items with their files. A pack of several parts is made of those whose
-packages are there; what is missing is said.
+packages are there; what is missing is reported.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A picture with alpha becomes a cut-out: trimmed to what can be seen, small, and encoded the same everywhere."""
+"""An image with alpha becomes a cut-out: trimmed to what can be seen, small, and encoded the same everywhere."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ _SEEN = 16  # alpha from which a pixel counts as seen
 
 
 def cutout(content: bytes, *, most: int = MOST, lossless: bool = False) -> bytes | None:
-    """A picture's bytes -> WebP (RGBA, longest side <= `most`), trimmed to its alpha.
+    """An image's bytes -> WebP (RGBA, longest side <= `most`), trimmed to its alpha.
 
-    None where it is no cut-out: unreadable, without transparency, empty, too small, or too large to open.
+    None where it is not a cut-out: unreadable, without transparency, empty, too small, or too large to open.
     """
     picture = opened(content)
     if picture is None or not ("A" in picture.mode or "transparency" in picture.info):
@@ -36,10 +36,10 @@ def cutout(content: bytes, *, most: int = MOST, lossless: bool = False) -> bytes
 
 
 def opened(content: bytes) -> Image.Image | None:
-    """The picture with its pixels; None where it cannot be read or has too many of them."""
+    """The image with its pixels; None where it cannot be read or has too many of them."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # Pillow warns of palettes, profiles and large pictures
+            warnings.simplefilter("ignore")  # Pillow warns of palettes, profiles and large images
             picture = Image.open(io.BytesIO(content))
             if picture.width * picture.height > _PIXELS:
                 return None

@@ -1,4 +1,4 @@
-"""The pack `dialogs`: the figures of GIMP's manual, dialogs, menus and pictures, each with its caption."""
+"""The pack `dialogs`: the figures of GIMP's manual, dialogs, menus and images, each with its caption."""
 
 from __future__ import annotations
 

@@ -13,12 +13,12 @@ from pixelword.tasks.assets import Item, split_of
 from pixelword.tasks.builders.cutouts import cutout
 from pixelword.tasks.builders.part import Made, Part
 
-#: Skin tones and hair are parts of other pictures; they have none of their own.
+#: Skin tones and hair are parts of other images; they have none of their own.
 _LEFT_OUT = ("component",)
 
 
 def emoji(pictures: Archive, names: Archive) -> Made:
-    """Shaded pictures of 256 px, each with its label, tags and group."""
+    """Shaded images of 256 px, each with its label, tags and group."""
     known = concepts(names)
     for name, content in pictures.members(lambda name: name.endswith(".webp")):
         # a few are there twice, with and without the mark that says "in colour"

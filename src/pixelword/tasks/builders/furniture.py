@@ -87,7 +87,7 @@ _LEFT_OUT = {
     "ryokanChair", "kids_desk_table", "custom-desk", "leaf_chair", "box",
 }  # fmt: skip
 _MOST_TRIANGLES = 30_000
-_HEIGHTS = (0.25, 3.2)  # metres: what is lower is hardly seen from eye level, what is taller is cut by the picture
+_HEIGHTS = (0.25, 3.2)  # metres: what is lower is hardly seen from eye level, what is taller is cut by the image
 _WIDEST = 3.0
 _TAKEN_AS_SEEN = 3  # models a label needs before one of them is held out: a name must be taught to be asked for
 _LINE = re.compile(r"(\w+)#(\d+)=(.*)")
@@ -115,7 +115,7 @@ def _entries(content: bytes, catalogue: str) -> list[dict[str, Any]]:
     named = {name: label for label, names in LABELS.items() for name in names}
     found = dict(inner_zip(content, lambda name: name == _CATALOGUE, catalogue))
     if not found:
-        raise AssetError(f"{catalogue} is no catalogue of furniture: fetch its package again")
+        raise AssetError(f"{catalogue} is not a catalogue of furniture: fetch its package again")
     rows: dict[str, dict[str, Any]] = defaultdict(dict)
     for match in filter(None, map(_LINE.match, found[_CATALOGUE].decode("latin-1").splitlines())):
         rows[match[2]][match[1]] = match[3]
@@ -165,7 +165,7 @@ def _is_blank(colours: np.ndarray) -> bool:
 
 
 def _files(content: bytes, entry: dict[str, Any]) -> dict[str, bytes]:
-    """The files that lie beside the model, by name."""
+    """The files beside the model, by name."""
     folder = PurePosixPath(entry["model"].lstrip("/")).parent
     inside = inner_zip(content, lambda name: PurePosixPath(name).parent == folder, entry["catalogue"])
     return {PurePosixPath(name).name: file for name, file in inside}

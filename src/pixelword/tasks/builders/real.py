@@ -1,4 +1,4 @@
-"""Real pictures and clips, to be asked about and never trained on: `photos`, `clips`, `digits`, `mnist`; and easy-VQA.
+"""Real images and clips, to be asked about and never trained on: `photos`, `clips`, `digits`, `mnist`; and easy-VQA.
 
 Photographs and clips are in the split "test", whatever their names; easy-VQA keeps its own split.
 """
@@ -30,7 +30,7 @@ def photos(archive: Archive, folder: str, keys: tuple[str, ...]) -> Made:
     for name, content in archive.members(lambda name: name in wanted):
         picture = opened(content)
         if picture is None:
-            raise AssetError(f"{archive.name}: {name} is no picture")
+            raise AssetError(f"{archive.name}: {name} is not an image")
         picture = picture.convert("RGB")
         picture.thumbnail((MOST, MOST), Image.Resampling.LANCZOS)
         key = wanted[name]
@@ -73,7 +73,7 @@ def mnist(archive: Archive) -> Made:
 
 
 def easyvqa(archive: Archive) -> Made:
-    """Pictures of one shape, 64 x 64 px: key ("test/17"), split (its own), file, questions ([question, answer])."""
+    """Images of one shape, 64 x 64 px: key ("test/17"), split (its own), file, questions ([question, answer])."""
     files = archive.files(lambda name: name.endswith("/questions.json"))
     asked: dict[str, list[list[str]]] = defaultdict(list)
     for name, content in files.items():

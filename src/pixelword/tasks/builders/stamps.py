@@ -10,7 +10,7 @@ from pixelword.tasks.builders.part import Made, Part
 from pixelword.tasks.builders.svg import raster
 
 _STAMPS = "usr/share/tuxpaint/stamps/"
-#: Letters, digits and signs are no things.
+#: Letters, digits and signs are not things.
 _NO_THINGS = ("symbols/alphabets/", "symbols/math/")
 
 

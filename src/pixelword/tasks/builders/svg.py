@@ -1,4 +1,4 @@
-"""SVG drawings as pictures, by resvg."""
+"""SVG drawings as images, by resvg."""
 
 from __future__ import annotations
 

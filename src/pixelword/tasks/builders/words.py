@@ -28,7 +28,7 @@ def speeches(archive: Archive) -> Made:
 
 
 def paragraphs(text: str, letters: int = 700) -> Iterator[str]:
-    """A text without line breaks as paragraphs of about so many letters, each of whole sentences."""
+    """A text without line breaks as paragraphs of about that many letters, each of whole sentences."""
     paragraph = ""
     for sentence in re.split(r"(?<=[a-z)\]][.!?]) +(?=[A-Z])", " ".join(text.split())):
         paragraph = f"{paragraph} {sentence}" if paragraph else sentence

@@ -54,7 +54,7 @@ GROUNDS = {
 }  # fmt: skip
 
 
-#: Of pictures, where the pack of flags is there.
+#: Of images, where the pack of flags is there.
 _FLAGS = 0.05
 
 

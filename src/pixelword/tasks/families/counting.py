@@ -43,7 +43,7 @@ def _of_things(rng: Random, pool: Pool, split: Split, names: Sequence[str]) -> C
     numbers = [first, *(rng.randint(1, 4) for _ in sorts[1:])]
     things: list[Cutout] = []
     for sort, number in zip(sorts, numbers, strict=True):
-        # the same picture every time, or any picture of the same thing
+        # the same image every time, or any image of the same thing
         alike = [sort] if rng.random() < 0.6 else pool.by_name[sort.name]
         things += [rng.choice(alike) for _ in range(number)]
     scene = _shuffled(rng, things[:9])

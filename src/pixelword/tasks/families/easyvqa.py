@@ -1,4 +1,4 @@
-"""easy-VQA: one shape on a ground, which shape, which colour, yes or no; pictures and questions of that data set.
+"""easy-VQA: one shape on a ground, which shape, which colour, yes or no; images and questions of that data set.
 
 Taught from its own train split, and asked by the suite "real" from its own test split.
 """
@@ -22,7 +22,7 @@ ANSWERS = {
 
 
 def questions(item: Item) -> list[Question]:
-    """What the data set asks about one of its pictures, in its order."""
+    """What the data set asks about one of its images, in its order."""
     return [_question(words, answer) for words, answer in item["questions"]]
 
 
@@ -32,7 +32,7 @@ def _question(words: str, answer: str) -> Question:
 
 
 def draw(rng: Random, split: Split, assets: Assets) -> Task:
-    """One of its pictures and one or two of its questions, none about what another one tells."""
+    """One of its images and one or two of its questions, none about what another one tells."""
     pack = assets.pack(PACK)
     item = rng.choice(pack.of(split))
     asked = choose(rng, [_candidate(one) for one in questions(item)], rng.randint(1, 2))
@@ -42,9 +42,9 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
 
 def _candidate(question: Question) -> Candidate:
     """ "What is the red shape?" is about the shape, and tells the colour, too."""
-    said = {kind for kind in ("shape", "colour") if set(ANSWERS[kind]) & set(question.question.rstrip("?").split())}
-    asks = said if question.kind == "yes or no" else {question.kind}
-    return Candidate(question, frozenset(asks), frozenset(said | asks))
+    named = {kind for kind in ("shape", "colour") if set(ANSWERS[kind]) & set(question.question.rstrip("?").split())}
+    asks = named if question.kind == "yes or no" else {question.kind}
+    return Candidate(question, frozenset(asks), frozenset(named | asks))
 
 
 FAMILY = Family(

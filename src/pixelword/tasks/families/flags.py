@@ -71,7 +71,7 @@ _SAME = {
 
 
 def shown(rng: Random, split: Split, assets: Assets) -> tuple[Image.Image, str]:
-    """A picture of a flag, and its country. There must be `drawings`."""
+    """An image of a flag, and its country. There must be `drawings`."""
     scene = _scene(rng, split, assets)
     return worn(rng, render(scene)), scene.placed[0].cutout.name
 

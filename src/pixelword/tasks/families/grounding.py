@@ -97,7 +97,7 @@ def _colour(rng: Random, scene: Scene, one: Placed) -> Iterator[Candidate]:
 
 
 def _inside(rng: Random, scene: Scene, one: Placed, taught: Pool) -> Candidate:
-    """'Is there a dog in <box>?'; a "no" asks for what is elsewhere in the picture, or nowhere."""
+    """'Is there a dog in <box>?'; a "no" asks for what is elsewhere in the image, or nowhere."""
     yes = rng.random() < 0.5
     others = [o for o in scene.placed if not clash(o.cutout.name, one.cutout.name)]
     word = label(one.cutout)

@@ -1,4 +1,4 @@
-"""Two or three pictures: the same or not, what changed, which has more, which shows it, which one is turned."""
+"""Two or three images: the same or not, what changed, which has more, which shows it, which one is turned."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class _Change:
 
 
 def draw(rng: Random, split: Split, assets: Assets) -> Task:
-    """Before and after, two unlike scenes, or three pictures of one thing each."""
+    """Before and after, two unlike scenes, or three images of one thing each."""
     pool = cutouts(assets, split)
     names = cutouts(assets, "train").names
     make = rng.choices((_before_and_after, _two_scenes, _three), (45, 35, 20))[0]
@@ -91,7 +91,7 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
     known = frozenset(fact for one in sure for fact in one.asks | one.tells)
     rest = [one for one in candidates if not one.asks & known]
     questions = (*(one.question for one in sure), *choose(rng, rest, rng.randint(2, 4) - len(sure)))
-    # pictures of one file format: what is the same stays so to the pixel
+    # images of one file format: what is the same stays so to the pixel
     wear = rng.getrandbits(64)
     media = tuple({"type": "image", "image": worn(Random(wear), render(scene))} for scene in scenes)
     return Task(media, questions, made_of(*scenes))
@@ -146,7 +146,7 @@ def _changed(rng: Random, pool: Pool, split: Split) -> _Change | None:
 
 
 def _moved(rng: Random, scene: Scene, place: int) -> _Change | None:
-    """The thing a quarter of the picture or more away, straight enough for one way to be right."""
+    """The thing a quarter of the image or more away, straight enough for one way to be right."""
     one = scene.placed[place]
     rest = scene.placed[:place] + scene.placed[place + 1 :]
     room = scene.width - (one.box[2] - one.box[0]), scene.height - (one.box[3] - one.box[1])
@@ -261,7 +261,7 @@ def _shows(
     names: Sequence[str],
     given: set[tuple[str, ...]] | frozenset[tuple[str, ...]] = frozenset(),
 ) -> Iterator[Candidate]:
-    """Which picture shows a thing: one of them, both, or neither."""
+    """Which image shows a thing: one of them, both, or neither."""
     labels = list(dict.fromkeys(label(one.cutout) for scene in scenes for one in scene.placed))
     both = Scene(scenes[0].width, scenes[0].height, scenes[0].ground, tuple(one for s in scenes for one in s.placed))
     words: dict[str, list[str]] = {}
@@ -270,7 +270,7 @@ def _shows(
         words.setdefault("both" if all(where) else ORDINALS[where.index(True)], []).append(word)
     words["neither"] = [absent(rng, both, names)]
     if not set(words) & set(ORDINALS) and rng.random() < 0.75:
-        return  # of nearly equal pictures it would nearly always be "both"
+        return  # of nearly equal images it would nearly always be "both"
     answer = rng.choice(sorted(words))
     word = rng.choice(words[answer])
     boxes = tuple(whole(one, n) for n, scene in enumerate(scenes) for one in _shown(scene, word))
@@ -282,7 +282,7 @@ def _shows(
 
 
 def _three(rng: Random, pool: Pool, split: Split, names: Sequence[str]) -> _Made:
-    """Three pictures of one thing each: which shows it, which is turned, which is another."""
+    """Three images of one thing each: which shows it, which is turned, which is another."""
     kind = rng.choice(("shows", "turned", "odd"))
     made = _turned(rng, pool, split) if kind == "turned" else None
     if made is not None:
@@ -304,7 +304,7 @@ def _three(rng: Random, pool: Pool, split: Split, names: Sequence[str]) -> _Made
         word = absent(rng, replace(scenes[0], placed=tuple(s.placed[0] for s in scenes)), names)
         none = Question("shows", phrase(rng, _SHOWS, one=article(word)), "none", absent=True)
         found = [Candidate(none, fact, fact)] if rng.random() < 0.15 else found
-    # of another picture than the one that is asked for; it would still rule that one out
+    # of another image than the one that is asked for; it would still rule that one out
     number = rng.choice([one for one in range(3) if one != place])
     words = phrase(rng, _WHAT, nth=ORDINALS[number])
     shown_there = scenes[number].placed[0]

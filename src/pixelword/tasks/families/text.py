@@ -74,7 +74,7 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
 
 
 def passage(rng: Random, split: Split, assets: Assets, letters: int) -> Found:
-    """At most so many letters of a document, from the start of a sentence to the end of one.
+    """At most that many letters of a document, from the start of a sentence to the end of one.
 
     At least a quarter of that, where there are documents as long.
     """
@@ -101,7 +101,7 @@ def _continue(rng: Random, split: Split, assets: Assets) -> Asked:
 
 
 def _explain(rng: Random, split: Split, assets: Assets) -> Asked:
-    """A word of computing and what a dictionary says about it; a long text where there is no such dictionary."""
+    """A word of computing and its definition in a dictionary; a long text where there is no such dictionary."""
     for _ in range(50):
         item = rng.choice(documents(assets, split))
         if "word" in item and len(item["text"]) <= LETTERS[1]:

@@ -1,4 +1,4 @@
-"""Scenes and glyphs as pictures, fast: every outline is drawn once, smoothed, and pasted in its colour."""
+"""Scenes and glyphs as images, fast: every outline is drawn once, smoothed, and pasted in its colour."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FONTS = ("regular", "bold", "pixel")
 
 
 def render(scene: Scene) -> Image.Image:
-    """The scene as an RGB picture of (width, height)."""
+    """The scene as an RGB image of (width, height)."""
     picture = paint_background(scene.background, scene.width, scene.height)
     for thing in scene.things:
         picture.paste(thing.rgb, (thing.x, thing.y), outline_mask(thing.shape, thing.size))
@@ -96,7 +96,7 @@ _NOISE_MIDDLE = 24
 def _noise() -> Image.Image:
     grains = np.random.default_rng(0).normal(_NOISE_MIDDLE, 8, (256, 256, 3))
     sheet = grains.clip(0, 2 * _NOISE_MIDDLE).astype(np.uint8)
-    return Image.fromarray(np.tile(sheet, (4, 4, 1)))  # large enough for any picture at any place of the first sheet
+    return Image.fromarray(np.tile(sheet, (4, 4, 1)))  # large enough for any image at any place of the first sheet
 
 
 def _star() -> Outline:
@@ -116,7 +116,7 @@ def _heart() -> Outline:
     return corners
 
 
-_ARM = (0.33, 0.67)  # a cross's arms lie between these
+_ARM = (0.33, 0.67)  # a cross's arms are between these
 _OUTLINES: dict[str, Outline] = {
     "square": [(0.06, 0.06), (0.94, 0.06), (0.94, 0.94), (0.06, 0.94)],
     "triangle": [(0.5, 0.04), (1.0, 0.94), (0.0, 0.94)],

@@ -24,7 +24,7 @@ KINDS: tuple[str, ...] = (
     "changed", "order", "nearer", "box",
     *reading.KINDS,
 )  # fmt: skip
-#: What one question can be. "count" draws both "how many things?" and, of other pictures, "how many red circles?",
+#: What one question can be. "count" draws both "how many things?" and, of other images, "how many red circles?",
 #: which is another skill: `Sample.kind` says which it was.
 ASKED: tuple[str, ...] = (*KINDS[:3], "count_of", *KINDS[3:])
 #: Kinds whose texts are drawn, in training, with the packs `fonts` and `words`.
@@ -46,10 +46,10 @@ def draw(
     turns: int = 1,
     assets: Assets | None = None,
 ) -> Sample:
-    """A conversation of one picture (two for "pair" and "changed", a clip for "motion" and "order", none for "text").
+    """A conversation of one image (two for "pair" and "changed", a clip for "motion" and "order", none for "text").
 
     kind: one of ``KINDS``. With ``turns`` 1 the one question is of this kind; with more, a conversation has up to
-    that many about the same picture, of mixed kinds, none of which gives away a later answer.
+    that many about the same image, of mixed kinds, none of which gives away a later answer.
     level: 0 (one large thing on a plain 64x64 ground) to 1 (five small ones on a noisy 128x128).
     split: train and test share no random stream, and no held-out combination (see ``scenes``).
     assets: where the fonts and words of text to read come from in training; the packs' usual folder when absent.
@@ -87,7 +87,7 @@ def answers(kind: str) -> tuple[str, ...]:
 
 
 def chance(kind: str) -> float:
-    """How often a guess is right at best, without the picture; 0.0 for kinds with open answers."""
+    """How often a guess is right at best, without the image; 0.0 for kinds with open answers."""
     return 1 / len(answers(kind)) if answers(kind) else 0.0
 
 

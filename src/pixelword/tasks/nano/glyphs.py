@@ -43,7 +43,7 @@ def choose_text(rng: Random, kind: str, level: float, split: Split) -> str:
 
 
 def draw_glyphs(rng: Random, kind: str, level: float, split: Split) -> tuple[Image.Image, str, str]:
-    """(picture, text, its colour)."""
+    """(image, text, its colour)."""
     text, colour = choose_text(rng, kind, level, split), rng.choice(tuple(COLOURS))
     width, height = canvas(rng, level)
     tall = round(min(width, height) * rng.uniform(0.66 - 0.26 * level, 0.85))

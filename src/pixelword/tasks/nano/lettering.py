@@ -1,4 +1,4 @@
-"""Text as pictures: a few words in one font on a ground that contrasts with them, with the box of each word.
+"""Text as images: a few words in one font on a ground that contrasts with them, with the box of each word.
 
 Held out: tests draw with three fonts of this package, whose families the pack `fonts` keeps for its test split too;
 training draws with the families of the pack's training split.
@@ -29,7 +29,7 @@ _LARGE, _SMALL = 46, 30  # usual and least size of type in pixels: at 46 a lette
 
 @dataclass(frozen=True)
 class Sign:
-    """A picture of words. texts: as they can be read back; boxes: of their ink, in pixels; colour: of the ink."""
+    """An image of words. texts: as they can be read back; boxes: of their ink, in pixels; colour: of the ink."""
 
     image: Image.Image
     texts: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""Two pictures, and which of them it is."""
+"""Two images, and which of them it is."""
 
 from __future__ import annotations
 

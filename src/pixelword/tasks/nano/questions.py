@@ -232,10 +232,10 @@ def _is_it(rng: Random, scene: Scene, known: Facts) -> Turn | None:
     shown = {getattr(thing, hide) for thing in scene.things} - {right}
     every = COLOURS if hide == "colour" else SHAPES
     others = sorted(shown) if shown and rng.random() < 0.5 else [value for value in every if value != right]
-    said = right if rng.random() < 0.5 else rng.choice(others)
-    question = phrase(rng, ("Is {it} {said}?",), it=way.words, said=said if hide == "colour" else article(said))
+    value = right if rng.random() < 0.5 else rng.choice(others)
+    question = phrase(rng, ("Is {it} {said}?",), it=way.words, said=value if hide == "colour" else article(value))
     asks = frozenset({(hide, index)})
-    return Turn("yesno", question, "yes" if said == right else "no", asks, asks | way.tells)
+    return Turn("yesno", question, "yes" if value == right else "no", asks, asks | way.tells)
 
 
 Asker = Callable[[Random, Scene, Facts], Turn | None]

@@ -1,4 +1,4 @@
-"""Questions about text in a picture: what it says, which word or letter stands where, where a word stands."""
+"""Questions about text in an image: what it says, which word or letter stands where, where a word stands."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ Drawn = tuple[Image.Image, Turn, Callable[[], Turn] | None]
 
 
 def draw_reading(rng: Random, kind: str, level: float, split: Split, assets: Assets) -> Drawn:
-    """(picture, a question of this kind with its answer, a maker of a further question or None).
+    """(image, a question of this kind with its answer, a maker of a further question or None).
 
     Raises AssetError: training needs the packs `fonts` and `words`.
     """

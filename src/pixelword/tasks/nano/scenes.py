@@ -1,8 +1,8 @@
 """Scenes: a few coloured shapes on a 3x3 grid, and which of them are kept for the test.
 
 Held out: every (colour, shape) pair has one cell of the grid in which training never shows it (``HELD_OUT``); a
-test scene shows its first thing, the one asked about, in exactly that cell. So a test picture is never a training
-picture, and neither is the combination it is asked for.
+test scene shows its first thing, the one asked about, in exactly that cell. So a test image is never a training
+image, and neither is the combination it is asked for.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ class Background:
 
 @dataclass(frozen=True)
 class Scene:
-    """Everything a picture shows. focus: the thing to ask about (test), None for any; large: one thing fills it."""
+    """Everything an image shows. focus: the thing to ask about (test), None for any; large: one thing fills it."""
 
     width: int
     height: int
@@ -122,7 +122,7 @@ def draw_scene(
 ) -> Scene:
     """One thing for each entry of ``allowed`` (the pairs it may be), each in a cell of its own.
 
-    large: one thing alone in the middle, filling much of the picture.
+    large: one thing alone in the middle, filling much of the image.
     size: (width, height), else by level.
     """
     width, height = size or canvas(rng, level)

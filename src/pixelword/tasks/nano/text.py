@@ -56,7 +56,7 @@ def topics() -> tuple[Topic, ...]:
             key, answer = line.split(" = ")
             facts.append((key, answer))
         else:
-            raise ValueError(f"{FACTS_FILE}, line {number}: {line!r} is no section, wording or fact; see its head")
+            raise ValueError(f"{FACTS_FILE}, line {number}: {line!r} is not a section, wording or fact; see its head")
     return tuple(Topic(name, tuple(w), tuple(h), tuple(f)) for name, (w, h, f) in found.items())
 
 
@@ -66,7 +66,7 @@ def is_held_out_sum(a: int, b: int) -> bool:
 
 
 def ask_text(rng: Random, split: Split) -> Turn:
-    """A question that needs no picture."""
+    """A question that needs no image."""
     return _ask_sum(rng, split) if rng.random() < _SUMS_SHARE else _ask_fact(rng, split)
 
 

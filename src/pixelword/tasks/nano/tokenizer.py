@@ -1,6 +1,6 @@
 """nano's tokenizer: a token for every word of the questions and closed answers, a token a byte for all else.
 
-What is read off a picture is therefore spelled, a token a character, and one glyph is always the same token: pairs of
+What is read off an image is therefore spelled, a token a character, and one glyph is always the same token: pairs of
 letters merged by frequency would make reading much harder to learn (docs/log.md). At most 1,024 tokens.
 
 Make it again with ``python -m pixelword.tasks.nano.tokenizer OUT``: the same tasks give the same files every time. A

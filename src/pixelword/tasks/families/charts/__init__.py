@@ -1,6 +1,6 @@
 """Charts of real tables: what they show, what is largest, how much, which way it goes.
 
-Drawing a chart takes tens of milliseconds, so they are drawn beforehand into the pool `chart-pool`: pictures and what
+Drawing a chart takes tens of milliseconds, so they are drawn beforehand into the pool `chart-pool`: images and what
 they show, split by table and font. Questions are asked afresh at every draw.
 """
 
@@ -45,7 +45,7 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
 
 
 def render_item(rng: Random, split: Split, assets: Assets) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """One chart for the pool: its picture, and the facts that `draw` asks about.
+    """One chart for the pool: its image, and the facts that `draw` asks about.
 
     Raises:
         AssetError: the pack `tables` or matplotlib is missing, or no table of the split makes a chart.

@@ -1,4 +1,4 @@
-"""A chart as it is asked about: where its parts are in the picture shown, and what can be read off it."""
+"""A chart as it is asked about: where its parts are in the image shown, and what can be read off it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TOLERANCE, _TELLABLE = 0.05, 2.0
 
 @dataclass(frozen=True)
 class View:
-    """A chart as it is asked about: boxes and size in pixels of the picture that is shown."""
+    """A chart as it is asked about: boxes and size in pixels of the image that is shown."""
 
     rng: Random
     chart: Chart

@@ -1,4 +1,4 @@
-"""Text in pictures: lines, words and numbers read, counted, found, and not found where they are not."""
+"""Text in images: lines, words and numbers read, counted, found, and not found where they are not."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ _FIND = ('Where is "{it}"?', 'Where does it say "{it}"?', 'Find "{it}".', 'Mark 
 
 
 def draw(rng: Random, split: Split, assets: Assets) -> Task:
-    """A picture of text and one to five questions."""
+    """An image of text and one to five questions."""
     page = draw_page(rng, split, assets)
     candidates = [*_reading(rng, page), *_counting(rng, page), *_inside(rng, page), *_places(rng, page)]
     candidates += _contains(rng, page, split, assets)
     limit = rng.choice((2, 3, 3, 4, 5))
-    # reading is what everything else is made of: most pictures ask it for sure, as the first thing or as the last
+    # reading is what everything else is made of: most images ask it for sure, as the first thing or as the last
     reading = [one for one in candidates if one.question.kind in ("word", "number", "line", "nth")]
     if reading and rng.random() < 0.6:
         sure = rng.choice(reading)
@@ -227,9 +227,9 @@ def _contains(rng: Random, page: Page, split: Split, assets: Assets) -> Iterator
     fact = frozenset({("word", bare(word.text))})
     there = rng.random() < 0.5
     shown = _plain(word.text)
-    said = {bare(one.text) for one_row in page.rows for one in one_row.words}
+    present = {bare(one.text) for one_row in page.rows for one in one_row.words}
     asked = shown
-    while not there and (bare(asked) in said or not bare(asked)):
+    while not there and (bare(asked) in present or not bare(asked)):
         asked = near_word(rng, split, assets, shown)
     boxes = ((0, word.box),) if there else ()
     question = Question(

@@ -1,4 +1,4 @@
-"""Pictures of text: a line, several lines, a sign on a wall, words all over; each with what it says and where."""
+"""Images of text: a line, several lines, a sign on a wall, words all over; each with what it says and where."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Page:
-    """A picture of text. ordered: whether its rows stand below one another, so that there is a first and a last."""
+    """An image of text. ordered: whether its rows stand below one another, so that there is a first and a last."""
 
     picture: Image.Image
     rows: tuple[Row, ...]
@@ -133,7 +133,7 @@ def _sign(rng: Random, split: Split, assets: Assets) -> Page:
 
 
 def _scattered(rng: Random, split: Split, assets: Assets) -> Page:
-    """Two to five labels, each in its own type, all over the picture."""
+    """Two to five labels, each in its own type, all over the image."""
     contents = _unlike(rng, split, assets, rng.choice((2, 3, 3, 4, 5)), rng.choice((1, 1, 2)))
     panels, boards = [], []
     for content in contents:
@@ -201,7 +201,7 @@ def _write(
 
 
 def _fitted(text: str, font: Callable[[int], object], size: int) -> Strip | None:
-    """The line, if it is no wider than a picture may be."""
+    """The line, if it is no wider than an image may be."""
     strip = set_line(text, font(size))  # type: ignore[arg-type]
     return strip if strip.mask.width <= _WIDEST else None
 
@@ -236,7 +236,7 @@ def _painted(rng: Random, flat: Stack, inks: Sequence[RGB], board: RGB | None, e
 
 
 def _page(rng: Random, panels: Sequence[_Panel], ground: Ground, *, ordered: bool, margin: int) -> Page:
-    """The panels on the ground where none covers another, in a picture with room for them."""
+    """The panels on the ground where none covers another, in an image with room for them."""
     widest, highest = max(p.layer.width for p in panels), max(p.layer.height for p in panels)
     area = sum((p.layer.width + margin) * (p.layer.height + margin) for p in panels)
     if len(panels) == 1:

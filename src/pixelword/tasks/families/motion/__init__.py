@@ -28,7 +28,7 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
 
 
 def _cast(rng: Random, pool: Sequence[Cutout], split: Split) -> Cast:
-    """Mostly pictures of things, now and then coloured shapes, of which one name never fits another."""
+    """Mostly images of things, now and then coloured shapes, of which one name never fits another."""
     share = rng.choice((0.0, 0.0, 0.2, 1.0))
 
     def cast(number: int) -> Sequence[Cutout]:

@@ -287,7 +287,7 @@ def _crossings(rng: Random, stage: Stage) -> Iterator[Candidate]:
 
 
 def _where(rng: Random, stage: Stage) -> Iterator[Candidate]:
-    """In which third of the picture a thing starts or ends, along the way that it goes."""
+    """In which third of the image a thing starts or ends, along the way that it goes."""
     ways = _directions(stage)
     for number, box_way in enumerate(ways):
         start = rng.random() < 0.5

@@ -10,11 +10,11 @@ from pixelword.tasks.families.motion.stage import Actor, Key, Stage, sides, size
 from pixelword.tasks.grounds import Ground, ground_for
 from pixelword.tasks.things import Cutout, rim
 
-#: Gives up to so many things with names that cannot be mixed up.
+#: Gives up to that many things with names that cannot be mixed up.
 Cast = Callable[[int], Sequence[Cutout]]
 _RATES = (1, 2, 2, 4)
 MOST_FRAMES = 12
-#: Pixels a thing has to travel, and share of the picture's side, to be said to move.
+#: Pixels a thing has to travel, and share of the image's side, to count as moving.
 _LEAST, _LEAST_SHARE = 18, 0.2
 
 

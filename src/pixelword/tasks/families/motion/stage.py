@@ -16,7 +16,7 @@ from pixelword.tasks.family import Box
 from pixelword.tasks.grounds import Ground, paint
 from pixelword.tasks.things import Cutout, colour_of
 
-#: Less of a thing than this within the picture counts as not seen.
+#: Less of a thing than this within the image counts as not seen.
 _SEEN = 0.3
 
 
@@ -48,7 +48,7 @@ class Actor:
         return f"{colour_of(self.cutout)} {self.cutout.name}" if self.cutout.pack is None else self.cutout.name
 
     def box(self, step: float) -> tuple[int, int, int, int] | None:
-        """Its whole box, beyond the picture's edges too; None while it is not there."""
+        """Its whole box, beyond the image's edges too; None while it is not there."""
         if self.shown and not any(start <= step < end for start, end in self.shown):
             return None
         after = bisect_right(self.keys, step, key=lambda key: key.step)
@@ -83,7 +83,7 @@ class Stage:
 
     @cached_property
     def seen(self) -> tuple[tuple[Box | None, ...], ...]:
-        """Of each actor its box in every sampled frame, as far as it lies in the picture; None where it is not seen."""
+        """Of each actor its box in every sampled frame, as far as it is in the image; None where it is not seen."""
         return tuple(tuple(self._within(actor.box(step)) for step in range(self.count)) for actor in self.actors)
 
     def frames(self) -> Iterator[Image.Image]:

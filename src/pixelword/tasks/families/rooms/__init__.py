@@ -1,7 +1,7 @@
 """Furnished rooms in three dimensions: what is nearer, taller, how far, how many; and walks through them.
 
 Drawing a room takes a good part of a second, so rooms are drawn beforehand into the pool `room-pool`, split by the
-models of furniture. Questions are asked afresh at every draw, and pictures are seen in a mirror half of the time.
+models of furniture. Questions are asked afresh at every draw, and images are seen in a mirror half of the time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
 
 
 def _mirrored(facts: dict[str, Any]) -> dict[str, Any]:
-    """The facts of the picture in a mirror."""
+    """The facts of the image in a mirror."""
     width, things = facts["width"], []
     for one in facts["things"]:
         x1, y1, x2, y2 = one["boxes"][0]

@@ -88,7 +88,7 @@ def things_of(facts: dict[str, Any]) -> list[Thing]:
 
 
 def about_picture(rng: Random, things: Sequence[Thing], size: tuple[int, int], names: Sequence[str]) -> list[Candidate]:
-    """Everything that can be asked of a picture of (width, height). names: all labels that the split has."""
+    """Everything that can be asked of an image of (width, height). names: all labels that the split has."""
     single = [one for one in things if sum(one.label == other.label for other in things) == 1]
     found = [*_compared(rng, single), *_measured(rng, single), *_counted(rng, things, names)]
     found += [*_grounded(rng, things, single, size), *_exists(rng, things, names, "exists", _EXISTS)]

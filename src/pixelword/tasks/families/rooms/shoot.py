@@ -1,4 +1,4 @@
-"""Pictures of rooms and walks through them, with the facts that questions are made of; both go into the pool.
+"""Images of rooms and walks through them, with the facts that questions are made of; both go into the pool.
 
 Facts of a thing: label, asset, size (width, height, depth in metres), x and z (metres, z away from the viewer is
 negative), distance (metres from the camera along the floor), and of every frame its box, or None while it is not seen.
@@ -28,7 +28,7 @@ Facts = dict[str, Any]
 WALK_SHARE = 0.35
 _PICTURE, _CLIP = "room.webp", "walk.mp4"
 _LEAST_SHARE = 0.5  # of a thing must be seen, or it is taken out of the room
-_LEAST_PIXELS = 0.004  # of the picture
+_LEAST_PIXELS = 0.004  # of the image
 _ONCE_PIXELS = 0.012  # of a frame, at least once on a walk, or it is taken out of the room
 _HARDLY = 0.003  # of a frame; less is not seen
 _TRIES = 40
@@ -36,7 +36,7 @@ _ROUNDS = 3  # of finding places for what had none where it is seen
 
 
 def render_item(rng: Random, split: Split, assets: Assets) -> tuple[dict[str, bytes], Facts]:
-    """One room for the pool: a picture, or a clip of a walk, and its facts.
+    """One room for the pool: an image, or a clip of a walk, and its facts.
 
     Raises:
         AssetError: the pack `furniture` or vtk is missing.
@@ -146,7 +146,7 @@ def _is_free(camera: Camera, things: Sequence[Placed]) -> bool:
 
 
 def _is_clear(view: View | None, size: tuple[int, int]) -> bool:
-    """Whether people would see what it is: enough of it, and not cut off by the picture's edge."""
+    """Whether people would see what it is: enough of it, and not cut off by the image's edge."""
     if view is None or view.share < _LEAST_SHARE or view.pixels < _LEAST_PIXELS * size[0] * size[1]:
         return False
     x1, y1, x2, y2 = view.box

@@ -46,7 +46,7 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
 
 
 def render_item(rng: Random, split: Split, assets: Assets) -> tuple[dict[str, bytes], dict[str, Any]]:
-    """One screen for the pool: its picture, and the facts that `draw` asks about.
+    """One screen for the pool: its image, and the facts that `draw` asks about.
 
     Raises:
         AssetError: playwright or Chromium is missing, or no page fits a screen.

@@ -22,7 +22,7 @@ _YES_NO = ("yes", "no")
 
 @dataclass(frozen=True)
 class Screen:
-    """A screen as it is asked about; elements are those of the DOM with their boxes in the picture shown."""
+    """A screen as it is asked about; elements are those of the DOM with their boxes in the image shown."""
 
     rng: Random
     kind: str
