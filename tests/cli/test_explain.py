@@ -37,7 +37,7 @@ def test_a_picture_that_cannot_be_is_refused_before_anything_is_loaded(
     refused: Callable[..., str], tmp_path: Path
 ) -> None:
     nowhere = ("--model", tmp_path / "no-model")
-    assert "no picture to paint" in refused("explain", "what?", "--png", tmp_path / "a.png", *nowhere)
+    assert "no image to paint" in refused("explain", "what?", "--png", tmp_path / "a.png", *nowhere)
     assert "there is no folder" in refused("explain", CIRCLE, "what?", "--png", tmp_path / "no" / "a.png", *nowhere)
     assert "name a .png file" in refused("explain", CIRCLE, "what?", "--png", tmp_path / "a.jpg", *nowhere)
     hidden = ("--method", "occlusion", "--occlusions", 0)
