@@ -120,7 +120,7 @@ def _archive(package: Package, manifest: Manifest, offline: bool) -> Archive:
     return Archive(package.name, path)
 
 
-def _build(name: str, got: dict[str, Archive | None], manifest: Manifest, anew: bool, shown: Progress) -> None:
+def _build(name: str, got: dict[str, Archive | None], manifest: Manifest, rebuild: bool, shown: Progress) -> None:
     """Write the pack from the parts whose packages are there, unless that would be less than there is."""
     there = [part for part in PACKS[name] if all(got[package] for package in part.packages)]
     if not there:
@@ -128,7 +128,7 @@ def _build(name: str, got: dict[str, Archive | None], manifest: Manifest, anew: 
     made_of = {package: manifest.packages[package].sha256 for part in there for package in part.packages}
     versions = {package: part.version for part in there for package in part.packages}
     path, before = manifest.folder / f"{name}.zip", manifest.packs.get(name)
-    if before is not None and path.is_file() and path.stat().st_size == before.bytes and not anew:
+    if before is not None and path.is_file() and path.stat().st_size == before.bytes and not rebuild:
         same = all(before.made_of.get(one) == made_of[one] for one in made_of)
         if same and all(before.versions.get(one) == versions[one] for one in made_of):
             return
