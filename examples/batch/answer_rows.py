@@ -47,15 +47,15 @@ def main(argv: list[str] | None = None) -> None:
     key = os.environ.get("PIXELWORD_API_KEY")
     how = Asking(**options, servers=tuple(args.server), at_once=args.at_once, key=key or None, patience=args.patience)
     columns = ("rows", BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(), "left:", TimeRemainingColumn())
-    with Progress(*columns) as progress:
-        bar = progress.add_task("rows", total=None)
+    with Progress(*columns) as shown:
+        bar = shown.add_task("rows", total=None)
         done = answer(
             job,
             how,
             replicas=args.replicas,
             cpus=args.cpus,
             gpus=args.gpus,
-            told=lambda rows, of: progress.update(bar, completed=rows, total=of),
+            progress=lambda rows, of: shown.update(bar, completed=rows, total=of),
         )
     print(f"{done.rows:,} rows answered, {done.errors:,} of them with an error, in {out}")
 

@@ -270,7 +270,7 @@ def test_an_index_is_made_once(tmp_path: Path, source: Source, build: Callable[.
     before = tables(tmp_path)
     build(source)
     assert before and tables(tmp_path) == before
-    build(source, anew=True)
+    build(source, rebuild=True)
     assert tables(tmp_path).keys() == before.keys() and tables(tmp_path) != before
 
 
@@ -314,7 +314,7 @@ def test_several_processes_make_the_same_index(tmp_path: Path, build: Callable[.
     source = open_source("t", SourceRecipe(path=str(tmp_path / "a.tar")), tmp_path / "index")
     seen: list[tuple[str, int, int]] = []
     alone = build(source, workers=0, progress=lambda *told: seen.append(told))
-    shared = build(source, workers=2, anew=True)
+    shared = build(source, workers=2, rebuild=True)
     assert seen == [("t", 256, 600), ("t", 512, 600), ("t", 600, 600)]
     for name in ("text_tokens", "answer_tokens", "offsets", "sizes", "kinds", "counts"):
         assert np.array_equal(getattr(alone, name), getattr(shared, name))

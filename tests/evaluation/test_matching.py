@@ -45,5 +45,5 @@ def test_a_set_is_measured(session: Session, assets: Assets) -> None:
     assert found.pairs == 6 and [done for _, done, _ in seen] == list(range(1, 7)) and seen[-1][2] == 6
     assert matched(session, SOURCES[0], assets, number=6) == found
     assert found.chance == {1: 1 / 6, 5: 5 / 6} and found.low <= found.words[1] <= found.high
-    assert len(tables.matched(json.loads(json.dumps(found.told())))) == 1 + len(tables.MATCHED)
+    assert len(tables.matched(json.loads(json.dumps(found.as_json())))) == 1 + len(tables.MATCHED)
     assert [one.name for one in chosen(["flags", "scenes"])] == ["flags"] and chosen(()) == SOURCES

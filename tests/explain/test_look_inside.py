@@ -37,11 +37,11 @@ def test_words_alone_have_maps_too(nano: pixelword.Session) -> None:
     found = pixelword.look_inside(nano, "what is 2 plus 3?")
     assert found.answer == "5" and found.occlusion is None
     assert found.maps.parts.shape[-1] == 0 and found.maps.rollout.sum() == pytest.approx(1)
-    assert page.told(found, "nano")["trust"] is None
+    assert page.page_data(found, "nano")["trust"] is None
 
 
 def test_the_page_holds_the_maps(left: pixelword.explain.Explanation, tmp_path: Path) -> None:
-    told = page.told(left, "nano")
+    told = page.page_data(left, "nano")
     assert told["answer"] == "a yellow star" and told["weights"]["shape"] == [3, 6, 6, len(told["pieces"])]
     assert [name for name, _ in told["stages"]] == ["pre-buffer", "post-LLM"]
     size = left.save(tmp_path / "page.html", model="nano")
@@ -72,7 +72,7 @@ def test_large_maps_are_told_without_single_heads(
     left: pixelword.explain.Explanation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(page, "MOST", 600)
-    told = page.told(left, "nano")
+    told = page.page_data(left, "nano")
     assert told["weights"]["shape"][2] == told["parts"]["shape"][3] == 1 and told["heads"] == 6
     assert len(told["stages"]) == 0 or len(told["pieces"]) ** 2 <= 600
 

@@ -99,7 +99,7 @@ def test_a_second_time_nothing_is_done_and_no_network_is_needed(registry: Path, 
     assert (assets / f"{PACK}.zip").stat().st_mtime_ns == before.st_mtime_ns
     (assets / f"{PACK}.zip").unlink()
     assert fetch(assets, [PACK], offline=True) == [] and len(keys(assets)) == 2
-    assert fetch(assets, [PACK], offline=True, anew=True) == []
+    assert fetch(assets, [PACK], offline=True, rebuild=True) == []
 
 
 def test_another_hash_is_refused_and_thrown_away(registry: Path, assets: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,9 +144,9 @@ def test_a_damaged_archive_is_got_again(registry: Path, assets: Path) -> None:
     fetch(assets, [PACK])
     kept = assets / "archives" / "tinya-1.0-py3-none-any.whl"
     kept.write_bytes(kept.read_bytes()[:-50])
-    assert fetch(assets, [PACK], anew=True) == [] and len(keys(assets)) == 2
+    assert fetch(assets, [PACK], rebuild=True) == [] and len(keys(assets)) == 2
     kept.write_bytes(b"")
-    [fault] = fetch(assets, [PACK], anew=True, offline=True)
+    [fault] = fetch(assets, [PACK], rebuild=True, offline=True)
     assert "tinya (pip) is not among the kept archives" in fault
 
 
@@ -207,7 +207,7 @@ for name, found in { ({name: PACKAGES[name].sha256 for name in ("tinya", "tinyb"
     PACKAGES[name] = Package("pip", name, "1.0", found, "CC0-1.0")
 PACKS[{PACK!r}] = (Part(("tinya",), letters), Part(("tinyb",), letters))
 resource.setrlimit(resource.RLIMIT_FSIZE, (200, resource.RLIM_INFINITY))
-print(fetch(Path({str(assets)!r}), [{PACK!r}], anew=True))
+print(fetch(Path({str(assets)!r}), [{PACK!r}], rebuild=True))
 """
     told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120, check=True)
     assert f"pack {PACK}: " in told.stdout and "cannot write the pack" in told.stdout, told.stderr

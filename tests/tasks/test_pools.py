@@ -68,7 +68,7 @@ def test_a_larger_count_takes_over_what_is_there(assets: Assets) -> None:
 
 def test_workers_give_the_same(assets: Assets) -> None:
     alone = contents(render_pool("charts", assets, 2))
-    assert contents(render_pool("charts", Assets(assets.folder), 2, workers=1, anew=True)) == alone
+    assert contents(render_pool("charts", Assets(assets.folder), 2, workers=1, rebuild=True)) == alone
 
 
 def test_a_family_without_a_pool_is_refused(assets: Assets) -> None:

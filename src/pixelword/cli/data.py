@@ -38,7 +38,7 @@ def index(
     model: data_look.Processor = None,
     root: data_look.Root = None,
     workers: Workers = None,
-    anew: Annotated[bool, typer.Option("--anew", help="Also where nothing seems to have changed.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Also where nothing seems to have changed.")] = False,
 ) -> None:
     """Count every sample's tokens and read its images' sizes once, so that a run starts at once.
 
@@ -54,7 +54,7 @@ def index(
         for name, recipe in data.sources.items():
             source = open_source(name, recipe, data.index)
             found[name] = build_index(
-                source, processor, media, workers=_cores(workers), folder=data.index, progress=shown, anew=anew
+                source, processor, media, workers=_cores(workers), folder=data.index, progress=shown, rebuild=rebuild
             )
     _summarize(found)
     if any(one.faults for one in found.values()):

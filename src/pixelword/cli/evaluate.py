@@ -141,7 +141,7 @@ def evaluate(
 
 
 def _use_threads(session: Session, threads: int | None) -> None:
-    """So many threads; where nothing says how many, one for a model that has too little work for two."""
+    """Set the number of threads; by default one, for a model that has too little work for two."""
     import torch
 
     small = session.model.device.type == "cpu" and session.model.num_parameters() < _SMALL

@@ -59,7 +59,7 @@ def plan(request: Asked) -> None:
         )
     content = {
         "format": 1, "model": request.model, "data": str(request.data), "machine": f"one {on.name}",
-        "planned": [one.told() for one in found],
+        "planned": [one.as_json() for one in found],
     }  # fmt: skip
     if request.as_json:
         print(json.dumps(content, ensure_ascii=False))
@@ -110,7 +110,7 @@ def _run(request: Asked, found: Sequence[Any], missing: Sequence[str]) -> dict[s
     answers = Answers(request.out, kept)
     batching = BatchingOptions(max_model_len=MAX_MODEL_LEN)
     with Engine(session.model, session.processor, batching) as engine, bar("asking") as report:
-        results = [one.told() for one in run(session, engine, found, answers, settings, report)]
+        results = [one.as_json() for one in run(session, engine, found, answers, settings, report)]
     return {"format": 1, **described, "data": str(request.data), "results": results, "missing": list(missing)}
 
 

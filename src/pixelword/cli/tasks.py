@@ -55,7 +55,7 @@ def fetch(
     packs: Annotated[list[str] | None, typer.Argument(metavar="[PACK]...", help="All when none is named.")] = None,
     assets: Folder = None,
     offline: Annotated[bool, typer.Option("--offline", help="Build only from archives that are kept.")] = False,
-    anew: Annotated[bool, typer.Option("--anew", help="Also build packs that are up to date.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Also build packs that are up to date.")] = False,
 ) -> None:
     """Get the packages that assets come from by pip, npm and apt-get, and make packs of them; exit 1 if one is lacking.
 
@@ -81,7 +81,7 @@ def fetch(
         def report(what: str, done: int) -> None:
             shown.update(task, description=f"{what}: {done:,} items" if done else what)
 
-        faults = fetch_packs(folder, packs or (), offline=offline, anew=anew, shown=report)
+        faults = fetch_packs(folder, packs or (), offline=offline, rebuild=rebuild, shown=report)
     for fault in faults:
         print(fault)
     if faults:
@@ -96,7 +96,7 @@ def render(
     count: Annotated[int, typer.Option(min=1, help="How many items the pool is to have.")] = 1000,
     seed: Seed = 0,
     workers: Annotated[int | None, typer.Option(min=0, help="Processes; one a core when absent.")] = None,
-    anew: Annotated[bool, typer.Option("--anew", help="Keep nothing of the pool that is there.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Keep nothing of the pool that is there.")] = False,
     assets: Folder = None,
 ) -> None:
     """Render a family's pool: images or clips that are slow to make. Stopped, it goes on where it was.
@@ -113,7 +113,7 @@ def render(
     cores = (os.cpu_count() or 1) if workers is None else workers
     with bar("rendering") as shown:
         path = render_pool(
-            family, Assets(assets), count, seed=seed, workers=cores, anew=anew,
+            family, Assets(assets), count, seed=seed, workers=cores, rebuild=rebuild,
             shown=lambda done, total: shown(family, done, total),
         )  # fmt: skip
     print(f"{path}: {count:,} items, {path.stat().st_size / 1e6:.1f} MB")

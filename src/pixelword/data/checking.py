@@ -29,7 +29,7 @@ def check(
 
     decode: prepare every sample whole, as training would; else images and videos are read as far as their headers.
     """
-    index = build_index(source, processor, media, workers=workers, folder=folder, progress=progress, anew=True)
+    index = build_index(source, processor, media, workers=workers, folder=folder, progress=progress, rebuild=True)
     if not decode:
         return index, [index.faults[i] for i in sorted(index.faults)]
     planned = index.lengths(processor, media).tokens

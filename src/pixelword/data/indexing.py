@@ -49,12 +49,12 @@ def build_index(
     workers: int = 1,
     folder: Path | None = None,
     progress: Progress | None = None,
-    anew: bool = False,
+    rebuild: bool = False,
 ) -> Index:
     """The index of a source: the kept one where it is current, else a new one, by `workers` processes (0: this one).
 
     folder: where indexes are kept (`data.index`). A build that is stopped leaves nothing. Bad samples are faults of
-    the index, looked at again each time: an image that was missing may be there now. anew: though it is current
+    the index, looked at again each time: an image that was missing may be there now. rebuild: though it is current
     (images that were replaced are not noticed). Raises RecipeError when the folder cannot be written, or a worker is
     lost.
     """
@@ -70,7 +70,7 @@ def build_index(
 
     def holds(table: Table) -> bool:
         faulty = map(int, table.notes["faults"])
-        return not anew and all(isinstance(measured(source, i, processor, media), str) for i in faulty)
+        return not rebuild and all(isinstance(measured(source, i, processor, media), str) for i in faulty)
 
     table = kept(
         folder,

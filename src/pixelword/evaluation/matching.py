@@ -67,7 +67,7 @@ class Matched:
     low: float
     high: float
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON has it."""
         of_ks = ("words", "pictures", "chance")
         return asdict(self) | {name: {str(k): one for k, one in getattr(self, name).items()} for name in of_ks}

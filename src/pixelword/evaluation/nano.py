@@ -29,7 +29,7 @@ def tests(level: float = 1.0) -> list[Test]:
 
 
 def held_out(kind: str, questions: int, level: float, seed: int) -> list[Sample]:
-    """So many held-out samples that ask for this kind, the same ones for the same arguments.
+    """`questions` held-out samples of this kind, the same ones for the same arguments.
 
     Raises InputError for an unknown kind, and for one that is hardly asked at this level.
     """

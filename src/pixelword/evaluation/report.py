@@ -167,7 +167,7 @@ class Summary:
             "tests": self.tests,
             "means": [asdict(mean) for mean in means(self._nano)],
             "language": self.language and {**asdict(self.language), "excess": self.language.excess},
-            "retrieval": [one.told() for one in self.retrieval],
+            "retrieval": [one.as_json() for one in self.retrieval],
             "left_out": self.left_out,
             "failures": shown,
         }

@@ -1,7 +1,7 @@
 """An explanation as one page: maps over the images, layer by layer and head by head, and what they are worth.
 
-A single HTML file that asks no network for anything. What it draws is plain data (`told`), which the server's page gets
-as JSON for the same script.
+A single HTML file that asks no network for anything. What it draws is plain data (`page_data`), which the server's page
+gets as JSON for the same script.
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ MOST = 6_000_000
 
 def write(path: Path, explanation: Explanation, model: str) -> int:
     """Write the page, whole or not at all; returns its bytes. Raises InputError when it cannot be written."""
-    return atomic_write(path, html(told(explanation, model)))
+    return atomic_write(path, html(page_data(explanation, model)))
 
 
 def html(data: dict[str, Any]) -> str:
-    """The page of `told` data."""
+    """The page of `page_data`."""
     from jinja2 import Environment, FileSystemLoader
 
     template = Environment(loader=FileSystemLoader(LOOK), autoescape=True).get_template("page.html.jinja")
@@ -50,7 +50,7 @@ def _script() -> str:
     return "\n".join(line for line in lines if not line.startswith("import "))
 
 
-def told(explanation: Explanation, model: str) -> dict[str, Any]:
+def page_data(explanation: Explanation, model: str) -> dict[str, Any]:
     """An explanation as the page's script reads it."""
     reading, maps = explanation.reading, explanation.maps
     visual = reading.visual.nonzero()[:, 0].cpu()

@@ -65,4 +65,4 @@ def _explained(server: Server, prompt: Encoded, body: protocol.ExplainRequest) -
     found = explain_prompt(
         session, prompt, question, answer=body.answer, max_words=body.max_words, occlusions=occlusions
     )
-    return page.told(found, server.settings.served_model_name)
+    return page.page_data(found, server.settings.served_model_name)

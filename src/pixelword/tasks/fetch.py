@@ -21,7 +21,7 @@ from pixelword.tasks.manifest import Built, Fetched, Manifest
 from pixelword.tasks.packages import PACKAGES, Package
 from pixelword.utils.files import sha256, try_lock
 
-#: Told what is being done, and how many items are done of it.
+#: Called with what is being done, and how many of its items are done.
 Progress = Callable[[str, int], None]
 
 
@@ -30,7 +30,7 @@ def fetch(
     names: Sequence[str] = (),
     *,
     offline: bool = False,
-    anew: bool = False,
+    rebuild: bool = False,
     shown: Progress = lambda what, done: None,
 ) -> list[str]:
     """Bring the named packs (all where none is named) up to date; returns what could not be done, a line each.
@@ -38,7 +38,7 @@ def fetch(
     Args:
         folder: of the packs; archives are kept in `archives/` beneath it.
         offline: take only the archives that are kept.
-        anew: build packs that are up to date, too.
+        rebuild: build packs that are up to date, too.
 
     Raises:
         AssetError: an unknown name, another fetch is at work there, or the folder cannot be written.
@@ -51,7 +51,7 @@ def fetch(
         manifest = Manifest.read(folder)
         got: dict[str, Archive | None] = {}
         for name in names or PACKS:
-            if not anew and _up_to_date(name, manifest):
+            if not rebuild and _up_to_date(name, manifest):
                 continue
             for package in dict.fromkeys(package for part in PACKS[name] for package in part.packages):
                 if package not in got:
@@ -62,7 +62,7 @@ def fetch(
                         got[package] = None
                         faults.append(str(error))
             try:
-                _build(name, got, manifest, anew, shown)
+                _build(name, got, manifest, rebuild, shown)
             except AssetError as error:
                 faults.append(f"pack {name}: {error}")
     return faults

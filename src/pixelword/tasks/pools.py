@@ -20,7 +20,7 @@ from pixelword.errors import AssetError
 from pixelword.tasks.assets import AssetPack, Assets, Item, split_of, write_pack
 from pixelword.tasks.family import Family, Split, family
 
-#: Told how many items are done, and how many there will be.
+#: Called with the number of items done, and of all items.
 Progress = Callable[[int, int], None]
 
 
@@ -31,7 +31,7 @@ def render_pool(
     *,
     seed: int = 0,
     workers: int = 0,
-    anew: bool = False,
+    rebuild: bool = False,
     shown: Progress = lambda done, total: None,
 ) -> Path:
     """Render `count` items of a family's pool; returns the pack's file.
@@ -41,7 +41,7 @@ def render_pool(
         assets: where its packs are and the pool will be.
         seed: another one gives other items; what the pool has of another seed is not kept.
         workers: processes; 0 renders in this one.
-        anew: keep nothing that is there.
+        rebuild: keep nothing that is there.
 
     Raises:
         AssetError: the family has no pool, a pack it needs is missing, or the disk is full.
@@ -49,9 +49,9 @@ def render_pool(
     pool = _with_pool(name).pool
     path = assets.folder / f"{pool}.zip"
     parts = assets.folder / f".{pool}.parts"
-    if anew:
+    if rebuild:
         shutil.rmtree(parts, ignore_errors=True)
-    kept = {} if anew or not path.is_file() else {item["key"]: item for item in AssetPack(path).items}
+    kept = {} if rebuild or not path.is_file() else {item["key"]: item for item in AssetPack(path).items}
     numbers = [n for n in range(count) if _key(pool, seed, n) not in kept and not _part(parts, seed, n).is_file()]
     done = count - len(numbers)
     shown(done, count)

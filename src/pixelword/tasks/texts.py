@@ -84,7 +84,7 @@ def draw_headword(rng: Random, assets: Assets, split: Split) -> Found:
 
 
 def draw_run(rng: Random, assets: Assets, split: Split, number: int) -> Found:
-    """So many words that stand side by side in a document."""
+    """`number` words that stand side by side in a document."""
     while True:
         item = draw_document(rng, assets, split)
         text = item["text"]

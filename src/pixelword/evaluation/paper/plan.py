@@ -41,7 +41,7 @@ class Planned:
         """Read and written, of all questions."""
         return self.asked * (self.prompt + self.answer)
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON has it."""
         one = self.benchmark
         return {

@@ -52,7 +52,7 @@ class Result:
     faults: int = 0
     fault: str = ""
 
-    def told(self) -> dict[str, Any]:
+    def as_json(self) -> dict[str, Any]:
         """As JSON has it."""
         names = ("figure", "low", "high", "asked", "faults", "fault")
         one = self.benchmark

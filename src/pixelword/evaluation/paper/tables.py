@@ -12,7 +12,7 @@ from pixelword.evaluation.paper.plan import READING, WRITING
 if TYPE_CHECKING:
     from rich.table import Table
 
-Told = Mapping[str, Any]
+Report = Mapping[str, Any]
 #: Models whose figures a terminal has room for; Markdown has all.
 _SHOWN = ("NEO-ov 2B", "Qwen3-VL 2B", "NEO-ov 9B", "Qwen3-VL 8B")
 
@@ -22,7 +22,7 @@ def columns() -> list[str]:
     return ["", "asked", "ours", "95 %", *models()]
 
 
-def rows(results: Sequence[Told]) -> Iterator[tuple[str, list[list[str]]]]:
+def rows(results: Sequence[Report]) -> Iterator[tuple[str, list[list[str]]]]:
     """(title, rows) of each category that was run."""
     for category, title in TITLES.items():
         found = [_row(one) for one in results if one["category"] == category]
@@ -30,7 +30,7 @@ def rows(results: Sequence[Told]) -> Iterator[tuple[str, list[list[str]]]]:
             yield title, found
 
 
-def _row(one: Told) -> list[str]:
+def _row(one: Report) -> list[str]:
     interval = f"{one['low']:.0f}–{one['high']:.0f}"
     return [
         one["name"],
@@ -41,11 +41,11 @@ def _row(one: Told) -> list[str]:
     ]
 
 
-def _paper(one: Told, name: str) -> str:
+def _paper(one: Report, name: str) -> str:
     return f"{one['paper'][name]:.1f}" if name in one["paper"] else "–"
 
 
-def faults(results: Sequence[Told]) -> list[str]:
+def faults(results: Sequence[Report]) -> list[str]:
     """A line for each benchmark with questions that could not be asked."""
     return [
         f"{one['name']}: {one['faults']:,} of {one['asked']:,} could not be asked and count as wrong: {one['fault']}"
@@ -54,7 +54,7 @@ def faults(results: Sequence[Told]) -> list[str]:
     ]
 
 
-def markdown(report: Told) -> str:
+def markdown(report: Report) -> str:
     """All tables."""
     lines = []
     for title, found in rows(report["results"]):
@@ -63,12 +63,12 @@ def markdown(report: Told) -> str:
     return "\n".join([*lines, *faults(report["results"]), *_missing(report)]).strip() + "\n"
 
 
-def _missing(report: Told) -> list[str]:
+def _missing(report: Report) -> list[str]:
     gone = report["missing"]
     return [f"Not here: {', '.join(gone)}."] if gone else []
 
 
-def show(report: Told) -> None:
+def show(report: Report) -> None:
     """Print results for people."""
     from rich.console import Console
 
@@ -81,7 +81,7 @@ def show(report: Told) -> None:
         console.print(line, markup=False, soft_wrap=True)
 
 
-def show_plan(report: Told) -> None:
+def show_plan(report: Report) -> None:
     """Print a plan for people."""
     from rich.console import Console
 
@@ -107,7 +107,7 @@ def show_plan(report: Told) -> None:
         console.print(f"Longer than this model's context, as a rule: {', '.join(long)}.", soft_wrap=True)
 
 
-def _planned(one: Told) -> list[str]:
+def _planned(one: Report) -> list[str]:
     names = [Path(path).name for path in one["files"]] or one["expected"]
     file = f"{'✓' if one['files'] else '✗'} {names[0]}" + (f" +{len(names) - 1}" if len(names) > 1 else "")
     unsure = "questions" in one["unconfirmed"] and not one["files"]

@@ -41,7 +41,7 @@ def tests(assets: Assets) -> list[Test]:
 
 
 def _few(read: Callable[[Assets], Iterator[Make]], assets: Assets, number: int | None, seed: int) -> list[Item]:
-    """So many of a large test, drawn by the seed; all of it in its order for None."""
+    """`number` questions of a large test, drawn by the seed; all of them in order for None."""
     found = list(read(assets))
     if number is not None and number < len(found):
         found = Random(seed).sample(found, number)

@@ -49,15 +49,15 @@ def answer(
     replicas: int = 2,
     cpus: float = 1.0,
     gpus: float = 0.0,
-    told: Callable[[int, int], None] = lambda rows, of: None,
+    progress: Callable[[int, int], None] = lambda rows, of: None,
 ) -> Done:
-    """Do what is missing of a job, and count it. cpus, gpus: of one replica. told: (rows done, of all), as it goes on.
+    """Do what is missing of a job, and count it. cpus, gpus: of one replica. progress: gets (rows done, all rows).
 
     Raises InputError: no Ray here, the servers stay away or refuse the job; what is done stays done.
     """
     missing = job.missing()
     if missing:
-        _run(job, how, missing, replicas, cpus, gpus, told)
+        _run(job, how, missing, replicas, cpus, gpus, progress)
     job.sweep()
     return job.check()
 

@@ -160,7 +160,7 @@ def _content(rng: Random, split: Split, assets: Assets, longest: int) -> _Conten
 
 
 def _unlike(rng: Random, split: Split, assets: Assets, number: int, longest: int) -> list[_Content]:
-    """So many rows of which no two say the same."""
+    """`number` rows of which no two say the same."""
     contents: dict[str, _Content] = {}
     while len(contents) < number:
         one = _content(rng, split, assets, longest)

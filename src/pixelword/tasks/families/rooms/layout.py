@@ -50,7 +50,7 @@ def labels(items: Sequence[Item]) -> list[str]:
 
 
 def pieces(rng: Random, items: Sequence[Item], split: Split, number: int) -> list[Piece]:
-    """So many pieces with names that are the same or cannot be mixed up."""
+    """`number` pieces whose names are the same or cannot be mixed up."""
     by_label: dict[str, list[Item]] = {}
     for item in items:
         by_label.setdefault(item["label"], []).append(item)
