@@ -149,7 +149,8 @@ def test_a_bad_step_of_one_rank_is_skipped_by_all_and_told_of_once(tiny, on_rank
 
             class Poisoned(SecondIsText):
                 def __call__(self, number: int):
-                    pack = replace(make(number), names=(f"colour:{number}",))
+                    pack = make(number)
+                    pack = replace(pack, documents=(replace(pack.documents[0], name=f"colour:{number}"),))
                     weight = float("nan") if number == 3 else 1.0  # the second pack of the second step
                     return replace(pack, loss_weight=pack.loss_weight * weight)
 
