@@ -58,9 +58,9 @@ def sample(shape_name: str, way: str, *, quick: bool, steps: int) -> dict[str, A
     from candidates import load
     from measure import competing, peak, ticks
 
-    from pixelword.inference.network import Network
-    from pixelword.inference.requests import BatchingOptions
-    from pixelword.inference.rows import Rows
+    from pixelword.generation.kv_slots import Rows
+    from pixelword.generation.model_runner import Network
+    from pixelword.generation.request import BatchingOptions
 
     shape = QUICK if quick else DECODED[shape_name]
     speed, before = bandwidth(1 << 20) if quick else bandwidth(), ticks()

@@ -140,7 +140,7 @@ def _transformers(work: Work) -> dict[str, Any]:
     import torch
     from measure import Clock, resident
 
-    from pixelword.inference.session import load, user_message
+    from pixelword.generation.session import load, user_message
 
     session = load(work.model, dtype=cpu_dtype(), device="cpu")
     model, processor = session.model, session.processor

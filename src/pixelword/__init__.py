@@ -19,16 +19,16 @@ from pixelword.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pixelword.explain import look_inside
-    from pixelword.inference.chat import Chat
-    from pixelword.inference.session import Answer, Session, load
+    from pixelword.generation.chat import Chat
+    from pixelword.generation.session import Answer, Session, load
     from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel, register, unregister
     from pixelword.processing.processor import NeoOVProcessor
 
 _HOMES = {
-    "Answer": "pixelword.inference.session",
-    "Chat": "pixelword.inference.chat",
-    "Session": "pixelword.inference.session",
-    "load": "pixelword.inference.session",
+    "Answer": "pixelword.generation.session",
+    "Chat": "pixelword.generation.chat",
+    "Session": "pixelword.generation.session",
+    "load": "pixelword.generation.session",
     "look_inside": "pixelword.explain",
     "NeoOVConfig": "pixelword.model",
     "NeoOVForConditionalGeneration": "pixelword.model",

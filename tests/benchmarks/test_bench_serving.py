@@ -18,7 +18,7 @@ def test_every_way_of_decoding_takes_a_step() -> None:
     import running
     from bench_decode import render, sample
 
-    ways = ("plain", "packed", "int8", "text")  # compiling takes longer than a test should; tests/inference does it
+    ways = ("plain", "packed", "int8", "text")  # compiling takes longer than a test should; tests/generation does it
     samples = [{"round": 0, "shape": "135m", "way": way, **sample("135m", way, quick=True, steps=1)} for way in ways]
     assert all(set(s["step_s"]) == {"1", "2"} and min(s["step_s"].values()) > 0 for s in samples)
     # equal bytes: the peer's feed-forward is as much wider as H and W projections weigh

@@ -20,7 +20,7 @@ EMBEDDING = "vision_model.embeddings.patch_embedding.weight"
 @pytest.fixture(scope="module")
 def report(tiny_model_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What --json prints of the tiny model, in a file."""
-    from pixelword.inference.parity import report
+    from pixelword.evaluation.fingerprint.report import report
 
     path = tmp_path_factory.mktemp("reports") / "tiny.json"
     path.write_text(json.dumps(report(tiny_model_dir)))

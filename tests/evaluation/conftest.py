@@ -11,7 +11,7 @@ from PIL import Image
 
 import pixelword
 from pixelword.evaluation.suite import Item, Test
-from pixelword.inference.session import Session
+from pixelword.generation.session import Session
 from pixelword.processing.videos import Video
 from pixelword.tasks.family import Question
 

@@ -11,7 +11,7 @@ from pixelword.errors import AssetError, CheckpointError
 from pixelword.evaluation import language, tables
 from pixelword.evaluation.perplexity import encode_texts, perplexity, read_texts
 from pixelword.evaluation.report import Summary
-from pixelword.inference.session import Session
+from pixelword.generation.session import Session
 from pixelword.model.bases import BASES, find
 from pixelword.model.checkpoint import DELTA
 from pixelword.model.growth import grow

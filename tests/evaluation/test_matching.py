@@ -10,7 +10,7 @@ import pytest
 from pixelword.errors import AssetError
 from pixelword.evaluation import matching, tables
 from pixelword.evaluation.matching import SOURCES, chosen, matched, pairs
-from pixelword.inference.session import Session
+from pixelword.generation.session import Session
 from pixelword.tasks.assets import Assets
 from pixelword.tasks.things import clash
 

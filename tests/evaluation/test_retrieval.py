@@ -8,7 +8,7 @@ from PIL import Image
 
 from pixelword.errors import InputError
 from pixelword.evaluation import retrieval
-from pixelword.inference.session import Session
+from pixelword.generation.session import Session
 
 TEXTS = ("red", "a much longer answer", "?")
 

@@ -14,7 +14,7 @@ from pixelword.errors import AssetError, InputError
 from pixelword.evaluation.asking import Asker, Said
 from pixelword.evaluation.runner import Answers, Outcome, run, shown
 from pixelword.evaluation.suite import Item, Test
-from pixelword.inference.session import Sampling, Session
+from pixelword.generation.session import Sampling, Session
 from pixelword.processing.tokens import ANSWER_MARKS
 
 RUN = {"model": "tiny"}

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from pixelword.evaluation.suite import chosen
-from pixelword.inference.session import load
+from pixelword.generation.session import load
 from pixelword.model.checkpoint import load_pretrained
 from pixelword.tasks.family import family
 from pixelword.training.launch import launch

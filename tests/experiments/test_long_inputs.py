@@ -24,7 +24,7 @@ from pixelword.experiments.long_inputs import (
     slowed,
     sources,
 )  # fmt: skip
-from pixelword.inference.session import Session, load
+from pixelword.generation.session import Session, load
 from pixelword.processing.videos import frames_to_video
 from pixelword.tasks.assets import Assets
 

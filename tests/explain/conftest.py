@@ -14,7 +14,7 @@ from PIL import Image
 
 import pixelword
 from pixelword.explain.reading import Reading, read
-from pixelword.inference.session import Session
+from pixelword.generation.session import Session
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor

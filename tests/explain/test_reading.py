@@ -9,7 +9,7 @@ import torch
 
 from pixelword.errors import InputError
 from pixelword.explain.reading import Reading, read
-from pixelword.inference.session import Session
+from pixelword.generation.session import Session
 
 TIGHT = {"rtol": 1e-5, "atol": 1e-6}
 

@@ -215,7 +215,7 @@ def test_verify_says_what_differs(run_verify: Callable[..., dict[str, Any]], mad
 
 @pytest.fixture
 def run_verify() -> Callable[..., dict[str, Any]]:
-    from pixelword.inference.parity import report
+    from pixelword.evaluation.fingerprint.report import report
 
     return lambda folder: report(folder, headers=True)
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pixelword.errors import InputError
-from pixelword.inference.session import Session, load
+from pixelword.generation.session import Session, load
 from pixelword.integrations.ray.askers import Asking, EngineAsker, ServerAsker
 from pixelword.integrations.ray.batch import Answerer, folder_of
 from pixelword.integrations.ray.job import Job, Part, as_dict

@@ -23,7 +23,7 @@ from PIL import Image
 from pixelword.errors import InputError
 from pixelword.evaluation.paper import asking, files
 from pixelword.evaluation.paper.benchmarks import Benchmark, benchmarks
-from pixelword.inference.session import load
+from pixelword.generation.session import load
 from pixelword.integrations.vlmevalkit import NAMES, register
 from pixelword.processing.videos import load_video
 

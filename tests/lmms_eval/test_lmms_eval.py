@@ -17,7 +17,7 @@ from pixelword.errors import InputError
 from pixelword.evaluation.paper.asking import messages, words
 from pixelword.evaluation.paper.benchmarks import benchmarks
 from pixelword.evaluation.paper.files import Row
-from pixelword.inference.session import load
+from pixelword.generation.session import load
 from pixelword.integrations.lmms_eval.model import PixelwordChat, _messages
 from pixelword.integrations.presets import preset
 from tests.lmms_eval.conftest import EXAMPLES, ROWS

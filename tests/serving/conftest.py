@@ -18,8 +18,8 @@ pytest.importorskip("uvicorn", reason='the server needs pip install "pixelword[s
 
 import uvicorn
 
-from pixelword.inference.batching import Engine
-from pixelword.inference.session import Session, load
+from pixelword.generation.engine import Engine
+from pixelword.generation.session import Session, load
 from pixelword.model.checkpoint import resolve
 from pixelword.serving.app import create_app
 from pixelword.serving.settings import Settings

@@ -9,7 +9,7 @@ import pytest
 from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-from pixelword.inference.requests import Token
+from pixelword.generation.request import Token
 from pixelword.serving.replies import Reply
 from pixelword.serving.token_bytes import TokenBytes
 

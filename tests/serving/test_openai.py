@@ -10,7 +10,7 @@ import httpx
 import openai
 import pytest
 
-from pixelword.inference.session import user_message
+from pixelword.generation.session import user_message
 
 from .conftest import EXAMPLES, asks
 

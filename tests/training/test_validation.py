@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from pixelword.data.schema import Pack
-from pixelword.inference.sampling import Sampling
-from pixelword.inference.session import Session
+from pixelword.generation.sampling import Sampling
+from pixelword.generation.session import Session
 from pixelword.processing.types import Sample
 from pixelword.training.drawn import DrawnPacks
 from pixelword.training.parallel import World

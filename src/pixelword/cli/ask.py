@@ -48,7 +48,7 @@ def ask(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
         frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames},
     )  # fmt: skip
-    from pixelword.inference.messages import conversation, user_message
+    from pixelword.generation.messages import conversation, user_message
 
     messages = conversation(user_message(question, pictures, video or []), system=system)
     sampling = session.sampling(

@@ -19,7 +19,7 @@ from pixelword.cli import options
 from pixelword.errors import InputError, PixelwordError
 
 if TYPE_CHECKING:
-    from pixelword.inference.chat import Chat
+    from pixelword.generation.chat import Chat
 
 HELP = """\
 /image PATH   show an image with the next question (several: one line each)

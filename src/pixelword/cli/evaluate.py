@@ -15,7 +15,7 @@ from pixelword.errors import AssetError, InputError
 
 if TYPE_CHECKING:
     from pixelword.evaluation.report import Summary
-    from pixelword.inference.session import Session
+    from pixelword.generation.session import Session
     from pixelword.tasks.assets import Assets
 
 #: Parameters up to which a second thread costs more processor time than it saves.

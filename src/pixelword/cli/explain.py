@@ -11,7 +11,7 @@ from pixelword.cli import options
 from pixelword.errors import InputError
 
 if TYPE_CHECKING:
-    from pixelword.inference.session import Session
+    from pixelword.generation.session import Session
 
 #: As `overlay.PAINTED`.
 Method = Literal["mean", "last", "rollout", "gradient", "occlusion"]

@@ -17,8 +17,8 @@ from rich.console import Console
 from pixelword.errors import DomainWarning, InputError
 
 if TYPE_CHECKING:
-    from pixelword.inference.session import Session
-    from pixelword.inference.streaming import FinishReason, Stream
+    from pixelword.generation.session import Session
+    from pixelword.generation.streaming import FinishReason, Stream
 
 #: What names a model, in every command.
 MODEL = "NAME|DIR|ORG/NAME"
@@ -113,8 +113,8 @@ def open_session(
     folder = resolve(model)
     with progress(f"loading {model} …"):
         with quiet_imports():
-            from pixelword.inference.long_inputs import LongInputs
-            from pixelword.inference.session import load
+            from pixelword.generation.long_context import LongInputs
+            from pixelword.generation.session import load
             from pixelword.processing.processor import MediaOptions
         media = MediaOptions(
             min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls, frame_budget=frame_budget

@@ -101,8 +101,8 @@ def _run(request: Asked, found: Sequence[Any], missing: Sequence[str]) -> dict[s
     from pixelword.evaluation.paper.asking import MAX_MODEL_LEN
     from pixelword.evaluation.paper.running import run
     from pixelword.evaluation.runner import Answers
-    from pixelword.inference.batching import Engine
-    from pixelword.inference.requests import BatchingOptions
+    from pixelword.generation.engine import Engine
+    from pixelword.generation.request import BatchingOptions
 
     described = about(session, request.model, {"suites": ["paper"], **vars(settings)})
     # the number of questions changes no answer, so a longer run continues a shorter one

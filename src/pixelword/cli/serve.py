@@ -94,8 +94,8 @@ def serve(
     typer.echo(f"{settings.served_model_name} computes in {kind}", err=True)
 
     import pixelword.serving.app as serving
-    from pixelword.inference.batching import Engine
-    from pixelword.inference.requests import BatchingOptions
+    from pixelword.generation.engine import Engine
+    from pixelword.generation.request import BatchingOptions
     from pixelword.model.names import resolve
     from pixelword.serving import listening
     from pixelword.serving.workers import Workers

@@ -55,12 +55,12 @@ def verify(
     resolve(model)
     with Console(stderr=True).status(f"reading {model} …") as status:
         with options.quiet_imports():
-            from pixelword.inference import parity
-        other = parity.read(against) if against else None
-        report = parity.report(model, headers=headers, dtype=dtype, device=device, progress=status.update)
+            from pixelword.evaluation.fingerprint import report as fingerprint
+        other = fingerprint.read(against) if against else None
+        report = fingerprint.report(model, headers=headers, dtype=dtype, device=device, progress=status.update)
         if inputs is not None:
             _write_inputs(model, inputs)
-    found = parity.differences(report, other, tolerance) if other else []
+    found = fingerprint.differences(report, other, tolerance) if other else []
     if other is not None:
         report["differences"] = found
     if as_json:
@@ -76,7 +76,7 @@ def _write_inputs(model: str, path: Path) -> None:
     from safetensors.torch import save_file
 
     from pixelword.errors import InputError, reason
-    from pixelword.inference.probe import encode_all
+    from pixelword.evaluation.fingerprint.probe import encode_all
     from pixelword.model.checkpoint import resolve
     from pixelword.processing import NeoOVProcessor
 

@@ -21,7 +21,7 @@ def version() -> None:
         import torch
 
         from pixelword import compat, machine
-        from pixelword.inference.session import default_device
+        from pixelword.generation.session import default_device
     rows = {"pixelword": __version__, "python": f"{platform.python_version()} on {platform.platform()}"}
     rows["torch"] = f"{torch.__version__} ({f'CUDA {torch.version.cuda}' if torch.version.cuda else 'CPU build'})"
     rows |= {name.lower(): found for name in _PACKAGES if (found := _installed(name))}

@@ -18,7 +18,7 @@ from pixelword.model.checkpoint import resolve
 from pixelword.utils.files import sha256
 
 if TYPE_CHECKING:
-    from pixelword.inference.session import Session
+    from pixelword.generation.session import Session
 
 #: What a checkpoint's answers depend on, besides code.
 _FILES = ("*.safetensors", "config.json", "tokenizer.json", "preprocessor_config.json", "processor_config.json")

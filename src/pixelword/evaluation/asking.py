@@ -12,7 +12,7 @@ from transformers import LogitsProcessor, LogitsProcessorList
 from pixelword.errors import InputError
 
 if TYPE_CHECKING:
-    from pixelword.inference.session import Session
+    from pixelword.generation.session import Session
     from pixelword.processing.types import Encoded
 
 #: Answers end here at the latest, unless a right one is longer.

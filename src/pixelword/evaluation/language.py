@@ -13,7 +13,7 @@ from pixelword.model.checkpoint import DELTA, is_delta, read_json
 from pixelword.model.growth import ungrown
 
 if TYPE_CHECKING:
-    from pixelword.inference.session import Session
+    from pixelword.generation.session import Session
     from pixelword.model.configuration import NeoOVConfig
     from pixelword.tasks.assets import Assets
 

@@ -22,7 +22,7 @@ from pixelword.tasks.family import Split
 from pixelword.tasks.things import clash, concepts
 
 if TYPE_CHECKING:
-    from pixelword.inference.session import Session
+    from pixelword.generation.session import Session
     from pixelword.tasks.assets import Assets
 
 #: Pairs of each set by default, and of a full run.

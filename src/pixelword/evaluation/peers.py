@@ -82,7 +82,7 @@ class Blind:
     """A language model (any checkpoint of ours) that gets the words of a question and no image."""
 
     def __init__(self, name: str, device: str | None = None) -> None:
-        from pixelword.inference.session import load
+        from pixelword.generation.session import load
 
         self.name = f"{name}, blind"
         self._asker = Asker(load(name, device=device))

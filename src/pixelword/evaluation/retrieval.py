@@ -14,10 +14,10 @@ import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
-from pixelword.inference.likelihood import scored
+from pixelword.generation.scoring import scored
 
 if TYPE_CHECKING:
-    from pixelword.inference.session import Session
+    from pixelword.generation.session import Session
 
 QUESTION = "What is this?"
 

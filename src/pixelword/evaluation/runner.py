@@ -18,7 +18,7 @@ from pixelword.evaluation.asking import NEW_TOKENS, Asker, Said
 from pixelword.evaluation.suite import Item, Part, Test
 
 if TYPE_CHECKING:
-    from pixelword.inference.session import Session
+    from pixelword.generation.session import Session
 
 Condition = Literal["right", "none", "wrong"]
 CONDITIONS: tuple[Condition, ...] = ("right", "none", "wrong")

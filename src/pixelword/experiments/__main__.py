@@ -147,7 +147,7 @@ def long_inputs(
     from pixelword.evaluation.marked import Section
     from pixelword.experiments import long_inputs as long
     from pixelword.experiments import long_report
-    from pixelword.inference.session import load
+    from pixelword.generation.session import load
     from pixelword.tasks.assets import Assets
 
     place = Section.named(report, section, "--report") if report else None

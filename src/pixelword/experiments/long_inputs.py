@@ -25,7 +25,7 @@ from pixelword.tasks.nano import motion
 from pixelword.utils.files import atomic_write
 
 if TYPE_CHECKING:
-    from pixelword.inference.session import Session
+    from pixelword.generation.session import Session
     from pixelword.tasks.assets import Assets
 
 LENGTHS = (1, 4, 16)
@@ -261,9 +261,9 @@ def measure(
 
 
 def _cell(session: Session, source: Source, length: int, way: Way, cases: Sequence[Case]) -> Cell:
-    from pixelword.inference.long_inputs import LongInputs
-    from pixelword.inference.sampling import Sampling
-    from pixelword.inference.session import Session as Asked
+    from pixelword.generation.long_context.options import LongInputs
+    from pixelword.generation.sampling import Sampling
+    from pixelword.generation.session import Session as Asked
 
     right, answers = 0, []
     for case in cases:

@@ -16,7 +16,7 @@ from pixelword.explain.reading import Reading, read
 from pixelword.utils.files import check_place
 
 if TYPE_CHECKING:
-    from pixelword.inference.session import Session
+    from pixelword.generation.session import Session
     from pixelword.processing.types import Encoded
 
 
@@ -83,7 +83,7 @@ def look_inside(
         InputError: as `Session.ask`, or there is no answer to explain.
         MediaError: an image or a video cannot be read.
     """
-    from pixelword.inference.session import conversation, user_message
+    from pixelword.generation.session import conversation, user_message
 
     messages = conversation(user_message(question, images, videos), system=system)
     return explain_messages(session, messages, answer=answer, max_words=max_words, occlusions=occlusions)

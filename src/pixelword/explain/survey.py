@@ -15,7 +15,7 @@ from pixelword.explain.faithfulness import METHODS, Check
 
 if TYPE_CHECKING:
     from pixelword.explain.explanation import Explanation
-    from pixelword.inference.session import Session
+    from pixelword.generation.session import Session
 
 #: Everything that a table has a row for.
 ROWS = (*METHODS, "chance", "occlusion")

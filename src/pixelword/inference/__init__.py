@@ -1,1 +1,1 @@
-"""Asking a model: sessions that answer questions about images, videos and words."""
+"""The former name of `pixelword.generation`; the import that docs/ documented works for one more release."""

@@ -239,7 +239,7 @@ class NeoOVAttention(nn.Module):
     def branches(self, hidden: Tensor) -> Sequence[Tensor]:
         """The five products of (B, L, hidden_size): q, q_hw, k, k_hw, v, each (B, L, heads * head_dim).
 
-        Apart, for training and saving; for answering `inference.products` makes one of them.
+        Apart, for training and saving; for answering `generation.prepared_weights` makes one of them.
         """
         projections = (self.q_proj, self.q_proj_hw, self.k_proj, self.k_proj_hw, self.v_proj)
         return [projection(hidden) for projection in projections]

@@ -24,8 +24,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from pixelword._version import __version__
 from pixelword.errors import InputError, MediaError, PixelwordError
-from pixelword.inference.requests import Generation, Token
-from pixelword.inference.sampling import Sampling
+from pixelword.generation.request import Generation, Token
+from pixelword.generation.sampling import Sampling
 from pixelword.processing.types import Encoded
 from pixelword.serving import guard, page, protocol, replies
 from pixelword.serving.fields import named_field, refusal
@@ -37,7 +37,7 @@ from pixelword.serving.token_bytes import TokenBytes
 from pixelword.serving.workers import NotReady, Workers
 
 if TYPE_CHECKING:
-    from pixelword.inference.batching import Engine
+    from pixelword.generation.engine import Engine
 
 log = logging.getLogger("pixelword.serving")
 _KINDS = {400: "BadRequestError", 401: "AuthenticationError", 404: "NotFoundError", 413: "PayloadTooLargeError"}

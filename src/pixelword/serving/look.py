@@ -55,7 +55,7 @@ def add_explain(app: FastAPI, server: Server) -> None:
 def _explained(server: Server, prompt: Encoded, body: protocol.ExplainRequest) -> dict[str, Any]:
     from pixelword.explain import page
     from pixelword.explain.explanation import explain_prompt
-    from pixelword.inference.session import Session
+    from pixelword.generation.session import Session
 
     session = Session(server.engine.model, server.engine.processor)
     content = body.messages[-1].content

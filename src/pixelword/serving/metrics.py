@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from pixelword.inference.requests import Generation
+from pixelword.generation.request import Generation
 from pixelword.serving.replies import FINISH
 
 if TYPE_CHECKING:
-    from pixelword.inference.batching import Engine
+    from pixelword.generation.engine import Engine
 
 _SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0, 10.0, 20.0, 40.0, 80.0)
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from pixelword.errors import InputError
-from pixelword.inference.sampling import Sampling
+from pixelword.generation.sampling import Sampling
 from pixelword.serving.fields import Body, problem
 from pixelword.serving.settings import Settings
 

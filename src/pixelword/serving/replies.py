@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pixelword.inference.requests import Generation, Token
+from pixelword.generation.request import Generation, Token
 from pixelword.serving.token_bytes import TokenBytes
 
 #: Why an answer ended, in OpenAI's words.

@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from pixelword.data.schema import Pack
-from pixelword.inference.sampling import Sampling
-from pixelword.inference.session import Session
+from pixelword.generation.sampling import Sampling
+from pixelword.generation.session import Session
 from pixelword.model.loss import supervised_rows
 from pixelword.processing.options import MediaOptions
 from pixelword.processing.types import Sample

@@ -12,8 +12,8 @@ from PIL import Image
 
 from pixelword.evaluation.paper.benchmarks import Benchmark, Prompt, Setting
 from pixelword.evaluation.paper.files import Row
-from pixelword.inference.sampling import Sampling
-from pixelword.inference.session import conversation
+from pixelword.generation.sampling import Sampling
+from pixelword.generation.session import conversation
 from pixelword.processing.images import load_image
 from pixelword.processing.options import MediaOptions
 from pixelword.processing.videos import FRAME_MAX_PIXELS, Video, load_video

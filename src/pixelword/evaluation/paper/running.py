@@ -18,13 +18,13 @@ from pixelword.evaluation.paper.files import Row
 from pixelword.evaluation.paper.metrics import METRICS
 from pixelword.evaluation.runner import Answers, Report
 from pixelword.evaluation.scores import bootstrap, wilson
-from pixelword.inference.batching import Engine
-from pixelword.inference.many import answered
+from pixelword.generation.batch import answered
+from pixelword.generation.engine import Engine
 
 if TYPE_CHECKING:
-    from pixelword.inference.requests import Generation
-    from pixelword.inference.sampling import Sampling
-    from pixelword.inference.session import Session
+    from pixelword.generation.request import Generation
+    from pixelword.generation.sampling import Sampling
+    from pixelword.generation.session import Session
     from pixelword.processing.types import Encoded
 
 

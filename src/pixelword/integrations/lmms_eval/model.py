@@ -18,12 +18,12 @@ from tqdm import tqdm
 
 from pixelword.errors import InputError
 from pixelword.evaluation.paper.asking import framed
-from pixelword.inference.batching import BatchingOptions, Engine
-from pixelword.inference.likelihood import scored
-from pixelword.inference.many import answered
-from pixelword.inference.requests import Generation
-from pixelword.inference.sampling import Sampling
-from pixelword.inference.session import load
+from pixelword.generation.batch import answered
+from pixelword.generation.engine import BatchingOptions, Engine
+from pixelword.generation.request import Generation
+from pixelword.generation.sampling import Sampling
+from pixelword.generation.scoring import scored
+from pixelword.generation.session import load
 from pixelword.integrations.presets import preset as preset_of
 from pixelword.processing.options import MediaOptions
 from pixelword.processing.types import Encoded

@@ -57,9 +57,9 @@ class EngineAsker:
     """A network in this process; rows run together in its batch, images are prepared beside it."""
 
     def __init__(self, how: Asking) -> None:
-        from pixelword.inference.batching import Engine
-        from pixelword.inference.requests import BatchingOptions
-        from pixelword.inference.session import load
+        from pixelword.generation.engine import Engine
+        from pixelword.generation.request import BatchingOptions
+        from pixelword.generation.session import load
 
         session = load(how.model)
         self._how = how
@@ -71,8 +71,8 @@ class EngineAsker:
         return list(self._threads.map(self._one, rows))
 
     def _one(self, row: Row) -> Answer:
-        from pixelword.inference.sampling import Sampling
-        from pixelword.inference.session import user_message
+        from pixelword.generation.sampling import Sampling
+        from pixelword.generation.session import user_message
 
         if row.fault:
             return {"error": row.fault}

@@ -15,9 +15,9 @@ from pixelword.errors import InputError
 from pixelword.evaluation.paper.asking import MAX_MODEL_LEN, UPSTREAM, asked, words
 from pixelword.evaluation.paper.benchmarks import Benchmark
 from pixelword.evaluation.paper.files import question
-from pixelword.inference.batching import BatchingOptions, Engine
-from pixelword.inference.sampling import Sampling
-from pixelword.inference.session import conversation, load
+from pixelword.generation.engine import BatchingOptions, Engine
+from pixelword.generation.sampling import Sampling
+from pixelword.generation.session import conversation, load
 from pixelword.integrations.presets import preset as preset_of
 from pixelword.processing.options import MediaOptions
 from pixelword.processing.types import Encoded

@@ -1,0 +1,1 @@
+"""Generation: requests, the engine that answers them, and sessions for questions about images, videos and text."""

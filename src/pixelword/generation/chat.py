@@ -1,0 +1,57 @@
+"""A conversation that remembers its turns."""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import closing
+from typing import TYPE_CHECKING, Any, Unpack
+
+from pixelword.generation.messages import Message, assistant_message, conversation, user_message
+from pixelword.generation.streaming import Stream
+
+if TYPE_CHECKING:
+    from pixelword.generation.session import How, Session
+
+
+class Chat:
+    """A conversation that remembers its turns: images of earlier turns stay in view.
+
+    A turn that fails or is broken off leaves no trace, so that the next one can be tried.
+
+    Attributes:
+        messages: The turns so far, in chat form.
+    """
+
+    def __init__(self, session: Session, *, system: str | None = None) -> None:
+        self.session = session
+        self.system = system
+        self.messages: list[Message] = []
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget every turn but the system message."""
+        self.messages = conversation(system=self.system)
+
+    def instruct(self, system: str | None) -> None:
+        """Change the system message; the turns stay."""
+        turns = self.messages[1:] if self.system else self.messages
+        self.system = system
+        self.messages = conversation(*turns, system=system)
+
+    def send(self, text: str, *, images: Any = (), videos: Any = (), **how: Unpack[How]) -> str:
+        """The answer to the next turn. Arguments and errors: :meth:`Session.ask`."""
+        messages = [*self.messages, user_message(text, images, videos)]
+        answer = self.session.answer(messages, self.session.sampling(**how)).text
+        self.messages = [*messages, assistant_message(answer)]
+        return answer
+
+    def stream(self, text: str, *, images: Any = (), videos: Any = (), **how: Unpack[How]) -> Stream:
+        """As :meth:`send`, in pieces; the turn is remembered once the last piece was taken."""
+        messages = [*self.messages, user_message(text, images, videos)]
+        answer = self.session.stream_answer(messages, self.session.sampling(**how))
+        return Stream(answer.writer, self._remembering(messages, answer))
+
+    def _remembering(self, messages: list[Message], answer: Stream) -> Generator[str, None, None]:
+        with closing(answer):
+            yield from answer
+        self.messages = [*messages, assistant_message(answer.writer.text)]

@@ -1,0 +1,5 @@
+"""Inputs larger than a model was trained on: crops of large images, eviction of a long video's old frames."""
+
+from pixelword.generation.long_context.options import LongInputs
+
+__all__ = ["LongInputs"]

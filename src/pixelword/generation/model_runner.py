@@ -1,0 +1,127 @@
+"""The network over the rows of the requests that run: a stretch of a prompt, or everybody's next tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from pixelword.generation.kv_slots import Rows
+from pixelword.generation.prepared_weights import prepare, restore
+from pixelword.generation.request import BatchingOptions
+from pixelword.model.attention import kernel_of
+from pixelword.model.visibility import interval, side_by_side
+from pixelword.processing.types import Encoded
+
+if TYPE_CHECKING:
+    from pixelword.generation.compiled_decode import CompiledStep
+    from pixelword.model import NeoOVForConditionalGeneration
+
+
+class Network:
+    """A model made as fast as it can be here, until `close`. Not for several threads at once.
+
+    Raises InputError: the options cannot be had with this model or on this machine.
+    """
+
+    def __init__(self, model: NeoOVForConditionalGeneration, rows: Rows, options: BatchingOptions) -> None:
+        self.model, self.rows = model, rows
+        prepared = prepare(model, quantization=options.quantization, pack=options.pack)
+        self._compiled: CompiledStep | None = None
+        if options.compile:
+            from pixelword.generation.compiled_decode import CompiledStep
+
+            self._compiled = CompiledStep(model, prepared)
+            with torch.inference_mode():
+                self._compiled.warm_up(options.max_num_seqs, 1 + options.num_speculative_tokens)
+
+    def close(self) -> None:
+        """Leave the model as it was."""
+        restore(self.model)
+
+    def read(self, prompt: Encoded, positions: Tensor, row: int, start: int, stop: int) -> Tensor:
+        """Read tokens [start, stop) of a prompt, which cut no image, into its row; positions (3, 1, L) of all of it.
+
+        Returns:
+            logits (1, 1, vocabulary) of the last.
+        """
+        device = self.model.device
+        starts = torch.tensor([start], device=device)
+        window = self.rows.window(slice(row, row + 1), starts, stop - start)
+        positions = positions[:, :, start:stop].to(device)
+        inputs: dict[str, Any] = {
+            "input_ids": prompt.input_ids[None, start:stop].to(device),
+            "mm_token_type_ids": prompt.mm_token_type_ids[None, start:stop].to(device),
+            **pictures_within(prompt, start, stop, device),
+        }
+        visible = interval(positions, past=start)
+        return self.model(
+            **inputs, position_ids=positions, cache=window, visible=visible, use_cache=True, logits_to_keep=1
+        ).logits
+
+    def kernel(self, tokens: int) -> str:
+        """What reads this many tokens of a prompt; see `kernel_of`."""
+        text = self.model.config.get_text_config()
+        return kernel_of(tokens, text.num_attention_heads // text.num_key_value_heads)
+
+    def ends(self, prompts: Sequence[tuple[Encoded, Tensor, int]], row: int) -> Tensor:
+        """Read the ends of several prompts at once, words alone, into the rows from `row` on. Where one `kernel` reads
+        them all, each gets the very logits that `read` gives it.
+
+        Args:
+            prompts: each with its positions (3, 1, L) and the place its end begins at.
+
+        Returns:
+            logits (B, vocabulary) of the last token of each.
+        """
+        device = self.model.device
+        lengths = [len(prompt) - start for prompt, _, start in prompts]
+        widths = torch.tensor(lengths)
+        starts = torch.tensor([start for _, _, start in prompts], device=device)
+        width = int(widths.max())
+        ids = torch.zeros(len(prompts), width, dtype=torch.int64)
+        positions = torch.zeros(3, len(prompts), width, dtype=torch.int64)
+        for place, (prompt, own, start) in enumerate(prompts):  # filled up on the right, where nobody looks
+            ids[place, : widths[place]] = prompt.input_ids[start:]
+            positions[:, place, : widths[place]] = own[:, 0, start:]
+        window = self.rows.window(slice(row, row + len(prompts)), starts, width)
+        few = self.kernel(width) == "few"
+        columns, which = (widths - 1).unique(return_inverse=True)
+        logits = self.model(
+            input_ids=ids.to(device),
+            mm_token_type_ids=torch.zeros_like(ids, device=device),
+            position_ids=positions.to(device),
+            cache=window,
+            visible=window.visible(width) if few else side_by_side(starts, lengths),
+            use_cache=True,
+            logits_to_keep=columns.to(device),
+        ).logits
+        return logits[torch.arange(len(prompts), device=device), which.to(device)]
+
+    def next(self, ids: Tensor, first: Tensor, starts: Tensor) -> Tensor:
+        """Logits (B, L, vocabulary) of new text tokens (B, L), whose t and places in the rows start at (B,) each."""
+        if self._compiled is not None:
+            return self._compiled(ids, first, self.rows, starts)
+        width = ids.shape[1]
+        window = self.rows.window(slice(0, len(ids)), starts, width)
+        return self.model(
+            input_ids=ids,
+            mm_token_type_ids=torch.zeros_like(ids),
+            position_ids=(first[:, None] + torch.arange(width, device=ids.device)).expand(3, -1, -1),
+            cache=window,
+            visible=window.visible(width),
+            use_cache=True,
+        ).logits
+
+
+def pictures_within(prompt: Encoded, start: int, stop: int, device: torch.device) -> dict[str, Tensor]:
+    """Pixels and grids of the images within tokens [start, stop), which cut none; {} where there is none."""
+    images = prompt.images_within(start, stop)
+    if not images:
+        return {}
+    return {
+        "pixel_values": prompt.pixel_values[images[0].first_patch : images[-1].patches.stop].to(device),
+        "image_grid_hw": torch.tensor([image.grid_hw for image in images], dtype=torch.int64, device=device),
+    }

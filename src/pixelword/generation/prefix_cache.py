@@ -1,0 +1,132 @@
+"""What was read once is not read again: keys and values of prompts' beginnings, found by content.
+
+A prompt is cut into pieces: every image is one, text is cut into blocks. A piece's name is a hash of its content and
+of all before it, so that equal names mean equal keys and values. No piece is part of an image, whose tokens see one
+another. Pieces are kept within a bound of memory, the least recently used go first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from pixelword.generation.kv_slots import Rows, Stretch
+from pixelword.processing.types import Encoded
+
+#: Tokens of a block of text.
+BLOCK = 16
+
+
+@dataclass(frozen=True)
+class Piece:
+    """Tokens [start, stop) of a prompt, named by them and everything before them."""
+
+    start: int
+    stop: int
+    name: bytes
+
+
+def pieces(prompt: Encoded) -> list[Piece]:
+    """The whole pieces of a prompt, in order; a last block that is not full is left out."""
+    found: list[Piece] = []
+    name = b""
+    for start, stop, content in _contents(prompt):
+        name = hashlib.sha256(name + content).digest()
+        found.append(Piece(start, stop, name))
+    return found
+
+
+def continued(known: Sequence[Piece], tokens: Sequence[int]) -> list[Piece]:
+    """The pieces of a prompt and of what was generated after it. tokens: all of both; no image is read again."""
+    found = list(known)
+    start, name = (known[-1].stop, known[-1].name) if known else (0, b"")
+    ids = torch.tensor(list(tokens), dtype=torch.int64)
+    for a, b, content in _blocks(ids, start, len(ids)):
+        if b - a == BLOCK:
+            name = hashlib.sha256(name + content).digest()
+            found.append(Piece(a, b, name))
+    return found
+
+
+def _contents(prompt: Encoded) -> Iterator[tuple[int, int, bytes]]:
+    ids, at = prompt.input_ids, 0
+    for image in prompt.images:
+        yield from _blocks(ids, at, image.start)
+        pixels = prompt.pixel_values[image.patches].contiguous()
+        grid = repr(list(image.grid_hw)).encode()
+        yield image.start, image.stop, b"picture" + grid + hashlib.sha256(pixels.numpy().data).digest()
+        at = image.stop
+    for start, stop, content in _blocks(ids, at, len(ids)):
+        if stop - start == BLOCK:  # the end may still grow
+            yield start, stop, content
+
+
+def _blocks(ids: Tensor, start: int, stop: int) -> Iterator[tuple[int, int, bytes]]:
+    for a in range(start, stop, BLOCK):
+        b = min(a + BLOCK, stop)
+        yield a, b, b"text" + ids[a:b].numpy().tobytes()
+
+
+class PrefixCache:
+    """Pieces by name, at most `most_bytes` of them. Not for several threads at once.
+
+    tokens_asked, tokens_found: of all prompts so far, for a server's figures.
+    """
+
+    def __init__(self, most_bytes: int) -> None:
+        self.most_bytes = most_bytes
+        self.nbytes = 0
+        self.tokens_asked = self.tokens_found = 0
+        self._held: OrderedDict[bytes, list[Stretch]] = OrderedDict()
+
+    def restore(self, prompt: Sequence[Piece], length: int, rows: Rows, row: int) -> int:
+        """Write what is known of a prompt's beginning into a row; returns how many tokens that is.
+
+        length: of the prompt; its last token is always left to be read, since its logits are wanted.
+        """
+        known: list[Piece] = []
+        for piece in prompt:
+            if piece.name not in self._held or piece.stop >= length:
+                break
+            rows.put(row, piece.start, self._held[piece.name])
+            known.append(piece)
+        self._touch(known)
+        self.tokens_asked += length
+        self.tokens_found += known[-1].stop if known else 0
+        return known[-1].stop if known else 0
+
+    def store(self, read: Sequence[Piece], rows: Rows, row: int) -> None:
+        """Keep the pieces of a row that are not kept yet."""
+        for piece in read:
+            if piece.name in self._held:
+                continue
+            taken = rows.take(row, piece.start, piece.stop)
+            size = _size(taken)
+            if size > self.most_bytes:
+                break
+            self._held[piece.name] = taken
+            self.nbytes += size
+        self._touch(read)
+        while self.nbytes > self.most_bytes:
+            _, gone = self._held.popitem(last=False)
+            self.nbytes -= _size(gone)
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._held.clear()
+        self.nbytes = 0
+
+    def _touch(self, used: Sequence[Piece]) -> None:
+        """The beginning is the last to go: without it the rest is of no use."""
+        for piece in reversed(used):
+            if piece.name in self._held:
+                self._held.move_to_end(piece.name)
+
+
+def _size(stretches: Sequence[Stretch]) -> int:
+    return sum(keys.nbytes + values.nbytes for keys, values in stretches)

@@ -1,0 +1,392 @@
+"""A model with its processor, ready for questions.
+
+Thin on purpose: messages go through the processor's one typed path (:meth:`NeoOVProcessor.encode`), tokens come from
+the model's ``generate``. A session holds nothing of a request, so several threads may ask one session at once.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, TypedDict, Unpack, overload
+
+import torch
+from transformers.generation.configuration_utils import GenerationConfig
+from transformers.generation.logits_process import LogitsProcessorList
+from transformers.generation.stopping_criteria import StoppingCriteriaList
+
+from pixelword.errors import ContextError, InputError
+from pixelword.generation.chat import Chat
+from pixelword.generation.constraints import Chooser
+from pixelword.generation.detokenizer import AnswerText, FinishReason
+from pixelword.generation.long_context.crops import with_crops
+from pixelword.generation.long_context.frame_eviction import OldFramesReader, frames_of
+from pixelword.generation.long_context.options import LongInputs
+from pixelword.generation.messages import Message, conversation, user_message
+from pixelword.generation.sampling import Sampling
+from pixelword.generation.streaming import Choosing, Stream, Writer, Writing
+from pixelword.model import NeoOVForConditionalGeneration
+from pixelword.model.checkpoint import best_dtype, load_pretrained, resolve
+from pixelword.model.names import WEIGHTS
+from pixelword.processing.photographs import warn_of_photograph
+from pixelword.processing.processor import MediaOptions, NeoOVProcessor
+from pixelword.processing.types import Encoded
+
+
+class How(TypedDict, total=False):
+    """The arguments of :meth:`Session.sampling`, as :meth:`Session.ask` takes them."""
+
+    max_new_tokens: int | None
+    temperature: float
+    seed: int | None
+    top_p: float
+    top_k: int
+    min_p: float
+    repetition_penalty: float
+    stop: str | Sequence[str]
+    min_tokens: int
+    stop_token_ids: Sequence[int]
+    allowed_token_ids: Sequence[int] | None
+    bad_words: Sequence[str]
+    logit_bias: Mapping[int, float] | None
+    include_stop_str_in_output: bool
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The model's answer, and what it cost.
+
+    Attributes:
+        text: The answer, without control tokens.
+        prompt_tokens: Length of the prompt, visual tokens included.
+        visual_tokens: Those of the prompt that stand for pixels.
+        new_tokens: Tokens generated, the closing one included.
+        seconds: From the messages to the last token, preparation included.
+        held_tokens: The most tokens whose keys and values were held at once.
+        finish_reason: "stop" where the model ended the answer, or a stop string did; "length" where it was cut.
+    """
+
+    text: str
+    prompt_tokens: int
+    visual_tokens: int
+    new_tokens: int
+    seconds: float
+    held_tokens: int = 0
+    finish_reason: FinishReason = "stop"
+
+
+def load(
+    name_or_dir: str | Path = "nano",
+    *,
+    dtype: str | torch.dtype | None = None,
+    device: str | torch.device | None = None,
+    media: MediaOptions | None = None,
+    long: LongInputs | None = None,
+) -> Session:
+    """A session with a packaged model or with one from a folder.
+
+    Args:
+        name_or_dir: The name of a packaged model ("nano"), a folder with a checkpoint in the released layout, or a
+            model of the Hugging Face Hub, "org/name" or "org/name@revision", which is downloaded into the user's cache.
+        dtype: The weights' type; None keeps the checkpoint's own, or takes float32 where a CPU only emulates that.
+        device: Where the model lives; None takes the accelerator where there is one, else the CPU.
+        media: How images and videos are read: their pixels, their frames, whether URLs are fetched.
+        long: What is done with images and videos larger than the model was taught with; by default nothing.
+
+    Raises:
+        CheckpointError: there is no such model, its download fails, or its files are not a whole checkpoint.
+        InputError: there is no such dtype or device.
+    """
+    folder = resolve(name_or_dir)
+    place = _device(device)
+    model = load_pretrained(folder, dtype=dtype or best_dtype(folder, place), device=place)
+    session = Session(model, NeoOVProcessor.from_pretrained(folder), media=media, long=long)
+    session.drawn_only = folder.parent == WEIGHTS
+    return session
+
+
+def default_device() -> torch.device:
+    """The accelerator where there is one, else the CPU."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return accelerator or torch.device("cpu")
+
+
+def _device(wanted: str | torch.device | None) -> torch.device:
+    if wanted is None:
+        return default_device()
+    try:
+        device = torch.device(wanted)
+        torch.empty(0, device=device)  # a name alone says nothing about there being one
+    except (RuntimeError, AssertionError) as error:
+        raise InputError(f"device {str(wanted)!r} is not available here ({error}): leave it out, or use cpu") from error
+    return device
+
+
+def _for_each(questions: list[str], media: Any, name: str) -> list[Any]:
+    """What each question is about. Raises InputError: not as many as questions."""
+    if not media:
+        return [()] * len(questions)
+    if not isinstance(media, list | tuple) or len(media) != len(questions):
+        raise InputError(f"{name}: for {len(questions)} questions give a list of {len(questions)}, one for each")
+    return list(media)
+
+
+class Session:
+    """Answers questions about images, videos and words.
+
+    Attributes:
+        model: The network, on its device.
+        processor: What turns messages into its inputs.
+        media: How images and videos are read.
+        long: What is done with large images and long videos.
+        drawn_only: Whether to warn, at the first photograph, that the model was trained on drawn images and text
+            alone; so for packaged models that were loaded by name.
+    """
+
+    def __init__(
+        self,
+        model: NeoOVForConditionalGeneration,
+        processor: NeoOVProcessor,
+        *,
+        media: MediaOptions | None = None,
+        long: LongInputs | None = None,
+    ) -> None:
+        self.model = model
+        self.processor = processor
+        self.media = media or MediaOptions()
+        self.long = long or LongInputs()
+        self.drawn_only = False
+
+    @overload
+    def ask(
+        self, question: str, *, images: Any = (), videos: Any = (), system: str | None = None, **how: Unpack[How]
+    ) -> str: ...
+
+    @overload
+    def ask(
+        self, question: list[str], *, images: Any = (), videos: Any = (), system: str | None = None, **how: Unpack[How]
+    ) -> list[str]: ...
+
+    def ask(
+        self,
+        question: str | list[str],
+        *,
+        images: Any = (),
+        videos: Any = (),
+        system: str | None = None,
+        **how: Unpack[How],
+    ) -> str | list[str]:
+        """The answer to one question, or the answers to a list of them, which are generated together.
+
+        Args:
+            question: The words. For a list of questions, `images` and `videos` are lists of the same length: what each
+                question is about.
+            images, videos: As in :func:`user_message`.
+            system: The system message.
+            **how: The arguments of :meth:`sampling`: `max_new_tokens`, `temperature`, `seed`, `top_p`, `stop`,
+                `min_tokens`, `bad_words` …
+
+        Raises:
+            MediaError: an image or a video cannot be read.
+            InputError: the question is empty, or does not fit into the model's context.
+        """
+        sampling = self.sampling(**how)
+        if not isinstance(question, list):
+            return self.answer(conversation(user_message(question, images, videos), system=system), sampling).text
+        parts = zip(question, _for_each(question, images, "images"), _for_each(question, videos, "videos"), strict=True)
+        conversations = [conversation(user_message(*one), system=system) for one in parts]
+        return [answer.text for answer in self.answers(conversations, sampling)]
+
+    def stream(
+        self, question: str, *, images: Any = (), videos: Any = (), system: str | None = None, **how: Unpack[How]
+    ) -> Stream:
+        """As :meth:`ask`, in pieces as they are generated; together they are what :meth:`ask` returns.
+
+        Bad input raises at once, a failure of the model while iterating. Closing the iterator stops the generation.
+        """
+        messages = conversation(user_message(question, images, videos), system=system)
+        return self.stream_answer(messages, self.sampling(**how))
+
+    def sampling(
+        self,
+        max_new_tokens: int | None = None,
+        temperature: float = 0.0,
+        seed: int | None = None,
+        top_p: float = 1.0,
+        top_k: int = 0,
+        min_p: float = 0.0,
+        repetition_penalty: float = 1.0,
+        stop: str | Sequence[str] = (),
+        min_tokens: int = 0,
+        stop_token_ids: Sequence[int] = (),
+        allowed_token_ids: Sequence[int] | None = None,
+        bad_words: Sequence[str] = (),
+        logit_bias: Mapping[int, float] | None = None,
+        include_stop_str_in_output: bool = False,
+    ) -> Sampling:
+        """How to draw an answer; see :class:`Sampling`.
+
+        max_new_tokens: what is left of the context when None, or the checkpoint's own `max_new_tokens`. Raises
+        InputError.
+        """
+        own = self.model.generation_config.max_new_tokens
+        return Sampling(
+            (own or self.context) if max_new_tokens is None else max_new_tokens,
+            temperature,
+            seed,
+            top_p,
+            top_k,
+            (stop,) if isinstance(stop, str) else tuple(stop),
+            min_p=min_p,
+            repetition_penalty=repetition_penalty,
+            min_tokens=min_tokens,
+            stop_token_ids=tuple(stop_token_ids),
+            allowed_token_ids=None if allowed_token_ids is None else tuple(allowed_token_ids),
+            bad_words=(bad_words,) if isinstance(bad_words, str) else tuple(bad_words),
+            logit_bias=logit_bias or {},
+            include_stop_str_in_output=include_stop_str_in_output,
+        )
+
+    @property
+    def context(self) -> int:
+        """Tokens of prompt and answer together that the model reads."""
+        return self.model.config.get_text_config().max_position_embeddings
+
+    def chat(self, *, system: str | None = None) -> Chat:
+        """A conversation that remembers its turns."""
+        return Chat(self, system=system)
+
+    def answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Answer:
+        """The next turn of a whole conversation in chat form, with its costs. Raises as :meth:`ask` does."""
+        return self.answers([messages], sampling)[0]
+
+    def answers(self, conversations: Sequence[Sequence[Message]], sampling: Sampling | None = None) -> list[Answer]:
+        """The next turns of several conversations, generated together; each has the seconds of all."""
+        started = time.perf_counter()
+        sampling = sampling or self.sampling()
+        prompts = [self._prompt(messages, sampling) for messages in conversations]
+        readers = [self._reader(prompt, sampling) for prompt in prompts]
+        writers = [self._writer(*one, sampling) for one in zip(prompts, readers, strict=True)]
+        together = [(one, writer) for one, reader, writer in zip(prompts, readers, writers, strict=True) if not reader]
+        if together:
+            rows, texts = zip(*together, strict=True)
+            self._generate(rows, texts, sampling)
+        for reader, writer in zip(readers, writers, strict=True):
+            if reader is not None:
+                for _ in self._read(reader, writer):
+                    pass
+        seconds = time.perf_counter() - started
+        return [
+            Answer(
+                text=writer.text,
+                prompt_tokens=len(prompt),
+                visual_tokens=prompt.visual_tokens,
+                new_tokens=writer.new_tokens,
+                seconds=seconds,
+                held_tokens=reader.peak_tokens if reader else len(prompt) + writer.new_tokens - 1,
+                finish_reason=writer.finish_reason or "length",
+            )
+            for prompt, reader, writer in zip(prompts, readers, writers, strict=True)
+        ]
+
+    def stream_answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Stream:
+        """As :meth:`answer`, in pieces; see :meth:`stream`."""
+        sampling = sampling or self.sampling()
+        prompt = self._prompt(messages, sampling)
+        reader = self._reader(prompt, sampling)
+        writer = self._writer(prompt, reader, sampling)
+        if reader is not None:
+            return Stream(writer, self._read(reader, writer))
+        return Stream(writer, self._generate_in_thread(prompt, writer, sampling))
+
+    def _prompt(self, messages: Sequence[Message], sampling: Sampling) -> Encoded:
+        if sampling.logprobs is not None or sampling.ignore_eos:
+            raise InputError("logprobs and ignore_eos are for requests to generation.engine.Engine")
+        sampling.check_tokens(self.model.config.get_text_config().vocab_size)
+        if self.long.crops:
+            messages, _ = with_crops(self.model, self.processor, messages, self.media, self.long.crops)
+        prompt = self.processor.encode(messages, add_generation_prompt=True, media=self.media)
+        self.drawn_only = self.drawn_only and not warn_of_photograph(prompt.pixel_values)  # once
+        return prompt
+
+    def _reader(self, prompt: Encoded, sampling: Sampling) -> OldFramesReader | None:
+        """What answers where old frames are dropped; None where ``generate`` does."""
+        kept = self.long.kept_frames
+        if kept is None or kept >= len(frames := frames_of(prompt)):
+            return None
+        return OldFramesReader(self.model, prompt, frames, kept)
+
+    def _writer(self, prompt: Encoded, reader: OldFramesReader | None, sampling: Sampling) -> Writer:
+        """What takes the answer's tokens: at most what is left of the context. Raises ContextError: nothing is left."""
+        steps = len(prompt) if reader is None else reader.steps
+        if steps >= self.context:
+            raise ContextError(
+                f"the question is {len(prompt)} tokens long ({prompt.visual_tokens} of them pictures), but this model "
+                f"reads {self.context} with the answer: ask for less, or send fewer or smaller pictures"
+            )
+        most = min(sampling.max_new_tokens, self.context - steps)
+        sampling, ends, encoder = replace(sampling, max_new_tokens=most), self._ends(), self.processor.encoder
+        choose = Chooser(sampling, len(prompt), ends, encoder.answer)
+        return Writer(prompt.input_ids.tolist(), AnswerText(encoder.decode, sampling, ends), choose)
+
+    def _read(self, reader: OldFramesReader, writer: Writer) -> Generator[str, None, None]:
+        for token in reader.answer(lambda logits: writer.choose(logits, writer.tokens)):
+            if piece := writer.add(token):
+                yield piece
+            if writer.finish_reason is not None:
+                return
+
+    def _generate(
+        self, prompts: Sequence[Encoded], writers: Sequence[Writer], sampling: Sampling, **listening: Any
+    ) -> None:
+        """Let ``generate`` fill the writers, a row each."""
+        inputs = {name: value.to(self.model.device) for name, value in self.processor.batch(prompts).items()}
+        self.model.generate(
+            **inputs,
+            generation_config=self._generation_config(max(writer.most for writer in writers)),
+            stopping_criteria=StoppingCriteriaList([Writing(writers, **listening)]),
+            logits_processor=LogitsProcessorList([] if sampling.plain else [Choosing(writers)]),
+        )
+
+    def _ends(self) -> list[int]:
+        """The tokens that end an answer."""
+        ends = self._generation_config(1).eos_token_id
+        return ends if isinstance(ends, list) else [ends]
+
+    def _generation_config(self, max_new_tokens: int) -> GenerationConfig:
+        """The checkpoint's own settings without its sampling, which is the request's (see :class:`Sampling`)."""
+        settings = self.model.generation_config.to_dict()
+        settings |= {"max_new_tokens": max_new_tokens, "max_length": None, "do_sample": False}
+        settings |= {"temperature": None, "top_p": None, "top_k": None, "min_p": None, "repetition_penalty": 1.0}
+        if settings.get("eos_token_id") is None:
+            settings["eos_token_id"] = self.processor.tokenizer.eos_token_id
+        if settings.get("pad_token_id") is None:
+            settings["pad_token_id"] = self.processor.tokenizer.pad_token_id
+        return GenerationConfig.from_dict(settings)
+
+    def _generate_in_thread(self, prompt: Encoded, writer: Writer, sampling: Sampling) -> Generator[str, None, None]:
+        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        abandoned = threading.Event()
+        failures: list[BaseException] = []
+
+        def work() -> None:
+            try:
+                self._generate([prompt], [writer], sampling, listener=pieces.put, abandoned=abandoned)
+            except BaseException as failure:  # whatever it is, it belongs to the one who iterates
+                failures.append(failure)
+            finally:
+                pieces.put(None)
+
+        thread = threading.Thread(target=work, name="pixelword-generate", daemon=True)
+        thread.start()
+        try:
+            yield from iter(pieces.get, None)
+        finally:
+            abandoned.set()
+            thread.join()
+        if failures:
+            raise failures[0]
