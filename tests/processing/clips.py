@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import lru_cache
@@ -91,7 +94,7 @@ def clip(name: str, *, sound: float = 0.0, start: float = 0.0, count: int = COUN
     options = dict(form.options)
     if cut_in:
         options["avoid_negative_ts"] = "disabled"
-    with av.open(str(file), "w", format=form.format, options=options) as container:
+    with _usual_scheduling(), av.open(str(file), "w", format=form.format, options=options) as container:
         video = _add_video(container, form)
         audio = container.add_stream(form.sound, rate=48_000) if sound else None
         if audio is not None:
@@ -114,6 +117,15 @@ def clip(name: str, *, sound: float = 0.0, start: float = 0.0, count: int = COUN
     content = file.read_bytes()
     shutil.rmtree(file.parent)
     return content
+
+
+@contextmanager
+def _usual_scheduling() -> Iterator[None]:
+    """SVT-AV1, run by root, makes the calling thread and whatever it starts real-time: they would starve the machine."""
+    policy = getattr(os, "sched_getscheduler", lambda _: None)(0)
+    yield
+    if policy is not None:
+        os.sched_setscheduler(0, policy, os.sched_param(0))
 
 
 def _add_video(container: av.container.OutputContainer, form: Form) -> av.VideoStream:
