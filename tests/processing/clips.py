@@ -121,7 +121,7 @@ def clip(name: str, *, sound: float = 0.0, start: float = 0.0, count: int = COUN
 
 @contextmanager
 def _usual_scheduling() -> Iterator[None]:
-    """SVT-AV1, run by root, makes the calling thread and whatever it starts real-time: they would starve the machine."""
+    """SVT-AV1, run by root, makes the calling thread and all it starts real-time: they would starve the machine."""
     policy = getattr(os, "sched_getscheduler", lambda _: None)(0)
     yield
     if policy is not None:
