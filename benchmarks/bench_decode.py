@@ -58,8 +58,8 @@ def sample(shape_name: str, way: str, *, quick: bool, steps: int) -> dict[str, A
     from candidates import load
     from measure import competing, peak, ticks
 
-    from pixelword.generation.kv_slots import Rows
-    from pixelword.generation.model_runner import Network
+    from pixelword.generation.kv_slots import KVSlots
+    from pixelword.generation.model_runner import ModelRunner
     from pixelword.generation.request import BatchingOptions
 
     shape = QUICK if quick else DECODED[shape_name]
@@ -80,8 +80,8 @@ def sample(shape_name: str, way: str, *, quick: bool, steps: int) -> dict[str, A
                 pack=None if way != "plain" else False,  # where it works and pays
             )
             began = time.perf_counter()
-            rows = Rows(model.config.get_text_config().num_hidden_layers)
-            network = Network(model, rows, options)
+            rows = KVSlots(model.config.get_text_config().num_hidden_layers)
+            network = ModelRunner(model, rows, options)
             found["ready_s"] = time.perf_counter() - began
             take = _our_step(network)
         for batch in (1, 2) if quick else BATCHES:
@@ -105,7 +105,7 @@ def _our_step(network: Any) -> Callable[[int], Callable[[], Any]]:
             stretch = part.split((2 * text.head_dim, text.head_dim), -1)
             network.rows.put(network.rows.add(), 0, [stretch] * text.num_hidden_layers)
         ids, starts = torch.full((batch, 1), 77), torch.full((batch,), READ)
-        return lambda: network.next(ids, starts, starts).argmax(-1)
+        return lambda: network.decode(ids, starts, starts).argmax(-1)
 
     return take
 

@@ -13,8 +13,8 @@ from pixelword import machine
 from pixelword.errors import InputError
 from pixelword.generation.compiled_decode import CompiledStep
 from pixelword.generation.engine import Engine
-from pixelword.generation.kv_slots import Rows
-from pixelword.generation.model_runner import Network
+from pixelword.generation.kv_slots import KVSlots
+from pixelword.generation.model_runner import ModelRunner
 from pixelword.generation.prepared_weights import prepare
 from pixelword.generation.request import BatchingOptions
 from pixelword.generation.sampling import Sampling
@@ -34,16 +34,16 @@ def session() -> Session:
     return load("nano", dtype="float32", device="cpu")
 
 
-def rows_with_prompts(session: Session) -> tuple[Network, list[int], list[int]]:
+def rows_with_prompts(session: Session) -> tuple[ModelRunner, list[int], list[int]]:
     """Two prompts of their own lengths read into rows: the network, what is read of each, and the next t of each."""
     model = session.model
-    network = Network(model, Rows(model.config.get_text_config().num_hidden_layers), BatchingOptions())
+    network = ModelRunner(model, KVSlots(model.config.get_text_config().num_hidden_layers), BatchingOptions())
     read, following = [], []
     for question in QUESTIONS:
         prompt = session.processor.encode([question], add_generation_prompt=True)
         grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
         positions, _ = model.get_rope_index(prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None])
-        network.read(prompt, positions, network.rows.add(), 0, len(prompt))
+        network.prefill(prompt, positions, network.rows.add(), 0, len(prompt))
         read.append(len(prompt))
         following.append(int(positions[0].max()) + 1)
     return network, read, following
@@ -59,7 +59,7 @@ def test_a_step_is_the_network_s_own(session: Session, length: int, bypass: bool
             network, read, following = rows_with_prompts(session)
             ids = torch.randint(20, 200, (2, length), generator=torch.Generator().manual_seed(1))
             first, starts = torch.tensor(following), torch.tensor(read)
-            expected = network.next(ids, first, starts)
+            expected = network.decode(ids, first, starts)
             kept = [network.rows.take(0, 0, read[0] + length), network.rows.take(1, 0, read[1] + length)]
             again, _, _ = rows_with_prompts(session)
             step = CompiledStep(session.model, compiled=False)
@@ -77,7 +77,7 @@ def test_a_step_takes_prepared_products() -> None:
     with torch.inference_mode():
         network, read, following = rows_with_prompts(session)
         where: list[Any] = [torch.tensor([[7], [8]]), torch.tensor(following), torch.tensor(read)]
-        expected = network.next(*where)
+        expected = network.decode(*where)
         step = CompiledStep(session.model, prepare(session.model, pack=True), compiled=False)
         found = step(where[0], where[1], network.rows, where[2])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)

@@ -24,11 +24,11 @@ from transformers.generation import PrefixConstrainedLogitsProcessor
 
 from pixelword.errors import InputError
 from pixelword.generation.constraints import Constraints
-from pixelword.generation.detokenizer import Words
+from pixelword.generation.detokenizer import IncrementalDetokenizer
 from pixelword.generation.engine import Engine
 from pixelword.generation.long_context.options import LongInputs
-from pixelword.generation.request import BatchingOptions, Generation
-from pixelword.generation.sampling import Sampling, filtered
+from pixelword.generation.request import BatchingOptions, Request
+from pixelword.generation.sampling import Sampling, apply_top_k_top_p
 from pixelword.generation.session import Session, load, user_message
 from pixelword.processing.types import Encoded
 from pixelword.processing.videos import frames_to_video
@@ -63,7 +63,7 @@ def generated(session: Session, prompt: Encoded, processors: list[LogitsProcesso
     return found[0, len(prompt) :].tolist()
 
 
-def submitted(engine: Engine, prompt: Encoded, **options: Any) -> Generation:
+def submitted(engine: Engine, prompt: Encoded, **options: Any) -> Request:
     return engine.submit(prompt, Sampling(NEW, **options))
 
 
@@ -100,7 +100,7 @@ def test_guesses_hold_under_constraints_too(session, prompt) -> None:
             tokens.append([(token.id, token.text, token.top[0][0]) for token in one])
             steps.append(running.steps)
     assert tokens[0] == tokens[1]
-    assert one.usage.guessed_tokens > 0 and steps[0] - steps[1] == one.usage.guessed_tokens
+    assert one.usage.accepted_draft_tokens > 0 and steps[0] - steps[1] == one.usage.accepted_draft_tokens
 
 
 def test_logprobs_stay_the_network_s_own(session, prompt, engine) -> None:
@@ -248,7 +248,7 @@ def test_a_bad_word_is_spelt_at_the_start_and_after_a_space(session) -> None:
 @given(st.lists(st.floats(-8, 8), min_size=2, max_size=12), st.floats(0, 1), st.floats(0.1, 3))
 def test_min_p_is_that_of_transformers(scores: list[float], min_p: float, temperature: float) -> None:
     whole = torch.tensor(scores)
-    left = filtered(whole, Sampling(temperature=temperature, min_p=min_p)).isfinite()
+    left = apply_top_k_top_p(whole, Sampling(temperature=temperature, min_p=min_p)).isfinite()
     theirs = MinPLogitsWarper(min_p)(torch.zeros(1, 0, dtype=torch.int64), whole[None] / temperature)[0]
     assert torch.equal(left, theirs.isfinite())
 
@@ -264,7 +264,7 @@ def test_drawing_with_min_p_of_one_is_greedy(session, prompt, engine) -> None:
 )
 def test_the_first_stop_string_ends_the_text(text: str, stop: list[str], include: bool) -> None:
     """Letter by letter, with nothing given out that is not in the answer."""
-    words = Words(lambda ids: "".join(map(chr, ids)), tuple(stop), include_stop=include)
+    words = IncrementalDetokenizer(lambda ids: "".join(map(chr, ids)), tuple(stop), include_stop=include)
     pieces = []
     for letter in text:
         pieces.append(words.add(ord(letter)))
@@ -281,7 +281,7 @@ def test_the_first_stop_string_ends_the_text(text: str, stop: list[str], include
 
 
 def test_a_stop_string_counts_that_ends_after_the_least_tokens() -> None:
-    words = Words(lambda ids: "".join(map(chr, ids)), ("ab",))
+    words = IncrementalDetokenizer(lambda ids: "".join(map(chr, ids)), ("ab",))
     for number, letter in enumerate("ababab", 1):
         words.add(ord(letter), may_stop=number > 3)
         if words.stopped:

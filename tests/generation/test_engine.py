@@ -16,7 +16,7 @@ from PIL import Image
 
 from pixelword.errors import InputError
 from pixelword.generation.engine import Engine
-from pixelword.generation.request import BatchingOptions, Generation
+from pixelword.generation.request import BatchingOptions, Request
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.session import Session, load, user_message
 from pixelword.processing.types import Encoded
@@ -98,7 +98,7 @@ def test_another_picture_is_another_prefix(session, prompts, answers) -> None:
 @pytest.mark.parametrize("seed", range(3))
 def test_requests_come_and_go(session, prompts, answers, seed) -> None:
     rng = random.Random(seed)
-    kept: list[tuple[Generation, str]] = []
+    kept: list[tuple[Request, str]] = []
     with engine(session, max_num_seqs=3, max_num_batched_tokens=rng.choice([4, 16, 64])) as running:
         for _ in range(30):
             number = rng.randrange(len(prompts))
@@ -144,8 +144,8 @@ def test_guesses_save_steps(session, prompts, answers) -> None:
             one = running.submit(prompts[2])
             assert one.result() == answers[2]
             steps.append(running.steps)
-    assert one.usage.guessed_tokens > 0 and steps[1] < steps[0]
-    assert steps[1] + one.usage.guessed_tokens == steps[0]
+    assert one.usage.accepted_draft_tokens > 0 and steps[1] < steps[0]
+    assert steps[1] + one.usage.accepted_draft_tokens == steps[0]
 
 
 def test_a_seed_draws_what_a_session_draws(session, prompts) -> None:

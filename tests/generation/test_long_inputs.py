@@ -13,8 +13,8 @@ from PIL import Image
 
 from pixelword.errors import InputError
 from pixelword.generation.long_context.crops import chosen, looked_at, with_crops
-from pixelword.generation.long_context.frame_eviction import OldFramesReader, frames_of
-from pixelword.generation.long_context.incremental_prefill import Reader
+from pixelword.generation.long_context.frame_eviction import EvictingPrefill, frames_of
+from pixelword.generation.long_context.incremental_prefill import IncrementalPrefill
 from pixelword.generation.long_context.options import LongInputs
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.session import Session, load, user_message
@@ -39,9 +39,9 @@ def film(session: Session) -> Any:
     return session.processor.encode([user_message("what?", videos=[clip(12)])], add_generation_prompt=True)
 
 
-def reader(session: Session, prompt: Any, kept: int, **options: Any) -> OldFramesReader:
+def reader(session: Session, prompt: Any, kept: int, **options: Any) -> EvictingPrefill:
     frames = frames_of(prompt)
-    return OldFramesReader(session.model, prompt, frames, kept, **options)
+    return EvictingPrefill(session.model, prompt, frames, kept, **options)
 
 
 def with_long(session: Session, **options: Any) -> Session:
@@ -51,7 +51,7 @@ def with_long(session: Session, **options: Any) -> Session:
 def test_attention_equals_the_one_written_out(session: Session, film: Any) -> None:
     """What the words look at, against softmax(q k) of a whole forward, layer by layer."""
     end = int((film.mm_token_type_ids != 0).nonzero()[-1]) + 1
-    own = Reader(session.model, film)
+    own = IncrementalPrefill(session.model, film)
     own.read(0, end)
     looked = own.attention(end, len(film))
     assert len(own.held) == end == own.cache.get_seq_length()  # the words were taken back

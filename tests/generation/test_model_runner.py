@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from pixelword.generation.kv_slots import Rows
-from pixelword.generation.model_runner import Network
+from pixelword.generation.kv_slots import KVSlots
+from pixelword.generation.model_runner import ModelRunner
 from pixelword.generation.request import BatchingOptions
 from pixelword.generation.session import Session, load, user_message
 from pixelword.processing.types import Encoded
@@ -27,18 +27,20 @@ def session() -> Session:
 
 @pytest.fixture(scope="module")
 def network(session: Session):
-    made = Network(session.model, Rows(session.model.config.get_text_config().num_hidden_layers), BatchingOptions())
+    made = ModelRunner(
+        session.model, KVSlots(session.model.config.get_text_config().num_hidden_layers), BatchingOptions()
+    )
     yield made
     made.close()
 
 
 @pytest.fixture(scope="module")
-def read(session: Session, network: Network) -> Callable[[list[Case]], tuple[Tensor, Tensor]]:
+def read(session: Session, network: ModelRunner) -> Callable[[list[Case]], tuple[Tensor, Tensor]]:
     """read(cases): logits (B, vocabulary) of each prompt's last token, its end read alone, and with the others'."""
 
     @torch.inference_mode()
     def make(cases: list[Case]) -> tuple[Tensor, Tensor]:
-        network.rows = Rows(session.model.config.get_text_config().num_hidden_layers)
+        network.rows = KVSlots(session.model.config.get_text_config().num_hidden_layers)
         ends, alone = [], []
         for prompt, start in cases:
             grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
@@ -47,10 +49,10 @@ def read(session: Session, network: Network) -> Callable[[list[Case]], tuple[Ten
             )
             row = network.rows.add()
             if start:
-                network.read(prompt, positions, row, 0, start)
-            alone.append(network.read(prompt, positions, row, start, len(prompt))[0, -1])
+                network.prefill(prompt, positions, row, 0, start)
+            alone.append(network.prefill(prompt, positions, row, start, len(prompt))[0, -1])
             ends.append((prompt, positions, start))
-        return torch.stack(alone), network.ends(ends, 0)
+        return torch.stack(alone), network.prefill_batch(ends, 0)
 
     return make
 

@@ -8,8 +8,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixelword.generation.prefix_cache import BLOCK, continued, pieces
-from pixelword.generation.prompt_lookup import guess
+from pixelword.generation.prefix_cache import BLOCK, extend_blocks, prefix_blocks
+from pixelword.generation.prompt_lookup import propose
 from pixelword.processing.types import Encoded, ImageSpan
 
 
@@ -37,7 +37,7 @@ MIXED = [5, (2, 3), 40, (1, 1), (4, 4), 20]
 
 def test_pieces_follow_each_other_and_cut_no_picture() -> None:
     one = prompt(MIXED)
-    found = pieces(one)
+    found = prefix_blocks(one)
     assert [a.stop for a in found[:-1]] == [b.start for b in found[1:]]
     assert [(p.start, p.stop) for p in found if one.mm_token_type_ids[p.start]] == [(5, 11), (51, 52), (52, 68)]
     assert all(p.stop - p.start <= BLOCK for p in found if not one.mm_token_type_ids[p.start])
@@ -46,17 +46,17 @@ def test_pieces_follow_each_other_and_cut_no_picture() -> None:
 
 def test_a_name_depends_on_everything_before_and_nothing_after() -> None:
     one = prompt(MIXED)
-    names = [piece.name for piece in pieces(one)]
+    names = [piece.name for piece in prefix_blocks(one)]
     assert len(set(names)) == len(names)
     ids = one.input_ids.clone()
     ids[20] += 1
-    changed = [piece.name for piece in pieces(replace(one, input_ids=ids))]
-    place = next(n for n, piece in enumerate(pieces(one)) if piece.start <= 20 < piece.stop)
+    changed = [piece.name for piece in prefix_blocks(replace(one, input_ids=ids))]
+    place = next(n for n, piece in enumerate(prefix_blocks(one)) if piece.start <= 20 < piece.stop)
     assert changed[:place] == names[:place] and not set(changed[place:]) & set(names)
     pixels = one.pixel_values.clone()
     pixels[-1] += 1  # of the last picture
-    changed = [piece.name for piece in pieces(replace(one, pixel_values=pixels))]
-    place = next(n for n, piece in enumerate(pieces(one)) if piece.start == 52)
+    changed = [piece.name for piece in prefix_blocks(replace(one, pixel_values=pixels))]
+    place = next(n for n, piece in enumerate(prefix_blocks(one)) if piece.start == 52)
     assert changed[:place] == names[:place] and not set(changed[place:]) & set(names)
 
 
@@ -64,12 +64,12 @@ def test_an_answer_is_what_the_next_prompt_begins_with() -> None:
     one = prompt([5, (2, 2), 30])
     longer = replace(one, input_ids=torch.cat((one.input_ids, torch.arange(40))))
     longer = replace(longer, mm_token_type_ids=torch.cat((one.mm_token_type_ids, torch.zeros(40, dtype=torch.int64))))
-    assert continued(pieces(one), longer.input_ids.tolist()) == pieces(longer)
+    assert extend_blocks(prefix_blocks(one), longer.input_ids.tolist()) == prefix_blocks(longer)
 
 
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 6))
 def test_a_guess_followed_the_same_words_before(tokens: list[int], most: int) -> None:
-    found = guess(tokens, most)
+    found = propose(tokens, most)
     assert len(found) <= most
     if found:
         places = range(len(tokens) - 2)

@@ -11,7 +11,7 @@ from torch import nn
 
 from pixelword import machine
 from pixelword.errors import InputError
-from pixelword.generation.prepared_weights import INT8_ROWS, Int8, Packed, Plain, prepare, restore
+from pixelword.generation.prepared_weights import INT8_ROWS, DenseLinear, Int8Linear, MkldnnLinear, prepare, restore
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.session import Session, load, user_message
 
@@ -24,10 +24,10 @@ def loaded(dtype: str) -> Session:
     return load("nano", dtype=dtype, device="cpu")
 
 
-def packed(weight: torch.Tensor) -> Packed:
+def packed(weight: torch.Tensor) -> MkldnnLinear:
     """The weight in oneDNN's order; where this CPU cannot have that, the test says so, and that it is refused."""
     try:
-        return Packed(weight)
+        return MkldnnLinear(weight)
     except InputError as error:
         assert not machine.packing_pays(weight.dtype) and "leave --pack out" in str(error)
         pytest.skip(str(error))
@@ -35,13 +35,13 @@ def packed(weight: torch.Tensor) -> Packed:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rows", [1, INT8_ROWS, INT8_ROWS + 1, 40])
-@pytest.mark.parametrize("kind", [Packed, Int8])
+@pytest.mark.parametrize("kind", [MkldnnLinear, Int8Linear])
 def test_a_product_is_that_of_its_matrix(kind: Any, rows: int, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(rows)
     weight = torch.randn(96, 64, generator=generator).to(dtype)
     x = torch.randn(2, rows, 64, generator=generator).to(dtype)[:, : max(rows // 2, 1)]
-    made = packed(weight) if kind is Packed else kind(weight)
-    exact = Plain(getattr(made, "weight", weight).double())(x.double())
+    made = packed(weight) if kind is MkldnnLinear else kind(weight)
+    exact = DenseLinear(getattr(made, "weight", weight).double())(x.double())
     with torch.inference_mode():
         got = made(x)
     assert got.shape == exact.shape and got.dtype == dtype
@@ -81,20 +81,20 @@ def test_packing_that_a_cpu_cannot_do_is_one_line(monkeypatch: pytest.MonkeyPatc
 def test_int8_gives_the_same_whichever_way_pays(kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "int8_kernel_pays", lambda dtype: kernel)
     generator = torch.Generator().manual_seed(1)
-    made = Int8(torch.randn(96, 64, generator=generator))
+    made = Int8Linear(torch.randn(96, 64, generator=generator))
     x = torch.randn(2, 3, 64, generator=generator)
-    torch.testing.assert_close(made(x), Plain(made.weight)(x), rtol=1e-5, atol=1e-4)
+    torch.testing.assert_close(made(x), DenseLinear(made.weight)(x), rtol=1e-5, atol=1e-4)
 
 
 def test_int8_answers_are_those_of_the_rounded_matrices() -> None:
     rounded, session = loaded("float32"), loaded("float32")
     heads = rounded.model.get_output_embeddings()
     for linear in [m for m in rounded.model.get_decoder().modules() if type(m) is nn.Linear]:
-        linear.weight.data = Int8(linear.weight).weight
+        linear.weight.data = Int8Linear(linear.weight).weight
     prepared = prepare(session.model, quantization="int8")
     assert prepared is not None and prepared.released
     # The head alone is rounded, not the table of words that it shares its numbers with.
-    heads.weight = nn.Parameter(Int8(heads.weight).weight)
+    heads.weight = nn.Parameter(Int8Linear(heads.weight).weight)
     assert session.answer([QUESTION], ENOUGH).text == rounded.answer([QUESTION], ENOUGH).text
 
 

@@ -9,21 +9,21 @@ from hypothesis import strategies as st
 from transformers import RepetitionPenaltyLogitsProcessor
 
 from pixelword.errors import InputError
-from pixelword.generation.detokenizer import Words
-from pixelword.generation.sampling import Drawer, Sampling, filtered, penalised
+from pixelword.generation.detokenizer import IncrementalDetokenizer
+from pixelword.generation.sampling import Sampler, Sampling, apply_repetition_penalty, apply_top_k_top_p
 from pixelword.processing.tokens import TextEncoder
 
 
 def test_draws_follow_the_distribution() -> None:
     chances = torch.tensor([0.5, 0.3, 0.15, 0.05])
-    draw = Drawer(Sampling(temperature=1.0, seed=0))
+    draw = Sampler(Sampling(temperature=1.0, seed=0))
     counts = torch.bincount(torch.tensor([draw(chances.log(), []) for _ in range(4000)]), minlength=4)
     assert torch.allclose(counts / 4000, chances, atol=0.03)
 
 
 def test_temperature_sharpens() -> None:
     chances = torch.tensor([0.6, 0.4])
-    draw = Drawer(Sampling(temperature=0.5, seed=0))
+    draw = Sampler(Sampling(temperature=0.5, seed=0))
     share = sum(draw(chances.log(), []) == 0 for _ in range(4000)) / 4000
     assert share == pytest.approx(0.36 / (0.36 + 0.16), abs=0.03)
 
@@ -32,9 +32,9 @@ def test_temperature_sharpens() -> None:
 @given(st.lists(st.floats(-8, 8), min_size=2, max_size=12, unique=True), st.integers(1, 12), st.floats(0.01, 1.0))
 def test_what_is_left_is_the_smallest_likely_set(scores: list[float], top_k: int, top_p: float) -> None:
     whole = torch.tensor(scores, dtype=torch.float64)
-    left = filtered(whole, Sampling(temperature=1.0, top_k=top_k)).isfinite()
+    left = apply_top_k_top_p(whole, Sampling(temperature=1.0, top_k=top_k)).isfinite()
     assert left.sum() == min(top_k, len(scores)) and whole[left].min() >= whole[~left].amax() if (~left).any() else True
-    left = filtered(whole, Sampling(temperature=1.0, top_p=top_p)).isfinite()
+    left = apply_top_k_top_p(whole, Sampling(temperature=1.0, top_p=top_p)).isfinite()
     shares = whole.softmax(-1)
     assert shares[left].sum() >= top_p - 1e-9
     assert shares[left].sum() - shares[left].min() < top_p + 1e-9  # without the least of them it would be too little
@@ -44,7 +44,7 @@ def test_what_is_left_is_the_smallest_likely_set(scores: list[float], top_k: int
 @given(st.lists(st.floats(-8, 8), min_size=3, max_size=12), st.lists(st.integers(0, 2), max_size=5), st.floats(0.5, 2))
 def test_the_penalty_is_that_of_transformers(scores: list[float], said: list[int], penalty: float) -> None:
     theirs = RepetitionPenaltyLogitsProcessor(penalty)(torch.tensor([said], dtype=torch.int64), torch.tensor([scores]))
-    assert torch.equal(penalised(torch.tensor(scores), said, penalty), theirs[0])
+    assert torch.equal(apply_repetition_penalty(torch.tensor(scores), said, penalty), theirs[0])
 
 
 @pytest.mark.parametrize(
@@ -69,7 +69,7 @@ TEXT = "Grüße, 世界! 🦊 says: the end. And more"
 
 @pytest.mark.parametrize("stop", [(), ("nowhere",), ("the end",), ("nowhere", "🦊"), ("e", "the"), (" And more",)])
 def test_pieces_are_the_text_up_to_a_stop_string(tiny_tokenizer, stop) -> None:
-    words = Words(tiny_tokenizer.decode, stop)
+    words = IncrementalDetokenizer(tiny_tokenizer.decode, stop)
     pieces = []
     for token in tiny_tokenizer.encode(TEXT, add_special_tokens=False):
         pieces.append(words.add(token))
@@ -84,7 +84,7 @@ def test_pieces_are_the_text_up_to_a_stop_string(tiny_tokenizer, stop) -> None:
 
 
 def test_half_a_character_comes_out_at_the_end_alone(tiny_tokenizer) -> None:
-    words = Words(tiny_tokenizer.decode)
+    words = IncrementalDetokenizer(tiny_tokenizer.decode)
     first = tiny_tokenizer.encode("🦊", add_special_tokens=False)[0]
     assert words.add(first) == "" and words.finish() == "\N{REPLACEMENT CHARACTER}"
 
@@ -94,5 +94,5 @@ def test_marks_of_boxes_are_words_and_other_control_tokens_are_not(tiny_tokenize
     said = "<ref>cup</ref><box>[[1, 2, 3, 4]]</box>"
     ids = [encoder.control["<img>"], *encoder.answer(said), tiny_tokenizer.eos_token_id]
     assert encoder.decode(ids) == said
-    words = Words(encoder.decode)
+    words = IncrementalDetokenizer(encoder.decode)
     assert "".join([*map(words.add, ids), words.finish()]) == said

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelword.generation.scoring import scored
+from pixelword.generation.scoring import loglikelihood
 from pixelword.generation.session import load, user_message
 
 CIRCLE = Path(__file__).parents[2] / "examples" / "red_circle.png"
@@ -18,7 +18,7 @@ def test_scores_are_those_of_the_whole_conversation(tiny_model_dir: Path) -> Non
     asked = user_message("what is it?", CIRCLE)
     prompt = session.processor.encode([asked], add_generation_prompt=True)
     answers = [torch.tensor(session.processor.encoder.answer(text)) for text in ("a", "red", "a red circle")]
-    for answer, one in zip(answers, scored(session, prompt, answers), strict=True):
+    for answer, one in zip(answers, loglikelihood(session, prompt, answers), strict=True):
         inputs = session.processor.batch([prompt])
         inputs["input_ids"] = torch.cat((inputs["input_ids"], answer[None]), 1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
@@ -34,7 +34,7 @@ def test_what_the_model_says_is_greedy() -> None:
     session = load("nano", device="cpu")
     prompt = session.processor.encode([user_message("what colour is the circle?", CIRCLE)], add_generation_prompt=True)
     said, other = (torch.tensor(session.processor.encoder.answer(text)) for text in ("red", "blue"))
-    red, blue = scored(session, prompt, [said, other])
+    red, blue = loglikelihood(session, prompt, [said, other])
     assert red.greedy and not blue.greedy and float(red.logprobs.sum()) > float(blue.logprobs.sum())
 
 
@@ -43,7 +43,7 @@ def test_many_answers_in_pieces(tiny_model_dir: Path, monkeypatch: pytest.Monkey
     session = load(str(tiny_model_dir), device="cpu")
     prompt = session.processor.encode([user_message("?")], add_generation_prompt=True)
     answers = [torch.tensor(session.processor.encoder.answer(text)) for text in ("a", "bc", "def", "g")]
-    whole = scored(session, prompt, answers)
+    whole = loglikelihood(session, prompt, answers)
     monkeypatch.setattr("pixelword.generation.scoring._ROWS", rows)
-    for one, other in zip(scored(session, prompt, answers), whole, strict=True):
+    for one, other in zip(loglikelihood(session, prompt, answers), whole, strict=True):
         torch.testing.assert_close(one.logprobs, other.logprobs, atol=1e-5, rtol=1e-5)

@@ -16,7 +16,7 @@ from pixelword import machine
 from pixelword.errors import CheckpointError, InputError, MediaError
 from pixelword.generation.constraints import Chooser
 from pixelword.generation.detokenizer import AnswerText
-from pixelword.generation.sampling import Drawer
+from pixelword.generation.sampling import Sampler
 from pixelword.generation.session import Sampling, Session, conversation, user_message
 from pixelword.generation.streaming import Writer
 from pixelword.model.checkpoint import convert, load_pretrained
@@ -85,7 +85,7 @@ def test_a_seed_repeats_an_answer_and_touches_nobody_else(session: Session) -> N
 
 def test_draws_follow_the_softmax_at_the_temperature() -> None:
     scores = torch.tensor([[2.0, 0.0, 1.0, -1.0]]).expand(20_000, -1)
-    drawn = Drawer(Sampling(temperature=0.7, seed=0)).noisy(scores).argmax(-1)
+    drawn = Sampler(Sampling(temperature=0.7, seed=0)).noisy(scores).argmax(-1)
     shares = torch.bincount(drawn, minlength=4) / len(drawn)
     torch.testing.assert_close(shares, torch.softmax(scores[0] / 0.7, -1), atol=0.01, rtol=0)
 

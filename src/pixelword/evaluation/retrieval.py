@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
-from pixelword.generation.scoring import scored
+from pixelword.generation.scoring import loglikelihood
 
 if TYPE_CHECKING:
     from pixelword.generation.session import Session
@@ -44,7 +44,7 @@ def likelihoods(session: Session, media: Sequence[dict[str, Any]], texts: Sequen
     asked = [{"role": "user", "content": [*media, {"type": "text", "text": question}]}]
     prompt = session.processor.encode(asked, add_generation_prompt=True, media=session.media)
     answers = [_answer(session, text) for text in texts]
-    return torch.stack([one.logprobs.mean() for one in scored(session, prompt, answers)])
+    return torch.stack([one.logprobs.mean() for one in loglikelihood(session, prompt, answers)])
 
 
 def _answer(session: Session, text: str) -> Tensor:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from pixelword.generation.request import Generation
+from pixelword.generation.request import Request
 
 if TYPE_CHECKING:
     from pixelword.generation.engine import Engine
@@ -14,14 +14,14 @@ if TYPE_CHECKING:
     from pixelword.processing.types import Encoded
 
 
-def answered(engine: Engine, prompts: Iterable[tuple[Encoded, Sampling]]) -> Iterator[Generation]:
+def generate_many(engine: Engine, prompts: Iterable[tuple[Encoded, Sampling]]) -> Iterator[Request]:
     """Each prompt's generation when it has ended, in order.
 
     The next prompts are taken (and their images read) while the engine works, twice as many as run at once, so that
     it never waits and no more images are held in memory. Raises InputError: a prompt does not fit into the context.
     """
     ahead = 2 * engine.options.max_num_seqs
-    held: deque[Generation] = deque()
+    held: deque[Request] = deque()
     try:
         for prompt, sampling in prompts:
             held.append(engine.submit(prompt, sampling))
@@ -34,6 +34,6 @@ def answered(engine: Engine, prompts: Iterable[tuple[Encoded, Sampling]]) -> Ite
             one.cancel()
 
 
-def _ended(one: Generation) -> Generation:
+def _ended(one: Request) -> Request:
     one.result()
     return one

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from pixelword.errors import InputError
-from pixelword.generation.kv_slots import Rows
-from pixelword.generation.prepared_weights import Prepared, gated, layers, plain_products
+from pixelword.generation.kv_slots import KVSlots
+from pixelword.generation.prepared_weights import Prepared, dense_products, gated, layers
 from pixelword.model.rotary import rotate
 
 if TYPE_CHECKING:
@@ -71,7 +71,7 @@ def attended(
 
 
 class CompiledStep:
-    """Logits of new text tokens of several requests, each in its row; as the network's own forward over a `Window`.
+    """Logits of new text tokens of several requests, each in its row; as the network's own forward over a `SlotView`.
 
     compiled=False runs the same functions as they are written: the reference.
     """
@@ -80,7 +80,7 @@ class CompiledStep:
         self, model: NeoOVForConditionalGeneration, prepared: Prepared | None = None, *, compiled: bool = True
     ) -> None:
         self.model = model
-        self.products = prepared or plain_products(model)
+        self.products = prepared or dense_products(model)
         work: list[Callable[..., Any]] = [add_and_norm, attended, gated]
         if compiled:
             work = [torch.compile(function, fullgraph=True) for function in work]
@@ -92,7 +92,7 @@ class CompiledStep:
         Raises InputError: there is no compiler, or it fails.
         """
         text = self.model.config.get_text_config()
-        rows = Rows(text.num_hidden_layers)
+        rows = KVSlots(text.num_hidden_layers)
         size, dtype = text.head_dim, self.model.dtype
         for _ in range(min(most_rows, 2)):
             row = rows.add()
@@ -113,7 +113,7 @@ class CompiledStep:
                 f"compiling failed ({why[:200]}): it needs a C++ compiler; or leave --compile out"
             ) from error
 
-    def __call__(self, ids: Tensor, first: Tensor, rows: Rows, starts: Tensor) -> Tensor:
+    def __call__(self, ids: Tensor, first: Tensor, rows: KVSlots, starts: Tensor) -> Tensor:
         """ids (B, L) of new text tokens; first, starts (B,): their first t, and their first place in the rows.
 
         Returns:

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
-from pixelword.generation.sampling import Drawer, Sampling
+from pixelword.generation.sampling import Sampler, Sampling
 
 
 class Constraints:
@@ -74,7 +74,7 @@ class Chooser:
     def __init__(
         self, sampling: Sampling, start: int, ends: Collection[int], encode: Callable[[str], list[int]]
     ) -> None:
-        self._constraints, self._draw, self._start = Constraints(sampling, ends, encode), Drawer(sampling), start
+        self._constraints, self._draw, self._start = Constraints(sampling, ends, encode), Sampler(sampling), start
 
     def __call__(self, scores: Tensor, tokens: Sequence[int]) -> int:
         """The token that follows `tokens`, prompt and answer so far, from scores (vocabulary,) of any float type.

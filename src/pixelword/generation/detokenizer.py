@@ -29,7 +29,7 @@ class AnswerText:
         self.stop_reason: str | int | None = None
         self._sampling = sampling
         self._ends = frozenset() if sampling.ignore_eos else frozenset(ends)
-        self._words = Words(decode, sampling.stop, include_stop=sampling.include_stop_str_in_output)
+        self._words = IncrementalDetokenizer(decode, sampling.stop, include_stop=sampling.include_stop_str_in_output)
 
     def add(self, token: int) -> str:
         """The text that one more token makes certain: none of a token that ends the answer, unless that is wanted."""
@@ -49,7 +49,7 @@ class AnswerText:
         return text
 
 
-class Words:
+class IncrementalDetokenizer:
     """Tokens to text as it comes: no half characters, nothing that may yet become a stop string.
 
     include_stop: the text has the stop string that ends it.

@@ -20,11 +20,11 @@ import torch
 from pixelword.errors import InputError
 from pixelword.generation.constraints import Chooser
 from pixelword.generation.detokenizer import AnswerText
-from pixelword.generation.kv_slots import Rows
-from pixelword.generation.model_runner import Network
-from pixelword.generation.prefix_cache import PrefixCache, continued, pieces
-from pixelword.generation.prompt_lookup import guess
-from pixelword.generation.request import BatchingOptions, Generation, Listener, Reason, Usage
+from pixelword.generation.kv_slots import KVSlots
+from pixelword.generation.model_runner import ModelRunner
+from pixelword.generation.prefix_cache import PrefixCache, extend_blocks, prefix_blocks
+from pixelword.generation.prompt_lookup import propose
+from pixelword.generation.request import BatchingOptions, Listener, Reason, Request, Usage
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.sequence import Running
 from pixelword.processing.types import Encoded
@@ -49,11 +49,11 @@ class Engine:
         self._context = text.max_position_embeddings
         self.max_model_len = self.options.max_model_len or self._context
         self.prefix = PrefixCache(self.options.prefix_bytes)
-        self.rows = Rows(text.num_hidden_layers)
+        self.rows = KVSlots(text.num_hidden_layers)
         self.steps = 0
-        self._network = Network(model, self.rows, self.options)
+        self._network = ModelRunner(model, self.rows, self.options)
         self._ends = _end_tokens(model, processor)
-        self._waiting: deque[tuple[Generation, Future[Running]]] = deque()
+        self._waiting: deque[tuple[Request, Future[Running]]] = deque()
         self._running: list[Running] = []  # number in the list = row
         self._reading: list[Running] = []  # they have the rows after the running ones
         self._wake = threading.Condition()
@@ -64,14 +64,14 @@ class Engine:
 
     # for every thread
 
-    def submit(self, prompt: Encoded, sampling: Sampling | None = None, listener: Listener | None = None) -> Generation:
+    def submit(self, prompt: Encoded, sampling: Sampling | None = None, listener: Listener | None = None) -> Request:
         """Have a prompt answered. listener: called by the engine's thread with each token, then None; must be quick.
 
         Raises InputError: it does not fit into the context, or the engine is closed.
         """
         sampling = sampling or Sampling()
         visual = self.check(prompt, sampling)
-        one = Generation(prompt, sampling, Usage(len(prompt), visual), listener)
+        one = Request(prompt, sampling, Usage(len(prompt), visual), listener)
         with self._wake:
             if self._closing != "no" or not self._thread.is_alive():
                 raise InputError("the engine is closed")
@@ -183,9 +183,9 @@ class Engine:
                 one, seat = self._waiting.popleft()
             self._give_row(one, seat)
 
-    def _give_row(self, one: Generation, seat: Future[Running]) -> None:
+    def _give_row(self, one: Request, seat: Future[Running]) -> None:
         """Its prompt is read from where the prefix cache ends."""
-        one.usage.waited = time.perf_counter() - one.submitted
+        one.usage.queue_time = time.perf_counter() - one.submitted
         try:
             running = seat.result()
             row = self.rows.add()
@@ -197,7 +197,7 @@ class Engine:
             one.error = error
             self._end(one, "cancelled")
 
-    def _seat(self, one: Generation) -> Running:
+    def _seat(self, one: Request) -> Running:
         """What a request needs beside its row; in a thread of its own, since hashing images takes a while."""
         prompt = one.prompt
         grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
@@ -205,7 +205,7 @@ class Engine:
         sampling, encoder = one.sampling, self.processor.encoder
         answer = AnswerText(encoder.decode, sampling, self._ends)
         choose = Chooser(sampling, len(prompt), self._ends, encoder.answer)
-        return Running(one, choose, answer, positions, pieces(prompt), prompt.input_ids.tolist())
+        return Running(one, choose, answer, positions, prefix_blocks(prompt), prompt.input_ids.tolist())
 
     def _joins(self, running: Running) -> bool:
         """Whether what is left of its prompt can be read at once with others'."""
@@ -228,7 +228,7 @@ class Engine:
         row = len(self._running)
         if len(group) > 1:
             try:
-                logits = self._network.ends([(r.one.prompt, r.positions, r.read) for r in group], row)
+                logits = self._network.prefill_batch([(r.one.prompt, r.positions, r.read) for r in group], row)
             except Exception:  # by one of them: whose error it is shows when each is read alone
                 for running in group:
                     self._guarded([running], self._read_on)
@@ -236,7 +236,7 @@ class Engine:
         else:
             (running,) = group
             start, stop = running.read, self._chunk_end(running)
-            logits = self._network.read(running.one.prompt, running.positions, row, start, stop)[:, -1]
+            logits = self._network.prefill(running.one.prompt, running.positions, row, start, stop)[:, -1]
             running.read = stop
             if running.left:
                 return
@@ -261,7 +261,7 @@ class Engine:
         new = [[r.tokens[-1], *g, *[0] * (width - 1 - len(g))] for r, g in zip(everyone, guesses, strict=True)]
         starts = torch.tensor([running.read for running in everyone], device=device)
         first = torch.tensor([running.next_position for running in everyone], device=device)
-        logits = self._network.next(torch.tensor(new, device=device), first, starts)
+        logits = self._network.decode(torch.tensor(new, device=device), first, starts)
         self.steps += 1
         taken: list[tuple[Running, Reason | None]] = []
         for running, guessed, scores in zip(everyone, guesses, logits, strict=True):
@@ -272,10 +272,10 @@ class Engine:
     def _guess(self, running: Running) -> list[int]:
         left = running.one.sampling.max_new_tokens - running.one.usage.completion_tokens - 1
         most = min(self.options.num_speculative_tokens, left)
-        return guess(running.tokens, most) if most > 0 and running.one.sampling.greedy else []
+        return propose(running.tokens, most) if most > 0 and running.one.sampling.greedy else []
 
     def _leave_all(self, taken: list[tuple[Running, Reason | None]]) -> None:
-        """Those whose answers ended. Rows move when one leaves: not before all know what they have read."""
+        """Those whose answers ended. Slots move when one leaves: not before all know what they have read."""
         for running, reason in taken:
             if reason is not None:
                 self._leave(running, reason)
@@ -289,7 +289,7 @@ class Engine:
         else:
             place, row = 0, self._running.index(running)
             if running.one.error is None:
-                known = continued(running.pieces, running.tokens)
+                known = extend_blocks(running.pieces, running.tokens)
                 self.prefix.store([piece for piece in known if piece.stop <= running.read], self.rows, row)
             last = self._running.pop()
             if last is not running:
@@ -300,10 +300,10 @@ class Engine:
         self.rows.used -= 1
         self._end(running.one, reason)
 
-    def _end(self, one: Generation, reason: Reason) -> None:
+    def _end(self, one: Request, reason: Reason) -> None:
         one.reason = reason
         one.usage.total = time.perf_counter() - one.submitted
-        one.tell(None)
+        one.emit(None)
 
 
 def _end_tokens(model: NeoOVForConditionalGeneration, processor: NeoOVProcessor) -> frozenset[int]:

@@ -1,6 +1,6 @@
 """Keys and values of the requests that run together: a row each, of its own length, written in place.
 
-Rows in use are always the first ones, so that a step reads plain views; their owner moves one into a gap.
+Slots in use are always the first ones, so that a step reads plain views; their owner moves one into a gap.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import Tensor
 from pixelword.model.visibility import Block, Interval
 
 #: One layer's keys (heads, n, 2 * head_dim) and values (heads, n, head_dim) of n tokens.
-Stretch = tuple[Tensor, Tensor]
+KVBlock = tuple[Tensor, Tensor]
 
 
-class Rows:
+class KVSlots:
     """Buffers (rows, kv_heads, capacity, width) for each layer's keys and values, grown when they must be."""
 
     def __init__(self, layers: int) -> None:
@@ -58,7 +58,7 @@ class Rows:
             if buffer is not None:
                 buffer[to, :, :length] = buffer[row, :, :length]
 
-    def put(self, row: int, at: int, stretches: Sequence[Stretch]) -> None:
+    def put(self, row: int, at: int, stretches: Sequence[KVBlock]) -> None:
         """Write what was `taken` before, one stretch a layer, at token `at` of a row."""
         self.reserve(row + 1, at + stretches[0][0].shape[1])
         for layer, (keys, values) in enumerate(stretches):
@@ -66,7 +66,7 @@ class Rows:
             for buffer, new in zip(held, (keys, values), strict=True):
                 buffer[row, :, at : at + new.shape[1]] = new
 
-    def take(self, row: int, start: int, stop: int) -> list[Stretch]:
+    def take(self, row: int, start: int, stop: int) -> list[KVBlock]:
         """Copies of tokens [start, stop) of a row, one stretch a layer."""
         taken = []
         for keys, values in zip(self._keys, self._values, strict=True):
@@ -74,18 +74,18 @@ class Rows:
             taken.append((keys[row, :, start:stop].clone(), values[row, :, start:stop].clone()))
         return taken
 
-    def views(self, layer: int, rows: int, tokens: int) -> Stretch:
+    def views(self, layer: int, rows: int, tokens: int) -> KVBlock:
         """The first `tokens` places (or as many as there are) of the first rows' buffers, to be read and written."""
         keys, values = self._keys[layer], self._values[layer]
         assert keys is not None and values is not None
         return keys[:rows, :, :tokens], values[:rows, :, :tokens]
 
-    def window(self, rows: slice, starts: Tensor, most: int) -> Window:
+    def window(self, rows: slice, starts: Tensor, most: int) -> SlotView:
         """What one forward over `rows` writes to, its new tokens from `starts` (rows,) on; `most`: of them in a row."""
         self.reserve(rows.stop, int(starts.max()) + most)
-        return Window(self, rows, starts)
+        return SlotView(self, rows, starts)
 
-    def write(self, layer: int, rows: slice, starts: Tensor, keys: Tensor, values: Tensor) -> Stretch:
+    def write(self, layer: int, rows: slice, starts: Tensor, keys: Tensor, values: Tensor) -> KVBlock:
         """Write (B, heads, L, width) at each row's start; returns those rows' whole buffers."""
         held = self._buffers(layer, keys[0], values[0])
         length = keys.shape[2]
@@ -99,7 +99,7 @@ class Rows:
                 buffer[row, :, column] = new.transpose(1, 2)
         return held[0][rows], held[1][rows]
 
-    def _buffers(self, layer: int, keys: Tensor, values: Tensor) -> Stretch:
+    def _buffers(self, layer: int, keys: Tensor, values: Tensor) -> KVBlock:
         """A layer's buffers, made when it first writes: keys (heads, n, width)."""
         for buffers, new in ((self._keys, keys), (self._values, values)):
             if buffers[layer] is None:
@@ -110,10 +110,10 @@ class Rows:
 
 
 @dataclass
-class Window:
-    """The cache of one forward: what the network asks of a cache, over some rows of `Rows`."""
+class SlotView:
+    """The cache of one forward: what the network asks of a cache, over some rows of `KVSlots`."""
 
-    rows: Rows
+    rows: KVSlots
     which: slice
     starts: Tensor
     rope_delta: Tensor | None = None  # set by the network; rows know their own
@@ -122,7 +122,7 @@ class Window:
         """Positions and intervals are given with a window, so its past length is not needed."""
         return 0
 
-    def update(self, keys: Tensor, values: Tensor, layer: int) -> Stretch:
+    def update(self, keys: Tensor, values: Tensor, layer: int) -> KVBlock:
         """Append to each row."""
         return self.rows.write(layer, self.which, self.starts, keys, values)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pixelword.generation.kv_slots import Rows
+from pixelword.generation.kv_slots import KVSlots
 from pixelword.generation.prepared_weights import prepare, restore
 from pixelword.generation.request import BatchingOptions
 from pixelword.model.attention import kernel_of
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
 
 
-class Network:
+class ModelRunner:
     """A model made as fast as it can be here, until `close`. Not for several threads at once.
 
     Raises InputError: the options cannot be had with this model or on this machine.
     """
 
-    def __init__(self, model: NeoOVForConditionalGeneration, rows: Rows, options: BatchingOptions) -> None:
+    def __init__(self, model: NeoOVForConditionalGeneration, rows: KVSlots, options: BatchingOptions) -> None:
         self.model, self.rows = model, rows
         prepared = prepare(model, quantization=options.quantization, pack=options.pack)
         self._compiled: CompiledStep | None = None
@@ -41,7 +41,7 @@ class Network:
         """Leave the model as it was."""
         restore(self.model)
 
-    def read(self, prompt: Encoded, positions: Tensor, row: int, start: int, stop: int) -> Tensor:
+    def prefill(self, prompt: Encoded, positions: Tensor, row: int, start: int, stop: int) -> Tensor:
         """Read tokens [start, stop) of a prompt, which cut no image, into its row; positions (3, 1, L) of all of it.
 
         Returns:
@@ -54,7 +54,7 @@ class Network:
         inputs: dict[str, Any] = {
             "input_ids": prompt.input_ids[None, start:stop].to(device),
             "mm_token_type_ids": prompt.mm_token_type_ids[None, start:stop].to(device),
-            **pictures_within(prompt, start, stop, device),
+            **images_within(prompt, start, stop, device),
         }
         visible = interval(positions, past=start)
         return self.model(
@@ -66,7 +66,7 @@ class Network:
         text = self.model.config.get_text_config()
         return kernel_of(tokens, text.num_attention_heads // text.num_key_value_heads)
 
-    def ends(self, prompts: Sequence[tuple[Encoded, Tensor, int]], row: int) -> Tensor:
+    def prefill_batch(self, prompts: Sequence[tuple[Encoded, Tensor, int]], row: int) -> Tensor:
         """Read the ends of several prompts at once, words alone, into the rows from `row` on. Where one `kernel` reads
         them all, each gets the very logits that `read` gives it.
 
@@ -100,7 +100,7 @@ class Network:
         ).logits
         return logits[torch.arange(len(prompts), device=device), which.to(device)]
 
-    def next(self, ids: Tensor, first: Tensor, starts: Tensor) -> Tensor:
+    def decode(self, ids: Tensor, first: Tensor, starts: Tensor) -> Tensor:
         """Logits (B, L, vocabulary) of new text tokens (B, L), whose t and places in the rows start at (B,) each."""
         if self._compiled is not None:
             return self._compiled(ids, first, self.rows, starts)
@@ -116,7 +116,7 @@ class Network:
         ).logits
 
 
-def pictures_within(prompt: Encoded, start: int, stop: int, device: torch.device) -> dict[str, Tensor]:
+def images_within(prompt: Encoded, start: int, stop: int, device: torch.device) -> dict[str, Tensor]:
     """Pixels and grids of the images within tokens [start, stop), which cut none; {} where there is none."""
     images = prompt.images_within(start, stop)
     if not images:

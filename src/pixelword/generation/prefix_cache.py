@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pixelword.generation.kv_slots import Rows, Stretch
+from pixelword.generation.kv_slots import KVBlock, KVSlots
 from pixelword.processing.types import Encoded
 
 #: Tokens of a block of text.
@@ -23,7 +23,7 @@ BLOCK = 16
 
 
 @dataclass(frozen=True)
-class Piece:
+class PrefixBlock:
     """Tokens [start, stop) of a prompt, named by them and everything before them."""
 
     start: int
@@ -31,17 +31,17 @@ class Piece:
     name: bytes
 
 
-def pieces(prompt: Encoded) -> list[Piece]:
+def prefix_blocks(prompt: Encoded) -> list[PrefixBlock]:
     """The whole pieces of a prompt, in order; a last block that is not full is left out."""
-    found: list[Piece] = []
+    found: list[PrefixBlock] = []
     name = b""
     for start, stop, content in _contents(prompt):
         name = hashlib.sha256(name + content).digest()
-        found.append(Piece(start, stop, name))
+        found.append(PrefixBlock(start, stop, name))
     return found
 
 
-def continued(known: Sequence[Piece], tokens: Sequence[int]) -> list[Piece]:
+def extend_blocks(known: Sequence[PrefixBlock], tokens: Sequence[int]) -> list[PrefixBlock]:
     """The pieces of a prompt and of what was generated after it. tokens: all of both; no image is read again."""
     found = list(known)
     start, name = (known[-1].stop, known[-1].name) if known else (0, b"")
@@ -49,7 +49,7 @@ def continued(known: Sequence[Piece], tokens: Sequence[int]) -> list[Piece]:
     for a, b, content in _blocks(ids, start, len(ids)):
         if b - a == BLOCK:
             name = hashlib.sha256(name + content).digest()
-            found.append(Piece(a, b, name))
+            found.append(PrefixBlock(a, b, name))
     return found
 
 
@@ -82,14 +82,14 @@ class PrefixCache:
         self.most_bytes = most_bytes
         self.nbytes = 0
         self.tokens_asked = self.tokens_found = 0
-        self._held: OrderedDict[bytes, list[Stretch]] = OrderedDict()
+        self._held: OrderedDict[bytes, list[KVBlock]] = OrderedDict()
 
-    def restore(self, prompt: Sequence[Piece], length: int, rows: Rows, row: int) -> int:
+    def restore(self, prompt: Sequence[PrefixBlock], length: int, rows: KVSlots, row: int) -> int:
         """Write what is known of a prompt's beginning into a row; returns how many tokens that is.
 
         length: of the prompt; its last token is always left to be read, since its logits are wanted.
         """
-        known: list[Piece] = []
+        known: list[PrefixBlock] = []
         for piece in prompt:
             if piece.name not in self._held or piece.stop >= length:
                 break
@@ -100,7 +100,7 @@ class PrefixCache:
         self.tokens_found += known[-1].stop if known else 0
         return known[-1].stop if known else 0
 
-    def store(self, read: Sequence[Piece], rows: Rows, row: int) -> None:
+    def store(self, read: Sequence[PrefixBlock], rows: KVSlots, row: int) -> None:
         """Keep the pieces of a row that are not kept yet."""
         for piece in read:
             if piece.name in self._held:
@@ -121,12 +121,12 @@ class PrefixCache:
         self._held.clear()
         self.nbytes = 0
 
-    def _touch(self, used: Sequence[Piece]) -> None:
+    def _touch(self, used: Sequence[PrefixBlock]) -> None:
         """The beginning is the last to go: without it the rest is of no use."""
         for piece in reversed(used):
             if piece.name in self._held:
                 self._held.move_to_end(piece.name)
 
 
-def _size(stretches: Sequence[Stretch]) -> int:
+def _size(stretches: Sequence[KVBlock]) -> int:
     return sum(keys.nbytes + values.nbytes for keys, values in stretches)

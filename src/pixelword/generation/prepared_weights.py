@@ -34,7 +34,7 @@ _BLOCK = 1 << 19
 KEPT = 1 << 30
 
 
-class Plain:
+class DenseLinear:
     """x (..., in) -> (..., out), by the weight as it is; the reference of the two below."""
 
     def __init__(self, weight: Tensor) -> None:
@@ -44,8 +44,8 @@ class Plain:
         return F.linear(x, self.weight)
 
 
-class Packed:
-    """As `Plain`, by oneDNN with the weight in its own order, which it reads in longer strides: for few rows."""
+class MkldnnLinear:
+    """As `DenseLinear`, by oneDNN with the weight in its own order, which it reads in longer strides: for few rows."""
 
     def __init__(self, weight: Tensor) -> None:
         try:
@@ -58,8 +58,8 @@ class Packed:
         return torch.ops.mkldnn._linear_pointwise(x, self._weight, None, "none", [], "")
 
 
-class Int8:
-    """As `Plain`, by whole numbers with a scale for each output: half the bytes of bf16."""
+class Int8Linear:
+    """As `DenseLinear`, by whole numbers with a scale for each output: half the bytes of bf16."""
 
     def __init__(self, weight: Tensor) -> None:
         pieces = rounded(weight.detach())
@@ -148,7 +148,7 @@ def prepare(
         if known.quantization != quantization:
             raise InputError("this model was made ready for answering in another way: load it again for this one")
         return known
-    make: Callable[[Tensor], Any] = Int8 if quantization else Packed
+    make: Callable[[Tensor], Any] = Int8Linear if quantization else MkldnnLinear
     with torch.no_grad():
         prepared_layers = [_prepare_layer(layer, make, release) for layer in layers(model)]
         head = make(model.language_model.lm_head.weight)
@@ -157,13 +157,20 @@ def prepare(
     return prepared
 
 
-def plain_products(model: NeoOVForConditionalGeneration) -> Prepared:
+def dense_products(model: NeoOVForConditionalGeneration) -> Prepared:
     """The products of a model's own weights, joined: for compiled steps where neither packing nor int8 is."""
     made = []
     for layer in layers(model):
         *branches, out, gate, up, down = (linear.weight for linear in _linears(layer))
-        made.append(LayerProducts(Plain(torch.cat(branches)), Plain(out), Plain(torch.cat((gate, up))), Plain(down)))
-    return Prepared(made, Plain(model.language_model.lm_head.weight), None, False)
+        made.append(
+            LayerProducts(
+                DenseLinear(torch.cat(branches)),
+                DenseLinear(out),
+                DenseLinear(torch.cat((gate, up))),
+                DenseLinear(down),
+            )
+        )
+    return Prepared(made, DenseLinear(model.language_model.lm_head.weight), None, False)
 
 
 def restore(model: NeoOVForConditionalGeneration) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 LONGEST, SHORTEST = 3, 2
 
 
-def guess(tokens: Sequence[int], most: int) -> list[int]:
+def propose(tokens: Sequence[int], most: int) -> list[int]:
     """Up to `most` tokens that followed the last ones where these last stood before; [] where they never did.
 
     tokens: prompt and answer so far.

@@ -65,8 +65,8 @@ class Usage:
     visual_tokens: int
     cached_tokens: int = 0
     completion_tokens: int = 0
-    guessed_tokens: int = 0
-    waited: float = 0.0
+    accepted_draft_tokens: int = 0
+    queue_time: float = 0.0
     first_token: float = 0.0
     total: float = 0.0
 
@@ -76,7 +76,7 @@ Listener = Callable[[Token | None], None]
 
 
 @dataclass(eq=False)
-class Generation:
+class Request:
     """A request and its answer as it comes. Iterating gives its tokens; `cancel` frees its place at once.
 
     logprobs: of its tokens, where requested.
@@ -113,7 +113,7 @@ class Generation:
             pass
         return self.text
 
-    def tell(self, token: Token | None) -> None:
+    def emit(self, token: Token | None) -> None:
         """The engine's word: one more token, or None for the end."""
         if token is not None:
             self.text += token.text

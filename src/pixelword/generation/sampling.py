@@ -103,7 +103,7 @@ class Sampling:
                     raise InputError(f"{name}: {token} is not a token of this model, whose tokens are 0 to {size - 1}")
 
 
-class Drawer:
+class Sampler:
     """Draws one answer's tokens; its generator is its own, on the CPU, so that a seed means the same everywhere."""
 
     def __init__(self, sampling: Sampling) -> None:
@@ -116,16 +116,18 @@ class Drawer:
 
     def __call__(self, scores: Tensor, tokens: Sequence[int]) -> int:
         """The token taken from scores (vocabulary,) of any float type; tokens: those of the prompt and the answer."""
-        scores = penalised(scores, tokens, self.sampling.repetition_penalty)
+        scores = apply_repetition_penalty(scores, tokens, self.sampling.repetition_penalty)
         return int((scores if self.sampling.greedy else self.noisy(scores)).argmax())
 
     def noisy(self, scores: Tensor) -> Tensor:
         """Scores (..., vocabulary), float32, whose largest is a draw as `sampling` says: the Gumbel-max trick."""
         exponential = torch.empty(scores.shape, dtype=torch.float32).exponential_(generator=self.generator)
-        return filtered(scores.float(), self.sampling) / self.sampling.temperature - exponential.log().to(scores.device)
+        return apply_top_k_top_p(scores.float(), self.sampling) / self.sampling.temperature - exponential.log().to(
+            scores.device
+        )
 
 
-def penalised(scores: Tensor, tokens: Sequence[int], penalty: float) -> Tensor:
+def apply_repetition_penalty(scores: Tensor, tokens: Sequence[int], penalty: float) -> Tensor:
     """Scores (vocabulary,), those of `tokens` divided by the penalty, or multiplied where below zero."""
     if penalty == 1.0:
         return scores
@@ -134,7 +136,7 @@ def penalised(scores: Tensor, tokens: Sequence[int], penalty: float) -> Tensor:
     return scores.float().index_copy(0, places, torch.where(old < 0, old * penalty, old / penalty))
 
 
-def filtered(scores: Tensor, sampling: Sampling) -> Tensor:
+def apply_top_k_top_p(scores: Tensor, sampling: Sampling) -> Tensor:
     """Scores (..., vocabulary), -inf where min_p, top_k and top_p leave a token out; the likeliest always stays."""
     if sampling.min_p > 0.0:
         shares = (scores / sampling.temperature).softmax(-1)
@@ -150,7 +152,7 @@ def filtered(scores: Tensor, sampling: Sampling) -> Tensor:
     return scores
 
 
-def likeliest(scores: Tensor, token: int, count: int) -> tuple[float, tuple[tuple[int, float], ...]]:
+def top_logprobs(scores: Tensor, token: int, count: int) -> tuple[float, tuple[tuple[int, float], ...]]:
     """A token's logarithmic probability by scores (vocabulary,), and the `count` likeliest tokens with theirs."""
     chances = scores.float().log_softmax(-1)
     values, ids = chances.topk(count)

@@ -30,7 +30,7 @@ class Scored:
 
 
 @torch.inference_mode()
-def scored(session: Session, prompt: Encoded, answers: Sequence[Tensor]) -> list[Scored]:
+def loglikelihood(session: Session, prompt: Encoded, answers: Sequence[Tensor]) -> list[Scored]:
     """Each answer, (L,) ids with L of at least 1, as what follows the prompt."""
     device = session.model.device
     inputs = {name: value.to(device) for name, value in session.processor.batch([prompt]).items()}

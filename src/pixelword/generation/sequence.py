@@ -9,9 +9,9 @@ from torch import Tensor
 
 from pixelword.errors import InputError
 from pixelword.generation.detokenizer import AnswerText
-from pixelword.generation.prefix_cache import Piece
-from pixelword.generation.request import Generation, Reason, Token
-from pixelword.generation.sampling import likeliest
+from pixelword.generation.prefix_cache import PrefixBlock
+from pixelword.generation.request import Reason, Request, Token
+from pixelword.generation.sampling import top_logprobs
 
 
 @dataclass(eq=False)
@@ -25,11 +25,11 @@ class Running:
         read: Tokens whose keys and values are in the row.
     """
 
-    one: Generation
+    one: Request
     choose: Callable[[Tensor, Sequence[int]], int]
     answer: AnswerText
     positions: Tensor
-    pieces: list[Piece]
+    pieces: list[PrefixBlock]
     tokens: list[int]
     read: int = 0
 
@@ -61,7 +61,7 @@ class Running:
             if number and guessed[number - 1] != self.tokens[-1]:
                 return None
             self.read += number > 0  # a guess that was right has its keys in the row already
-            self.one.usage.guessed_tokens += number > 0
+            self.one.usage.accepted_draft_tokens += number > 0
             try:
                 self._take(row)
             except InputError as error:  # of this request alone
@@ -79,5 +79,5 @@ class Running:
         self.one.usage.completion_tokens = self.answer.new_tokens
         self.one.stop_reason = self.answer.stop_reason
         wanted = self.one.sampling.logprobs
-        logprob, top = (None, ()) if wanted is None else likeliest(scores, token, wanted)
-        self.one.tell(Token(token, text, logprob, top))
+        logprob, top = (None, ()) if wanted is None else top_logprobs(scores, token, wanted)
+        self.one.emit(Token(token, text, logprob, top))

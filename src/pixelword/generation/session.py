@@ -24,7 +24,7 @@ from pixelword.generation.chat import Chat
 from pixelword.generation.constraints import Chooser
 from pixelword.generation.detokenizer import AnswerText, FinishReason
 from pixelword.generation.long_context.crops import with_crops
-from pixelword.generation.long_context.frame_eviction import OldFramesReader, frames_of
+from pixelword.generation.long_context.frame_eviction import EvictingPrefill, frames_of
 from pixelword.generation.long_context.options import LongInputs
 from pixelword.generation.messages import Message, conversation, user_message
 from pixelword.generation.sampling import Sampling
@@ -313,14 +313,14 @@ class Session:
         self.drawn_only = self.drawn_only and not warn_of_photograph(prompt.pixel_values)  # once
         return prompt
 
-    def _reader(self, prompt: Encoded, sampling: Sampling) -> OldFramesReader | None:
+    def _reader(self, prompt: Encoded, sampling: Sampling) -> EvictingPrefill | None:
         """What answers where old frames are dropped; None where ``generate`` does."""
         kept = self.long.kept_frames
         if kept is None or kept >= len(frames := frames_of(prompt)):
             return None
-        return OldFramesReader(self.model, prompt, frames, kept)
+        return EvictingPrefill(self.model, prompt, frames, kept)
 
-    def _writer(self, prompt: Encoded, reader: OldFramesReader | None, sampling: Sampling) -> Writer:
+    def _writer(self, prompt: Encoded, reader: EvictingPrefill | None, sampling: Sampling) -> Writer:
         """What takes the answer's tokens: at most what is left of the context. Raises ContextError: nothing is left."""
         steps = len(prompt) if reader is None else reader.steps
         if steps >= self.context:
@@ -333,7 +333,7 @@ class Session:
         choose = Chooser(sampling, len(prompt), ends, encoder.answer)
         return Writer(prompt.input_ids.tolist(), AnswerText(encoder.decode, sampling, ends), choose)
 
-    def _read(self, reader: OldFramesReader, writer: Writer) -> Generator[str, None, None]:
+    def _read(self, reader: EvictingPrefill, writer: Writer) -> Generator[str, None, None]:
         for token in reader.answer(lambda logits: writer.choose(logits, writer.tokens)):
             if piece := writer.add(token):
                 yield piece

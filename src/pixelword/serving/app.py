@@ -24,7 +24,8 @@ from starlette.middleware.cors import CORSMiddleware
 
 from pixelword._version import __version__
 from pixelword.errors import InputError, MediaError, PixelwordError
-from pixelword.generation.request import Generation, Token
+from pixelword.generation.request import Request as GenerationRequest
+from pixelword.generation.request import Token
 from pixelword.generation.sampling import Sampling
 from pixelword.processing.types import Encoded
 from pixelword.serving import guard, page, protocol, replies
@@ -103,7 +104,7 @@ class Answers:
         self.server = server
         self._loop = asyncio.get_running_loop()
         self._heard: asyncio.Queue[tuple[int, Token | None]] = asyncio.Queue()
-        self.generations: list[Generation] = []
+        self.generations: list[GenerationRequest] = []
         try:
             for index, (prompt, sampling) in enumerate(asked):
                 self.generations.append(server.engine.submit(prompt, sampling, self._listener(index)))

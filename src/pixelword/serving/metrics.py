@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from pixelword.generation.request import Generation
+from pixelword.generation.request import Request
 from pixelword.serving.replies import FINISH
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ class Metrics:
         self._whole = made(Histogram, "e2e_request_latency_seconds", "Of a whole request.", buckets=_SECONDS)
         self._queued = made(Histogram, "request_queue_time_seconds", "Waiting for a place.", buckets=_SECONDS)
 
-    def count(self, one: Generation) -> None:
+    def count(self, one: Request) -> None:
         """A request has ended."""
         usage, label = one.usage, self._label
         reason = "error" if one.error else FINISH[one.reason or "stop"]
@@ -46,7 +46,7 @@ class Metrics:
         self._prompt.labels(**label).inc(usage.prompt_tokens)
         self._generated.labels(**label).inc(usage.completion_tokens)
         self._whole.labels(**label).observe(usage.total)
-        self._queued.labels(**label).observe(usage.waited)
+        self._queued.labels(**label).observe(usage.queue_time)
         if usage.completion_tokens:
             self._first.labels(**label).observe(usage.first_token)
         if usage.completion_tokens > 1:

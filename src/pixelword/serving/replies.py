@@ -7,7 +7,7 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pixelword.generation.request import Generation, Token
+from pixelword.generation.request import Request, Token
 from pixelword.serving.token_bytes import TokenBytes
 
 #: Why an answer ended, in OpenAI's words.
@@ -29,7 +29,7 @@ def event(content: dict[str, Any]) -> bytes:
     return b"data: " + json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
-def usage(generations: Sequence[Generation]) -> dict[str, Any]:
+def usage(generations: Sequence[Request]) -> dict[str, Any]:
     """Tokens that a request cost: its prompt once, all its answers."""
     said = sum(one.usage.completion_tokens for one in generations)
     prompts = {id(one.prompt): one.usage for one in generations}.values()
@@ -43,7 +43,7 @@ def usage(generations: Sequence[Generation]) -> dict[str, Any]:
     }
 
 
-def _end(one: Generation) -> dict[str, Any]:
+def _end(one: Request) -> dict[str, Any]:
     """Why an answer ended; the stop string or token that ended it, as vLLM tells it."""
     return {"finish_reason": FINISH[one.reason or "stop"], "stop_reason": one.stop_reason}
 
@@ -59,7 +59,7 @@ class Reply:
             "model": model,
         }
 
-    def whole(self, generations: Sequence[Generation], tokens: Sequence[Sequence[Token]]) -> dict[str, Any]:
+    def whole(self, generations: Sequence[Request], tokens: Sequence[Sequence[Token]]) -> dict[str, Any]:
         """The body of an answer that was not streamed."""
         choices = []
         for index, (one, said) in enumerate(zip(generations, tokens, strict=True)):
@@ -82,12 +82,12 @@ class Reply:
         part: dict[str, Any] = {"delta": {"content": token.text}} if self.chat else {"text": token.text}
         return self._chunk({"index": index, **part, "logprobs": self._logprobs([token]), "finish_reason": None})
 
-    def last(self, index: int, one: Generation) -> dict[str, Any]:
+    def last(self, index: int, one: Request) -> dict[str, Any]:
         """The chunk that says why an answer ended."""
         part: dict[str, Any] = {"delta": {}} if self.chat else {"text": ""}
         return self._chunk({"index": index, **part, **_end(one)})
 
-    def cost(self, generations: Sequence[Generation]) -> dict[str, Any]:
+    def cost(self, generations: Sequence[Request]) -> dict[str, Any]:
         """The chunk that `stream_options.include_usage` asks for."""
         return {**self._chunk(None), "usage": usage(generations)}
 

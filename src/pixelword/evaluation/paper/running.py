@@ -18,11 +18,11 @@ from pixelword.evaluation.paper.files import Row
 from pixelword.evaluation.paper.metrics import METRICS
 from pixelword.evaluation.runner import Answers, Report
 from pixelword.evaluation.scores import bootstrap, wilson
-from pixelword.generation.batch import answered
+from pixelword.generation.batch import generate_many
 from pixelword.generation.engine import Engine
 
 if TYPE_CHECKING:
-    from pixelword.generation.request import Generation
+    from pixelword.generation.request import Request
     from pixelword.generation.sampling import Sampling
     from pixelword.generation.session import Session
     from pixelword.processing.types import Encoded
@@ -133,7 +133,7 @@ def _answers(
             pending.append(one)
             yield prompt, drawn
 
-    for generation in answered(engine, prompts()):
+    for generation in generate_many(engine, prompts()):
         one, reply = pending.pop(0), _said(generation)
         answers.add(settings.drawing, [(one, reply)])
         yield from _taken(instead)
@@ -146,7 +146,7 @@ def _taken(waiting: list[Any]) -> Iterator[Any]:
         yield waiting.pop(0)
 
 
-def _said(generation: Generation) -> Said:
+def _said(generation: Request) -> Said:
     logs = generation.logprobs
     return Said(generation.text.strip(), math.exp(sum(logs) / len(logs)) if logs else 0.0)
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
-from pixelword.generation.long_context.incremental_prefill import Reader
+from pixelword.generation.long_context.incremental_prefill import IncrementalPrefill
 from pixelword.processing.conversation import Picture, segments
 from pixelword.processing.images import load_image, to_rgb
 from pixelword.processing.resize import shared_max_pixels
@@ -95,7 +95,7 @@ def looked_at(
     prompt = processor.encode(messages, add_generation_prompt=True, media=media)
     merge = processor.image_processor.merge_size
     end = prompt.images[-1].stop
-    reader = Reader(model, prompt)
+    reader = IncrementalPrefill(model, prompt)
     reader.read(0, end)
     looked = reader.attention(end, len(prompt)).numpy()
     still = [image for image in prompt.images if image.video is None]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from pixelword.generation.long_context.incremental_prefill import Reader
+from pixelword.generation.long_context.incremental_prefill import IncrementalPrefill
 from pixelword.processing.types import Encoded
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def frames_of(prompt: Encoded) -> list[Frame]:
     return found
 
 
-class OldFramesReader(Reader):
+class EvictingPrefill(IncrementalPrefill):
     """Reads a prompt so that at most half as many again as `kept` frames are ever held, and `kept` in the end.
 
     A video's first frame and the newest one always stay: the first has the words before it for a label, and the newest

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
-from pixelword.generation.model_runner import pictures_within
+from pixelword.generation.model_runner import images_within
 from pixelword.model.cache import GrowingCache
 from pixelword.model.visibility import interval
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from pixelword.processing.types import Encoded
 
 
-class Reader:
+class IncrementalPrefill:
     """Reads one prompt. Its state is its own, so several may share a model, one after the other in each thread.
 
     held: (n,) int64, on the CPU, the places in the prompt of the tokens that the cache holds, ascending.
@@ -100,7 +100,7 @@ class Reader:
         return self.model(
             input_ids=prompt.input_ids[None, start:stop].to(device),
             mm_token_type_ids=prompt.mm_token_type_ids[None, start:stop].to(device),
-            **pictures_within(prompt, start, stop, device),
+            **images_within(prompt, start, stop, device),
             position_ids=self.positions[:, :, start:stop].to(device),
             cache=self.cache,
             use_cache=True,

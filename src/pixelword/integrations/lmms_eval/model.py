@@ -18,11 +18,11 @@ from tqdm import tqdm
 
 from pixelword.errors import InputError
 from pixelword.evaluation.paper.asking import framed
-from pixelword.generation.batch import answered
+from pixelword.generation.batch import generate_many
 from pixelword.generation.engine import BatchingOptions, Engine
-from pixelword.generation.request import Generation
+from pixelword.generation.request import Request
 from pixelword.generation.sampling import Sampling
-from pixelword.generation.scoring import scored
+from pixelword.generation.scoring import loglikelihood
 from pixelword.generation.session import load
 from pixelword.integrations.presets import preset as preset_of
 from pixelword.processing.options import MediaOptions
@@ -140,13 +140,15 @@ class _Pixelword(lmms):
             stop=tuple(one for one in ([until] if isinstance(until, str) else until) if one),
         )
 
-    def _answers(self, asked: Iterable[tuple[Messages, Mapping[str, Any]]], total: int) -> Iterator[Generation]:
+    def _answers(self, asked: Iterable[tuple[Messages, Mapping[str, Any]]], total: int) -> Iterator[Request]:
         def prompts() -> Iterator[tuple[Encoded, Sampling]]:
             for place, (one, given) in enumerate(asked):
                 prompt = self._prompt(one)
                 yield prompt, self._sampling(given, place, self.engine.room(prompt))
 
-        shown = tqdm(answered(self.engine, prompts()), total=total, disable=self.rank != 0, desc="pixelword answers")
+        shown = tqdm(
+            generate_many(self.engine, prompts()), total=total, disable=self.rank != 0, desc="pixelword answers"
+        )
         yield from shown
 
     def _doc(self, task: str, split: str, doc_id: Any) -> Any:
@@ -158,7 +160,8 @@ class _Pixelword(lmms):
             raise InputError("a continuation of no words has no likelihood: the task's target is empty")
         # 0.7.3 writes a bare (loss, greedy) out as text before it scores it; what is wrapped, it hands on as it is
         return [
-            GenerationResult((-float(one.logprobs.mean()), one.greedy)) for one in scored(self.session, prompt, ids)
+            GenerationResult((-float(one.logprobs.mean()), one.greedy))
+            for one in loglikelihood(self.session, prompt, ids)
         ]
 
 
@@ -168,7 +171,7 @@ def _rows(batch_size: int | str) -> int:
     return int(batch_size)
 
 
-def _result(one: Generation) -> GenerationResult:
+def _result(one: Request) -> GenerationResult:
     usage = one.usage
     return GenerationResult(
         one.text.strip(), TokenCounts(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens)
