@@ -180,7 +180,7 @@ def _vllm(work: Work, python: Path, folder: Path, threads: int) -> Iterator[tupl
 
     import httpx
 
-    from pixelword.model.checkpoint import resolve
+    from pixelword.checkpoints.names import resolve
 
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

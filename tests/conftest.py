@@ -289,7 +289,7 @@ def write_gguf() -> Callable[..., Path]:
 @pytest.fixture
 def tiny_base(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
     """A `Base` in an installed package: the tiny language model, quantized, known by the name tiny-lm."""
-    from pixelword.model.bases import BASES, Base
+    from pixelword.checkpoints.registry import BASES, Base
     from pixelword.utils.files import sha256
 
     site = tmp_path / "site"

@@ -13,9 +13,9 @@ from transformers import DynamicCache
 from transformers.generation import GenerationMixin
 
 from pixelword import compat
+from pixelword.checkpoints.load import load_pretrained
 from pixelword.errors import VersionError
 from pixelword.model import NeoOVForConditionalGeneration
-from pixelword.model.checkpoint import load_pretrained
 
 IDS = torch.tensor([[5, 40, 33, 20, 11]])
 

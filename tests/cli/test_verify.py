@@ -56,7 +56,7 @@ def test_every_tensor_is_told(report: Path) -> None:
 def test_the_same_weights_in_shards_agree(
     run: Callable[..., Any], report: Path, tiny_model_dir: Path, tmp_path: Path
 ) -> None:
-    from pixelword.model.checkpoint import load_pretrained
+    from pixelword.checkpoints.load import load_pretrained
     from pixelword.processing import NeoOVProcessor
 
     load_pretrained(tiny_model_dir).save_pretrained(tmp_path / "shards", max_shard_size="60KB")

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from pixelword.checkpoints.grow import grow
+from pixelword.checkpoints.names import DELTA
+from pixelword.checkpoints.registry import BASES, find
 from pixelword.errors import AssetError, CheckpointError
 from pixelword.evaluation import language, tables
 from pixelword.evaluation.perplexity import encode_texts, perplexity, read_texts
 from pixelword.evaluation.report import Summary
 from pixelword.generation.session import Session
-from pixelword.model.bases import BASES, find
-from pixelword.model.checkpoint import DELTA
-from pixelword.model.growth import grow
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.tasks.assets import Assets, write_pack
 

@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from pixelword.checkpoints.gguf import load_gguf
+from pixelword.checkpoints.grow import grow
+from pixelword.checkpoints.registry import BASES, find
 from pixelword.errors import AssetError, CheckpointError, InputError
 from pixelword.evaluation.perplexity import ROW, encode_texts, perplexity, read_texts
 from pixelword.model import NeoOVForConditionalGeneration
-from pixelword.model.bases import BASES, find
-from pixelword.model.gguf import load_gguf
-from pixelword.model.growth import grow
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.tasks.assets import Assets, split_of, write_pack
 

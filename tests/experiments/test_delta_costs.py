@@ -10,11 +10,11 @@ import torch
 import yaml
 from typer.testing import CliRunner
 
+from pixelword.checkpoints.grow import grow
+from pixelword.checkpoints.registry import find
 from pixelword.errors import PixelwordError
 from pixelword.experiments.__main__ import app
 from pixelword.experiments.delta import costs
-from pixelword.model.bases import find
-from pixelword.model.growth import grow
 from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
 from pixelword.training.recipe_file import load_recipe
 

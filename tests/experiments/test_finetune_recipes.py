@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from pixelword.checkpoints.load import load_pretrained
 from pixelword.evaluation.suite import chosen
 from pixelword.generation.session import load
-from pixelword.model.checkpoint import load_pretrained
 from pixelword.tasks.family import family
 from pixelword.training.launch import launch
 from pixelword.training.recipe_file import load_recipe

@@ -13,13 +13,13 @@ from PIL import Image
 
 import pixelword
 from pixelword import machine
+from pixelword.checkpoints.load import convert, load_pretrained
 from pixelword.errors import CheckpointError, InputError, MediaError
 from pixelword.generation.constraints import Chooser
 from pixelword.generation.detokenizer import AnswerText
 from pixelword.generation.sampling import Sampler
 from pixelword.generation.session import Sampling, Session, conversation, user_message
 from pixelword.generation.streaming import Writer
-from pixelword.model.checkpoint import convert, load_pretrained
 from pixelword.processing.videos import frames_to_video
 
 QUESTION = "what is it?"

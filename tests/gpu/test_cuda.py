@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from pixelword.checkpoints.load import load_pretrained
 from pixelword.model.attention import attend, attend_reference
-from pixelword.model.checkpoint import load_pretrained
 from pixelword.model.rotary import rope_index
 from pixelword.model.visibility import Interval, interval
 

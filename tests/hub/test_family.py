@@ -21,10 +21,11 @@ from tokenizers import Tokenizer
 from transformers import AutoModelForImageTextToText
 
 import pixelword
+from pixelword.checkpoints.identify import identified
+from pixelword.checkpoints.load import convert, load_pretrained
+from pixelword.checkpoints.names import resolve
+from pixelword.checkpoints.released import read_config
 from pixelword.errors import CheckpointError
-from pixelword.model.checkpoint import convert, load_pretrained, read_config
-from pixelword.model.names import resolve
-from pixelword.model.released import identified
 from pixelword.model.sizes import RELEASED_IDS, SIZES
 from pixelword.processing import NeoOVProcessor
 

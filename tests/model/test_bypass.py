@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from pixelword.model.growth import grow
+from pixelword.checkpoints.grow import grow
 
 TIGHT = {"rtol": 1e-4, "atol": 2e-5}
 Prompt = Callable[..., dict[str, Tensor]]
@@ -124,7 +124,7 @@ def test_the_pre_buffer_learns_from_pictures_alone(bypassed: Any, pictured: dict
 
 
 def test_a_checkpoint_says_so(bypassed: Any, tmp_path: Any) -> None:
-    from pixelword.model.checkpoint import read_config
+    from pixelword.checkpoints.released import read_config
 
     bypassed.config.save_pretrained(tmp_path)
     assert read_config(tmp_path).llm_config.text_bypasses_pre_buffer is True

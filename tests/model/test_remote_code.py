@@ -66,7 +66,7 @@ def test_our_own_loader_does_not_run_it(trap: Path) -> None:
 
 
 def test_what_is_written_points_to_no_code(trap: Path, tmp_path: Path) -> None:
-    from pixelword.model.checkpoint import convert
+    from pixelword.checkpoints.load import convert
 
     convert(trap, tmp_path / "converted")
     for path in (tmp_path / "converted").glob("*.json"):

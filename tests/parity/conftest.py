@@ -10,8 +10,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from pixelword.checkpoints.load import load_pretrained
 from pixelword.model import NeoOVForConditionalGeneration
-from pixelword.model.checkpoint import load_pretrained
 
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "neo-parity"
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
-from pixelword.model.growth import grow
+from pixelword.checkpoints.grow import grow
 
 SEEDS = range(6)
 

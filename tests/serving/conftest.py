@@ -18,9 +18,9 @@ pytest.importorskip("uvicorn", reason='the server needs pip install "pixelword[s
 
 import uvicorn
 
+from pixelword.checkpoints.names import resolve
 from pixelword.generation.engine import Engine
 from pixelword.generation.session import Session, load
-from pixelword.model.checkpoint import resolve
 from pixelword.serving.app import create_app
 from pixelword.serving.settings import Settings
 from pixelword.serving.workers import Workers

@@ -20,8 +20,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
+from pixelword.checkpoints.names import resolve
 from pixelword.errors import MediaError
-from pixelword.model.checkpoint import resolve
 from pixelword.processing import fetch
 from pixelword.serving import guard, protocol
 from pixelword.serving.app import create_app

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
+from pixelword.checkpoints.names import resolve
 from pixelword.errors import PixelwordError
-from pixelword.model.checkpoint import resolve
 from pixelword.serving import workers as module
 from pixelword.serving.settings import Settings
 from pixelword.serving.workers import Workers

@@ -11,11 +11,11 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
+from pixelword.checkpoints.delta import write_delta
+from pixelword.checkpoints.grow import grow
+from pixelword.checkpoints.registry import find
 from pixelword.errors import CheckpointError, RecipeError
 from pixelword.model import NeoOVForConditionalGeneration
-from pixelword.model.bases import find
-from pixelword.model.delta import write_delta
-from pixelword.model.growth import grow
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.training import distill
 from pixelword.training.distill import Teacher, load_frozen, text_documents, text_places

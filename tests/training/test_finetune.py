@@ -12,8 +12,8 @@ import torch
 from peft import PeftModel
 from safetensors.torch import load_file
 
+from pixelword.checkpoints.load import load_pretrained
 from pixelword.generation.session import load
-from pixelword.model.checkpoint import load_pretrained
 from pixelword.training.recipe import Recipe
 from pixelword.training.trainer import Trainer
 

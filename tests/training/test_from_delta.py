@@ -5,11 +5,11 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pixelword.checkpoints.delta import write_delta
+from pixelword.checkpoints.grow import grow
+from pixelword.checkpoints.load import load_pretrained
+from pixelword.checkpoints.registry import find
 from pixelword.errors import CheckpointError
-from pixelword.model.bases import find
-from pixelword.model.checkpoint import load_pretrained
-from pixelword.model.delta import write_delta
-from pixelword.model.growth import grow
 from pixelword.processing import NeoOVProcessor
 from pixelword.training.building import build_model, build_processor
 

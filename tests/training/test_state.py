@@ -22,8 +22,8 @@ from torch import nn
 from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
 from torch.distributed.fsdp import fully_shard
 
+from pixelword.checkpoints.load import load_pretrained
 from pixelword.errors import CheckpointError
-from pixelword.model.checkpoint import load_pretrained
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.training.checkpoints import Checkpoints, checkpoints
 from pixelword.training.parallel import World

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from pixelword.model.checkpoint import load_pretrained
+from pixelword.checkpoints.load import load_pretrained
 from pixelword.training.recipe import Recipe
 from pixelword.training.trainer import Trainer
 

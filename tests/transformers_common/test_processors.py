@@ -5,7 +5,7 @@ from __future__ import annotations
 import unittest
 from typing import Any
 
-from pixelword.model import names
+from pixelword.checkpoints import names
 from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
 
 from .adapting import common, without

@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from transformers import AutoModelForImageTextToText, AutoProcessor
 
-from pixelword.model.checkpoint import resolve
+from pixelword.checkpoints.names import resolve
 
 pytest.importorskip("trl", reason="TRL has an environment of its own: make test-trl")
 

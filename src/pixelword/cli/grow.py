@@ -74,9 +74,9 @@ def grow(
         "vision_hidden_size": vision_hidden_size,
         "spare_tokens": spare_token,
     }
-    from pixelword.model.bases import BASES, find, known
-    from pixelword.model.hub import snapshot
-    from pixelword.model.names import hub_id
+    from pixelword.checkpoints.hub import snapshot
+    from pixelword.checkpoints.names import hub_id
+    from pixelword.checkpoints.registry import BASES, find, known
     from pixelword.utils.files import check_new_folder
 
     check_new_folder(out)
@@ -90,7 +90,7 @@ def grow(
         )
     with options.progress(f"growing from {language_model} …"):
         with options.quiet_imports():
-            from pixelword.model.growth import grow as grow_model
+            from pixelword.checkpoints.grow import grow as grow_model
         base = base or known(place)
         settings = {"extra_num_layers": 12, **(base.growth if base else {})}
         settings |= {name: value for name, value in given.items() if value is not None}

@@ -34,7 +34,7 @@ def info(
 
     Example: pixelword info 2b --json
     """
-    from pixelword.model.names import resolve
+    from pixelword.checkpoints.names import resolve
     from pixelword.model.sizes import SIZES
 
     if model not in SIZES:
@@ -96,13 +96,13 @@ def _config_and_image_tokens(model: str) -> tuple[NeoOVConfig | Arguments, Calla
 
 def config_and_images(model: str) -> tuple[NeoOVConfig, NeoOVImageProcessor]:
     """A size has its configuration alone; a checkpoint's processor may set other bounds than its configuration."""
-    from pixelword.model.names import resolve
+    from pixelword.checkpoints.names import resolve
     from pixelword.model.sizes import SIZES
 
     folder = None if model in SIZES else resolve(model, weights=False)
     with options.quiet_imports():
+        from pixelword.checkpoints.released import read_config
         from pixelword.model import NeoOVConfig
-        from pixelword.model.checkpoint import read_config
         from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
     if folder is not None:
         return read_config(folder), NeoOVProcessor.from_pretrained(folder).image_processor

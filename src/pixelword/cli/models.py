@@ -50,7 +50,7 @@ def pull(
 
     Example: pixelword models pull NEO1_5-2B-SFT
     """
-    from pixelword.model.names import hub_id, other_names, resolve
+    from pixelword.checkpoints.names import hub_id, other_names, resolve
     from pixelword.model.sizes import RELEASED_IDS
 
     bare = {known.partition("/")[2].lower(): known for known in RELEASED_IDS}
@@ -62,7 +62,7 @@ def pull(
 
 
 def _packaged() -> list[dict[str, Any]]:
-    from pixelword.model.names import WEIGHTS, packaged, read_json
+    from pixelword.checkpoints.names import WEIGHTS, packaged, read_json
     from pixelword.model.sizes import Arguments, TextArguments, VisionArguments
 
     rows = []
@@ -83,8 +83,8 @@ def _known(kind: type, values: dict[str, Any]) -> Any:
 
 
 def _released() -> list[dict[str, Any]]:
+    from pixelword.checkpoints.hub import cached
     from pixelword.model.facts import weight_bytes
-    from pixelword.model.hub import cached
     from pixelword.model.sizes import RELEASED_IDS, size_arguments
 
     rows = []

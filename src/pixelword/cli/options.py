@@ -107,7 +107,7 @@ def open_session(
     long: Mapping[str, Any] | None = None,
 ) -> Session:
     """A session with the model; `long` are fields of `LongInputs`. Errors as :func:`pixelword.load`."""
-    from pixelword.model.names import check_dtype, resolve
+    from pixelword.checkpoints.names import check_dtype, resolve
 
     check_dtype(dtype)
     folder = resolve(model)

@@ -42,10 +42,10 @@ def plan(request: Asked) -> None:
     with options.progress(f"planning {request.model} …"), options.quiet_imports():
         import torch
 
+        from pixelword.checkpoints.released import torch_dtype
         from pixelword.evaluation.paper import benchmarks, tables
         from pixelword.evaluation.paper import plan as planning
         from pixelword.machine import default_dtype
-        from pixelword.model.checkpoint import torch_dtype
         from pixelword.model.facts import count_parameters
         from pixelword.training.machines import CPU, machine
 

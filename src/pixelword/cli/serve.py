@@ -94,9 +94,9 @@ def serve(
     typer.echo(f"{settings.served_model_name} computes in {kind}", err=True)
 
     import pixelword.serving.app as serving
+    from pixelword.checkpoints.names import resolve
     from pixelword.generation.engine import Engine
     from pixelword.generation.request import BatchingOptions
-    from pixelword.model.names import resolve
     from pixelword.serving import listening
     from pixelword.serving.workers import Workers
 

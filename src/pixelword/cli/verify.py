@@ -49,7 +49,7 @@ def verify(
 
     Example: pixelword verify nano --json > ours.json; pixelword verify nano --against ours.json
     """
-    from pixelword.model.names import check_dtype, resolve
+    from pixelword.checkpoints.names import check_dtype, resolve
 
     check_dtype(dtype)
     resolve(model)
@@ -75,9 +75,9 @@ def _write_inputs(model: str, path: Path) -> None:
     """The prompts of the probe for another implementation: ids, pixels and grids of each question."""
     from safetensors.torch import save_file
 
+    from pixelword.checkpoints.names import resolve
     from pixelword.errors import InputError, reason
     from pixelword.evaluation.fingerprint.probe import encode_all
-    from pixelword.model.checkpoint import resolve
     from pixelword.processing import NeoOVProcessor
 
     tensors: dict[str, torch.Tensor] = {}

@@ -14,7 +14,7 @@ import transformers
 
 from pixelword import machine
 from pixelword._version import __version__
-from pixelword.model.checkpoint import resolve
+from pixelword.checkpoints.names import resolve
 from pixelword.utils.files import sha256
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pixelword.checkpoints.grow import ungrown
+from pixelword.checkpoints.names import DELTA, is_delta, read_json
+from pixelword.checkpoints.registry import BASES, Base
 from pixelword.errors import CheckpointError
 from pixelword.evaluation.perplexity import encode_texts, perplexity, read_texts
-from pixelword.model.bases import BASES, Base
-from pixelword.model.checkpoint import DELTA, is_delta, read_json
-from pixelword.model.growth import ungrown
 
 if TYPE_CHECKING:
     from pixelword.generation.session import Session

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from pixelword.checkpoints.delta import write_delta
+from pixelword.checkpoints.load import load_pretrained
 from pixelword.evaluation.perplexity import encode_texts, perplexity, read_texts
-from pixelword.model.checkpoint import load_pretrained
-from pixelword.model.delta import write_delta
 from pixelword.tasks.assets import Assets
 from pixelword.training.building import build_processor, precision
 from pixelword.training.packs import open_held_out

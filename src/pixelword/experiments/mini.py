@@ -18,8 +18,8 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
 
+from pixelword.checkpoints.registry import BASES
 from pixelword.errors import PixelwordError
-from pixelword.model.bases import BASES
 from pixelword.tasks.assets import Assets
 from pixelword.tasks.family import family
 from pixelword.training.recipe import Recipe
@@ -41,7 +41,7 @@ class Plan:
 
     Attributes:
         out: folder of everything that is made. recipes: folder of the stages' recipes and of the card.
-        base: the language model, a name of `model.bases` or a folder. growth: further options of `pixelword grow`.
+        base: the language model, a name of `registry.BASES` or a folder. growth: further options of `pixelword grow`.
         bits: of a number in the delta.
         assets: folder of packs and pools; the usual one when absent.
         scale: of steps, pools and questions; below 1 everything is cut to what a CPU can do.

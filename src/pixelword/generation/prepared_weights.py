@@ -17,8 +17,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pixelword import machine
+from pixelword.checkpoints.delta import rounded
 from pixelword.errors import InputError
-from pixelword.model.rounding import rounded
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration

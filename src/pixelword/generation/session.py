@@ -19,6 +19,8 @@ from transformers.generation.configuration_utils import GenerationConfig
 from transformers.generation.logits_process import LogitsProcessorList
 from transformers.generation.stopping_criteria import StoppingCriteriaList
 
+from pixelword.checkpoints.load import best_dtype, load_pretrained
+from pixelword.checkpoints.names import WEIGHTS, resolve
 from pixelword.errors import ContextError, InputError
 from pixelword.generation.chat import Chat
 from pixelword.generation.constraints import Chooser
@@ -30,8 +32,6 @@ from pixelword.generation.messages import Message, conversation, user_message
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.streaming import Choosing, Stream, Writer, Writing
 from pixelword.model import NeoOVForConditionalGeneration
-from pixelword.model.checkpoint import best_dtype, load_pretrained, resolve
-from pixelword.model.names import WEIGHTS
 from pixelword.processing.photographs import warn_of_photograph
 from pixelword.processing.processor import MediaOptions, NeoOVProcessor
 from pixelword.processing.types import Encoded

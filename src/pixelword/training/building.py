@@ -12,8 +12,9 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import CheckpointPolicy, checkpoint, create_selective_checkpoint_contexts
 from transformers import AutoTokenizer
 
+from pixelword.checkpoints.load import load_pretrained
+from pixelword.checkpoints.released import read_config
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
-from pixelword.model.checkpoint import load_pretrained, read_config
 from pixelword.model.meta import meta_model
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor

@@ -15,13 +15,13 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from pixelword.checkpoints.grow import ungrown
+from pixelword.checkpoints.load import load_pretrained
+from pixelword.checkpoints.registry import BASES
 from pixelword.data.packing import IGNORED
 from pixelword.data.schema import Pack
 from pixelword.errors import RecipeError
 from pixelword.model import NeoOVForConditionalGeneration
-from pixelword.model.bases import BASES
-from pixelword.model.checkpoint import load_pretrained
-from pixelword.model.growth import ungrown
 from pixelword.model.loss import CHUNK
 from pixelword.model.modeling import NeoOVModel
 from pixelword.training.precision import compute_dtype

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from pixelword.checkpoints.names import WEIGHTS
 from pixelword.data.packing import visible_pairs
 from pixelword.errors import RecipeError
 from pixelword.model.meta import meta_model
-from pixelword.model.names import WEIGHTS
 from pixelword.training.building import build_processor
 from pixelword.training.flops import Rates, network_rates
 from pixelword.training.machines import CPU, Communication, Machine, communication, machine

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from pixelword.checkpoints import hub
 from pixelword.data.recipe import nearest
 from pixelword.errors import RecipeError
 from pixelword.extras import install_command
-from pixelword.model import hub
 from pixelword.training.stages import decoder_layers
 
 if TYPE_CHECKING:

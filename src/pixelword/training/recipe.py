@@ -19,9 +19,9 @@ from pydantic import (
     model_validator,
 )
 
+from pixelword.checkpoints import hub
+from pixelword.checkpoints.names import WEIGHTS, packaged, read_json
 from pixelword.data.recipe import DataRecipe, Fraction, Positive, RecipePart, SourceRecipe, nearest
-from pixelword.model import hub
-from pixelword.model.names import WEIGHTS, packaged, read_json
 from pixelword.model.sizes import SIZES, Arguments, TextArguments, VisionArguments
 from pixelword.training.stages import ROLES
 

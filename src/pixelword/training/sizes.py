@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from pixelword.checkpoints.names import close_name
+from pixelword.checkpoints.released import read_config
 from pixelword.errors import RecipeError
 from pixelword.model import NeoOVConfig
-from pixelword.model.checkpoint import read_config
-from pixelword.model.names import close_name
 
 if TYPE_CHECKING:
     from pixelword.training.recipe import Recipe

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pixelword.checkpoints import hub
+from pixelword.checkpoints.names import WEIGHTS, hub_id, other_names, packaged, resolve
 from pixelword.data.sources.source import source_files
 from pixelword.errors import CheckpointError, RecipeError
-from pixelword.model import hub
-from pixelword.model.names import WEIGHTS, hub_id, other_names, packaged, resolve
 
 if TYPE_CHECKING:
     from pixelword.data.recipe import DataRecipe

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from pixelword.checkpoints.names import resolve
 from pixelword.data.recipe import DataRecipe, SourceRecipe
 from pixelword.errors import RecipeError
-from pixelword.model.names import resolve
 from pixelword.training.recipe_file import load_recipe
 from pixelword.training.start import check_files, check_start, fetched
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from pixelword.checkpoints.load import load_pretrained
 from pixelword.errors import RecipeError
 from pixelword.experiments.ablations.growing import as_qwen3, build_language_model, grown
 from pixelword.experiments.ablations.recipe import Growth
-from pixelword.model.checkpoint import load_pretrained
 from pixelword.training.building import build_processor
 
 WORDS = ("trainable=[language]", "model.config.llm_config.num_hidden_layers=2",

@@ -13,18 +13,18 @@ import torch
 import transformers
 
 from pixelword._version import __version__
+from pixelword.checkpoints.identify import identified
+from pixelword.checkpoints.load import load_pretrained
+from pixelword.checkpoints.names import is_delta, read_json, resolve
+from pixelword.checkpoints.released import read_config
+from pixelword.checkpoints.safetensors_index import compared, digest, read_entries
 from pixelword.errors import InputError, reason
 from pixelword.evaluation.fingerprint import probe
 from pixelword.generation.session import Session
 from pixelword.model import NeoOVConfig
-from pixelword.model.checkpoint import is_delta, load_pretrained, read_config, resolve
 from pixelword.model.facts import count_parameters
-from pixelword.model.inspection import compared, digest
 from pixelword.model.meta import meta_model
-from pixelword.model.names import read_json
-from pixelword.model.released import identified
 from pixelword.model.self_check import cached_step_problem
-from pixelword.model.tensor_files import read_entries
 from pixelword.processing import NeoOVProcessor
 
 FORMAT = 1

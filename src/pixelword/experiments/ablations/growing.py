@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import torch
 from transformers import Qwen3Config, Qwen3ForCausalLM
 
+from pixelword.checkpoints.grow import STD, grow
+from pixelword.checkpoints.load import load_pretrained
 from pixelword.errors import RecipeError
 from pixelword.experiments.ablations.recipe import Growth
-from pixelword.model.checkpoint import load_pretrained
-from pixelword.model.growth import STD, grow
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.training.building import build_model
 from pixelword.training.stages import decoder_layers

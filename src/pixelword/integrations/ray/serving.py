@@ -38,10 +38,10 @@ class Options(BaseModel):
 
 def server(options: Options, api_keys: tuple[str, ...]) -> FastAPI:
     """The application of one replica, with its engine and workers; they end with its process."""
+    from pixelword.checkpoints.names import resolve
     from pixelword.generation.engine import Engine
     from pixelword.generation.request import BatchingOptions
     from pixelword.generation.session import load
-    from pixelword.model.checkpoint import resolve
     from pixelword.serving.app import create_app
     from pixelword.serving.settings import Settings
     from pixelword.serving.workers import Workers

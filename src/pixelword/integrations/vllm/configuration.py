@@ -16,9 +16,9 @@ from vllm.transformers_utils.model_arch_config_convertor import (
     ModelArchConfigConvertorBase,
 )
 
+from pixelword.checkpoints.names import is_delta
 from pixelword.errors import CheckpointError, InputError
 from pixelword.model.auto import register
-from pixelword.model.checkpoint import is_delta
 from pixelword.model.configuration import NeoOVConfig
 from pixelword.processing import NeoOVProcessor
 

@@ -13,9 +13,11 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from pixelword.checkpoints import names
+from pixelword.checkpoints.load import convert, load_pretrained
+from pixelword.checkpoints.names import resolve
 from pixelword.errors import CheckpointError, InputError
-from pixelword.model import NeoOVForConditionalGeneration, names
-from pixelword.model.checkpoint import convert, load_pretrained, resolve
+from pixelword.model import NeoOVForConditionalGeneration
 
 RELEASED = Path(__file__).parents[1] / "fixtures" / "neo-parity"
 SOME = "language_model.model.layers.1.self_attn.k_proj_hw.weight"

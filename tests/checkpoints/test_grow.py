@@ -22,10 +22,9 @@ from transformers import (
     Qwen3Model,
 )
 
+from pixelword.checkpoints.grow import CHAT, GROUNDING, grow
+from pixelword.checkpoints.load import load_pretrained
 from pixelword.errors import CheckpointError, InputError
-from pixelword.model.checkpoint import load_pretrained
-from pixelword.model.growth import grow
-from pixelword.model.vocabulary import CHAT, GROUNDING
 
 ROWS = 300
 SHAPE = {

@@ -13,11 +13,11 @@ from torch import Tensor
 from transformers import AutoModelForImageTextToText, AutoTokenizer
 
 import pixelword
+from pixelword.checkpoints.delta import load_delta, write_delta
+from pixelword.checkpoints.grow import grow
+from pixelword.checkpoints.load import convert, load_pretrained
+from pixelword.checkpoints.registry import BASES, find
 from pixelword.errors import CheckpointError, InputError
-from pixelword.model.bases import BASES, find
-from pixelword.model.checkpoint import convert, load_pretrained
-from pixelword.model.delta import load_delta, write_delta
-from pixelword.model.growth import grow
 from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
 from pixelword.utils.files import sha256
 

@@ -13,15 +13,14 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedTokenizerBase
 from typer.testing import CliRunner
 
+from pixelword.checkpoints.gguf import load_gguf
+from pixelword.checkpoints.grow import CHAT, GROUNDING, grow
+from pixelword.checkpoints.load import load_pretrained
+from pixelword.checkpoints.registry import BASES, Base, find, known
 from pixelword.cli import app
 from pixelword.errors import CheckpointError
 from pixelword.model import SIZES, NeoOVConfig
-from pixelword.model.bases import BASES, Base, find, known
-from pixelword.model.checkpoint import load_pretrained
-from pixelword.model.gguf import load_gguf
-from pixelword.model.growth import grow
 from pixelword.model.meta import meta_model
-from pixelword.model.vocabulary import CHAT, GROUNDING
 
 gguf = pytest.importorskip("gguf", reason="GGUF files are read by the package gguf, of the extra mini")
 

@@ -12,25 +12,28 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pixelword.errors import CheckpointError, InputError
+from pixelword.model.configuration import NeoOVConfig
+from pixelword.model.meta import meta_model
+from pixelword.model.modeling import NeoOVForConditionalGeneration
 from pixelword.utils.files import check_new_folder, sha256, whole_folder
 
-from .bases import BASES, Base, find
-from .checkpoint import DELTA, carry, is_delta, load_pretrained, read_config, read_json, resolve, torch_dtype
-from .configuration import NeoOVConfig
 from .gguf import load_gguf
-from .growth import assembled, inherited
-from .meta import meta_model
-from .modeling import NeoOVForConditionalGeneration
-from .rounding import BITS, restored, rounded
+from .grow import assembled, inherited
+from .names import DELTA, is_delta, read_json, resolve
+from .registry import BASES, Base, find
+from .released import carry, load_released, read_config, torch_dtype
 
 WEIGHTS = "delta.safetensors"
 FORMAT = 1
+#: Bits a number may have.
+BITS = range(4, 9)
 #: What is written of a base: enough to find its file and to know it.
 _BASE = ("package", "version", "file", "sha256")
 _HW = ("q_proj_hw.weight", "k_proj_hw.weight")
@@ -74,9 +77,9 @@ def write_delta(
     """Write a checkpoint as its difference from a packaged language model.
 
     Args:
-        trained: as for `checkpoint.resolve`: a whole checkpoint of a model that was grown from that language model.
+        trained: as for `names.resolve`: a whole checkpoint of a model that was grown from that language model.
         out: a folder that is new or empty.
-        base: a name of `bases.BASES`.
+        base: a name of `registry.BASES`.
         rank: the most that a change of the language model's own matrices may have; training with adapters of this rank
             or a lower one loses nothing but rounding.
         bits: of a number of what is new; fewer than 8 make a smaller file and twice the error for each bit left out.
@@ -95,7 +98,7 @@ def write_delta(
     folder = resolve(trained)
     if is_delta(folder):
         raise CheckpointError(f"{folder} holds only what was changed already: copy the folder, or convert it first")
-    state = load_pretrained(folder).state_dict()
+    state = load_released(folder).state_dict()
     config = read_config(folder)
     before = _before(BASES[base], config)
     tensors: dict[str, Tensor] = {}
@@ -221,7 +224,7 @@ def _relative(difference: Tensor, whole: Tensor) -> float:
 
 
 def load_delta(folder: Path, dtype: str | torch.dtype | None = None) -> NeoOVForConditionalGeneration:
-    """The whole model of a delta's folder, in evaluation mode; see `checkpoint.load_pretrained`.
+    """The whole model of a delta's folder, in evaluation mode; see `load.load_pretrained`.
 
     Raises:
         CheckpointError: the base's package is missing or its file another one, or the delta is not whole.
@@ -276,3 +279,44 @@ def _read(folder: Path) -> dict[str, dict[str, Tensor]]:
         name, _, piece = full.partition(f".{ends}.")
         found.setdefault(f"{name}.{ends}", {})[piece] = tensor
     return found
+
+
+def rounded(matrix: Tensor, bits: int = 8) -> dict[str, Tensor]:
+    """The pieces of a float matrix (rows, ...), whose first axis has the scales: int8, or fewer bits side by side.
+
+    Symmetric: row = scale * numbers, and zero stays zero. A scale is bfloat16, which halves what scales take and costs
+    nothing, because rows are divided by the scale after it was rounded.
+
+    Returns:
+        scale: (rows,) bfloat16; and with 8 bits int8: the matrix's shape, else packed: (rows, bytes) uint8, in which
+        the numbers of a row follow each other bit by bit, each raised by 2**(bits - 1) to be no less than zero.
+    """
+    most = 2 ** (bits - 1) - 1
+    rows = matrix.flatten(1).float()
+    scale = (rows.abs().amax(1).clamp(min=1e-30) / most).bfloat16()
+    numbers = (rows / scale.float()[:, None]).round().clamp(-most, most).to(torch.int8)
+    if bits == 8:
+        return {"int8": numbers.view(matrix.shape), "scale": scale}
+    raised = (numbers.numpy() + np.int16(most + 1)).astype(np.uint8)
+    every = np.unpackbits(raised[..., None], axis=-1)[..., 8 - bits :]
+    return {"packed": torch.from_numpy(np.packbits(every.reshape(len(rows), -1), axis=1)), "scale": scale}
+
+
+def restored(pieces: dict[str, Tensor], shape: torch.Size, bits: int = 8) -> Tensor:
+    """The float32 matrix of this shape. Raises KeyError or ValueError where the pieces are not one's of this shape."""
+    scale = pieces["scale"].float()
+    numbers = pieces["int8"] if bits == 8 else _unpacked(pieces["packed"], shape[1:].numel(), bits)
+    if len(scale) != shape[0] or numbers.numel() != shape.numel():
+        raise ValueError(f"{numbers.numel()} numbers with {len(scale)} scales are not {'x'.join(map(str, shape))}")
+    return (numbers.reshape(shape[0], -1).float() * scale[:, None]).view(shape)
+
+
+def _unpacked(packed: Tensor, columns: int, bits: int) -> Tensor:
+    """(rows, columns) int16."""
+    every = np.unpackbits(packed.numpy(), axis=1)[:, : columns * bits]
+    if every.shape[1] != columns * bits:
+        raise ValueError(f"rows of {packed.shape[1]} bytes hold no {columns} numbers of {bits} bits")
+    wide = np.zeros((*packed.shape[:1], columns, 8), dtype=np.uint8)
+    wide[..., 8 - bits :] = every.reshape(len(packed), columns, bits)
+    numbers = np.packbits(wide, axis=-1)[..., 0].astype(np.int16) - 2 ** (bits - 1)
+    return torch.from_numpy(numbers)

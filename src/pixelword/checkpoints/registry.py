@@ -23,7 +23,7 @@ class Base:
         package, version: as pip names it.
         file: its place below site-packages.
         sha256: of the file's bytes, in hexadecimal.
-        growth: the arguments of `growth.grow` that suit it where the caller gives none.
+        growth: the arguments of `grow.grow` that suit it where the caller gives none.
     """
 
     package: str

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from pixelword.model.rounding import BITS, restored, rounded
+from pixelword.checkpoints.delta import BITS, restored, rounded
 
 
 @pytest.mark.parametrize("bits", BITS)

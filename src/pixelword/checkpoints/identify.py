@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .configuration import NeoOVConfig
-from .family import MISNAMED, MODEL_TYPE
-from .sizes import RELEASED, RELEASED_IDS, SIZES
+from pixelword.model.configuration import NeoOVConfig
+from pixelword.model.family import MISNAMED, MODEL_TYPE
+from pixelword.model.sizes import RELEASED, RELEASED_IDS, SIZES
 
 #: What makes the shapes of the tensors.
 _SHAPE = (

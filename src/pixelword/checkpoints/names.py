@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from pixelword.errors import CheckpointError, InputError, reason
+from pixelword.model.family import check_family
+from pixelword.model.sizes import RELEASED, RELEASED_IDS, SIZES
 
 from . import hub
-from .family import check_family
-from .sizes import RELEASED, RELEASED_IDS, SIZES
 
 #: Where the packaged models are, each in a folder of its own.
 WEIGHTS = Path(__file__).parent.parent / "weights"
