@@ -114,16 +114,16 @@ def test_requests_come_and_go(session, prompts, answers, seed) -> None:
     assert running.load == (0, 0) and running.rows.used == 0
 
 
-def test_cancelling_frees_a_place(session, prompts) -> None:
+def test_cancelling_frees_a_place(session, prompts, answers) -> None:
     endless = Sampling(max_new_tokens=1500, ignore_eos=True)
     with engine(session, max_num_seqs=1) as running:
         one = running.submit(prompts[0], endless)
-        next(iter(one))
+        first = next(iter(one))
         waiting = running.submit(prompts[1])
         never = running.submit(prompts[1])
         never.cancel()
         one.cancel()
-        assert waiting.result() and one.result() is not None
+        assert waiting.result() == answers[1] and one.result().startswith(first.text)
         assert (one.reason, waiting.reason) == ("cancelled", "stop")
         assert never.result() == "" and never.reason == "cancelled"
         assert one.usage.completion_tokens < 1500

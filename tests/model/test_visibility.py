@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask
@@ -199,8 +199,7 @@ def test_the_block_mask_is_that_of_create_block_mask(layout: Layout) -> None:
     visible = interval(layout.positions, None, layout.cu_seqlens)
     batch, length = visible.lo.shape
     whole = length - length % 8
-    if not whole:
-        return
+    assume(whole)
     # its cut-off rows and columns are torch's own business; of whole blocks both must know the same
     visible = Interval(visible.lo[:, :whole], visible.hi[:, :whole].clamp(max=whole - 1))
     ours = block_mask(visible, whole, side=8)

@@ -13,7 +13,7 @@ from peft import PeftModel
 from safetensors.torch import load_file
 
 from pixelword.checkpoints.load import load_pretrained
-from pixelword.generation.session import load
+from pixelword.generation.session import Session, load
 from pixelword.training.recipe import Recipe
 from pixelword.training.trainer import Trainer
 
@@ -54,7 +54,11 @@ def test_only_the_adapter_moves_and_final_is_the_base_with_it(adapted) -> None:
     assert json.loads((final / "adapter" / "adapter_config.json").read_text())["base_model_name_or_path"] == str(
         recipe.model.from_
     )
-    assert load(str(final), device="cpu").ask("what colour is it?", max_new_tokens=2) is not None
+    in_memory = Session(with_adapter.merge_and_unload(), trainer.processor)
+    question = {"max_new_tokens": 8, "temperature": 1.0, "seed": 3}
+    assert load(final, device="cpu").ask("what colour is it?", **question) == in_memory.ask(
+        "what colour is it?", **question
+    )
 
 
 def test_a_fine_tune_goes_on_bitwise(adapted) -> None:
