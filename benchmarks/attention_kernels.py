@@ -13,10 +13,11 @@ from torch.nn import functional as F
 from torch.nn.attention.flex_attention import flex_attention
 from train_candidates import stream
 
-from pixelword.model.attention import attend_reference, attend_sdpa
-from pixelword.model.flex import block_mask
-from pixelword.model.rotary import rope_index
-from pixelword.model.visibility import Interval, interval
+from pixelword.model.attention import attend_reference
+from pixelword.model.attention_flex import block_mask
+from pixelword.model.attention_sdpa import attend_sdpa
+from pixelword.model.masks import Interval, interval
+from pixelword.model.rope import rope_index
 
 #: (q, k, v, scale) -> (1, heads, L, V's width)
 Attention = Callable[[Tensor, Tensor, Tensor, float], Tensor]

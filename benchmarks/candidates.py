@@ -22,8 +22,8 @@ from transformers import (
 from pixelword import machine
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
 from pixelword.model.attention import KERNELS
-from pixelword.model.rotary import rotary_tables
-from pixelword.model.visibility import Interval
+from pixelword.model.masks import Interval
+from pixelword.model.rope import rotary_tables
 
 #: Control tokens, at the start of every candidate's vocabulary; words are drawn from above them.
 START, CONTEXT, VIDEO, END, WORDS = 1, 2, 3, 4, 16

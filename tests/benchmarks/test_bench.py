@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from pixelword.model.attention import attend_reference
-from pixelword.model.visibility import interval
+from pixelword.model.masks import interval
 
 BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
 

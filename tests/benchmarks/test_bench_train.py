@@ -59,7 +59,7 @@ def test_what_documents_cost_is_what_the_network_sees() -> None:
     from cases import TRAINED_QUICK as QUICK
     from train_candidates import build, cost, documents, packed
 
-    from pixelword.model.visibility import interval
+    from pixelword.model.masks import interval
 
     drawn = documents(9, QUICK, LONGEST)
     counted = cost(drawn)

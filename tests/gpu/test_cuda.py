@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from pixelword.checkpoints.load import load_pretrained
 from pixelword.model.attention import attend, attend_reference
-from pixelword.model.rotary import rope_index
-from pixelword.model.visibility import Interval, interval
+from pixelword.model.masks import Interval, interval
+from pixelword.model.rope import rope_index
 
 pytestmark = pytest.mark.gpu
 FIXTURES = Path(__file__).parents[1] / "fixtures" / "neo-parity"

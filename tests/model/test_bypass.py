@@ -101,7 +101,7 @@ def test_a_cache_changes_nothing(bypassed: Any, pictured: dict[str, Tensor]) -> 
 
 @torch.no_grad()
 def test_in_chunks_and_from_embeddings_it_is_the_same(bypassed: Any, pictured: dict[str, Tensor]) -> None:
-    from pixelword.model.cache import GrowingCache
+    from pixelword.model.kv_cache import GrowingCache
 
     whole = bypassed(**pictured).logits[:, -1]
     chunked = bypassed.prefill(pictured, GrowingCache(bypassed.config), 3)

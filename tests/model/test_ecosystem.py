@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pixelword.model import NeoOVForConditionalGeneration
-from pixelword.model.visibility import BLOCK
+from pixelword.model.masks import BLOCK
 
 Prompt = Callable[..., dict[str, Tensor]]
 

@@ -11,7 +11,7 @@ import pytest
 
 from pixelword.errors import RecipeError
 from pixelword.model import SIZES, NeoOVConfig, NeoOVTextConfig, NeoOVVisionConfig
-from pixelword.model.facts import count_parameters
+from pixelword.model.footprint import count_parameters
 from pixelword.model.meta import meta_model
 from pixelword.model.sizes import Arguments, TextArguments, VisionArguments, size_arguments
 from pixelword.training.recipe import ModelRecipe

@@ -19,7 +19,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from pixelword.errors import CheckpointError, InputError
-from pixelword.model.configuration import NeoOVConfig
+from pixelword.model.config import NeoOVConfig
 from pixelword.model.meta import meta_model
 from pixelword.model.modeling import NeoOVForConditionalGeneration
 from pixelword.utils.files import check_new_folder, sha256, whole_folder

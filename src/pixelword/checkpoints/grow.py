@@ -26,7 +26,7 @@ from transformers import (
 )
 
 from pixelword.errors import CheckpointError, InputError
-from pixelword.model.configuration import NeoOVConfig
+from pixelword.model.config import NeoOVConfig
 from pixelword.model.meta import meta_model
 from pixelword.model.modeling import NeoOVForConditionalGeneration
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pixelword.model.configuration import NeoOVConfig
+from pixelword.model.config import NeoOVConfig
 from pixelword.model.family import MISNAMED, MODEL_TYPE
 from pixelword.model.sizes import RELEASED, RELEASED_IDS, SIZES
 

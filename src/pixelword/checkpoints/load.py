@@ -10,7 +10,7 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 
 from pixelword import machine
-from pixelword.model.facts import count_parameters
+from pixelword.model.footprint import count_parameters
 from pixelword.model.modeling import NeoOVForConditionalGeneration
 from pixelword.model.self_check import check_versions
 from pixelword.utils.files import whole_folder

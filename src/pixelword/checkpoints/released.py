@@ -15,7 +15,7 @@ from pathlib import Path
 import torch
 
 from pixelword.errors import CheckpointError
-from pixelword.model.configuration import NeoOVConfig
+from pixelword.model.config import NeoOVConfig
 from pixelword.model.family import check_family, check_tensors
 from pixelword.model.meta import meta_model
 from pixelword.model.modeling import NeoOVForConditionalGeneration

@@ -49,7 +49,7 @@ def info(
 
 def describe(model: str) -> dict[str, Any]:
     """The facts of a packaged model, a checkpoint's folder or a known size, ready for JSON."""
-    from pixelword.model.facts import BF16_BYTES, count_parameters, kv_bytes_per_token
+    from pixelword.model.footprint import BF16_BYTES, count_parameters, kv_bytes_per_token
 
     config, image_tokens = _config_and_image_tokens(model)
     text = config.llm_config
@@ -73,7 +73,7 @@ def describe(model: str) -> dict[str, Any]:
 
 def _config_and_image_tokens(model: str) -> tuple[NeoOVConfig | Arguments, Callable[[int, int], int]]:
     """The configuration, and the visual tokens of an image by its height and width."""
-    from pixelword.model.facts import visual_tokens
+    from pixelword.model.footprint import visual_tokens
     from pixelword.model.sizes import SIZES, size_arguments
     from pixelword.processing.resize import smart_resize
 

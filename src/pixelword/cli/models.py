@@ -84,7 +84,7 @@ def _known(kind: type, values: dict[str, Any]) -> Any:
 
 def _released() -> list[dict[str, Any]]:
     from pixelword.checkpoints.hub import cached
-    from pixelword.model.facts import weight_bytes
+    from pixelword.model.footprint import weight_bytes
     from pixelword.model.sizes import RELEASED_IDS, size_arguments
 
     rows = []
@@ -97,7 +97,7 @@ def _released() -> list[dict[str, Any]]:
 
 
 def _row(name: str, arguments: Any, *, use: str, download: int, cached: bool, **more: Any) -> dict[str, Any]:
-    from pixelword.model.facts import count_parameters, weight_bytes
+    from pixelword.model.footprint import count_parameters, weight_bytes
 
     memory = {("bf16" if bits == 16 else f"int{bits}"): weight_bytes(arguments, bits) for bits in _BITS}
     parameters = sum(count_parameters(arguments).values())

@@ -46,7 +46,7 @@ def plan(request: Asked) -> None:
         from pixelword.evaluation.paper import benchmarks, tables
         from pixelword.evaluation.paper import plan as planning
         from pixelword.machine import default_dtype
-        from pixelword.model.facts import count_parameters
+        from pixelword.model.footprint import count_parameters
         from pixelword.training.machines import CPU, machine
 
         wanted = benchmarks.benchmarks(request.names)

@@ -17,8 +17,8 @@ from PIL import Image
 from pixelword.data.packing import Packer, visible_pairs
 from pixelword.data.schema import DocumentSpan, Fault, Pack
 from pixelword.errors import InputError, PixelwordError
-from pixelword.model.rotary import rope_index
-from pixelword.model.visibility import interval
+from pixelword.model.masks import interval
+from pixelword.model.rope import rope_index
 from pixelword.processing.images import unpatchify
 from pixelword.processing.sources import data_url
 from pixelword.processing.sources import describe as source_name

@@ -14,7 +14,7 @@ from pixelword.evaluation.perplexity import encode_texts, perplexity, read_texts
 
 if TYPE_CHECKING:
     from pixelword.generation.session import Session
-    from pixelword.model.configuration import NeoOVConfig
+    from pixelword.model.config import NeoOVConfig
     from pixelword.tasks.assets import Assets
 
 #: The pack whose held-out texts are read, and how many tokens of them; a recipe's gate reads the same ones.

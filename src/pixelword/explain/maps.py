@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from pixelword.explain.reading import Reading, Step
-from pixelword.model.visibility import Block, Interval
+from pixelword.model.masks import Block, Interval
 
 #: Queries whose attention is in memory at once.
 CHUNK = 128

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from pixelword.errors import InputError
 from pixelword.model.attention import attend
-from pixelword.model.visibility import Interval, interval
+from pixelword.model.masks import Interval, interval
 from pixelword.processing.images import unpatchify
 from pixelword.processing.types import Encoded
 from pixelword.processing.videos import clock

@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from pixelword.errors import InputError
 from pixelword.generation.kv_slots import KVSlots
 from pixelword.generation.prepared_weights import Prepared, dense_products, gated, layers
-from pixelword.model.rotary import rotate
+from pixelword.model.rope import rotate
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
-    from pixelword.model.attention import NeoOVAttention
+    from pixelword.model.network import Attention
 
 #: Keys that are looked at are rounded up to this, so that the kernels' loops end evenly.
 _KEYS = 64
@@ -34,7 +34,7 @@ def add_and_norm(hidden: Tensor, more: Tensor, norm: nn.Module) -> tuple[Tensor,
 
 
 def attended(
-    attention: NeoOVAttention,
+    attention: Attention,
     branches: Tensor,
     rotary: tuple[Tensor, Tensor],
     keys: Tensor,

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pixelword.model.visibility import Block, Interval
+from pixelword.model.masks import Block, Interval
 
 #: One layer's keys (heads, n, 2 * head_dim) and values (heads, n, head_dim) of n tokens.
 KVBlock = tuple[Tensor, Tensor]

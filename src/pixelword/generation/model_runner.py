@@ -11,8 +11,8 @@ from torch import Tensor
 from pixelword.generation.kv_slots import KVSlots
 from pixelword.generation.prepared_weights import prepare, restore
 from pixelword.generation.request import BatchingOptions
-from pixelword.model.attention import kernel_of
-from pixelword.model.visibility import interval, side_by_side
+from pixelword.model.attention_sdpa import kernel_of
+from pixelword.model.masks import interval, side_by_side
 from pixelword.processing.types import Encoded
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from pixelword.errors import InputError
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
-    from pixelword.model.decoder import NeoOVDecoderLayer
+    from pixelword.model.network import Layer
 
 Product = Callable[[Tensor], Tensor]
 Quantization = Literal["int8"]
@@ -185,7 +185,7 @@ def restore(model: NeoOVForConditionalGeneration) -> None:
                 delattr(module, name)
 
 
-def _prepare_layer(layer: NeoOVDecoderLayer, make: Callable[[Tensor], Any], release: bool) -> LayerProducts:
+def _prepare_layer(layer: Layer, make: Callable[[Tensor], Any], release: bool) -> LayerProducts:
     attention, mlp = layer.self_attn, layer.mlp
     *branches, out, gate, up, down = _linears(layer)
     sizes = [linear.out_features for linear in branches]
@@ -205,12 +205,12 @@ def _prepare_layer(layer: NeoOVDecoderLayer, make: Callable[[Tensor], Any], rele
     return products
 
 
-def layers(model: NeoOVForConditionalGeneration) -> list[NeoOVDecoderLayer]:
+def layers(model: NeoOVForConditionalGeneration) -> list[Layer]:
     """A model's decoder layers, pre-buffer first."""
     return list(model.get_decoder().layers)  # type: ignore[arg-type]
 
 
-def _linears(layer: NeoOVDecoderLayer) -> Sequence[nn.Linear]:
+def _linears(layer: Layer) -> Sequence[nn.Linear]:
     """A layer's matrices, in the order in which they are joined."""
     attention, mlp = layer.self_attn, layer.mlp
     branches = (attention.q_proj, attention.q_proj_hw, attention.k_proj, attention.k_proj_hw, attention.v_proj)

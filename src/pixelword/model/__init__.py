@@ -11,7 +11,7 @@ from pixelword.lazy import lazy_names
 
 if TYPE_CHECKING:
     from .auto import NeoOVConfig, NeoOVForConditionalGeneration, NeoOVModel, register, unregister
-    from .configuration import NeoOVTextConfig, NeoOVVisionConfig
+    from .config import NeoOVTextConfig, NeoOVVisionConfig
     from .sizes import SIZES
 
 __all__ = [

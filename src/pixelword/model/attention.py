@@ -1,40 +1,15 @@
-"""THW-decoupled attention, and `attend()`: one signature, a plain reference and the kernels that must equal it."""
+"""`attend()`: one signature, a plain reference and the kernels that must equal it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Literal
+from collections.abc import Callable
 
 import torch
-from torch import Tensor, nn
-from torch.nn import functional as F
-from transformers.cache_utils import Cache
+from torch import Tensor
 
-from pixelword import machine
-
-from .configuration import NeoOVTextConfig
-from .flex import attend_flex
-from .rotary import rotate
-from .visibility import BLOCK, Block, Interval
-
-#: Up to this many queries (times heads that share a key head) two plain products beat the flash kernel on a CPU.
-FEW = 16
-#: From this many queries on a pair of plain products for each key head may beat it too; it is measured on the machine.
-MANY = 256
-#: Queries in one pair of plain products, so that scores grow with the keys only.
-TALL = 512
-
-
-class RMSNorm(nn.Module):
-    """Root-mean-square normalisation over the last axis, with a weight, computed in float32."""
-
-    def __init__(self, size: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.ones(size))
-        self.eps = eps
-
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight.to(x.dtype), self.eps)
+from .attention_flex import attend_flex
+from .attention_sdpa import attend_sdpa
+from .masks import Interval
 
 
 def attend_reference(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float) -> Tensor:
@@ -53,127 +28,6 @@ def attention_weights(q: Tensor, k: Tensor, visible: Interval, scale: float) -> 
     keys = k.to(exact).repeat_interleave(q.shape[1] // k.shape[1], 1)
     scores = q.to(exact) @ keys.transpose(-1, -2) * scale
     return scores.masked_fill(~visible.dense(k.shape[2]), -torch.inf).softmax(-1)
-
-
-def kernel_of(queries: int, group: int) -> Literal["few", "some", "many"]:
-    """By their number, and that of the heads that share a key head, how `attend_sdpa` goes about queries. Rows of one
-    kind can share a batch, each with blocks of its own, and no bit of any changes."""
-    return "few" if queries * group <= FEW else "some" if queries < MANY else "many"
-
-
-def attend_sdpa(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float) -> Tensor:
-    """Attention block by block: no mask is taller than a block, most blocks need none, no scores are L x L."""
-    if kernel_of(q.shape[2], q.shape[1] // k.shape[1]) == "few":
-        return _attend_few(q, k, v, visible, scale)
-    run = _products if _products_are_faster(q, k, v) else _flash
-    groups: list[list[Block]] = []
-    for block in visible.blocks or _whole(q, k):
-        if not groups or groups[-1][0].rows != block.rows:
-            groups.append([])
-        groups[-1].append(block)
-    queries, keys, values = ((x,) if len(groups) == 1 else x.split(1) for x in (q, k, v))
-    rows = [_attend_row(run, *row, visible, scale) for row in zip(groups, queries, keys, values, strict=True)]
-    return rows[0] if len(rows) == 1 else torch.cat(rows, 0)
-
-
-def _attend_row(
-    run: Callable[..., Tensor], blocks: list[Block], q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float
-) -> Tensor:
-    """One row (or rows that are all alike), block by block.
-
-    Cut in one piece where blocks do not overlap: the gradient of a slice is a whole tensor of zeros around it, and with
-    a slice of a long row for each block these zeros cost more than attention itself. Those of a split are joined.
-    """
-    starts, places = _stretches(blocks)
-    sizes = [b - a for a, b in zip(starts, [*starts[1:], k.shape[2]], strict=True)]
-    keys, values = k.split(sizes, 2), v.split(sizes, 2)
-    parts: list[Tensor] = []
-    for block, place, own in zip(blocks, places, q.split([b.q1 - b.q0 for b in blocks], 2), strict=True):
-        inside = slice(block.k0 - starts[place], block.k1 - starts[place])
-        parts.append(run(own, keys[place][:, :, inside], values[place][:, :, inside], visible, block, scale))
-    return parts[0] if len(parts) == 1 else torch.cat(parts, 2)
-
-
-def _stretches(blocks: list[Block]) -> tuple[list[int], list[int]]:
-    """Where stretches of keys start that no block crosses (documents, mostly), and the stretch of every block."""
-    starts, places, end = [0], [], 0
-    for block in blocks:
-        if block.k0 < starts[-1]:  # padding before a cache: blocks do not follow each other
-            return [0], [0] * len(blocks)
-        if block.k0 >= end and block.k0 > starts[-1]:
-            starts.append(block.k0)
-        places.append(len(starts) - 1)
-        end = max(end, block.k1)
-    return starts, places
-
-
-def _flash(q: Tensor, k: Tensor, v: Tensor, visible: Interval, block: Block, scale: float) -> Tensor:
-    """PyTorch's fused kernel over one block. A CPU's wants V as wide as K: padded, it is 2 to 10 times faster."""
-    width = v.shape[-1]
-    mask = visible.mask(block) if block.kind == "masked" else None
-    v = F.pad(v, (0, k.shape[-1] - width))
-    out = F.scaled_dot_product_attention(q, k, v, mask, 0.0, block.kind == "causal", scale=scale, enable_gqa=True)
-    return out[..., :width]
-
-
-def _products(q: Tensor, k: Tensor, v: Tensor, visible: Interval, block: Block, scale: float) -> Tensor:
-    """Two plain products per key head over one block, `TALL` queries at a time: scores are (TALL * group, keys)."""
-    group, length = q.shape[1] // k.shape[1], q.shape[2]
-    out = torch.empty(*q.shape[:3], v.shape[-1], dtype=v.dtype, device=v.device)
-    for a in range(0, length, TALL):
-        b = min(a + TALL, length)
-        k1 = block.k0 + b if block.kind == "causal" else block.k1
-        part = Block(block.rows, block.q0 + a, block.q0 + b, block.k0, k1, block.kind)
-        hidden = None if block.kind == "full" else ~visible.mask(part)
-        for row in range(q.shape[0]):
-            for head in range(k.shape[1]):
-                heads = slice(head * group, (head + 1) * group)
-                keys, values = (x[row, head, : k1 - block.k0] for x in (k, v))
-                scores = ((q[row, heads, a:b] * scale).flatten(0, 1) @ keys.t()).view(group, b - a, -1)
-                if hidden is not None:
-                    scores.masked_fill_(hidden[row if len(hidden) > 1 else 0], -torch.inf)
-                out[row, heads, a:b] = scores.softmax(-1) @ values
-    return out
-
-
-def _products_are_faster(q: Tensor, k: Tensor, v: Tensor) -> bool:
-    """On some CPUs plain products in bfloat16 run 2.5 times as fast as the flash kernel, on others a tenth as fast.
-
-    Not where a backward pass follows, which would keep all scores, and not where short rows make many small products.
-    """
-    wants_gradient = torch.is_grad_enabled() and (q.requires_grad or k.requires_grad or v.requires_grad)
-    is_plain = q.device.type == "cpu" and q.dtype == torch.bfloat16 and not torch.compiler.is_compiling()
-    return is_plain and not wants_gradient and q.shape[2] >= MANY and machine.plain_attention_pays(q.dtype)
-
-
-def _attend_few(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float) -> Tensor:
-    """Decoding: the heads that share a key head become rows of one product, and the cache is read once, unpadded."""
-    batch, heads, length, _ = q.shape
-    kv_heads, keys = k.shape[1], k.shape[2]
-    blocks = visible.blocks
-    single = blocks[0] if len(blocks) == 1 else None
-    k0, k1 = (single.k0, single.k1) if single else (0, keys)
-    # Products over a narrowed view run at less than half the speed: narrow only where most of a buffer is empty.
-    if (k1 - k0) * 3 > keys:
-        k0, k1 = 0, keys
-    k, v = k[:, :, k0:k1], v[:, :, k0:k1]
-    rows = q.view(batch, kv_heads, -1, length, q.shape[-1]).flatten(2, 3) * scale
-    scores = (rows @ k.transpose(-1, -2)).to(torch.promote_types(q.dtype, torch.float32))
-    if single is None or single.kind != "full" or (single.k0, single.k1) != (k0, k1):
-        key = torch.arange(k0, k1, device=q.device)
-        seen = (key >= visible.lo[:, None, :, None]) & (key <= visible.hi[:, None, :, None])
-        scores = scores.masked_fill(~seen.repeat(1, 1, heads // kv_heads, 1), -torch.inf)
-    out = scores.softmax(-1).to(v.dtype) @ v
-    return out.view(batch, heads, length, -1)
-
-
-def _whole(q: Tensor, k: Tensor) -> tuple[Block, ...]:
-    """Blocks where lo and hi live on a device: heights of `BLOCK`, every key, masked."""
-    length = q.shape[2]
-    if length <= BLOCK:  # by itself, so that the length may stay open in a graph
-        return (Block(slice(None), 0, length, 0, k.shape[2], "masked"),)
-    ends = range(0, length, BLOCK)
-    return tuple(Block(slice(None), a, min(a + BLOCK, length), 0, k.shape[2], "masked") for a in ends)
 
 
 KERNELS: dict[str, Callable[[Tensor, Tensor, Tensor, Interval, float], Tensor]] = {
@@ -196,87 +50,3 @@ def attend(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float, ker
         (B, heads, L, E) in q's dtype.
     """
     return KERNELS[kernel](q, k, v, visible, scale)
-
-
-class NeoOVAttention(nn.Module):
-    """Qwen3's attention with its temporal branch beside height and width branches (NEO-ov, section 3.2).
-
-    A head of Q and K is [T: head_dim | H: head_dim / 2 | W: head_dim / 2]; V and the output keep head_dim.
-    """
-
-    def __init__(self, config: NeoOVTextConfig, layer_idx: int) -> None:
-        super().__init__()
-        self.config = config
-        self.layer_idx = layer_idx
-        self.head_dim = config.head_dim
-        self.scaling = config.head_dim**-0.5
-        query, key = config.num_attention_heads * self.head_dim, config.num_key_value_heads * self.head_dim
-        self.q_proj = nn.Linear(config.hidden_size, query, bias=False)
-        self.q_proj_hw = nn.Linear(config.hidden_size, query, bias=False)
-        self.k_proj = nn.Linear(config.hidden_size, key, bias=False)
-        self.k_proj_hw = nn.Linear(config.hidden_size, key, bias=False)
-        self.v_proj = nn.Linear(config.hidden_size, key, bias=False)
-        self.o_proj = nn.Linear(query, config.hidden_size, bias=False)
-        eps, half = config.rms_norm_eps, self.head_dim // 2
-        for name in ("q_norm", "k_norm"):
-            setattr(self, name, RMSNorm(self.head_dim, eps) if config.qk_norm else nn.Identity())
-            setattr(self, f"{name}_h", RMSNorm(half, eps))
-            setattr(self, f"{name}_w", RMSNorm(half, eps))
-
-    def _head(self, t: Tensor, hw: Tensor, which: str) -> Tensor:
-        """Join a projection's branches into heads: (B, L, heads * head_dim) twice -> (B, heads, L, 2 * head_dim).
-
-        Each part is normalised by itself; the halves that a rotation pairs are laid out [t1 h1 w1 | t2 h2 w2].
-        """
-        t = t.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-        h, w = hw.unflatten(-1, (-1, 2, self.head_dim // 2)).unbind(-2)
-        t = getattr(self, f"{which}_norm")(t)
-        h = getattr(self, f"{which}_norm_h")(h.transpose(1, 2))
-        w = getattr(self, f"{which}_norm_w")(w.transpose(1, 2))
-        (t1, t2), (h1, h2), (w1, w2) = (part.chunk(2, -1) for part in (t, h, w))
-        return torch.cat((t1, h1, w1, t2, h2, w2), -1)
-
-    def branches(self, hidden: Tensor) -> Sequence[Tensor]:
-        """The five products of (B, L, hidden_size): q, q_hw, k, k_hw, v, each (B, L, heads * head_dim).
-
-        Apart, for training and saving; for answering `generation.prepared_weights` makes one of them.
-        """
-        projections = (self.q_proj, self.q_proj_hw, self.k_proj, self.k_proj_hw, self.v_proj)
-        return [projection(hidden) for projection in projections]
-
-    def projected(
-        self, hidden: Tensor, rotary: tuple[Tensor, Tensor], spatial: Tensor | None = None
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        """What attention is over: turned q (B, heads, L, 2 * head_dim), k (B, kv_heads, L, …), v (…, head_dim).
-
-        Arguments as of `forward`.
-        """
-        q, q_hw, k, k_hw, v = self.branches(hidden)
-        v = v.unflatten(-1, (-1, self.head_dim)).transpose(1, 2)
-        q = rotate(self._head(q, q_hw, "q"), *rotary).to(v.dtype)
-        k = rotate(self._head(k, k_hw if spatial is None else k_hw * spatial, "k"), *rotary).to(v.dtype)
-        return q, k, v
-
-    def forward(
-        self,
-        hidden: Tensor,
-        rotary: tuple[Tensor, Tensor],
-        visible: Interval,
-        cache: Cache | None = None,
-        spatial: Tensor | None = None,
-        weights: list[Tensor] | None = None,
-    ) -> Tensor:
-        """hidden (B, L, hidden_size), tables of `rotary_tables`, the interval -> (B, L, hidden_size).
-
-        spatial: (B, L, 1) bool, the places whose keys have an H and a W part; None for all.
-        weights: gets this layer's attention weights, (B, heads, L, keys).
-        """
-        q, k, v = self.projected(hidden, rotary, spatial)
-        if cache is not None:
-            k, v = cache.update(k, v, self.layer_idx)
-        if weights is None:
-            out = attend(q, k, v, visible, self.scaling, self.config._attn_implementation or "sdpa")
-        else:  # the reference, with the very weights that are returned, so that gradients reach them
-            weights.append(attention_weights(q, k, visible, self.scaling))
-            out = mixed(weights[-1], v)
-        return self.o_proj(out.transpose(1, 2).flatten(2))

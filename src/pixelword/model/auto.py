@@ -11,7 +11,7 @@ from transformers.models.auto.modeling_auto import (
     AutoModelForMultimodalLM,
 )
 
-from .configuration import NeoOVConfig, NeoOVTextConfig, NeoOVVisionConfig
+from .config import NeoOVConfig, NeoOVTextConfig, NeoOVVisionConfig
 from .family import MODEL_TYPE
 from .modeling import NeoOVForConditionalGeneration, NeoOVModel
 

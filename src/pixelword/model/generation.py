@@ -12,7 +12,7 @@ from transformers.cache_utils import Cache
 
 from pixelword.compat import CACHE_KEYWORD, with_cache_keyword
 
-from .cache import GrowingCache
+from .kv_cache import GrowingCache
 from .visual_tokens import single_grid
 
 _PICTURES = ("pixel_values", "image_grid_hw")

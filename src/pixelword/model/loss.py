@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
-from .rotary import document_start
+from .rope import document_start
 
 #: Logits (rows x vocabulary) that one chunk of the head may hold.
 CHUNK = 1 << 25

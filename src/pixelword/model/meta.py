@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from .configuration import NeoOVConfig
+from .config import NeoOVConfig
 from .modeling import NeoOVForConditionalGeneration
 
 

@@ -1,4 +1,4 @@
-"""The native model: pixels and words in one sequence, read by one stack; transformers' manners throughout."""
+"""The network as a transformers model: arguments, checks, caches, loss and outputs; the mathematics is `network`'s."""
 
 from __future__ import annotations
 
@@ -9,19 +9,23 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 from transformers.cache_utils import Cache
+from transformers.modeling_layers import GradientCheckpointingLayer
 
 from pixelword.compat import check_unknown, single_cache
 
 from .attention import KERNELS
-from .cache import GrowingCache, record_times
-from .configuration import NeoOVConfig, NeoOVTextConfig
-from .decoder import NeoOVDecoder
+from .config import NeoOVConfig, NeoOVTextConfig
 from .generation import NeoOVGenerationMixin
+from .kv_cache import GrowingCache, record_times
 from .loss import next_token_loss
+from .masks import Interval, check_mask, interval
+from .network import Decoder, Layer, PatchEmbedding
 from .outputs import NeoOVCausalLMOutput, NeoOVModelOutput
-from .patch_embedding import PatchEmbedding
-from .visibility import Interval, check_mask, interval
 from .visual_tokens import VisualTokens, single_grid
+
+
+class NeoOVDecoderLayer(GradientCheckpointingLayer, Layer):
+    """A layer whose activations transformers' `gradient_checkpointing_enable` can leave out."""
 
 
 class NeoOVVisionModel(nn.Module):
@@ -35,9 +39,9 @@ class NeoOVVisionModel(nn.Module):
 class NeoOVLanguageModel(nn.Module):
     """`language_model` of the released layout: the stack, and the head where there is one."""
 
-    def __init__(self, config: NeoOVTextConfig, head: bool, decoder: type[NeoOVDecoder] = NeoOVDecoder) -> None:
+    def __init__(self, config: NeoOVTextConfig, head: bool, decoder: type[Decoder] = Decoder) -> None:
         super().__init__()
-        self.model = decoder(config)
+        self.model = decoder(config, NeoOVDecoderLayer)
         if head:
             self.lm_head = nn.Linear(config.hidden_size, config.vocab_size, bias=False)
 
@@ -89,7 +93,7 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
 
     _keys_to_ignore_on_load_unexpected = [r"language_model\.lm_head\.weight"]
     _has_head = False
-    _decoder = NeoOVDecoder  # another one is compared with it in `experiments.ablations`
+    _decoder = Decoder  # another one is compared with it in `experiments.ablations`
 
     def __init__(self, config: NeoOVConfig) -> None:
         super().__init__(config)
@@ -103,13 +107,14 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
     def set_input_embeddings(self, value: nn.Module) -> None:
         self.language_model.model.embed_tokens = value  # type: ignore[assignment]
 
-    def get_decoder(self) -> NeoOVDecoder:
+    def get_decoder(self) -> Decoder:
         return self.language_model.model
 
     def _positions(
         self,
-        given: Tensor | None,
         embeds: Tensor,
+        *,
+        given: Tensor | None,
         input_ids: Tensor | None,
         image_grid_hw: Tensor | None,
         attention_mask: Tensor | None,
@@ -222,15 +227,15 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
         if cu_seqlens is not None and cache is not None:
             raise ValueError("cu_seqlens (packed documents) and a cache exclude each other: pass use_cache=False")
         positions = self._positions(
-            position_ids,
             embeds,
-            input_ids,
-            image_grid_hw,
-            attention_mask,
-            mm_token_type_ids,
-            cu_seqlens,
-            cache,
-            past,
+            given=position_ids,
+            input_ids=input_ids,
+            image_grid_hw=image_grid_hw,
+            attention_mask=attention_mask,
+            types=mm_token_type_ids,
+            cu_seqlens=cu_seqlens,
+            cache=cache,
+            past=past,
         )
         if visible is None:
             visible = interval(positions, attention_mask, cu_seqlens, past)
@@ -239,9 +244,9 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
             positions,
             visible,
             cache,
-            output_hidden_states,
-            None if image_grid_hw is None else self.visual_mask(input_ids, mm_token_type_ids),
-            weights,
+            output_hidden_states=output_hidden_states,
+            visual=None if image_grid_hw is None else self.visual_mask(input_ids, mm_token_type_ids),
+            weights=weights,
         )
         if cache is not None:
             record_times(cache, positions[0], past)

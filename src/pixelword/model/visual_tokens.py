@@ -10,8 +10,8 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from pixelword.compat import check_unknown
 
-from .configuration import NeoOVConfig
-from .rotary import rope_index
+from .config import NeoOVConfig
+from .rope import rope_index
 
 
 def single_grid(image_grid_hw: Tensor | None, image_grid_thw: Tensor | None) -> Tensor | None:

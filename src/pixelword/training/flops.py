@@ -17,13 +17,13 @@ from typing import TYPE_CHECKING
 
 from torch import Tensor, nn
 
-from pixelword.model.configuration import NeoOVConfig
+from pixelword.model.config import NeoOVConfig
 from pixelword.model.meta import meta_model
 from pixelword.training.stages import decoder_layers, set_trainable
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
-    from pixelword.model.decoder import NeoOVDecoderLayer
+    from pixelword.model.network import Layer
     from pixelword.training.recipe import LoraRecipe
 
 
@@ -119,7 +119,7 @@ class _Count:
         return True
 
 
-def _layer(layer: NeoOVDecoderLayer, flows: bool, token: _Count, pair: _Count) -> bool:
+def _layer(layer: Layer, flows: bool, token: _Count, pair: _Count) -> bool:
     """Count one layer for a token and a pair. Returns whether its output needs a gradient."""
     one, heads = layer.self_attn, layer.self_attn.config.num_attention_heads
 

@@ -18,7 +18,7 @@ from pixelword.training.stages import decoder_layers
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
-    from pixelword.model.decoder import NeoOVDecoderLayer
+    from pixelword.model.network import Layer
     from pixelword.training.recipe import Recipe
 
 FLOAT = 4  # bytes of a float32: master weights, gradients, moments
@@ -126,7 +126,7 @@ def _activations(network: NeoOVForConditionalGeneration, recipe: Recipe, compute
     return sum(kept) + at_work + 3 * network.config.llm_config.hidden_size * stream
 
 
-def kept_by_layer(layer: NeoOVDecoderLayer, checkpointing: str, compute: int, stream: int) -> float:
+def kept_by_layer(layer: Layer, checkpointing: str, compute: int, stream: int) -> float:
     """Bytes a token leaves in a layer for its backward pass; products and attention in `compute` bytes a number."""
     attention, config = layer.self_attn, layer.self_attn.config
     d, ff = config.hidden_size, config.intermediate_size

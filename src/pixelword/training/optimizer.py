@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import nn
 
-from pixelword.model.decoder import NeoOVDecoderLayer
+from pixelword.model.network import Layer
 from pixelword.training.muon import Muon
 from pixelword.training.stages import role_of
 
@@ -48,7 +48,7 @@ def parameter_groups(
     """
     roles = role_of(model)
     # in layers, an encoder's too, tensors of two axes are projections; embeddings, head and patch embedding are outside
-    layers = (module for module in model.modules() if isinstance(module, NeoOVDecoderLayer))
+    layers = (module for module in model.modules() if isinstance(module, Layer))
     hidden = {id(p) for layer in layers for p in layer.parameters() if p.ndim == 2}
     sorted_out: dict[tuple[bool, str, bool], list[nn.Parameter]] = {}
     for parameter in model.parameters():

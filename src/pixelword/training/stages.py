@@ -14,18 +14,17 @@ if TYPE_CHECKING:
     from torch import nn
 
     from pixelword.model import NeoOVForConditionalGeneration
-    from pixelword.model.attention import NeoOVAttention
-    from pixelword.model.decoder import NeoOVDecoderLayer
+    from pixelword.model.network import Attention, Layer
 
 ROLES = ("patch_embedding", "pre_buffer", "hw_projections", "language")
 
 
-def decoder_layers(model: NeoOVForConditionalGeneration) -> list[NeoOVDecoderLayer]:
+def decoder_layers(model: NeoOVForConditionalGeneration) -> list[Layer]:
     """The one stack: pre-buffer first, then the language model's layers."""
-    return cast("list[NeoOVDecoderLayer]", list(model.language_model.model.layers))
+    return cast("list[Layer]", list(model.language_model.model.layers))
 
 
-def _hw_modules(attention: NeoOVAttention) -> tuple[nn.Module, ...]:
+def _hw_modules(attention: Attention) -> tuple[nn.Module, ...]:
     """The H/W projections of queries and keys, and their norms."""
     norms = (getattr(attention, name) for name in ("q_norm_h", "q_norm_w", "k_norm_h", "k_norm_w"))
     return (attention.q_proj_hw, attention.k_proj_hw, *norms)

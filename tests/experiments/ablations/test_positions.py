@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pixelword.experiments.ablations.positions import AXES, indices, tables
-from pixelword.model.rotary import rope_index, rotary_tables
+from pixelword.model.rope import rope_index, rotary_tables
 
 #: word, <img>, 2 x 3 picture, </img>, word
 SEEN = torch.tensor([[0, 0, 1, 1, 1, 1, 1, 1, 0, 0]], dtype=torch.bool)

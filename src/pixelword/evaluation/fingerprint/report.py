@@ -22,7 +22,7 @@ from pixelword.errors import InputError, reason
 from pixelword.evaluation.fingerprint import probe
 from pixelword.generation.session import Session
 from pixelword.model import NeoOVConfig
-from pixelword.model.facts import count_parameters
+from pixelword.model.footprint import count_parameters
 from pixelword.model.meta import meta_model
 from pixelword.model.self_check import cached_step_problem
 from pixelword.processing import NeoOVProcessor

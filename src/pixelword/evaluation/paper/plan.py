@@ -115,7 +115,7 @@ def _visual(one: Benchmark, images: NeoOVImageProcessor, own_limits: bool) -> tu
 
 def _weights(config: NeoOVConfig) -> int:
     """Weights that every token is multiplied by. The whole network is laid out for this: ask once."""
-    from pixelword.model.facts import count_parameters
+    from pixelword.model.footprint import count_parameters
 
     parameters = count_parameters(config)
     return sum(parameters.values()) - parameters["token embedding"]

@@ -13,11 +13,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pixelword.model import NeoOVConfig
-from pixelword.model.attention import RMSNorm
-from pixelword.model.decoder import NeoOVDecoderLayer
-from pixelword.model.patch_embedding import PatchProjection, merged_patch_index, token_coordinates
-from pixelword.model.rotary import rotary_tables
-from pixelword.model.visibility import interval
+from pixelword.model.masks import interval
+from pixelword.model.network import Layer, PatchProjection, RMSNorm, merged_patch_index
+from pixelword.model.rope import rotary_tables, token_coordinates
 
 
 class PictureEncoder(nn.Module):
@@ -30,7 +28,7 @@ class PictureEncoder(nn.Module):
         self.config, self.merge, self.text = vision, vision.merge_size, text
         size = text.hidden_size
         self.patch_embedding = PatchProjection(vision.num_channels, size, vision.patch_size)
-        self.layers = nn.ModuleList(NeoOVDecoderLayer(text, i) for i in range(layers))
+        self.layers = nn.ModuleList(Layer(text, i) for i in range(layers))
         self.norm = RMSNorm(size, text.rms_norm_eps)
         self.project_in = nn.Linear(size * self.merge**2, size)
         self.project_out = nn.Linear(size, size)

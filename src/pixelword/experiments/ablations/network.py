@@ -12,7 +12,7 @@ from pixelword.experiments.ablations.encoder import PictureEncoder
 from pixelword.experiments.ablations.positions import PlacedDecoder, indices
 from pixelword.experiments.ablations.recipe import Network
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
-from pixelword.model.visibility import interval
+from pixelword.model.masks import interval
 from pixelword.training.building import build_model
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor
 
 from pixelword.experiments.ablations.recipe import Way
-from pixelword.model.decoder import NeoOVDecoder
-from pixelword.model.rotary import document_start
+from pixelword.model.network import Decoder
+from pixelword.model.rope import document_start
 
 #: Steps that a frame takes in Video-RoPE (Wei et al. 2025, arXiv 2502.05173).
 FRAME_STEP = 2
@@ -97,7 +97,7 @@ def tables(way: Way, rows: Tensor, head_dim: int, theta: float, dtype: torch.dty
     return angle.cos().to(dtype), angle.sin().to(dtype)
 
 
-class PlacedDecoder(NeoOVDecoder):
+class PlacedDecoder(Decoder):
     """The decoder with another way of positions; `position_ids` are those of `indices`."""
 
     way: Way = "native"

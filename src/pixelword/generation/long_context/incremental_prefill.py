@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from pixelword.generation.model_runner import images_within
-from pixelword.model.cache import GrowingCache
-from pixelword.model.visibility import interval
+from pixelword.model.kv_cache import GrowingCache
+from pixelword.model.masks import interval
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration

@@ -19,7 +19,7 @@ from vllm.transformers_utils.model_arch_config_convertor import (
 from pixelword.checkpoints.names import is_delta
 from pixelword.errors import CheckpointError, InputError
 from pixelword.model.auto import register
-from pixelword.model.configuration import NeoOVConfig
+from pixelword.model.config import NeoOVConfig
 from pixelword.processing import NeoOVProcessor
 
 from . import ARCHITECTURE, rendering, videos

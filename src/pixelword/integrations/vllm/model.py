@@ -36,9 +36,9 @@ from vllm.multimodal import MULTIMODAL_REGISTRY
 from vllm.platforms import current_platform
 from vllm.sequence import IntermediateTensors
 
-from pixelword.model.configuration import NeoOVConfig, NeoOVTextConfig
-from pixelword.model.patch_embedding import PatchEmbedding
-from pixelword.model.rotary import rope_index, rotary_tables, rotate
+from pixelword.model.config import NeoOVConfig, NeoOVTextConfig
+from pixelword.model.network import PatchEmbedding
+from pixelword.model.rope import rope_index, rotary_tables, rotate
 
 from .processor import NeoOVDummyInputs, NeoOVMultiModalProcessor, NeoOVProcessingInfo
 

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn.attention.flex_attention import create_block_mask
 
-from pixelword.model import attention, visibility
+from pixelword.model import attention_sdpa, masks
 from pixelword.model.attention import attend, attend_reference
-from pixelword.model.flex import block_mask
-from pixelword.model.rotary import rope_index
-from pixelword.model.visibility import Interval, interval
+from pixelword.model.attention_flex import block_mask
+from pixelword.model.masks import Interval, interval
+from pixelword.model.rope import rope_index
 
 PADDING = -1
 #: A row: documents, each of runs that are words (0) or a picture of (height, width).
@@ -139,8 +139,8 @@ def assert_equal_to_the_reference(visible: Interval, keys: int, kernel: str = "s
 @given(st.one_of(PACKED, SINGLE), st.sampled_from([(256, 48), (8, 3), (5, 100)]))
 def test_sdpa_is_the_reference(layout: Layout, sizes: tuple[int, int]) -> None:
     with pytest.MonkeyPatch.context() as patch:  # small blocks, so that small layouts have many
-        patch.setattr(visibility, "BLOCK", sizes[0])
-        patch.setattr(visibility, "RUN", sizes[1])
+        patch.setattr(masks, "BLOCK", sizes[0])
+        patch.setattr(masks, "RUN", sizes[1])
         visible = interval(layout.positions, layout.attention_mask, layout.cu_seqlens)
     blocks = sorted((block.rows.start or 0, block.q0, block.q1) for block in visible.blocks)
     assert sum(q1 - q0 for _, q0, q1 in blocks) in (layout.document.shape[1], layout.document.numel())
@@ -162,10 +162,10 @@ def test_sdpa_is_the_reference_behind_a_cache(layout: Layout, where: float) -> N
 def test_plain_products_are_the_reference(layout: Layout, where: float, sizes: tuple[int, int]) -> None:
     """The path of CPUs without tiles, in float64 and in short pieces; it has no backward pass."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(visibility, "BLOCK", sizes[0])
-        patch.setattr(visibility, "RUN", sizes[1])
-        patch.setattr(attention, "TALL", 5)
-        patch.setattr(attention, "_products_are_faster", lambda *_: True)
+        patch.setattr(masks, "BLOCK", sizes[0])
+        patch.setattr(masks, "RUN", sizes[1])
+        patch.setattr(attention_sdpa, "TALL", 5)
+        patch.setattr(attention_sdpa, "_products_are_faster", lambda *_: True)
         visible = interval(layout.positions, layout.attention_mask, layout.cu_seqlens)
         behind = None if layout.cu_seqlens is not None else chunk(layout, where)[1]
         for one in filter(None, (visible, behind)):

@@ -14,7 +14,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from .rotary import document_start
+from .rope import document_start
 
 #: Queries that a masked block holds at most, so that its mask (queries, keys) has a bounded height: memory is linear.
 BLOCK = 256

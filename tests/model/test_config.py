@@ -11,7 +11,7 @@ import pytest
 from transformers import AutoConfig
 
 from pixelword.model import SIZES, NeoOVConfig, NeoOVTextConfig
-from pixelword.model.facts import count_parameters, kv_bytes_per_token, visual_tokens
+from pixelword.model.footprint import count_parameters, kv_bytes_per_token, visual_tokens
 
 #: As in the released files: lists of one number, a missing rope_theta_vision, keys that nobody knows, remote code.
 RELEASED: dict[str, Any] = {

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from pixelword.model.cache import GrowingCache, GrowingLayer
+from pixelword.model.kv_cache import GrowingCache, GrowingLayer
 from pixelword.model.modeling import NeoOVForConditionalGeneration
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from .patch_embedding import token_coordinates
-
 
 def rope_index(
     visual: Tensor,
@@ -45,6 +43,15 @@ def rope_index(
     start = document_start(shape, device, cu_seqlens)
     t = (total - (total - step)[start] - 1).clamp(min=0)
     return torch.stack((t, t + h, t + w)).view(3, *shape)
+
+
+def token_coordinates(token_hw: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Image number, row and column, each (tokens,) int64, of all cells of grids `token_hw` (images, 2), row-major."""
+    count = token_hw.prod(-1)
+    image = torch.repeat_interleave(torch.arange(len(token_hw), device=token_hw.device), count)
+    within = torch.arange(image.numel(), device=token_hw.device) - (count.cumsum(0) - count)[image]
+    width = token_hw[image, 1]
+    return image, within // width, within % width
 
 
 def document_start(shape: torch.Size, device: torch.device, cu_seqlens: Tensor | None = None) -> Tensor:

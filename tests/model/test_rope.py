@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pixelword.model.rotary import rotary_tables, rotate
+from pixelword.model.rope import rotary_tables, rotate
 
 PART = st.one_of(st.integers(1, 6), st.tuples(st.integers(1, 3), st.integers(1, 3)))
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention.flex_attention import BlockMask, flex_attention
 
-from .visibility import Interval
+from .masks import Interval
 
 #: Side of a block of the sparse mask; flex's own default.
 SIDE = 128

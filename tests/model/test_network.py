@@ -1,12 +1,36 @@
-"""The patch embedding against the two convolutions and the rotation that it stands for."""
+"""The network needs torch alone; its patch embedding equals the two convolutions and the rotation it stands for."""
 
 from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
 
 import torch
 from torch.nn import functional as F
 
-from pixelword.model import NeoOVVisionConfig
-from pixelword.model.patch_embedding import PatchEmbedding
+from pixelword.model import NeoOVVisionConfig, network
+from pixelword.model.network import PatchEmbedding
+
+
+def test_the_network_imports_torch_and_its_own_room_alone() -> None:
+    imported = set()
+    for node in ast.walk(ast.parse(Path(network.__file__).read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            imported |= {name.name.partition(".")[0] for name in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level <= 1
+            if not node.level:
+                imported.add(str(node.module).partition(".")[0])
+    assert imported - sys.stdlib_module_names == {"torch"}
+
+
+def test_the_network_is_read_without_transformers() -> None:
+    # "pixelword" is the console script, whose process registers nothing with transformers
+    code = "import sys; sys.argv = ['pixelword']; import pixelword.model.network; print('transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def convolved(embedding: PatchEmbedding, picture: torch.Tensor) -> torch.Tensor:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .configuration import NeoOVConfig, NeoOVTextConfig
+    from .config import NeoOVConfig, NeoOVTextConfig
     from .sizes import Arguments, TextArguments
 
 BF16_BYTES = 2
