@@ -3,42 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelword.errors import InputError
-from pixelword.explain.faithfulness import Faithfulness, by_method, check
-from pixelword.explain.maps import Maps, make_maps
-from pixelword.explain.occlusion import Occlusion, occlude
+from pixelword.explain.faithfulness import by_method, check
+from pixelword.explain.maps import make_maps
+from pixelword.explain.occlusion import occlude
 from pixelword.explain.overlay import Painted, painted
-from pixelword.explain.reading import Reading, read
-from pixelword.utils.files import check_place
+from pixelword.explain.page import save_html
+from pixelword.explain.reading import read
+from pixelword.explain.sheet import save_png
+from pixelword.explain.types import Evidence
+from pixelword.generation.messages import conversation, user_message
 
 if TYPE_CHECKING:
     from pixelword.generation.session import Session
     from pixelword.processing.types import Encoded
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """What an answer rests on. occlusion and faithfulness are None where nothing was hidden."""
-
-    question: str
-    reading: Reading
-    maps: Maps
-    occlusion: Occlusion | None
-    faithfulness: Faithfulness | None
-
-    @property
-    def answer(self) -> str:
-        return self.reading.answer
+class Explanation(Evidence):
+    """What an answer rests on, and how to show it."""
 
     def save(self, path: str | Path, *, model: str = "") -> int:
         """Write the page: one HTML file that needs no network; returns its bytes. Raises InputError when it cannot."""
-        from pixelword.explain import page
-
-        return page.write(Path(path), self, model)
+        return save_html(self, path, model)
 
     def save_png(self, path: str | Path, *, method: str = "mean", model: str = "") -> tuple[Path, ...]:
         """Write one PNG: the images, and for each word its map over them; returns the files that were written.
@@ -49,9 +38,7 @@ class Explanation:
 
         Raises InputError: no such method, no image, nothing was hidden for "occlusion", or it cannot be written.
         """
-        from pixelword.explain import sheet
-
-        return sheet.save(check_place(Path(path), ".png"), self, method, model)
+        return save_png(self, path, method, model)
 
     def pictures(self, method: str = "mean") -> tuple[Painted, ...]:
         """What `save_png` shows, as PIL images: the images as they are, the whole answer's map (where it has several
@@ -83,8 +70,6 @@ def look_inside(
         InputError: as `Session.ask`, or there is no answer to explain.
         MediaError: an image or a video cannot be read.
     """
-    from pixelword.generation.session import conversation, user_message
-
     messages = conversation(user_message(question, images, videos), system=system)
     return explain_messages(session, messages, answer=answer, max_words=max_words, occlusions=occlusions)
 

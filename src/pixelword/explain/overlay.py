@@ -13,9 +13,9 @@ from torch import Tensor
 
 from pixelword.errors import InputError
 from pixelword.explain.faithfulness import METHODS, by_method
+from pixelword.explain.types import Evidence
 
 if TYPE_CHECKING:
-    from pixelword.explain.explanation import Explanation
     from pixelword.explain.reading import Seen
 
 #: What can be painted, and what it is called.
@@ -41,7 +41,7 @@ class Painted:
     images: tuple[Image.Image, ...]
 
 
-def painted(explanation: Explanation, method: str) -> tuple[tuple[Seen, ...], tuple[Painted, ...]]:
+def painted(evidence: Evidence, method: str) -> tuple[tuple[Seen, ...], tuple[Painted, ...]]:
     """The images or frames that are shown, and: they as they are, the whole answer's map over them, each word's.
 
     A word's own strongest patch is its hottest; of occlusion, whose zero and nats mean the same for all words, the
@@ -49,8 +49,8 @@ def painted(explanation: Explanation, method: str) -> tuple[tuple[Seen, ...], tu
 
     Raises InputError: there is no such method or no image, or occlusion was asked for and nothing was hidden.
     """
-    values = _map(explanation, method).double().numpy()
-    pictures = explanation.reading.pictures
+    values = _map(evidence, method).double().numpy()
+    pictures = evidence.reading.pictures
     starts = np.cumsum([0, *(len(one.tokens) for one in pictures)])
     spans = [slice(a, b) for a, b in pairwise(starts)]
     whole = values.mean(0)
@@ -65,24 +65,24 @@ def painted(explanation: Explanation, method: str) -> tuple[tuple[Seen, ...], tu
         return Painted(text, max(0.0, float(row.max())), hottest, tuple(images))
 
     rows = [("whole answer", whole)] if len(values) > 1 else []
-    rows += [(named(word.text), row) for word, row in zip(explanation.reading.words, values, strict=True)]
+    rows += [(named(word.text), row) for word, row in zip(evidence.reading.words, values, strict=True)]
     seen = tuple(pictures[n] for n in shown)
     bare = Painted("", 0.0, 0.0, tuple(paint(one, None, 0.0, side) for one in seen))
     return seen, (bare, *(panel(text, row) for text, row in rows))
 
 
-def _map(explanation: Explanation, method: str) -> Tensor:
+def _map(evidence: Evidence, method: str) -> Tensor:
     """(N, V) over the visual tokens."""
     if method not in PAINTED:
         raise InputError(f"there is no method {method!r}: it is one of {', '.join(PAINTED)}")
-    if not explanation.reading.pictures:
+    if not evidence.reading.pictures:
         raise InputError("there is no picture to paint a map over: only words were read; the page shows maps of words")
-    visual = explanation.reading.visual.cpu()
+    visual = evidence.reading.visual.cpu()
     if method != "occlusion":
-        return by_method(explanation.maps, visual)[method]
-    if explanation.occlusion is None:
+        return by_method(evidence.maps, visual)[method]
+    if evidence.occlusion is None:
         raise InputError("occlusion is asked for, and no part of the pictures was hidden: let occlusions be 144, say")
-    return explanation.occlusion.over_tokens(int(visual.sum()))
+    return evidence.occlusion.over_tokens(int(visual.sum()))
 
 
 def named(word: str) -> str:

@@ -15,11 +15,11 @@ from PIL import Image
 from torch import Tensor
 
 from pixelword.explain.faithfulness import METHODS
+from pixelword.explain.types import Evidence
 from pixelword.processing.sources import data_url
 from pixelword.utils.files import atomic_write
 
 if TYPE_CHECKING:
-    from pixelword.explain.explanation import Explanation
     from pixelword.explain.faithfulness import Faithfulness
     from pixelword.explain.reading import Seen
 
@@ -29,9 +29,9 @@ LOOK = Path(__file__).parent / "look"
 MOST = 6_000_000
 
 
-def write(path: Path, explanation: Explanation, model: str) -> int:
+def save_html(evidence: Evidence, path: str | Path, model: str = "") -> int:
     """Write the page, whole or not at all; returns its bytes. Raises InputError when it cannot be written."""
-    return atomic_write(path, html(page_data(explanation, model)))
+    return atomic_write(Path(path), html(page_data(evidence, model)))
 
 
 def html(data: dict[str, Any]) -> str:
@@ -50,9 +50,9 @@ def _script() -> str:
     return "\n".join(line for line in lines if not line.startswith("import "))
 
 
-def page_data(explanation: Explanation, model: str) -> dict[str, Any]:
+def page_data(evidence: Evidence, model: str) -> dict[str, Any]:
     """An explanation as the page's script reads it."""
-    reading, maps = explanation.reading, explanation.maps
+    reading, maps = evidence.reading, evidence.maps
     visual = reading.visual.nonzero()[:, 0].cpu()
     weights, parts = _bounded(maps.weights, 2), _bounded(maps.parts - maps.parts.mean(-1, keepdim=True), 3)
     first, pictures = 0, []
@@ -61,8 +61,8 @@ def page_data(explanation: Explanation, model: str) -> dict[str, Any]:
         first += len(one.tokens)
     return {
         "model": model,
-        "question": explanation.question,
-        "answer": explanation.answer,
+        "question": evidence.question,
+        "answer": evidence.answer,
         "words": [{"text": one.text, "place": one.place, "chance": one.chance} for one in reading.words],
         "pieces": list(reading.pieces),
         "visual": visual.tolist(),
@@ -75,11 +75,11 @@ def page_data(explanation: Explanation, model: str) -> dict[str, Any]:
         "rollout": packed(maps.rollout),
         "gradient": packed(maps.gradient),
         "occlusion": None
-        if explanation.occlusion is None
-        else packed(explanation.occlusion.over_tokens(len(visual)), signed=True),
+        if evidence.occlusion is None
+        else packed(evidence.occlusion.over_tokens(len(visual)), signed=True),
         "stages": [[name, packed(one)] for name, one in maps.stages.items() if one.numel() <= MOST],
         "frames": [[name, one.tolist()] for name, one in maps.frames.items()],
-        "trust": None if explanation.faithfulness is None else _trust(explanation.faithfulness),
+        "trust": None if evidence.faithfulness is None else _trust(evidence.faithfulness),
     }
 
 

@@ -12,10 +12,10 @@ from PIL import Image, ImageDraw
 
 from pixelword.explain import lettering
 from pixelword.explain.overlay import PAINTED, Painted, heat, painted
-from pixelword.utils.files import atomic_write
+from pixelword.explain.types import Evidence
+from pixelword.utils.files import atomic_write, check_place
 
 if TYPE_CHECKING:
-    from pixelword.explain.explanation import Explanation
     from pixelword.explain.reading import Seen
 
 #: Pixels that a sheet may be wide, what stays free around it, and what stands between words and between images.
@@ -25,17 +25,18 @@ _INK, _MUTED, _LINE, _GREY = "#1d1f24", "#646a73", "#dfe0da", (154, 154, 154)
 _QUESTION, _ANSWER, _WORD, _SMALL = 30, 21, 20, 15
 
 
-def save(path: Path, explanation: Explanation, method: str, model: str) -> tuple[Path, ...]:
+def save_png(evidence: Evidence, path: str | Path, method: str = "mean", model: str = "") -> tuple[Path, ...]:
     """Write the sheet, or into a folder that exists also each word's images without a letter; returns what is there.
 
     Raises InputError: as `painted`, or the files cannot be written.
     """
-    made = sheet(explanation, method, model)
+    path = check_place(Path(path), ".png")
+    made = sheet(evidence, method, model)
     if not path.is_dir():
         _write(path, made)
         return (path,)
-    _, panels = painted(explanation, method)
-    words = panels[-len(explanation.reading.words) :]
+    _, panels = painted(evidence, method)
+    words = panels[-len(evidence.reading.words) :]
     named = {"sheet": made, "pictures": _strip(panels[0].images)}
     if len(words) > 1:
         named["answer"] = _strip(panels[1].images)
@@ -48,9 +49,9 @@ def save(path: Path, explanation: Explanation, method: str, model: str) -> tuple
     return tuple(files)
 
 
-def sheet(explanation: Explanation, method: str, model: str = "") -> Image.Image:
+def sheet(evidence: Evidence, method: str, model: str = "") -> Image.Image:
     """All of it on white: question and answer, the images as they are, the maps with their words, and the method."""
-    pictures, panels = painted(explanation, method)
+    pictures, panels = painted(evidence, method)
     blocks = [_block(one, pictures, method) for one in panels]
     wide, high = blocks[0].size
     across = max(1, (WIDE - 2 * MARGIN + APART) // (wide + APART))
@@ -58,9 +59,9 @@ def sheet(explanation: Explanation, method: str, model: str = "") -> Image.Image
         across = 1  # a few words over frames: each frame under itself
     across = -(-len(blocks) // -(-len(blocks) // across))  # as many rows, filled evenly
     inner = max(_LEAST, across * (wide + APART) - APART)
-    asked = lettering.wrapped(explanation.question, _QUESTION, inner, 3)
-    said = lettering.wrapped(explanation.answer, _ANSWER, inner, 4)
-    about = lettering.wrapped(_told(explanation, method, model, pictures), _SMALL, inner, 3)
+    asked = lettering.wrapped(evidence.question, _QUESTION, inner, 3)
+    said = lettering.wrapped(evidence.answer, _ANSWER, inner, 4)
+    about = lettering.wrapped(_footnote(evidence, method, model, pictures), _SMALL, inner, 3)
     rows = -(-len(blocks) // across)
     sizes = [(_QUESTION, asked, _INK), (_ANSWER, said, _MUTED)]
     top = MARGIN + sum(_tall(lines, size) for size, lines, _ in sizes) + APART
@@ -145,12 +146,12 @@ def _legend(made: Image.Image, y: int, hottest: float, method: str) -> None:
     lettering.write(draw, (MARGIN + 18 + ramp.width + 8, y), end, _SMALL, _MUTED)
 
 
-def _told(explanation: Explanation, method: str, model: str, shown: tuple[Seen, ...]) -> str:
+def _footnote(evidence: Evidence, method: str, model: str, shown: tuple[Seen, ...]) -> str:
     """The method, the model, and how far the map may be trusted, where that was checked."""
     parts = [PAINTED[method], model]
-    if (total := len(explanation.reading.pictures)) > len(shown):
-        parts.append(f"{len(shown)} of {total} {_kind(explanation.reading.pictures)}, those with most of the map")
-    found = explanation.faithfulness
+    if (total := len(evidence.reading.pictures)) > len(shown):
+        parts.append(f"{len(shown)} of {total} {_kind(evidence.reading.pictures)}, those with most of the map")
+    found = evidence.faithfulness
     if found is not None and not found.matter:
         parts.append("hiding any single patch changes little, so no map can be confirmed")
     elif found is not None and method != "occlusion":

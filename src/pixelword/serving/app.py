@@ -15,7 +15,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
-import torch
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, StreamingResponse
@@ -32,8 +31,8 @@ from pixelword.serving import guard, page, protocol, replies
 from pixelword.serving.fields import named_field, refusal
 from pixelword.serving.limiting import BodyLimit
 from pixelword.serving.look import add_explain
-from pixelword.serving.metrics import Metrics
 from pixelword.serving.settings import Settings
+from pixelword.serving.state import Busy, Server
 from pixelword.serving.token_bytes import TokenBytes
 from pixelword.serving.workers import NotReady, Workers
 
@@ -54,47 +53,6 @@ _FORMS = frozenset({"str", "int", "float", "bool", "Url", "key"})
 _REQUEST_ID = re.compile(r"[A-Za-z0-9_.-]{1,64}")
 #: Routes that need no key. The page's files are the same for everybody; what they ask for needs one.
 OPEN = frozenset({"/health", *page.FILES})
-
-
-class Busy(Exception):
-    """More requests wait already than the settings allow."""
-
-
-class Server:
-    """What the routes share: engine, workers, settings, figures."""
-
-    def __init__(self, engine: Engine, workers: Workers, settings: Settings) -> None:
-        self.engine, self.workers, self.settings = engine, workers, settings
-        self.metrics = Metrics(engine, settings.served_model_name)
-        self.closing = False
-        self._preparing = 0
-
-    def check(self, model: str | None) -> None:
-        """Before anything is done: the model's name, the load."""
-        if model not in (None, "", self.settings.served_model_name):
-            raise HTTPException(404, f"The model `{model}` does not exist.")
-        here = sum(self.engine.load) + self._preparing
-        if self.closing or here >= self.engine.options.max_num_seqs + self.settings.max_waiting:
-            raise Busy
-
-    async def chat_prompt(self, messages: Sequence[protocol.ChatMessage], options: dict[str, Any]) -> Encoded:
-        """The prompt of a chat, its media fetched in a thread and decoded in a worker."""
-        self._preparing += 1
-        try:
-            chat = await asyncio.to_thread(guard.conversation, messages, self.settings)
-            return await asyncio.wrap_future(self.workers.encode(chat, options))
-        finally:
-            self._preparing -= 1
-
-    def text_prompt(self, text: str) -> Encoded:
-        """The prompt of a plain completion: words alone, in which control tokens are words too."""
-        if len(text) > self.settings.max_text:
-            raise InputError(f"prompt: more than the {self.settings.max_text:,} characters that one request may have")
-        ids = torch.tensor(self.engine.processor.encoder.text(text), dtype=torch.int64)
-        if not len(ids):
-            raise InputError("prompt: it is empty; give some words")
-        nothing = torch.zeros(0, 3 * 16 * 16)
-        return Encoded(ids, ids, torch.zeros_like(ids), nothing, torch.zeros(0, 2, dtype=torch.int64))
 
 
 class Answers:

@@ -7,18 +7,19 @@ weights, of which it changes nothing; one explanation at a time, so that answers
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from pixelword.errors import InputError
+from pixelword.explain import page
+from pixelword.explain.explanation import explain_prompt
+from pixelword.generation.session import Session
+from pixelword.processing.types import Encoded
 from pixelword.serving import protocol
-
-if TYPE_CHECKING:
-    from pixelword.processing.types import Encoded
-    from pixelword.serving.app import Server
+from pixelword.serving.state import Server
 
 #: Explanations that may wait for the one that runs.
 _WAITING = 2
@@ -53,10 +54,6 @@ def add_explain(app: FastAPI, server: Server) -> None:
 
 
 def _explained(server: Server, prompt: Encoded, body: protocol.ExplainRequest) -> dict[str, Any]:
-    from pixelword.explain import page
-    from pixelword.explain.explanation import explain_prompt
-    from pixelword.generation.session import Session
-
     session = Session(server.engine.model, server.engine.processor)
     content = body.messages[-1].content
     question = content if isinstance(content, str) else "".join(part.text or "" for part in content)

@@ -1,7 +1,7 @@
 /**
  * Look inside an answer: which pixels each of its words looked at, and what looked at each pixel.
  *
- * mount(root, data) draws `pixelword.explain.page.told`'s data into an element. Words of questions and answers only
+ * mount(root, data) draws the data of `pixelword.explain.page.page_data` into an element. Words of questions and answers only
  * ever become text, never markup.
  */
 

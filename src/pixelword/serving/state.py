@@ -1,0 +1,61 @@
+"""What the server's routes share: the engine, the workers, the settings and the figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from starlette.exceptions import HTTPException
+
+from pixelword.errors import InputError
+from pixelword.processing.types import Encoded
+from pixelword.serving import guard, protocol
+from pixelword.serving.metrics import Metrics
+from pixelword.serving.settings import Settings
+from pixelword.serving.workers import Workers
+
+if TYPE_CHECKING:
+    from pixelword.generation.engine import Engine
+
+
+class Busy(Exception):
+    """More requests wait already than the settings allow."""
+
+
+class Server:
+    """What the routes share: engine, workers, settings, figures."""
+
+    def __init__(self, engine: Engine, workers: Workers, settings: Settings) -> None:
+        self.engine, self.workers, self.settings = engine, workers, settings
+        self.metrics = Metrics(engine, settings.served_model_name)
+        self.closing = False
+        self._preparing = 0
+
+    def check(self, model: str | None) -> None:
+        """Before anything is done: the model's name, the load."""
+        if model not in (None, "", self.settings.served_model_name):
+            raise HTTPException(404, f"The model `{model}` does not exist.")
+        here = sum(self.engine.load) + self._preparing
+        if self.closing or here >= self.engine.options.max_num_seqs + self.settings.max_waiting:
+            raise Busy
+
+    async def chat_prompt(self, messages: Sequence[protocol.ChatMessage], options: dict[str, Any]) -> Encoded:
+        """The prompt of a chat, its media fetched in a thread and decoded in a worker."""
+        self._preparing += 1
+        try:
+            chat = await asyncio.to_thread(guard.conversation, messages, self.settings)
+            return await asyncio.wrap_future(self.workers.encode(chat, options))
+        finally:
+            self._preparing -= 1
+
+    def text_prompt(self, text: str) -> Encoded:
+        """The prompt of a plain completion: words alone, in which control tokens are words too."""
+        if len(text) > self.settings.max_text:
+            raise InputError(f"prompt: more than the {self.settings.max_text:,} characters that one request may have")
+        ids = torch.tensor(self.engine.processor.encoder.text(text), dtype=torch.int64)
+        if not len(ids):
+            raise InputError("prompt: it is empty; give some words")
+        nothing = torch.zeros(0, 3 * 16 * 16)
+        return Encoded(ids, ids, torch.zeros_like(ids), nothing, torch.zeros(0, 2, dtype=torch.int64))
