@@ -19,7 +19,7 @@ from pixelword.checkpoints.names import resolve
 from pixelword.errors import CheckpointError, InputError
 from pixelword.model import NeoOVForConditionalGeneration
 
-RELEASED = Path(__file__).parents[1] / "fixtures" / "neo-parity"
+RELEASED = Path(__file__).parents[2] / "conformance" / "pixelword_conformance" / "released" / "neo-parity"
 SOME = "language_model.model.layers.1.self_attn.k_proj_hw.weight"
 HEAD, EMBEDDING = "language_model.lm_head.weight", "language_model.model.embed_tokens.weight"
 

@@ -14,7 +14,7 @@ from pixelword.model.masks import Interval, interval
 from pixelword.model.rope import rope_index
 
 pytestmark = pytest.mark.gpu
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "neo-parity"
+FIXTURES = Path(__file__).parents[2] / "conformance" / "pixelword_conformance" / "released" / "neo-parity"
 
 
 def layout(device: str) -> Interval:

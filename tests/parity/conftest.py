@@ -1,4 +1,4 @@
-"""The numbers that the released model produced; see tests/fixtures/neo-parity/README.md."""
+"""The numbers that the released model produced; see conformance/pixelword_conformance/released/neo-parity/README.md."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torch import Tensor
 from pixelword.checkpoints.load import load_pretrained
 from pixelword.model import NeoOVForConditionalGeneration
 
-FIXTURES = Path(__file__).parents[1] / "fixtures" / "neo-parity"
+FIXTURES = Path(__file__).parents[2] / "conformance" / "pixelword_conformance" / "released" / "neo-parity"
 
 
 @dataclass(frozen=True)

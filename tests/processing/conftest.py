@@ -17,7 +17,7 @@ from transformers import PreTrainedTokenizerFast
 
 from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
 
-FIXTURES = Path(__file__).parents[1] / "fixtures"
+FIXTURES = Path(__file__).parents[2] / "conformance" / "pixelword_conformance" / "released"
 CONTROL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<IMG_CONTEXT>", "<img>", "</img>", "<ref>", "</ref>"]
 # The pieces that Qwen's tokenizer cuts text into.
 PIECES = (

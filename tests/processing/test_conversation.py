@@ -15,7 +15,8 @@ from pixelword.processing import NeoOVProcessor, Video, content_from_text
 from pixelword.processing.processor import IGNORED
 from pixelword.processing.tokens import TextEncoder
 
-PROMPTS = json.loads((Path(__file__).parents[1] / "fixtures" / "prompts.json").read_text())
+RELEASED = Path(__file__).parents[2] / "conformance" / "pixelword_conformance" / "released"
+PROMPTS = json.loads((RELEASED / "prompts.json").read_text())
 IMAGE = Image.new("RGB", (96, 32), "red")
 
 

@@ -20,7 +20,7 @@ from pixelword.processing import Limits, NeoOVImageProcessor, load_image, smart_
 from pixelword.processing.images import patchify, to_rgb, unpatchify
 from pixelword.processing.resize import shared_max_pixels
 
-PREPARATION = Path(__file__).parents[1] / "fixtures" / "image-preparation"
+PREPARATION = Path(__file__).parents[2] / "conformance" / "pixelword_conformance" / "released" / "image-preparation"
 CASES = json.loads((PREPARATION / "image_preparation.json").read_text())
 
 

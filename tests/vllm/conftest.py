@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,10 @@ os.environ.update(VLLM_ENABLE_V1_MULTIPROCESSING="0", VLLM_CPU_OMP_THREADS_BIND=
 os.environ.update(HF_HUB_OFFLINE="1", VLLM_NO_USAGE_STATS="1", VLLM_LOGGING_LEVEL="WARNING")
 
 ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "conformance"))  # the kit is used from its folder
 EXAMPLES = ROOT / "examples"
 NANO = ROOT / "src" / "pixelword" / "weights" / "nano"
-RELEASED = ROOT / "tests" / "fixtures" / "neo-parity"
+RELEASED = ROOT / "conformance" / "pixelword_conformance" / "released" / "neo-parity"
 
 
 @pytest.fixture(scope="module")

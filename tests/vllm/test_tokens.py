@@ -18,7 +18,7 @@ from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor, load_video
 
 ROOT = Path(__file__).parents[2]
 NANO = ROOT / "src" / "pixelword" / "weights" / "nano"
-RELEASED = ROOT / "tests" / "fixtures" / "neo-parity"
+RELEASED = ROOT / "conformance" / "pixelword_conformance" / "released" / "neo-parity"
 CASES = ("one", "two", "video")
 
 
