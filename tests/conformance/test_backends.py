@@ -54,12 +54,12 @@ def test_bfloat16() -> None:
 
 
 def causal(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pixelword.model import modeling, visibility
+    from pixelword.model import masks, modeling
 
-    def wrong(*arguments: Any, **options: Any) -> visibility.Interval:
-        found = visibility.interval(*arguments, **options)
+    def wrong(*arguments: Any, **options: Any) -> masks.Interval:
+        found = masks.interval(*arguments, **options)
         past = int(found.hi[0, -1]) + 1 - found.hi.shape[1]
-        return visibility.Interval(found.lo, torch.arange(found.hi.shape[1]).expand_as(found.hi) + past)
+        return masks.Interval(found.lo, torch.arange(found.hi.shape[1]).expand_as(found.hi) + past)
 
     monkeypatch.setattr(modeling, "interval", wrong)
 
@@ -77,7 +77,7 @@ def off_by_one(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def swapped(monkeypatch: pytest.MonkeyPatch) -> None:
-    from pixelword.model.patch_embedding import PatchEmbedding
+    from pixelword.model.network import PatchEmbedding
 
     original = PatchEmbedding.forward
 
