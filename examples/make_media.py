@@ -11,8 +11,8 @@ from pathlib import Path
 import av
 from PIL import Image
 
-from pixelword.tasks.nano.drawing import render
-from pixelword.tasks.nano.scenes import BACKGROUNDS, COLOURS, RGB, Background, Scene, Thing
+from pixelword.synthetic.drawing import render
+from pixelword.synthetic.scenes import BACKGROUNDS, COLOURS, RGB, Background, Scene, Thing
 
 HERE = Path(__file__).parent
 PAGE = HERE.parent / "src" / "pixelword" / "serving" / "static" / "examples"

@@ -8,15 +8,16 @@ from importlib import metadata
 from packaging.requirements import Requirement
 
 
-def install_command(*extras: str) -> str:
-    """The `pip install` of what these extras of Pixelword require.
+def install_command(*extras: str, of: str = "pixelword") -> str:
+    """The `pip install` of what these extras of Pixelword, or of another distribution here, require.
 
     It names the packages themselves, since that works wherever Pixelword came from: a clone, a path or a git URL.
     """
     try:
-        declared = [Requirement(line) for line in metadata.requires("pixelword") or ()]
+        declared = [Requirement(line) for line in metadata.requires(of) or ()]
     except metadata.PackageNotFoundError:  # run from its sources
-        return f'pip install --editable ".[{",".join(extras)}]" in a clone of pixelword'
+        folder = "." if of == "pixelword" else of.removeprefix("pixelword-")
+        return f'pip install --editable "{folder}[{",".join(extras)}]" in a clone of pixelword'
     names = dict.fromkeys(name for extra in extras for name in _required(declared, extra))
     return f"pip install {' '.join(names)}"
 

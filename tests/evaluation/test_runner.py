@@ -13,7 +13,7 @@ import pytest
 from pixelword.errors import AssetError, InputError
 from pixelword.evaluation.asking import Asker, Said
 from pixelword.evaluation.runner import Answers, Outcome, run, shown
-from pixelword.evaluation.suite import Item, Test
+from pixelword.evaluation.types import Item, Test
 from pixelword.generation.session import Sampling, Session
 from pixelword.processing.tokens import ANSWER_MARKS
 

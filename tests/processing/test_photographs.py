@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 
 import pixelword
+from pixelword import synthetic as nano
 from pixelword.errors import DomainWarning
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.photographs import brightness_entropy, looks_photographic
-from pixelword.tasks import nano
 
 
 def pixels(image: Image.Image) -> torch.Tensor:

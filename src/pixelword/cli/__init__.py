@@ -16,7 +16,6 @@ from rich.console import Console
 from typer._click.exceptions import NoArgsIsHelpError, UsageError
 
 from pixelword.cli import (
-    ablate,
     ask,
     chat,
     convert,
@@ -27,17 +26,16 @@ from pixelword.cli import (
     info,
     models,
     serve,
-    speedrun,
-    tasks,
     train,
     verify,
     version,
 )
-from pixelword.cli.help import Command, Group
+from pixelword.cli.help import Command
+from pixelword.cli.plugins import GroupWithPlugins
 from pixelword.errors import PixelwordError
 
 
-class _OneLineErrors(Group):
+class _OneLineErrors(GroupWithPlugins):
     """Prints what the user can mend as one line and exits with 2; anything else is a bug and keeps its traceback."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
@@ -100,14 +98,13 @@ def pixelword(
 
 
 _VERBS: tuple[Callable[..., None], ...] = (
-    ask.ask, chat.chat, info.info, convert.convert, grow.grow, train.train, evaluate.evaluate, ablate.ablate,
-    speedrun.speedrun, explain.explain, serve.serve, verify.verify, version.version,
+    ask.ask, chat.chat, info.info, convert.convert, grow.grow, train.train, evaluate.evaluate,
+    explain.explain, serve.serve, verify.verify, version.version,
 )  # fmt: skip
 for _verb in _VERBS:
     app.command(cls=Command)(_verb)
 app.add_typer(models.app)
 app.add_typer(data.app)
-app.add_typer(tasks.app)
 
 
 #: Packages that transformers, accelerate and peft import wherever they are installed, and that no verb uses. Some take

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -16,7 +15,7 @@ from pixelword.errors import AssetError, InputError
 if TYPE_CHECKING:
     from pixelword.evaluation.report import Summary
     from pixelword.generation.session import Session
-    from pixelword.tasks.assets import Assets
+    from pixelword.synthetic.assets import Assets
 
 #: Parameters up to which a second thread costs more processor time than it saves.
 _SMALL = 10_000_000
@@ -96,17 +95,17 @@ def evaluate(
         with options.quiet_imports():
             from pixelword.evaluation.tables import place
         place(card).check()  # before anything runs
-    from pixelword.evaluation.suite import chosen
-    from pixelword.tasks.assets import Assets
+    from pixelword.evaluation.suite import chosen, named
+    from pixelword.synthetic.assets import Assets
 
     suites = suite or ["nano" if model == "nano" else "held-out"]
-    packs = Assets(assets)
+    packs, wanted = Assets(assets), named(dict.fromkeys(suites))
     tests = chosen(suites, tasks or (), packs)
     session = options.open_session(model, dtype=dtype, device=device)
     _use_threads(session, threads)
     from pixelword.checkpoints.names import resolve
     from pixelword.data.progress import bar
-    from pixelword.evaluation import matching, page, peers, tables
+    from pixelword.evaluation import page, peers, tables
     from pixelword.evaluation.about import about, identity
     from pixelword.evaluation.report import Summary
     from pixelword.evaluation.runner import Answers, run
@@ -115,17 +114,20 @@ def evaluate(
     described = about(session, model, {"suites": suites, **settings})
     others = peers.named(peer or (), device=device)
     answers = Answers(out, identity(described))
-    summary = Summary(described)
+    summary = Summary(described, [name for one in wanted for name in one.categories])
     with bar("asking") as report:
         for outcome in run(
             session, tests, answers, questions=questions, controls=controls, full=full, seed=seed, peers=others,
             report=report,
         ):  # fmt: skip
             summary.add(outcome)
-        if "retrieval" in suites:
-            amount = questions or (matching.FULL if full else matching.PAIRS)
-            _match(summary, session, packs, tasks or (), {"number": amount, "seed": seed, "report": report})
-    if "held-out" in suites and (not tasks or "text" in tasks):
+        for pairs in (pairs for one in wanted for pairs in one.pairs if not tasks or pairs.name in tasks):
+            amount = questions or (pairs.full if full else pairs.default)
+            try:
+                summary.retrieval.append(pairs.measure(session, packs, number=amount, seed=seed, report=report))
+            except AssetError as error:
+                summary.left_out[pairs.name] = str(error)
+    if any(one.perplexity and (not tasks or one.perplexity in tasks) for one in wanted):
         _read(summary, session, resolve(model), packs, full)
     results = summary.finished()
     if out is not None:
@@ -149,19 +151,6 @@ def _use_threads(session: Session, threads: int | None) -> None:
         threads = 1
     if threads is not None:
         torch.set_num_threads(threads)
-
-
-def _match(
-    summary: Summary, session: Session, packs: Assets, names: Sequence[str], settings: Mapping[str, Any]
-) -> None:
-    """Retrieval and naming, a set of pairs after the other."""
-    from pixelword.evaluation import matching
-
-    for source in matching.chosen(names):
-        try:
-            summary.retrieval.append(matching.matched(session, source, packs, **settings))
-        except AssetError as error:
-            summary.left_out[source.name] = str(error)
 
 
 def _read(summary: Summary, session: Session, folder: Path, packs: Assets, full: bool) -> None:

@@ -9,6 +9,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
+from pixelword import plugins, synthetic
+
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 
@@ -57,11 +59,12 @@ class ExpectRecipe(RecipePart):
     fill: Fraction = 0.97
 
 
-def drawn_names(tasks: Literal["nano", "mini"]) -> tuple[str, ...]:
-    """What a mixture of drawn tasks may name."""
-    from pixelword.tasks import family, nano
-
-    return nano.KINDS if tasks == "nano" else family.NAMES
+def drawn_names(tasks: str) -> tuple[str, ...]:
+    """What a mixture of drawn tasks may name. Raises InputError for tasks that nothing installed here draws."""
+    if tasks == "nano":
+        return synthetic.KINDS
+    names: tuple[str, ...] = plugins.load(plugins.TASKS, tasks, ("nano",)).NAMES
+    return names
 
 
 class DataRecipe(RecipePart):
@@ -69,7 +72,7 @@ class DataRecipe(RecipePart):
 
     mixture: weight of every source (of every kind or family of drawn tasks), by samples; `name%50` takes half of a
         source's samples. Without it every source has the weight of its samples, repeats counted.
-    tasks: whose drawn tasks: nano's kinds, or mini's families, which are made of asset packs.
+    tasks: whose drawn tasks: nano's kinds, or mini's families (pixelword-lab), which are made of asset packs.
     assets: folder of these packs; $PIXELWORD_ASSETS or `~/.cache/pixelword/assets` when absent.
     turns: drawn tasks only: at most this many questions about one image.
     level, easier: nano's tasks only. `level`, easy (0) to hard (1): a number, or [fraction of the steps, level] points,
@@ -87,7 +90,7 @@ class DataRecipe(RecipePart):
     """
 
     sources: dict[str, SourceRecipe] = {}
-    tasks: Literal["nano", "mini"] = "nano"
+    tasks: str = "nano"
     assets: Path | None = None
     mixture: dict[str, Annotated[float, Field(ge=0)]] = {}
     level: Fraction | list[tuple[Fraction, Fraction]] = 1.0
@@ -110,10 +113,18 @@ class DataRecipe(RecipePart):
     index: Path | None = None
     expect: ExpectRecipe = ExpectRecipe()
 
+    @field_validator("tasks")
+    @classmethod
+    def _drawn_here(cls, tasks: str) -> str:
+        drawn_names(tasks)
+        return tasks
+
     @field_validator("mixture")
     @classmethod
     def _known_names(cls, mixture: dict[str, float], info: ValidationInfo) -> dict[str, float]:
         sources = info.data.get("sources", {})
+        if not sources and "tasks" not in info.data:  # that fault is reported; there are no names to compare with
+            return mixture
         known = tuple(sources) or drawn_names(info.data.get("tasks", "nano"))
         for name in mixture:
             plain, percent, share = name.partition("%")

@@ -15,7 +15,7 @@ from pixelword.evaluation.perplexity import encode_texts, perplexity, read_texts
 if TYPE_CHECKING:
     from pixelword.generation.session import Session
     from pixelword.model.config import NeoOVConfig
-    from pixelword.tasks.assets import Assets
+    from pixelword.synthetic.assets import Assets
 
 #: The pack whose held-out texts are read, and how many tokens of them; a recipe's gate reads the same ones.
 TEXT, TOKENS, FULL = "words", 8192, 65536

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from pixelword.evaluation.scores import Z
-from pixelword.tasks.nano import KINDS
+from pixelword.synthetic import KINDS
 
 #: The kinds that the first `nano` was trained on; the mean over them is what recipes were first compared by.
 TWELVE = (

@@ -10,11 +10,11 @@ from itertools import islice
 
 import numpy as np
 
+from pixelword import synthetic as nano
 from pixelword.errors import InputError
-from pixelword.evaluation.suite import Item, Test
+from pixelword.evaluation.types import Item, Suite, Test
 from pixelword.processing.types import Sample
-from pixelword.tasks import nano
-from pixelword.tasks.family import Metric, Question
+from pixelword.synthetic.types import Metric, Question
 
 CATEGORY = "nano"
 #: Questions of a kind, and how many of them are asked without and with a wrong image, too. With these the whole suite
@@ -59,3 +59,6 @@ def _item(kind: str, key: str, sample: Sample) -> Item:
     right = answer["content"]
     choices = nano.choices(kind, words, right)
     return Item(key, kind, CATEGORY, media, Question(kind, words, right, _METRICS.get(kind, "letter"), choices))
+
+
+SUITE = Suite("nano", lambda assets: tests())

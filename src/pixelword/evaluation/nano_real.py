@@ -18,15 +18,15 @@ import numpy as np
 from PIL import Image, ImageFont
 
 from pixelword.errors import AssetError
-from pixelword.evaluation.suite import Item, Test
+from pixelword.evaluation.types import Item, Suite, Test
 from pixelword.processing.images import load_image
-from pixelword.tasks.asking import phrase
-from pixelword.tasks.assets import AssetPack, Assets
-from pixelword.tasks.builders.fonts import all_capitals, family, writes_english
-from pixelword.tasks.family import Question
-from pixelword.tasks.nano.scenes import COLOURS, RGB
-from pixelword.tasks.nano.words import draw_word
-from pixelword.tasks.typeset import set_line
+from pixelword.synthetic.assets import AssetPack, Assets
+from pixelword.synthetic.scenes import COLOURS, RGB
+from pixelword.synthetic.types import Question
+from pixelword.synthetic.typeset import set_line
+from pixelword.synthetic.wording import phrase
+from pixelword.synthetic.words import draw_word
+from pixelword.utils.fonts import all_capitals, family, writes_english
 
 CATEGORY = "nano-real"
 Make = Callable[[], Item]
@@ -164,3 +164,6 @@ def _word(rng: Random, assets: Assets, place: int, fonts: dict[str, list[Path]],
     image.paste(COLOURS[colour], ((width - ink.width) // 2, (height - ink.height) // 2), ink)
     question = Question(name, phrase(rng, _READ), text, "words")
     return Item(f"own-fonts/{seed}-{place}", "own-fonts", CATEGORY, ({"type": "image", "image": image},), question)
+
+
+SUITE = Suite("nano-real", tests)

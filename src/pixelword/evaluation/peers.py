@@ -12,7 +12,7 @@ from PIL import Image
 from pixelword.errors import InputError
 from pixelword.evaluation.asking import NEW_TOKENS, Asker, Said
 from pixelword.evaluation.runner import Peer
-from pixelword.evaluation.suite import Item
+from pixelword.evaluation.types import Item
 from pixelword.extras import install_command
 
 RAPIDOCR = "rapidocr"

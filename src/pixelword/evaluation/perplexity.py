@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
-from pixelword.tasks.assets import Assets
+from pixelword.synthetic.assets import Assets
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration

@@ -10,11 +10,10 @@ from typing import Any
 
 from pixelword.evaluation.asking import Said
 from pixelword.evaluation.language import Language
-from pixelword.evaluation.matching import Matched
 from pixelword.evaluation.means import Rate, Row, Share, means
 from pixelword.evaluation.runner import CONDITIONS, Outcome
 from pixelword.evaluation.scores import Score, bootstrap, wilson
-from pixelword.evaluation.suite import CATEGORIES, Item
+from pixelword.evaluation.types import Item, Matched
 
 #: Failures that are shown of each test, and of each of its kinds.
 FAILURES, _OF_A_KIND = 6, 2
@@ -104,9 +103,9 @@ class Summary:
     language, retrieval: set by whoever measures them.
     """
 
-    def __init__(self, about: Mapping[str, Any]) -> None:
-        """`about`: model, versions, machine and settings, as JSON has them."""
-        self.about = dict(about)
+    def __init__(self, about: Mapping[str, Any], categories: Sequence[str] = ()) -> None:
+        """`about`: model, versions, machine and settings, as JSON has them; `categories`: in the order of tables."""
+        self.about, self._order = dict(about), tuple(categories)
         self._begun, self._processor = time.monotonic(), time.process_time()
         self.tests: list[dict[str, Any]] = []
         self.failures: dict[str, list[Failure]] = {}
@@ -131,15 +130,15 @@ class Summary:
         self.failures[test.name] = failures(outcome)
         if test.suite == "nano":
             self._nano.append(whole)
-        if test.suite == "held-out":
-            for item, said in asked:
+        for item, said in asked:
+            if item.category in self._order:
                 light = Item(item.key, item.test, item.category, (), item.question, item.also)
                 self._categories.setdefault(item.category, []).append((light, said))
         return whole
 
     def categories(self) -> list[dict[str, Any]]:
         """The figures of each category of drawn, held-out questions, and of those about what is not there."""
-        found = [asdict(row(name, self._categories[name])) for name in CATEGORIES if name in self._categories]
+        found = [asdict(row(name, self._categories[name])) for name in self._order if name in self._categories]
         absent = [pair for asked in self._categories.values() for pair in asked if pair[0].question.absent]
         return found + ([asdict(row("of these, about what is not there", absent))] if absent else [])
 

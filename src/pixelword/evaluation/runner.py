@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pixelword.errors import AssetError, InputError, reason
 from pixelword.evaluation.asking import NEW_TOKENS, Asker, Said
-from pixelword.evaluation.suite import Item, Part, Test
+from pixelword.evaluation.types import Item, Part, Test
 
 if TYPE_CHECKING:
     from pixelword.generation.session import Session

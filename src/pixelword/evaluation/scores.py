@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pixelword.errors import InputError
-from pixelword.tasks.family import Box, Metric
+from pixelword.synthetic.types import Box, Metric
 
 #: An answered box counts from this share of its union with the true one.
 IOU = 0.5

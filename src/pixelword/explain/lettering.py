@@ -7,7 +7,7 @@ from functools import cache
 
 from PIL import ImageDraw, ImageFont
 
-from pixelword.tasks.builders.fonts import writes
+from pixelword.utils.fonts import writes
 
 #: Tried in this order, where the system keeps its fonts; the last ones for the characters that the first lack.
 _FILES = (

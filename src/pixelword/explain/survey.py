@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from pixelword.errors import InputError
 from pixelword.evaluation import nano
 from pixelword.evaluation.scores import bootstrap
-from pixelword.evaluation.suite import Test
+from pixelword.evaluation.types import Test
 from pixelword.explain.explanation import explain_messages
 from pixelword.explain.faithfulness import METHODS, Check
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixelword.errors import PixelwordError, RecipeError
 from pixelword.evaluation.perplexity import encode_texts, perplexity, read_texts
-from pixelword.tasks.assets import Assets
+from pixelword.synthetic.assets import Assets
 from pixelword.training.building import precision
 from pixelword.training.distill import is_packaged, load_frozen
 from pixelword.training.precision import compute_dtype

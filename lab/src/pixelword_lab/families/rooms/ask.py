@@ -1,0 +1,254 @@
+"""Questions about rooms and walks, answered from where things really stand."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import permutations
+from random import Random
+from typing import Any
+
+from pixelword.synthetic.types import Box, Question
+from pixelword.synthetic.wording import Candidate, article, boxed, grounded, phrase, plural
+from pixelword_lab.families.rooms.layout import alike
+
+#: Kind of question -> category of the suite.
+KINDS = {
+    "nearer": "spatial", "nearest": "spatial", "taller": "spatial", "side": "spatial", "how far": "spatial",
+    "apart": "spatial", "how tall": "spatial", "count": "spatial", "exists": "hallucination", "find": "grounding",
+    "name": "grounding", "turn": "spatial", "move": "spatial", "first": "spatial", "back": "spatial",
+    "seen": "hallucination",
+}  # fmt: skip
+#: How much nearer or taller the one must be than the other to be asked for.
+_NEARER, _TALLER = 1.3, 1.25
+_WHICH_NEARER = ("Which is nearer, {one} or {other}?", "Which is closer to the camera, {one} or {other}?",
+                 "What is nearer to the viewer, {one} or {other}?")  # fmt: skip
+_WHICH_FARTHER = ("Which is farther away, {one} or {other}?", "What is farther from the camera, {one} or {other}?")
+_NEAREST = ("What is nearest to the camera?", "Which thing is nearest?", "What stands closest to the viewer?")
+_FARTHEST = ("What is farthest away?", "Which thing is farthest from the camera?")
+_WHICH_TALLER = ("Which is taller, {one} or {other}?", "What is taller in reality, {one} or {other}?")
+_WHICH_SHORTER = ("Which is lower, {one} or {other}?", "Which is less tall, {one} or {other}?")
+_SIDE = ("Is {one} to the left or to the right of {other}?", "On which side of {other} is {one}, left or right?",
+         "Is {one} left or right of {other}?")  # fmt: skip
+_FAR = ("How far away is {one}, in metres?", "How many metres away is {one}?",
+        "What is the distance from the camera to {one} in metres?")  # fmt: skip
+_APART = ("How far apart are {one} and {other}, in metres?", "How many metres are there between {one} and {other}?",
+          "How far is {one} from {other} in metres?")  # fmt: skip
+_TALL = ("How tall is {one}, in centimetres?", "What is the height of {one} in centimetres?",
+         "About how many centimetres tall is {one}?")  # fmt: skip
+_COUNT = ("How many {them} are there?", "How many {them} are in the room?", "How many {them} can you see?",
+          "Count the {them}.")  # fmt: skip
+_EXISTS = ("Is there {one} in the room?", "Is there {one}?", "Can you see {one}?", "Does the room have {one}?")
+_FIND = ("Where is {one}? Give its box.", "Find {one}.", "Locate {one}.", "Give the box of {one}.")
+_NAME = ("What is in {box}?", "What stands at {box}?", "Name the thing in {box}.")
+_TURN = ("Which way does the camera turn?", "Does the camera turn left or right?",
+         "In which direction does the viewer turn?")  # fmt: skip
+_MOVE = ("Which way does the camera move?", "Does the camera move forwards, backwards, left or right?",
+         "In which direction does the viewer move?")  # fmt: skip
+_FIRST = ("Which is seen first, {one} or {other}?", "What comes into view first, {one} or {other}?",
+          "{one} or {other}: which is seen first?")  # fmt: skip
+_BACK = ("To see {one} again, which way must the camera turn?",
+         "At the end, is {one} to the left or to the right of what is seen?")  # fmt: skip
+_SEEN = ("Is {one} seen on the walk?", "Does the walk show {one}?", "Is there {one} in the video?")
+_MOVES = ("forwards", "backwards", "left", "right")
+
+
+@dataclass(frozen=True)
+class Thing:
+    """What questions know of a thing. boxes: of every frame, None where it is not seen; see `shoot` for the rest."""
+
+    label: str
+    size: tuple[float, float, float]
+    x: float
+    z: float
+    radius: float
+    distance: float
+    boxes: tuple[Box | None, ...]
+
+    @property
+    def the(self) -> str:
+        return f"the {self.label}"
+
+    @property
+    def height(self) -> float:
+        return self.size[1]
+
+
+def things_of(facts: dict[str, Any]) -> list[Thing]:
+    """The facts' things; those that a walk never shows are left out."""
+    found = []
+    for one in facts["things"]:
+        boxes = tuple(None if box is None else (box[0], box[1], box[2], box[3]) for box in one["boxes"])
+        if any(boxes):
+            width, height, depth = one["size"]
+            found.append(Thing(one["label"], (width, height, depth), one["x"], one["z"], one["radius"],
+                               one["distance"], boxes))  # fmt: skip
+    return found
+
+
+def about_picture(rng: Random, things: Sequence[Thing], size: tuple[int, int], names: Sequence[str]) -> list[Candidate]:
+    """Everything that can be asked of an image of (width, height). names: all labels that the split has."""
+    single = [one for one in things if sum(one.label == other.label for other in things) == 1]
+    found = [*_compared(rng, single), *_measured(rng, single), *_counted(rng, things, names)]
+    found += [*_grounded(rng, things, single, size), *_exists(rng, things, names, "exists", _EXISTS)]
+    return found
+
+
+def about_walk(rng: Random, things: Sequence[Thing], way: str, names: Sequence[str]) -> list[Candidate]:
+    """Everything that can be asked of a walk. way: "turn left", ..., "forwards", "backwards", "left" or "right"."""
+    turns = way.startswith("turn")
+    if turns:
+        question = Question("turn", phrase(rng, _TURN), way.removeprefix("turn "), choices=("left", "right"))
+    else:
+        question = Question("move", phrase(rng, _MOVE), way, choices=_MOVES)
+    found = [Candidate(question, frozenset({("way",)}), frozenset({("way",)}))]
+    found += _exists(rng, things, names, "seen", _SEEN)
+    single = [one for one in things if sum(one.label == other.label for other in things) == 1]
+    if not turns:
+        return [*found, *_compared(rng, [one for one in single if all(one.boxes)], ("taller",))]
+    starts = {one.label: next(step for step, box in enumerate(one.boxes) if box) for one in single}
+    pairs = [(one, other) for one, other in permutations(single, 2) if abs(starts[one.label] - starts[other.label]) > 1]
+    for one, other in rng.sample(pairs, min(1, len(pairs))):
+        right = min(one, other, key=lambda thing: starts[thing.label])
+        question = Question("first", phrase(rng, _FIRST, one=one.the, other=other.the), right.the,
+                            choices=(one.the, other.the), boxes=(_sight(one), _sight(other)))  # fmt: skip
+        found.append(Candidate(question, tells=_facts(one, other)))
+    gone = [one for one in single if one.boxes[0] is not None and one.boxes[-1] is None]
+    for one in rng.sample(gone, min(1, len(gone))):
+        back = "left" if way == "turn right" else "right"
+        question = Question(
+            "back", phrase(rng, _BACK, one=one.the), back, choices=("left", "right"), boxes=(_sight(one),)
+        )
+        # it is the other way than the camera's
+        found.append(Candidate(question, frozenset({("way",)}), frozenset({("way",)}) | _facts(one)))
+    return found
+
+
+def _facts(*things: Thing) -> frozenset[tuple[str, str]]:
+    """What naming things gives away: that they are there."""
+    return frozenset(("exists", one.label) for one in things)
+
+
+def _sight(thing: Thing, last: bool = False) -> tuple[int, Box]:
+    """(frame, box) of the first or last time that a thing is seen."""
+    seen = [(number, box) for number, box in enumerate(thing.boxes) if box is not None]
+    return seen[-1 if last else 0]
+
+
+def _compared(
+    rng: Random, single: Sequence[Thing], kinds: Sequence[str] = ("nearer", "taller", "side")
+) -> Iterator[Candidate]:
+    """Of two things, one of each kind of comparison whose answer is beyond doubt; and what is nearest of all."""
+    pairs = list(permutations(single, 2))
+    rng.shuffle(pairs)
+    for kind in kinds:
+        found = next((pair for pair in pairs if _differ(kind, *pair)), None)
+        if found is None:
+            continue
+        one, other = found
+        both = (one.the, other.the)
+        boxes = (_sight(one), _sight(other))
+        if kind == "side":
+            middles = [box[0] + box[2] for _, box in boxes]
+            answer, choices = ("left" if middles[0] < middles[1] else "right"), ("left", "right")
+            question = phrase(rng, _SIDE, one=both[0], other=both[1])
+        else:
+            less = rng.random() < 0.5
+            wordings = {"nearer": (_WHICH_NEARER, _WHICH_FARTHER), "taller": (_WHICH_SHORTER, _WHICH_TALLER)}[kind]
+            question, choices = phrase(rng, wordings[not less], one=both[0], other=both[1]), both
+            sizes = [(thing.distance if kind == "nearer" else thing.height) for thing in found]
+            answer = both[sizes.index(min(sizes) if less else max(sizes))]
+        fact = frozenset({(kind, one.label), (kind, other.label)})
+        yield Candidate(Question(kind, question, answer, choices=choices, boxes=boxes), fact, fact | _facts(one, other))
+    if "nearer" in kinds and len(single) > 2:
+        yield from _extremes(rng, single)
+
+
+def _differ(kind: str, one: Thing, other: Thing) -> bool:
+    """Whether people would agree on how two things compare."""
+    if kind == "taller":
+        return max(one.height, other.height) >= _TALLER * min(one.height, other.height)
+    if kind == "nearer":
+        near, far = sorted((one, other), key=lambda thing: thing.distance)
+        edges = near.distance + near.radius * 0.5 < far.distance - far.radius * 0.5
+        return far.distance >= _NEARER * near.distance and edges
+    (a, b), (c, d) = ((box[0], box[2]) for _, box in (_sight(one), _sight(other)))
+    apart = abs(a + b - c - d) / 2
+    return apart > 0.55 * (b - a + d - c) / 2
+
+
+def _extremes(rng: Random, single: Sequence[Thing]) -> Iterator[Candidate]:
+    """The nearest or the farthest of all."""
+    ordered = sorted(single, key=lambda thing: thing.distance)
+    for wordings, one, next_to in ((_NEAREST, ordered[0], ordered[1]), (_FARTHEST, ordered[-1], ordered[-2])):
+        if _differ("nearer", one, next_to):
+            fact = frozenset(("nearer", thing.label) for thing in single)
+            question = Question("nearest", phrase(rng, wordings), one.label, boxes=(_sight(one),))
+            yield Candidate(question, fact | _facts(one), fact)
+
+
+def _measured(rng: Random, single: Sequence[Thing]) -> Iterator[Candidate]:
+    """Metres and centimetres."""
+    for one in rng.sample(single, min(2, len(single))):
+        question = Question("how far", phrase(rng, _FAR, one=one.the), f"{one.distance:.1f}", "number",
+                            boxes=(_sight(one),), tolerance=0.25)  # fmt: skip
+        yield Candidate(question, frozenset({("how far", one.label)}), _facts(one) | {("nearer", one.label)})
+        question = Question("how tall", phrase(rng, _TALL, one=one.the), str(5 * round(20 * one.height)), "number",
+                            boxes=(_sight(one),), tolerance=0.25)  # fmt: skip
+        yield Candidate(question, frozenset({("how tall", one.label)}), _facts(one) | {("taller", one.label)})
+    if len(single) > 1:
+        one, other = rng.sample(single, 2)
+        metres = math.hypot(one.x - other.x, one.z - other.z)
+        question = Question("apart", phrase(rng, _APART, one=one.the, other=other.the), f"{metres:.1f}", "number",
+                            boxes=(_sight(one), _sight(other)), tolerance=0.25)  # fmt: skip
+        yield Candidate(question, tells=_facts(one, other))
+
+
+def _counted(rng: Random, things: Sequence[Thing], names: Sequence[str]) -> Iterator[Candidate]:
+    """How many there are of what the room has, or of what it does not have."""
+    here = sorted({one.label for one in things})
+    many = [label for label in here if sum(one.label == label for one in things) > 1]
+    absent = _strangers(names, things)
+    groups = [group for group in (many, many, many, here, absent) if group]
+    label = rng.choice(rng.choice(groups))
+    boxes = tuple(_sight(one) for one in things if one.label == label)
+    question = Question("count", phrase(rng, _COUNT, them=plural(label)), str(len(boxes)), "number",
+                        absent=not boxes, boxes=boxes)  # fmt: skip
+    yield Candidate(question, frozenset({("count", label)}), frozenset({("count", label), ("exists", label)}))
+
+
+def _exists(
+    rng: Random, things: Sequence[Thing], names: Sequence[str], kind: str, wordings: Sequence[str]
+) -> Iterator[Candidate]:
+    """Yes and no, as often."""
+    absent = _strangers(names, things)
+    if absent and rng.random() < 0.5:
+        label = rng.choice(absent)
+        question = Question(kind, phrase(rng, wordings, one=article(label)), "no", choices=("yes", "no"), absent=True)
+        yield Candidate(question, frozenset({("exists", label)}), frozenset({("count", label)}))
+    else:
+        one = rng.choice(things)
+        question = Question(kind, phrase(rng, wordings, one=article(one.label)), "yes", choices=("yes", "no"),
+                            boxes=(_sight(one),))  # fmt: skip
+        yield Candidate(question, _facts(one), _facts(one))
+
+
+def _strangers(names: Sequence[str], things: Sequence[Thing]) -> list[str]:
+    """Names for nothing in the room."""
+    return [name for name in names if not any(alike(name, one.label) for one in things)]
+
+
+def _grounded(
+    rng: Random, things: Sequence[Thing], single: Sequence[Thing], size: tuple[int, int]
+) -> Iterator[Candidate]:
+    """The box of a name, and the name of a box."""
+    for one in rng.sample(single, min(1, len(single))):
+        sight = _sight(one)
+        question = Question("find", phrase(rng, _FIND, one=one.the), grounded(one.label, sight[1], size), "box",
+                            boxes=(sight,))  # fmt: skip
+        yield Candidate(question, frozenset({("box", one.label)}), _facts(one) | {("box", one.label)})
+    one = rng.choice(things)
+    sight = _sight(one)
+    question = Question("name", phrase(rng, _NAME, box=boxed(sight[1], size)), one.label, boxes=(sight,))
+    yield Candidate(question, _facts(one) | {("box", one.label)}, _facts(one) | {("box", one.label)})

@@ -1,0 +1,1 @@
+"""Suites of `pixelword evaluate` that draw families, or need their packs."""

@@ -1,0 +1,243 @@
+"""Screens: what the DOM says is what the pixels show, and training shares no words with the test."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pixelword.processing.image_processor import NeoOVImageProcessor
+from pixelword.processing.processor import NeoOVProcessor
+from pixelword.synthetic.assets import Assets, write_pack
+from pixelword.synthetic.types import Question
+from pixelword_lab.drawing import pages
+from pixelword_lab.families.screens import FAMILY, POOL, _templates, render_item
+from pixelword_lab.families.screens.content import _MAKERS, CALLED, Source
+from pixelword_lab.families.screens.lists import COMMON, clear, commands, some
+from pixelword_lab.families.screens.theme import draw_theme
+from pixelword_lab.family import Task, draw
+
+DRAWS = 160
+ITEMS = 45
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[pages.Browser]:
+    """The browser of this process, ended with its tests: later ones start their own."""
+    pytest.importorskip("playwright.sync_api", reason="needs playwright: pip install playwright")
+    if pages.program() is None:
+        pytest.skip("needs Chromium, which is not installed: apt-get install chromium")
+    yield pages.browser()
+    pages.close_browser()
+
+
+@pytest.fixture(scope="module")
+def assets(browser: pages.Browser, tmp_path_factory: pytest.TempPathFactory) -> Assets:
+    """Words, tables, and a pool of screens of them."""
+    folder = tmp_path_factory.mktemp("assets")
+    animals, places = ("cat", "dog", "owl", "fox", "hen"), ("house", "garden", "barn", "wood", "town")
+    sentences = [f"The {animal} sleeps in the {place}. Nobody wakes it" for animal in animals for place in places]
+    documents = ({"key": f"text {n}", "text": text} for n, text in enumerate(sentences))
+    write_pack(folder / "words.zip", ((one, {}) for one in documents), licences={})
+    tables = (
+        {"key": f"table {n}", "title": f"Fares of line {n}", "columns": ["stop", "fare", "riders"],
+         "rows": [[f"Stop {n}{stop}", 2.5 + (7 * n + 3 * i) % 11, 100 + (13 * n + 29 * i) % 97]
+                  for i, stop in enumerate("abcdefgh")]}
+        for n in range(30)
+    )  # fmt: skip
+    write_pack(folder / "tables.zip", ((table, {}) for table in tables), licences={})
+    plain = Assets(folder)
+
+    def items() -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
+        for place in range(ITEMS):
+            split = "test" if place % 4 == 0 else "train"
+            files, facts = render_item(Random(f"pool {place}"), split, plain)
+            named = {f"{place}/{name}": content for name, content in files.items()}
+            yield {**facts, "key": str(place), "split": split, "file": f"{place}/{facts['file']}"}, named
+
+    write_pack(folder / f"{POOL}.zip", items(), licences={})
+    return Assets(folder)
+
+
+@pytest.fixture(scope="module")
+def tasks(assets: Assets) -> list[Task]:
+    return [draw("screens", seed, "train", assets) for seed in range(DRAWS)]
+
+
+def picture_of(task: Task) -> Image.Image:
+    picture = task.media[0]["image"]
+    assert isinstance(picture, Image.Image) and picture.mode == "RGB"
+    return picture
+
+
+def asked(tasks: list[Task], kind: str) -> list[tuple[Task, Question]]:
+    return [(task, one) for task in tasks for one in task.questions if one.kind == kind]
+
+
+def shoot(kind: str, seed: int, assets: Assets, **theme: Any) -> tuple[Any, np.ndarray, list[pages.Element]]:
+    """A page of this kind on the first of some widths that it fits: what was written, its pixels, its elements."""
+    rng = Random(seed)
+    page = _MAKERS[kind](Source(rng, "train", assets))
+    look = {**draw_theme(rng, "train", assets)[0], **theme}
+    html = _templates().get_template(f"{page.template}.html").render(**page.words, theme=look)
+    shots = (pages.browser().shoot(html, width) for width in (360, 480, 600))
+    picture, elements = next(shot for shot in shots if shot is not None)
+    return page, np.asarray(picture).astype(int), elements
+
+
+def test_boxes_and_states_are_those_of_the_dom(browser: pages.Browser) -> None:
+    html = """<body style="margin:0;height:120px;background:#fff"><div data-role="row" data-name="red"
+      style="position:absolute; left:30px;top:20px;width:50px;height:40px;background:#f00"></div>
+      <button data-role="button" disabled>Go</button><input data-role="field" data-name="Town" value="Ghent">
+      <input type="checkbox" data-role="checkbox" data-name="on" checked>"""
+    shot = browser.shoot(html, 300)
+    assert shot is not None
+    picture, elements = shot
+    named = {one.name: one for one in elements}
+    assert picture.size == (300, 120) and named["red"].box == (30, 20, 80, 60)
+    reds = np.argwhere((np.asarray(picture) == (255, 0, 0)).all(axis=2))
+    assert (reds.min(axis=0) == (20, 30)).all() and (reds.max(axis=0) == (59, 79)).all()
+    assert named["Go"].disabled and named["Town"].text == "Ghent" and named["on"].checked
+    assert browser.shoot("<body><p style='width: 900px'>wide</p>", 300) is None
+    assert browser.shoot("<body style='height: 5000px'>tall", 300) is None
+
+
+@pytest.mark.parametrize("kind", ["tasks", "settings"])
+def test_what_is_checked_shows_its_colour(browser: pages.Browser, assets: Assets, kind: str) -> None:
+    seen = Counter[bool]()
+    for seed in range(6):
+        _, pixels, elements = shoot(kind, seed, assets, accent="#ff00ff", ground="#ffffff", card="#ffffff")
+        for one in elements:
+            if one.role in ("checkbox", "switch") and not one.disabled:
+                left, top, right, bottom = map(int, one.box)
+                inside = pixels[top:bottom, left:right]
+                ticked = bool((np.abs(inside - (255, 0, 255)).sum(axis=2) < 60).any())
+                assert ticked == one.checked, one
+                seen[ticked] += 1
+    assert seen[True] and seen[False]
+
+
+def test_a_receipt_adds_up(browser: pages.Browser, assets: Assets) -> None:
+    for seed in range(4):
+        page, _, elements = shoot("receipt", seed, assets)
+        prices = [one.text for one in elements if one.ask and re.search(r"\d\.\d\d$", one.text)]
+        cents = [round(100 * float(re.sub(r"[^\d.]", "", price))) for price in prices]
+        *lines, subtotal, tax, total = cents
+        assert sum(lines) == subtotal and subtotal + tax == total
+        dearest = next(answer for kind, words, answer, _ in page.known if words.startswith("What costs most"))
+        rows = [one.name for one in elements if one.role == "row"]
+        assert rows[lines.index(max(lines))] == dearest
+        assert ("number of", str(len(rows))) in [(kind, answer) for kind, _, answer, _ in page.known]
+
+
+def test_a_folder_knows_its_largest_file(browser: pages.Browser, assets: Assets) -> None:
+    for seed in range(3):
+        page, _, elements = shoot("files", seed, assets)
+        asks = [one for one in elements if one.text.endswith(" kB")]
+        sizes = {one.ask.split("How large is ")[1].split("?")[0]: int(one.text[:-3]) for one in asks}
+        answers = {words.split("|")[0]: answer for _, words, answer, _ in page.known}
+        assert answers["Which file is the largest?"] == max(sizes, key=lambda name: sizes[name])
+        assert answers["How many files are there?"] == str(len(sizes))
+
+
+@pytest.mark.parametrize("kind", sorted(CALLED))
+def test_every_page_is_drawn_with_words_in_all_its_boxes(browser: pages.Browser, assets: Assets, kind: str) -> None:
+    _, pixels, elements = shoot(kind, 1, assets)
+    assert elements
+    height, width = pixels.shape[:2]
+    for one in elements:
+        left, top, right, bottom = one.box
+        assert 0 <= left < right <= width and 0 <= top < bottom <= height, one
+        if one.text:
+            inside = pixels[int(top) : int(bottom) + 1, int(left) : int(right) + 1]
+            assert np.ptp(inside.sum(axis=2)) > 60, one
+
+
+def test_every_kind_of_question_is_asked(tasks: list[Task]) -> None:
+    seen = Counter(one.kind for task in tasks for one in task.questions)
+    assert set(seen) == set(FAMILY.kinds)
+    assert all(1 <= len(task.questions) <= 5 for task in tasks)
+    assert set(Counter(one.answer for _, one in asked(tasks, "exists"))) == {"yes", "no"}
+    sizes = [picture_of(task).size for task in tasks]
+    assert all(96 <= side <= 1024 for size in sizes for side in size)
+    assert np.mean([width * height / 1024 for width, height in sizes]) < 250
+
+
+def test_points_lie_on_what_they_name(tasks: list[Task]) -> None:
+    found = asked(tasks, "point")
+    assert len(found) > 20
+    for task, one in found:
+        match = re.fullmatch(r"<ref>(.+)</ref><box>\[\[(\d+), (\d+), (\d+), (\d+)\]\]</box>", one.answer)
+        assert match is not None and one.metric == "point"
+        width, height = picture_of(task).size
+        x = (int(match[2]) + int(match[4])) / 2000 * width
+        y = (int(match[3]) + int(match[5])) / 2000 * height
+        ((_, (left, top, right, bottom)),) = one.boxes
+        assert left < x < right and top < y < bottom
+
+
+def test_what_is_said_to_be_there_is_there(assets: Assets) -> None:
+    items = {tuple(one["assets"]): one for one in assets.pack(POOL).items}
+    checked = 0
+    for seed in range(DRAWS):
+        task = draw("screens", seed, "train", assets)
+        if sum(tuple(one["assets"]) == task.assets for one in items.values()) != 1 or not task.assets:
+            continue
+        names = [one["name"] for one in items[task.assets]["elements"]]
+        for one in task.questions:
+            if one.kind == "exists":
+                called = re.search(r'"(.+)"|called (.+?)\??$', one.question)
+                assert called is not None
+                assert (one.answer == "yes") == ((called[1] or called[2]) in names), (one, names)
+                assert one.absent == (one.answer == "no")
+                checked += 1
+    assert checked > 5
+
+
+def test_no_question_is_given_away(tasks: list[Task]) -> None:
+    for task in tasks:
+        said = ""
+        for one in task.questions:
+            if one.kind == "label":
+                assert f">{one.answer}<" not in said and f'"{one.answer}"' not in said
+            if one.kind == "exists" and one.answer == "yes":
+                called = re.search(r'"(.+)"', one.question)
+                assert called is None or f"<ref>{called[1]}</ref>" not in said
+            said += f" {one.question} {one.answer}"
+        assert len({one.question.lower() for one in task.questions}) == len(task.questions)
+
+
+def test_splits_share_no_words_and_seeds_repeat(assets: Assets, tasks: list[Task]) -> None:
+    assert not set(commands("train")) & set(commands("test")) - COMMON
+    for name in ("goods", "first names", "options", "nouns"):
+        assert some(name, "test") and not set(some(name, "train")) & set(some(name, "test"))
+    taught = {asset for task in tasks for asset in task.assets}
+    tested = {asset for seed in range(DRAWS) for asset in draw("screens", seed, "test", assets).assets}
+    assert taught and tested and not taught & tested
+    for seed in range(5):
+        again = draw("screens", seed, "train", Assets(assets.folder))
+        assert again.questions == tasks[seed].questions
+        assert picture_of(again).tobytes() == picture_of(tasks[seed]).tobytes()
+
+
+def test_a_screen_is_drawn_the_same_again(browser: pages.Browser, assets: Assets, tmp_path: Path) -> None:
+    bare = Assets(tmp_path)  # without packs, pages are made of the package's own words
+    one, same = (render_item(Random(4), "train", bare) for _ in range(2))
+    assert one == same
+
+
+def test_alike_commands_are_told_apart_by_name() -> None:
+    assert clear("Print", ["Print", "OK"]) and not clear("OK", ["OK", "Confirm"])
+
+
+def test_samples_go_through_the_processor(tasks: list[Task], tiny_tokenizer: Any) -> None:
+    processor = NeoOVProcessor(NeoOVImageProcessor(min_pixels=1024, max_pixels=512 * 512), tiny_tokenizer)
+    for task in tasks[:6]:
+        assert len(processor.encode(task.sample().messages).input_ids) > 50

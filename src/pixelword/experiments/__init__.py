@@ -1,1 +1,0 @@
-"""Training and evaluation put together: what makes `mini`, and what proves its parts."""

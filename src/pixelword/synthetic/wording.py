@@ -1,0 +1,115 @@
+"""Asking: wordings as people type them, and questions in an order in which none gives a later one away."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass
+from random import Random
+
+from pixelword.synthetic.types import Question
+
+Facts = frozenset[Hashable]
+
+
+def phrase(rng: Random, wordings: Iterable[str], **blanks: str) -> str:
+    """One of the wordings, filled in; now and then in lower case or without its closing mark, as people type."""
+    text = rng.choice(tuple(wordings)).format(**blanks)
+    if rng.random() < 0.3:
+        text = text[:1].lower() + text[1:]
+    if rng.random() < 0.15:
+        text = text.rstrip("?.")
+    return text
+
+
+def article(words: str) -> str:
+    """'a red circle', 'an orange circle', 'a unicorn', 'some grapes'."""
+    if uncounted(words):
+        return f"some {words}"
+    return f"an {words}" if re.match(r"(?!uni|eu|one\b|us|ut)[aeiou]", words.lower()) else f"a {words}"
+
+
+def uncounted(words: str) -> bool:
+    """Whether it is not counted ("bread"), or is always many ("glasses"): no number of it is clear in an image."""
+    return words.partition(" of ")[0].split()[-1] in _MANY
+
+
+def plural(noun: str) -> str:
+    """'crosses', 'circles', 'mice', 'bunnies', 'slices of cake'."""
+    head, of, rest = noun.partition(" of ")
+    *before, last = head.split(" ")
+    if last in _MANY:
+        many = last
+    elif last in _PLURALS:
+        many = _PLURALS[last]
+    elif re.search(r"(s|x|z|ch|sh)$", last):
+        many = last + "es"
+    elif re.search(r"[^aeiou]y$", last):
+        many = last[:-1] + "ies"
+    else:
+        many = last + "s"
+    return " ".join([*before, many]) + of + rest
+
+
+#: What is not counted, or is always many: "some bread", "some grapes".
+_MANY = frozenset((
+    "bread", "broccoli", "butter", "garlic", "popcorn", "sushi", "spaghetti", "bacon", "rice", "corn", "milk",
+    "blueberries", "cherries", "chopsticks", "fries", "glasses", "gloves", "grapes", "jeans", "pancakes", "peanuts",
+    "beans", "scissors", "shorts", "skis", "socks", "sunglasses", "goggles", "fireworks", "headphones", "scales",
+    "maracas", "binoculars", "lettuce",
+))  # fmt: skip
+_PLURALS = {
+    "mouse": "mice", "goose": "geese", "tooth": "teeth", "leaf": "leaves", "knife": "knives", "wolf": "wolves",
+    "scarf": "scarves", "deer": "deer", "sheep": "sheep", "fish": "fish", "goldfish": "goldfish", "bison": "bison",
+    "shrimp": "shrimp", "squid": "squid", "ox": "oxen", "man": "men", "woman": "women", "child": "children",
+    "person": "people", "potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "cactus": "cacti",
+    "volcano": "volcanoes", "snowman": "snowmen", "dice": "dice", "moose": "moose", "aircraft": "aircraft",
+}  # fmt: skip
+
+
+def grounded(name: str, box: Sequence[float], size: tuple[int, int]) -> str:
+    """'<ref>name</ref><box>[[x1, y1, x2, y2]]</box>': a box of pixels, in thousandths of the image's size."""
+    return f"<ref>{name}</ref>{boxed(box, size)}"
+
+
+def boxed(box: Sequence[float], size: tuple[int, int]) -> str:
+    """'<box>[[x1, y1, x2, y2]]</box>', as `grounded` without its name."""
+    sides = (size[0], size[1], size[0], size[1])
+    corners = (min(1000, max(0, round(1000 * place / side))) for place, side in zip(box, sides, strict=True))
+    return f"<box>[[{', '.join(map(str, corners))}]]</box>"
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A question that could be asked. asks: the facts that it is about; tells: what question and answer give away."""
+
+    question: Question
+    asks: Facts = frozenset()
+    tells: Facts = frozenset()
+
+
+def choose(rng: Random, candidates: Sequence[Candidate], number: int) -> tuple[Question, ...]:
+    """Up to `number` of the candidates, of as many kinds as can be, none about a fact that is known already.
+
+    Every kind is as likely to be asked, however many candidates it has.
+    """
+    kinds: dict[str, list[Candidate]] = {}
+    for one in candidates:
+        kinds.setdefault(one.question.kind, []).append(one)
+    for group in kinds.values():
+        rng.shuffle(group)
+    asked: list[Question] = []
+    known: set[Hashable] = set()
+    while len(asked) < number and kinds:
+        for kind in rng.sample(sorted(kinds), len(kinds)):
+            group = kinds[kind]
+            fresh = next((it for it in group if not it.asks & known), None)
+            if fresh is None:
+                del kinds[kind]
+                continue
+            group.remove(fresh)
+            asked.append(fresh.question)
+            known |= fresh.asks | fresh.tells
+            if len(asked) == number:
+                break
+    return tuple(asked)
