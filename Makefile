@@ -165,7 +165,7 @@ lock:
 	$(COMPILE) requirements/core.in --universal --output-file requirements/core.txt
 	$(COMPILE) requirements/core.in --universal --extra dev \
 		--constraints requirements/core.txt --output-file requirements/dev.txt
-	$(COMPILE) requirements/core.in --universal --extra dev --extra tasks --extra eval \
+	$(COMPILE) lab/pyproject.toml requirements/core.in --universal --extra dev --extra tasks --extra eval \
 		--constraints requirements/dev.txt --output-file requirements/all.txt
 	$(COMPILE) --resolution lowest-direct --extra train --extra serve --output-file requirements/oldest.txt
 

@@ -120,6 +120,6 @@ def test_the_fine_tune_needs_the_extra_that_is_named_before_it() -> None:
 def test_no_page_and_no_message_installs_what_pypi_does_not_have() -> None:
     pages = (path for folder in ("docs", "examples", "lab") for path in (ROOT / folder).rglob("*.md"))
     sources = (path for folder in ("src", "lab/src") for path in (ROOT / folder).rglob("*.py"))
-    wrong = re.compile(r'pip install (--\S+ )*"?pixelword(?!\[\w+\] @)')
+    wrong = re.compile(r'pip install (--\S+ )*"?pixelword[\w-]*+(\[[\w,]+\])?+(?! @)')
     found = {path: wrong.search(path.read_text(encoding="utf-8")) for path in (*ROOT.glob("*.md"), *pages, *sources)}
     assert [str(path) for path, match in found.items() if match] == []
