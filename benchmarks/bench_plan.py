@@ -87,7 +87,7 @@ def measure_plan(samples: int) -> dict[str, Any]:
     """Plan one pass over a made-up index."""
     from measure import peak, resident, restart_peak
 
-    from pixelword.data.plan import Plan, assign
+    from pixelword.data.packing.plan import Plan, assign
     from pixelword.data.recipe import DataRecipe
 
     processor = released_processor()
@@ -178,9 +178,9 @@ def measure_read(pictures: int, workers: list[int]) -> dict[str, Any]:
     """Index real files, then read them by so many workers."""
     from pixelword.data.indexing import open_indexes
     from pixelword.data.loader import packs
-    from pixelword.data.plan import Plan
+    from pixelword.data.pack_dataset import FilePacks
+    from pixelword.data.packing.plan import Plan
     from pixelword.data.quarantine import Quarantine
-    from pixelword.data.reading import FilePacks
     from pixelword.data.recipe import DataRecipe
 
     with tempfile.TemporaryDirectory() as name:

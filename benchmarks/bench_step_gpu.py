@@ -31,8 +31,8 @@ METHOD = """\
   selective.
 - **Step** is the median of {steps} after {warm} to warm up, from the packs on the CPU to the updated weights. Tokens
   and pictures a second are those of the documents, without padding.
-- **MFU**: FLOPs that the documents need (`pixelword.training.flops`: attention over visible pairs alone, nothing that
-  checkpointing computes twice, the head on supervised tokens only) over time and the GPU's peak in bf16.
+- **MFU**: FLOPs that the documents need (`pixelword.training.cost.flops`: attention over visible pairs alone, nothing
+  that checkpointing computes twice, the head on supervised tokens only) over time and the GPU's peak in bf16.
 - **First** is the first step, compiling included. **Memory** is PyTorch's peak, allocated.
 """
 

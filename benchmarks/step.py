@@ -18,12 +18,12 @@ from transformers.utils import ModelOutput
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
 from pixelword.model.sizes import SIZES
 from pixelword.training.building import checkpoint_activations, compile_layers
-from pixelword.training.engine import Engine
-from pixelword.training.flops import rates
+from pixelword.training.cost.flops import rates
+from pixelword.training.cost.throughput import Counts, memory_gb, peak_flops
 from pixelword.training.parallel import World
 from pixelword.training.precision import compute_dtype
 from pixelword.training.recipe import Recipe
-from pixelword.training.throughput import Counts, memory_gb, peak_flops
+from pixelword.training.train_step import TrainStep
 
 SETTINGS = {
     # candidate: layers compiled, logits of every token, activation checkpointing
@@ -107,7 +107,7 @@ def sample(candidate: str, config: NeoOVConfig, length: int, steps: int, warm: i
         compile_layers(model)
     network: nn.Module = EveryLogit(model) if every_logit else model
     recipe = recipe_of(length, checkpointing, compiled)
-    engine = Engine(model, network, recipe, world)
+    engine = TrainStep(model, network, recipe, world)
     times, losses, counted = [], [], Counts()
     start = time.perf_counter()
     for number, pack in enumerate(itertools.islice(itertools.cycle(packs), warm + steps)):

@@ -13,8 +13,8 @@ from candidates import BUILDERS, CONTEXT, END, START, WORDS
 from cases import LONGEST, Shape
 from transformers import PreTrainedModel
 
-from pixelword.data.packing import IGNORED, Packer, fill, visible_pairs
-from pixelword.data.schema import Pack
+from pixelword.data.packing.packer import IGNORED, Packer, fill, visible_pairs
+from pixelword.data.types import Pack
 from pixelword.processing.types import Encoded, ImageSpan
 
 Inputs = dict[str, torch.Tensor]

@@ -14,8 +14,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pixelword.cli.dry_run import amount, duration
-from pixelword.training.estimate import Estimate, estimate, machine_for
-from pixelword.training.machines import machine
+from pixelword.training.cost.estimate import Estimate, estimate, machine_for
+from pixelword.training.cost.hardware import machine
 from pixelword.training.recipe import Recipe
 from pixelword.training.recipe_file import load_recipe
 

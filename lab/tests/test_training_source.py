@@ -11,8 +11,8 @@ import torch
 from pixelword.errors import InputError, RecipeError
 from pixelword.training.building import build_processor
 from pixelword.training.curriculum import curriculum
-from pixelword.training.drawn import DrawnPacks
-from pixelword.training.packs import open_held_out, open_packs
+from pixelword.training.pack_sources import open_held_out, open_packs
+from pixelword.training.synthetic import DrawnPacks
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pixelword.evaluation import page
-from pixelword.evaluation.asking import Said
+from pixelword.evaluation.batch_generate import Said
 from pixelword.evaluation.language import Language
 from pixelword.evaluation.report import Summary
 from pixelword.evaluation.runner import Outcome

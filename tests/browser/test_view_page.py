@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelword.data.packing import Packer
-from pixelword.data.schema import Fault
+from pixelword.data.packing.packer import Packer
+from pixelword.data.types import Fault
 from pixelword.data.view import Sheet, pack_sheet, sample_sheet, write_page
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor

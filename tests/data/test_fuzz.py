@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 from pixelword.data.indexing import open_indexes
-from pixelword.data.plan import Plan
+from pixelword.data.pack_dataset import FilePacks
+from pixelword.data.packing.plan import Plan
 from pixelword.data.quarantine import Quarantine
-from pixelword.data.reading import FilePacks
 from pixelword.data.recipe import DataRecipe
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor

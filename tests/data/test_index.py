@@ -20,14 +20,14 @@ from PIL import Image
 
 from pixelword.data.index import FRAME, PICTURE, VIDEO, Index
 from pixelword.data.indexing import build_index, measured, open_indexes
-from pixelword.data.packing import Packer
+from pixelword.data.packing.packer import Packer
 from pixelword.data.recipe import DataRecipe, SourceRecipe
 from pixelword.data.sources import Source, media_options, open_source
 from pixelword.errors import MediaError
 from pixelword.processing import MediaOptions, NeoOVImageProcessor, NeoOVProcessor, Video, smart_resize
 from pixelword.processing.images import load_image
-from pixelword.processing.outline import Outline, image_size, outline
 from pixelword.processing.resize import smart_resize_all
+from pixelword.processing.token_counts import Outline, image_size, outline
 
 ORIENTATION = 0x0112
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from pixelword.data.loader import packs
-from pixelword.data.schema import Pack
+from pixelword.data.types import Pack
 from pixelword.errors import InputError, PixelwordError
 
 

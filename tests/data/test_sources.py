@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
+from pixelword.data.cache import Table, kept
 from pixelword.data.recipe import SourceRecipe
 from pixelword.data.sources import Source, open_source
-from pixelword.data.tables import Table, kept
 from pixelword.errors import InputError, RecipeError
 from pixelword.processing.images import load_image
 

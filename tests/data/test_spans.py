@@ -9,8 +9,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixelword.data.packing import IGNORED, Packer
-from pixelword.data.schema import Pack
+from pixelword.data.packing.packer import IGNORED, Packer
+from pixelword.data.types import Pack
 from pixelword.processing.types import Encoded, ImageSpan
 
 PAD, WORD, VISUAL = 9, 1, 2

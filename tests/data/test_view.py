@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pixelword.data.packing import Packer
-from pixelword.data.schema import Fault, Pack
+from pixelword.data.packing.packer import Packer
+from pixelword.data.types import Fault, Pack
 from pixelword.data.view import Sheet, describe, pack_sheet, page, sample_sheet, write_page
 from pixelword.errors import InputError
 from pixelword.processing.image_processor import NeoOVImageProcessor

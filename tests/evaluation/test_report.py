@@ -10,7 +10,7 @@ import pytest
 
 from pixelword.errors import InputError
 from pixelword.evaluation import page, tables
-from pixelword.evaluation.asking import Said
+from pixelword.evaluation.batch_generate import Said
 from pixelword.evaluation.report import Summary, failures, pairs, row
 from pixelword.evaluation.runner import Outcome
 from pixelword.evaluation.scores import wilson

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from pixelword.errors import AssetError, InputError
-from pixelword.evaluation.asking import Asker, Said
+from pixelword.evaluation.batch_generate import Asker, Said
 from pixelword.evaluation.runner import Answers, Outcome, run, shown
 from pixelword.evaluation.types import Item, Test
 from pixelword.generation.session import Sampling, Session
-from pixelword.processing.tokens import ANSWER_MARKS
+from pixelword.processing.tokenizer import ANSWER_MARKS
 
 RUN = {"model": "tiny"}
 

@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 import pixelword
-from pixelword.explain.reading import Reading, read
+from pixelword.explain.trace import Reading, read
 from pixelword.generation.session import Session
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.processing.image_processor import NeoOVImageProcessor

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from pixelword.explain import maps as module
 from pixelword.explain.maps import STAGES, Maps, make_maps
-from pixelword.explain.reading import Reading
+from pixelword.explain.trace import Reading
 from pixelword.model import attention
 
 TIGHT = {"rtol": 2e-4, "atol": 1e-6}

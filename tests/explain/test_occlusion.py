@@ -8,7 +8,7 @@ import torch
 from pixelword.errors import InputError
 from pixelword.explain.faithfulness import check, found, mattering, spearman
 from pixelword.explain.occlusion import Hider, cut, occlude
-from pixelword.explain.reading import Reading
+from pixelword.explain.trace import Reading
 from pixelword.processing.images import unpatchify
 
 

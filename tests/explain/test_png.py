@@ -12,7 +12,7 @@ from PIL import Image
 
 import pixelword
 from pixelword.errors import InputError
-from pixelword.explain import lettering, overlay, page, sheet
+from pixelword.explain import figure, lettering, overlay, page
 from pixelword.explain.explanation import Explanation
 from pixelword.explain.overlay import heat, named, paint, painted
 
@@ -91,20 +91,20 @@ def test_a_video_is_told_frame_by_frame(clip: Explanation, tmp_path: Path, monke
     frames, (bare, right) = painted(clip, "rollout")
     assert [one.label for one in frames] == ["00:00.00", "00:01.00", "00:02.00", "00:03.00"]
     assert right.text == "right" and len(bare.images) == len(right.images) == 4  # one word is not told twice
-    assert sheet._footnote(clip, "rollout", "nano", frames) == "attention rollout  ·  nano"
-    before = sheet.sheet(clip, "rollout")
+    assert figure._footnote(clip, "rollout", "nano", frames) == "attention rollout  ·  nano"
+    before = figure.sheet(clip, "rollout")
     monkeypatch.setattr(overlay, "MOST", 2)
     fewer, _ = painted(clip, "rollout")
     sums = [float(clip.maps.rollout[0, one.tokens.start : one.tokens.stop].sum()) for one in frames]
     assert sorted(sums)[2:] == sorted(sums[frames.index(one)] for one in fewer)
-    assert "2 of 4 frames, those with most of the map" in sheet._footnote(clip, "rollout", "", fewer)
-    assert sheet.sheet(clip, "rollout").height < before.height  # two frames: both blocks in one row
+    assert "2 of 4 frames, those with most of the map" in figure._footnote(clip, "rollout", "", fewer)
+    assert figure.sheet(clip, "rollout").height < before.height  # two frames: both blocks in one row
 
 
 def test_how_far_it_may_be_believed_is_told(left: Explanation) -> None:
-    told = sheet._footnote(left, "mean", "nano", left.reading.pictures)
+    told = figure._footnote(left, "mean", "nano", left.reading.pictures)
     assert told.endswith("finds 100 % of the patches whose hiding matters, any order 11 %")
-    assert "finds" not in sheet._footnote(left, "occlusion", "nano", left.reading.pictures)
+    assert "finds" not in figure._footnote(left, "occlusion", "nano", left.reading.pictures)
 
 
 def test_what_cannot_be_painted_is_refused(

@@ -56,7 +56,7 @@ def test_attention_equals_the_one_written_out(session: Session, film: Any) -> No
     looked = own.attention(end, len(film))
     assert len(own.held) == end == own.cache.get_seq_length()  # the words were taken back
 
-    from pixelword.explain.reading import read
+    from pixelword.explain.trace import read
 
     told = read(session.model, session.processor, film, [5])
     layers, before = session.model.config.llm_config.num_hidden_layers, session.model.config.llm_config.extra_num_layers

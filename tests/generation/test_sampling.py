@@ -11,7 +11,7 @@ from transformers import RepetitionPenaltyLogitsProcessor
 from pixelword.errors import InputError
 from pixelword.generation.detokenizer import IncrementalDetokenizer
 from pixelword.generation.sampling import Sampler, Sampling, apply_repetition_penalty, apply_top_k_top_p
-from pixelword.processing.tokens import TextEncoder
+from pixelword.processing.tokenizer import TextEncoder
 
 
 def test_draws_follow_the_distribution() -> None:

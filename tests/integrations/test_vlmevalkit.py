@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from pixelword.errors import InputError
-from pixelword.evaluation.paper import asking, files
+from pixelword.evaluation.paper import files, prompting
 from pixelword.evaluation.paper.benchmarks import Benchmark, benchmarks
 from pixelword.generation.session import load
 from pixelword.integrations.vlmevalkit import NAMES, register
@@ -194,7 +194,7 @@ def by_the_suite(model: Any, benchmark: Benchmark, row: dict[str, Any], folder: 
     told = {name: "" if value != value else str(value) for name, value in row.items()}
     path = folder / f"{benchmark.id}.tsv"
     path.write_text("\t".join(told) + "\n" + "\t".join(told.values()) + "\n")
-    asked = asking.messages(files.rows((path,), benchmark)[0], benchmark)
+    asked = prompting.messages(files.rows((path,), benchmark)[0], benchmark)
     return model.session.processor.encode(asked, add_generation_prompt=True, media=benchmark.media())
 
 

@@ -14,9 +14,9 @@ import pytest
 from lmms_eval.api.instance import Instance
 
 from pixelword.errors import InputError
-from pixelword.evaluation.paper.asking import messages, words
 from pixelword.evaluation.paper.benchmarks import benchmarks
 from pixelword.evaluation.paper.files import Row
+from pixelword.evaluation.paper.prompting import messages, words
 from pixelword.generation.session import load
 from pixelword.integrations.lmms_eval.model import PixelwordChat, _messages
 from pixelword.integrations.presets import preset

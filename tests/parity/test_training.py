@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import torch
 
-from pixelword.data.schema import Pack
-from pixelword.training.engine import Engine
+from pixelword.data.types import Pack
 from pixelword.training.parallel import World
+from pixelword.training.train_step import TrainStep
 
 
 def whole(released: Any) -> Pack:
@@ -58,10 +58,10 @@ def by_document(pack: Pack) -> list[Pack]:
 def test_loss_and_gradients_of_a_step(released: Any, tiny: Any, kernel: str, split: bool) -> None:
     released.model.set_attn_implementation(kernel)
     released.model.zero_grad()
-    engine = Engine(released.model.train(), released.model, tiny(), World())
+    engine = TrainStep(released.model.train(), released.model, tiny(), World())
     pack = whole(released)
     packs = by_document(pack) if split else [pack]
     assert len(packs) > 1 or not split
-    loss, _ = engine._backward(packs, pack.weight)
+    loss, _ = engine.backward(packs, pack.weight)
     assert loss == pytest.approx(released.packed["loss"].item(), rel=1e-4)
     released.assert_gradients()

@@ -15,7 +15,7 @@ from PIL import Image
 
 from pixelword.errors import MediaError
 from pixelword.processing import Limits, load_image, load_video
-from pixelword.processing.outline import image_size
+from pixelword.processing.token_counts import image_size
 
 LIMITS = Limits(max_image_pixels=1 << 20, max_frames=4)
 IMAGES = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "AVIF", "JPEG2000", "ICO", "TGA")

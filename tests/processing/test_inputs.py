@@ -18,8 +18,8 @@ from PIL import Image, PngImagePlugin
 
 from pixelword.errors import InputError, MediaError
 from pixelword.processing import load_image, load_video
-from pixelword.processing.outline import image_size
-from pixelword.processing.tokens import valid_text
+from pixelword.processing.token_counts import image_size
+from pixelword.processing.tokenizer import valid_text
 
 
 @pytest.fixture

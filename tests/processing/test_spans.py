@@ -17,7 +17,7 @@ from pixelword.errors import InputError
 from pixelword.processing import Encoded, ImageSpan, NeoOVProcessor, Video
 from pixelword.processing.collating import truncated
 from pixelword.processing.images import unpatchify
-from pixelword.processing.tokens import IMG_END, IMG_START
+from pixelword.processing.tokenizer import IMG_END, IMG_START
 from pixelword.processing.videos import frame_label
 from pixelword.serving.workers import from_bytes, to_bytes
 

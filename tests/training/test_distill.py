@@ -69,7 +69,7 @@ def test_a_lesson_is_the_divergence_written_out(tiny, before, temperature, monke
     found = []
     for chunk in (1 << 25, 7 * teacher.model.config.llm_config.vocab_size):
         monkeypatch.setattr(distill, "CHUNK", chunk)
-        _, kl = trainer.engine._backward([pack], pack.weight, places)
+        _, kl = trainer.engine.backward([pack], pack.weight, places)
         gradients = {name: p.grad.clone() for name, p in trainer.model.named_parameters()}
         trainer.engine.optimizer.zero_grad()
         assert kl == pytest.approx(expected, rel=1e-4)
@@ -86,7 +86,7 @@ def test_gradients_are_those_of_loss_and_divergence(tiny, before) -> None:
             parameter.add_(0.1 * torch.randn_like(parameter))
     packs = [trainer.source(0), trainer.source(1)]
     weight, taught = sum(pack.weight for pack in packs), trainer.engine.teacher.weight(packs)
-    loss, kl = trainer.engine._backward(packs, weight, taught)
+    loss, kl = trainer.engine.backward(packs, weight, taught)
     own = {name: p.grad.clone() for name, p in trainer.model.named_parameters()}
     trainer.engine.optimizer.zero_grad()
     total, diverged = 0.0, 0.0

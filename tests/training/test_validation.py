@@ -7,12 +7,12 @@ import dataclasses
 import pytest
 import torch
 
-from pixelword.data.schema import Pack
+from pixelword.data.types import Pack
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.session import Session
 from pixelword.processing.types import Sample
-from pixelword.training.drawn import DrawnPacks
 from pixelword.training.parallel import World
+from pixelword.training.synthetic import DrawnPacks
 from pixelword.training.trainer import Trainer
 from pixelword.training.validation import (
     _NEW_TOKENS,

@@ -37,11 +37,11 @@ class Task:
         """A conversation of the first `turns` questions (all when None), as training and evaluation take it."""
         messages: list[dict[str, Any]] = []
         asked = self.questions[:turns]
-        for number, one in enumerate(asked):
-            words = {"type": "text", "text": one.question}
-            content: Any = [*self.media, words] if number == 0 and self.media else one.question
+        for number, item in enumerate(asked):
+            words = {"type": "text", "text": item.question}
+            content: Any = [*self.media, words] if number == 0 and self.media else item.question
             messages.append({"role": "user", "content": content})
-            messages.append({"role": "assistant", "content": one.answer})
+            messages.append({"role": "assistant", "content": item.answer})
         return Sample(tuple(messages), asked[-1].kind)
 
 

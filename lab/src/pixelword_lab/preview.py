@@ -14,7 +14,7 @@ from typing import Any
 from PIL import Image
 
 from pixelword.errors import AssetError
-from pixelword.processing.sources import data_url
+from pixelword.processing.media_io import data_url
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Question
 from pixelword.utils.files import atomic_write
@@ -47,23 +47,23 @@ def page(sections: Sequence[Mapping[str, Any]]) -> str:
     return environment.get_template("preview.html.jinja").render(sections=sections, style=style)
 
 
-def _section(one: Family, assets: Assets, count: int, seed: int) -> dict[str, Any]:
-    section: dict[str, Any] = {"name": one.name, "title": one.title, "kinds": [], "cards": [], "missing": ""}
-    asked: dict[str, int] = dict.fromkeys(one.kinds, 0)
+def _section(item: Family, assets: Assets, count: int, seed: int) -> dict[str, Any]:
+    section: dict[str, Any] = {"name": item.name, "title": item.title, "kinds": [], "cards": [], "missing": ""}
+    asked: dict[str, int] = dict.fromkeys(item.kinds, 0)
     try:
         for number in range(seed, seed + count):
             for split in ("train", "test"):
-                task = draw(one.name, number, split, assets)
+                task = draw(item.name, number, split, assets)
                 for question in task.questions:
                     asked[question.kind] = asked.get(question.kind, 0) + 1
-                section["cards"].append({"split": split, "number": number, **describe(task, one)})
+                section["cards"].append({"split": split, "number": number, **describe(task, item)})
     except AssetError as error:
         section["missing"] = str(error)
-    section["kinds"] = [{"name": kind, "category": one.kinds.get(kind, ""), "count": asked[kind]} for kind in asked]
+    section["kinds"] = [{"name": kind, "category": item.kinds.get(kind, ""), "count": asked[kind]} for kind in asked]
     return section
 
 
-def describe(task: Task, one: Family) -> dict[str, Any]:
+def describe(task: Task, item: Family) -> dict[str, Any]:
     """A task as the template reads it; boxes in percent of their image."""
     pictures = [picture for part in task.media for picture in _pictures(part)]
     for number, question in enumerate(task.questions, 1):
@@ -78,18 +78,18 @@ def describe(task: Task, one: Family) -> dict[str, Any]:
         # of a clip's frames those with a box are shown, and some between
         "pictures": _chosen(pictures) if len(pictures) > _FRAMES else pictures,
         "clip": any(part["type"] == "video" for part in task.media),
-        "questions": [_question(question, one) for question in task.questions],
+        "questions": [_question(question, item) for question in task.questions],
         "assets": task.assets,
     }
 
 
-def _question(question: Question, one: Family) -> dict[str, Any]:
+def _question(question: Question, item: Family) -> dict[str, Any]:
     metric = question.metric
     if question.tolerance:
         metric = f"{metric} ±{question.tolerance:.0%}"  # type: ignore[assignment]
     return {
         "kind": question.kind,
-        "category": one.kinds.get(question.kind, ""),
+        "category": item.kinds.get(question.kind, ""),
         "question": question.question,
         "answer": question.answer,
         "metric": metric,

@@ -36,13 +36,13 @@ class FamilyTasks:
         for name in self._names:
             self._check(name, family(name))
 
-    def _check(self, name: str, one: Family) -> None:
+    def _check(self, name: str, item: Family) -> None:
         """RecipeError unless everything that the family draws from can be opened."""
-        for pack in one.needs if one.pool is None else ():
+        for pack in item.needs if item.pool is None else ():
             open_pack(self._assets, pack, name)
-        if one.pool is not None and not self._assets.has(one.pool):
+        if item.pool is not None and not self._assets.has(item.pool):
             raise RecipeError(
-                f"data.mixture: {name} is drawn from the pool {self._assets.folder / one.pool}.zip, which is missing: "
+                f"data.mixture: {name} is drawn from the pool {self._assets.folder / item.pool}.zip, which is missing: "
                 f"pixelword tasks render {name}"
             )
 

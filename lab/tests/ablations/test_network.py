@@ -9,9 +9,9 @@ import torch
 
 from pixelword.errors import RecipeError
 from pixelword.training.building import build_processor, precision
-from pixelword.training.drawn import DrawnPacks
 from pixelword.training.optimizer import parameter_groups
 from pixelword.training.parallel import World
+from pixelword.training.synthetic import DrawnPacks
 from pixelword_lab.ablations.encoder import PictureEncoder
 from pixelword_lab.ablations.network import VariantModel, build, clip_numbers
 from pixelword_lab.ablations.recipe import Network

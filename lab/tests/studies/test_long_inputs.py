@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from pixelword.errors import InputError
-from pixelword.evaluation.marked import Section
+from pixelword.evaluation.markdown_section import Section
 from pixelword.generation.session import Session, load
 from pixelword.processing.videos import frames_to_video
 from pixelword.synthetic.assets import Assets

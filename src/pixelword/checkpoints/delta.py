@@ -110,10 +110,10 @@ def write_delta(
         if kept is None:
             continue
         kind, pieces, residual = kept
-        tensors |= {f"{name}.{piece}": one.contiguous() for piece, one in pieces.items()}
+        tensors |= {f"{name}.{piece}": item.contiguous() for piece, item in pieces.items()}
         again = _whole(name, pieces, before.get(name), tensor.shape, bits)
         error = _relative(again - tensor.float(), tensor)
-        parts.append(Part(name, kind, sum(one.nbytes for one in pieces.values()), error, residual))
+        parts.append(Part(name, kind, sum(item.nbytes for item in pieces.values()), error, residual))
     with whole_folder(Path(out)) as whole:
         return _write(whole, folder, config, BASES[base], bits, tensors, parts)
 
@@ -182,7 +182,7 @@ def _kept(
     if name == _EMBEDDING and len(moved) <= _FEW_ROWS * len(tensor):
         return "rows", {"rows": tensor[moved].float(), "ids": moved.to(torch.int32)}, 0.0
     up, down = _low_rank(change, rank)
-    pieces = {f"{which}.{piece}": one for which, half in (("up", up), ("down", down)) for piece, one in half.items()}
+    pieces = {f"{which}.{piece}": item for which, half in (("up", up), ("down", down)) for piece, item in half.items()}
     return "low-rank", pieces, _relative(_product(pieces) - change, change)
 
 
@@ -235,12 +235,12 @@ def load_delta(folder: Path, dtype: str | torch.dtype | None = None) -> NeoOVFor
     base, bits = _about(folder)
     pieces = _read(folder)
     before = _before(base, config)
-    wanted = {name: one.shape for name, one in meta_model(config).state_dict().items()}
+    wanted = {name: item.shape for name, item in meta_model(config).state_dict().items()}
     if config.tie_word_embeddings:
         wanted.pop("language_model.lm_head.weight")
     state = dict(before)
-    for name, one in pieces.items():
-        state[name] = _whole(name, one, before.get(name), wanted.get(name, torch.Size()), bits)
+    for name, item in pieces.items():
+        state[name] = _whole(name, item, before.get(name), wanted.get(name, torch.Size()), bits)
     for name in sorted({*wanted, *state}):
         if name not in state or state[name].shape != wanted.get(name):
             raise CheckpointError(f"{folder / WEIGHTS}: {name} is missing, misshapen or not the model's: copy it again")

@@ -98,7 +98,7 @@ def load_gguf(
         if _given(fields, f"{architecture}.{key}") not in (None, 0, "none"):
             raise CheckpointError(f"{path} {what} ({architecture}.{key}), which a native layer does not: take another")
     tokens = _value(fields, "tokenizer.ggml.tokens", path)
-    state = {_name(name, path): torch.from_numpy(one) for name, one in read_tensors(content, header, path).items()}
+    state = {_name(name, path): torch.from_numpy(item) for name, item in read_tensors(content, header, path).items()}
     config_class, model_class = _FAMILIES[architecture]
     config = config_class(**_config(fields, path, architecture, len(tokens), "lm_head.weight" not in state))
     state = _unpermuted(state, config) if architecture == "llama" else state
@@ -182,7 +182,7 @@ def _unpermuted(state: dict[str, Tensor], config: Any) -> dict[str, Tensor]:
 def _assembled(model_class: Any, config: Any, state: dict[str, Tensor], path: Path) -> PreTrainedModel:
     with torch.device("meta"):
         model = model_class(config)
-    wanted = {name: tuple(one.shape) for name, one in model.state_dict().items()}
+    wanted = {name: tuple(item.shape) for name, item in model.state_dict().items()}
     if config.tie_word_embeddings:
         state = {**state, "lm_head.weight": state.get("model.embed_tokens.weight", torch.empty(0))}
     wrong = sorted(

@@ -342,9 +342,9 @@ def _renamed(tokenizer: PreTrainedTokenizerBase, names: dict[str, str]) -> PreTr
         else:  # Unigram: pairs of a token and its score, by id
             vocabulary[number][0] = new
         plain = dict.fromkeys(("single_word", "lstrip", "rstrip", "normalized"), False)
-        state["added_tokens"] = [one for one in state["added_tokens"] if one["id"] != number]
+        state["added_tokens"] = [item for item in state["added_tokens"] if item["id"] != number]
         state["added_tokens"].append({"id": number, "content": new, **plain, "special": True})
-    state["added_tokens"].sort(key=lambda one: one["id"])
+    state["added_tokens"].sort(key=lambda item: item["id"])
     kept = {name: token for name, token in tokenizer.special_tokens_map.items() if isinstance(token, str)}
     return PreTrainedTokenizerFast(
         tokenizer_object=Tokenizer.from_str(json.dumps(state)),

@@ -32,7 +32,7 @@ def identified(config: NeoOVConfig, written: Mapping[str, Any], source: str | No
         in words, what is not as in that size, and what config.json has wrong.
     """
     found = {size: _differences(config, size) for size in RELEASED}
-    size = min(found, key=lambda one: len(found[one]))
+    size = min(found, key=lambda item: len(found[item]))
     models = [] if found[size] else [name for name, (of, _) in RELEASED_IDS.items() if of == size]
     differs = list(found[size])
     if written.get("model_type") == MISNAMED:

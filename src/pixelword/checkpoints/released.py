@@ -77,7 +77,7 @@ def verify(
     """
     entries = read_entries(folder)
     check_tensors(entries, folder)
-    problems = [one.problem for one in compared(entries, model, ignored) if one.problem]
+    problems = [item.problem for item in compared(entries, model, ignored) if item.problem]
     if problems:
         raise CheckpointError(
             f"{folder}: {_summary(problems)}: is it the right config.json, and was every file copied whole?"

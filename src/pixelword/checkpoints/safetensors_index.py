@@ -102,8 +102,8 @@ def _read_header(path: Path) -> dict[str, Entry]:
         content.pop("__metadata__", None)
         start = 8 + length
         entries = {
-            name: Entry(path, one["dtype"], tuple(one["shape"]), *(start + offset for offset in one["data_offsets"]))
-            for name, one in content.items()
+            name: Entry(path, item["dtype"], tuple(item["shape"]), *(start + offset for offset in item["data_offsets"]))
+            for name, item in content.items()
         }
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path} has a damaged header ({error!r}): copy the file again") from error
@@ -118,13 +118,13 @@ def _read_header(path: Path) -> dict[str, Entry]:
     return entries
 
 
-def same_bytes(one: Entry, other: Entry) -> bool:
+def same_bytes(entry: Entry, other: Entry) -> bool:
     """Whether two tensors are equal bit for bit, read piece by piece."""
-    left = one.end - one.begin
-    if (one.dtype, one.shape, left) != (other.dtype, other.shape, other.end - other.begin):
+    left = entry.end - entry.begin
+    if (entry.dtype, entry.shape, left) != (other.dtype, other.shape, other.end - other.begin):
         return False
-    with one.file.open("rb") as a, other.file.open("rb") as b:
-        a.seek(one.begin)
+    with entry.file.open("rb") as a, other.file.open("rb") as b:
+        a.seek(entry.begin)
         b.seek(other.begin)
         while left > 0:
             step = min(left, _STEP)

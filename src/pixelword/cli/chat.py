@@ -121,7 +121,7 @@ def completions(line: str) -> list[str]:
     if name not in ("/image", "/video", "/save"):
         return []
     found = sorted(glob.glob(f"{glob.escape(os.path.expanduser(path))}*"))
-    return [f"{name} {one}{'/' if os.path.isdir(one) else ''}" for one in found]
+    return [f"{name} {item}{'/' if os.path.isdir(item) else ''}" for item in found]
 
 
 def path_in(text: str) -> str:

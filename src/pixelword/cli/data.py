@@ -57,7 +57,7 @@ def index(
                 source, processor, media, workers=_cores(workers), folder=data.index, progress=shown, rebuild=rebuild
             )
     _summarize(found)
-    if any(one.faults for one in found.values()):
+    if any(item.faults for item in found.values()):
         print(f"not all can be used; this says why: pixelword data check {what}")
 
 
@@ -108,7 +108,7 @@ def check(
     if faults:
         print(f"{faults:,} {'fault' if faults == 1 else 'faults'}")
         raise typer.Exit(1)
-    unread = not decode and any(len(one.kinds) for one in found.values())
+    unread = not decode and any(len(item.kinds) for item in found.values())
     print("no faults; images and videos were not decoded: --decode reads them whole" if unread else "no faults")
 
 
@@ -144,14 +144,14 @@ def _summarize(found: dict[str, Index]) -> None:
     table.add_column("source")
     for name in ("samples", "faults", "text tokens", "learnt", "pictures", "videos"):
         table.add_column(name, justify="right")
-    for name, one in found.items():
-        videos = int((one.kinds == VIDEO).sum())
+    for name, item in found.items():
+        videos = int((item.kinds == VIDEO).sum())
         numbers = (
-            len(one),
-            len(one.faults),
-            int(one.text_tokens.sum(dtype="int64")),
-            int(one.answer_tokens.sum(dtype="int64")),
-            len(one.kinds) - videos,
+            len(item),
+            len(item.faults),
+            int(item.text_tokens.sum(dtype="int64")),
+            int(item.answer_tokens.sum(dtype="int64")),
+            len(item.kinds) - videos,
             videos,
         )
         table.add_row(name, *(f"{number:,}" for number in numbers))

@@ -121,7 +121,7 @@ def _print(title: str, found: Report) -> None:
     console = Console(highlight=False)
     console.print(f"{title}: median (10th – 90th percentile)", style="bold", markup=False, soft_wrap=True)
     console.print(_samples_table(found))
-    if any(one.pictures.total for one in found.sources):
+    if any(item.pictures.total for item in found.sources):
         console.print("\npictures", style="bold")
         console.print(_pictures_table(found))
     console.print("\ntokens of a sample", style="bold")
@@ -136,33 +136,33 @@ def _samples_table(found: Report) -> Table:
 
     return _table(
         {
-            "source": one.name,
-            "share": f"{one.weight:.0%}",
-            "samples": f"{one.samples:,}",
-            "unused": f"{one.faults + one.left_out:,}" if one.faults + one.left_out else "",
-            "tokens": _spread(one.tokens),
-            "most": f"{one.tokens.most:,.0f}",
-            "lengths": sparkline(one.lengths.counts) if len(found.sources) > 1 else "",
-            "learnt": _spread(one.answers),
+            "source": source.name,
+            "share": f"{source.weight:.0%}",
+            "samples": f"{source.samples:,}",
+            "unused": f"{source.faults + source.left_out:,}" if source.faults + source.left_out else "",
+            "tokens": _spread(source.tokens),
+            "most": f"{source.tokens.most:,.0f}",
+            "lengths": sparkline(source.lengths.counts) if len(found.sources) > 1 else "",
+            "learnt": _spread(source.answers),
         }
-        for one in found.sources
+        for source in found.sources
     )
 
 
 def _pictures_table(found: Report) -> Table:
     return _table(
         {
-            "source": one.name,
-            "in one": f"{one.pictures.mean:.2f}",
-            "videos": f"{one.videos:,}" if one.videos else "",
-            "visual": f"{one.visual_share:.0%}",
-            "width": _spread(one.width),
-            "height": _spread(one.height),
-            "kept": "" if one.kept is None else f"{one.kept:.0%}",
-            "commonest": "{}×{} {:.0%}".format(*one.sizes[0][:2], one.sizes[0][2] / one.pictures.total),
+            "source": source.name,
+            "in one": f"{source.pictures.mean:.2f}",
+            "videos": f"{source.videos:,}" if source.videos else "",
+            "visual": f"{source.visual_share:.0%}",
+            "width": _spread(source.width),
+            "height": _spread(source.height),
+            "kept": "" if source.kept is None else f"{source.kept:.0%}",
+            "commonest": "{}×{} {:.0%}".format(*source.sizes[0][:2], source.sizes[0][2] / source.pictures.total),
         }
-        for one in found.sources
-        if one.pictures.total
+        for source in found.sources
+        if source.pictures.total
     )
 
 
@@ -172,7 +172,7 @@ def _lengths_table(histograms: list[Histogram]) -> Table:
     from rich.table import Table
 
     edges = histograms[0].edges
-    counts = [sum(one.counts[bin_] for one in histograms) for bin_ in range(len(edges) - 1)]
+    counts = [sum(histogram.counts[bin_] for histogram in histograms) for bin_ in range(len(edges) - 1)]
     table = Table.grid(padding=(0, 1))
     for column in range(3):
         table.add_column(justify="right" if column != 1 else "left")

@@ -9,8 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
-    from pixelword.training.estimate import Estimate
-    from pixelword.training.memory import Memory
+    from pixelword.training.cost.estimate import Estimate
+    from pixelword.training.cost.memory import Memory
 
 _PARTS = {
     "weights": "weights, float32",
@@ -81,7 +81,7 @@ def _print_memory(console: Console, memory: Memory, capacity: float, note: str) 
 def _print_step(console: Console, cost: Estimate) -> None:
     table = _table(console, "work", "", "a step", "the stage")
     step, stage = cost.step, cost.stage_work
-    for label, one, every in (
+    for label, item, every in (
         ("samples", step.samples, stage.samples),
         ("tokens without padding", step.tokens, stage.tokens),
         ("of them with a loss", step.supervised, stage.supervised),
@@ -90,8 +90,8 @@ def _print_step(console: Console, cost: Estimate) -> None:
         ("FLOPs of the model", cost.flops, cost.flops * cost.steps),
         ("FLOPs computed twice", cost.again, cost.again * cost.steps),
     ):
-        if one:
-            table.add_row(label, amount(one), amount(every))
+        if item:
+            table.add_row(label, amount(item), amount(every))
     console.print(table)
     packs = cost.micro_batches * cost.machine.gpus
     console.print(f"[dim]{packs:,} packs a step, {cost.micro_batches} on each; {cost.steps:,} steps[/]\n")

@@ -105,29 +105,29 @@ def evaluate(
     _use_threads(session, threads)
     from pixelword.checkpoints.names import resolve
     from pixelword.data.progress import bar
-    from pixelword.evaluation import page, peers, tables
-    from pixelword.evaluation.about import about, identity
+    from pixelword.evaluation import baselines, page, tables
     from pixelword.evaluation.report import Summary
+    from pixelword.evaluation.run_metadata import about, identity
     from pixelword.evaluation.runner import Answers, run
 
     settings = {"questions": questions, "controls": controls, "full": full, "seed": seed}
     described = about(session, model, {"suites": suites, **settings})
-    others = peers.named(peer or (), device=device)
+    others = baselines.named(peer or (), device=device)
     answers = Answers(out, identity(described))
-    summary = Summary(described, [name for one in wanted for name in one.categories])
+    summary = Summary(described, [name for item in wanted for name in item.categories])
     with bar("asking") as report:
         for outcome in run(
             session, tests, answers, questions=questions, controls=controls, full=full, seed=seed, peers=others,
             report=report,
         ):  # fmt: skip
             summary.add(outcome)
-        for pairs in (pairs for one in wanted for pairs in one.pairs if not tasks or pairs.name in tasks):
+        for pairs in (pairs for item in wanted for pairs in item.pairs if not tasks or pairs.name in tasks):
             amount = questions or (pairs.full if full else pairs.default)
             try:
                 summary.retrieval.append(pairs.measure(session, packs, number=amount, seed=seed, report=report))
             except AssetError as error:
                 summary.left_out[pairs.name] = str(error)
-    if any(one.perplexity and (not tasks or one.perplexity in tasks) for one in wanted):
+    if any(item.perplexity and (not tasks or item.perplexity in tasks) for item in wanted):
         _read(summary, session, resolve(model), packs, full)
     results = summary.finished()
     if out is not None:

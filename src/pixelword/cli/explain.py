@@ -111,7 +111,7 @@ def _check(session: Session, model: str, questions: int, kinds: list[str] | None
 
     def interval(mean: Mean, scale: int = 1) -> str:
         digits = 0 if scale == 100 else 2
-        low, value, high = (f"{scale * one:.{digits}f}" for one in (mean.low, mean.value, mean.high))
+        low, value, high = (f"{scale * item:.{digits}f}" for item in (mean.low, mean.value, mean.high))
         return f"{value} [{low}, {high}]"
 
     def table(row: Row) -> Table:

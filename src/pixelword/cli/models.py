@@ -56,7 +56,7 @@ def pull(
     bare = {known.partition("/")[2].lower(): known for known in RELEASED_IDS}
     wanted = bare.get(name.lower(), name)
     if hub_id(wanted) is None:
-        known = ", ".join(one.partition("/")[2] for one in RELEASED_IDS)
+        known = ", ".join(item.partition("/")[2] for item in RELEASED_IDS)
         raise InputError(f"{name!r} is not a model of the Hub{other_names(name)}; released ones are {known}")
     print(resolve(wanted))
 

@@ -161,7 +161,7 @@ def _announced(pieces: Iterator[str]) -> Iterator[str]:
 def check_media(images: Sequence[str], videos: Sequence[str | Path], *, allow_urls: bool) -> None:
     """Checks that media exist and may be fetched, before a model is loaded. Raises MediaError, InputError."""
     from pixelword.processing.limits import Limits
-    from pixelword.processing.sources import is_url, open_binary
+    from pixelword.processing.media_io import is_url, open_binary
 
     for kind, sources in (("picture", images), ("video", videos)):
         for source in map(str, sources):

@@ -47,7 +47,7 @@ def plan(request: Asked) -> None:
         from pixelword.evaluation.paper import plan as planning
         from pixelword.machine import default_dtype
         from pixelword.model.footprint import count_parameters
-        from pixelword.training.machines import CPU, machine
+        from pixelword.training.cost.hardware import CPU, machine
 
         wanted = benchmarks.benchmarks(request.names)
         config, images = config_and_images(request.model)
@@ -59,7 +59,7 @@ def plan(request: Asked) -> None:
         )
     content = {
         "format": 1, "model": request.model, "data": str(request.data), "machine": f"one {on.name}",
-        "planned": [one.as_json() for one in found],
+        "planned": [item.as_json() for item in found],
     }  # fmt: skip
     if request.as_json:
         print(json.dumps(content, ensure_ascii=False))
@@ -73,8 +73,8 @@ def evaluate(request: Asked) -> None:
         from pixelword.evaluation.paper import benchmarks, files
 
     wanted = benchmarks.benchmarks(request.names)
-    found = [(one, paths) for one in wanted if (paths := files.find(request.data, one))]
-    missing = [one.name for one in wanted if not files.find(request.data, one)]
+    found = [(item, paths) for item in wanted if (paths := files.find(request.data, item))]
+    missing = [item.name for item in wanted if not files.find(request.data, item)]
     if not found:
         raise InputError(
             f"{request.data} has no file of any benchmark that was asked for: --plan says which are expected, "
@@ -97,9 +97,9 @@ def _run(request: Asked, found: Sequence[Any], missing: Sequence[str]) -> dict[s
     settings = _settings(request)
     session = options.open_session(request.model, dtype=request.dtype, device=request.device)
     from pixelword.data.progress import bar
-    from pixelword.evaluation.about import about, identity
-    from pixelword.evaluation.paper.asking import MAX_MODEL_LEN
+    from pixelword.evaluation.paper.prompting import MAX_MODEL_LEN
     from pixelword.evaluation.paper.running import run
+    from pixelword.evaluation.run_metadata import about, identity
     from pixelword.evaluation.runner import Answers
     from pixelword.generation.engine import Engine
     from pixelword.generation.request import BatchingOptions
@@ -110,7 +110,7 @@ def _run(request: Asked, found: Sequence[Any], missing: Sequence[str]) -> dict[s
     answers = Answers(request.out, kept)
     batching = BatchingOptions(max_model_len=MAX_MODEL_LEN)
     with Engine(session.model, session.processor, batching) as engine, bar("asking") as report:
-        results = [one.as_json() for one in run(session, engine, found, answers, settings, report)]
+        results = [item.as_json() for item in run(session, engine, found, answers, settings, report)]
     return {"format": 1, **described, "data": str(request.data), "results": results, "missing": list(missing)}
 
 

@@ -175,10 +175,10 @@ def _origins(given: list[str]) -> tuple[str, ...]:
     found: list[str] = []
     for text in given:
         try:
-            one = json.loads(text) if text.lstrip().startswith("[") else [text]
+            item = json.loads(text) if text.lstrip().startswith("[") else [text]
         except ValueError:
-            one = [None]
-        if not all(isinstance(origin, str) for origin in one):
+            item = [None]
+        if not all(isinstance(origin, str) for origin in item):
             raise InputError(f"--allowed-origins {text!r}: write an origin, or '[\"https://app.example.org\"]'")
-        found += one
+        found += item
     return tuple(found)

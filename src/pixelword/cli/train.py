@@ -104,7 +104,7 @@ def _print_cost(recipe: Path, overrides: Sequence[str], machine: dict[str, Any],
         checked = fetched(checked, weights=False)
     with options.progress(f"reading {recipe} …"), options.quiet_imports():
         from pixelword.cli.dry_run import print_json, print_tables
-        from pixelword.training.estimate import estimate, machine_for
+        from pixelword.training.cost.estimate import estimate, machine_for
 
         cost = estimate(checked, machine_for(checked, **machine), mfu)
     (print_json if as_json else print_tables)(cost)

@@ -81,9 +81,9 @@ def _write_inputs(model: str, path: Path) -> None:
     from pixelword.processing import NeoOVProcessor
 
     tensors: dict[str, torch.Tensor] = {}
-    for name, one in encode_all(NeoOVProcessor.from_pretrained(resolve(model))).items():
-        tensors |= {f"{name}.input_ids": one.input_ids, f"{name}.pixel_values": one.pixel_values}
-        tensors[f"{name}.image_grid_hw"] = one.image_grid_hw
+    for name, item in encode_all(NeoOVProcessor.from_pretrained(resolve(model))).items():
+        tensors |= {f"{name}.input_ids": item.input_ids, f"{name}.pixel_values": item.pixel_values}
+        tensors[f"{name}.image_grid_hw"] = item.image_grid_hw
     try:
         save_file(tensors, path)
     except Exception as error:  # safetensors has an error of its own for a disk's
@@ -149,11 +149,11 @@ def _print_probe(console: Console, probe: Mapping[str, Any]) -> None:
     for name in ("", "tokens", "likeliest", "score", "spread", "loss"):
         table.add_column(name, justify="right" if name else "left", no_wrap=True)
     table.add_column("says", overflow="fold")  # the one that gives way on a narrow terminal
-    for name, one in probe["readings"].items():
-        first, score = one["top"][0]
-        figures = (f"{score:.5f}", f"{one['spread']:.5f}", f"{one['prompt_loss']:.5f}")
-        says = escape((one["text"].splitlines() or [""])[0])
-        table.add_row(name, str(one["tokens"]), str(first), *figures, says)
+    for name, item in probe["readings"].items():
+        first, score = item["top"][0]
+        figures = (f"{score:.5f}", f"{item['spread']:.5f}", f"{item['prompt_loss']:.5f}")
+        says = escape((item["text"].splitlines() or [""])[0])
+        table.add_row(name, str(item["tokens"]), str(first), *figures, says)
     console.print(table, soft_wrap=False)
 
 
@@ -162,7 +162,7 @@ def _print_problems(console: Console, title: str, problems: list[str], well: str
         console.print(well, style="green", markup=False)
         return
     console.print(title, style="red", markup=False)
-    for one in problems[:_MOST]:
-        console.print(f"  {one}", markup=False)
+    for problem in problems[:_MOST]:
+        console.print(f"  {problem}", markup=False)
     if len(problems) > _MOST:
         console.print(f"  and {len(problems) - _MOST} more: --json has all")

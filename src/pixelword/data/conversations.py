@@ -15,9 +15,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from pixelword.errors import InputError
-from pixelword.processing.conversation import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER
+from pixelword.processing.chat import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER
 from pixelword.processing.image_files import SUFFIXES as IMAGE_SUFFIXES
-from pixelword.processing.tokens import valid_text
+from pixelword.processing.tokenizer import valid_text
 from pixelword.processing.video_file import SUFFIXES as VIDEO_SUFFIXES
 
 Resolve = Callable[[Any], Any]
@@ -132,7 +132,7 @@ def _names_media(key: str, value: Any) -> bool:
     if isinstance(value, Mapping):
         return any(_names_media(key, value.get(name)) for name in ("bytes", "path"))
     if _is_list(value):
-        return any(_names_media(key, one) for one in value)
+        return any(_names_media(key, item) for item in value)
     if isinstance(value, bytes):
         return len(value) > 0
     if not isinstance(value, str) or not value:
@@ -151,7 +151,7 @@ class _Media:
         self.given: dict[str, list[Any]] = {}
         self.places = {"image": 0, "video": 0}
         for kind in _KINDS:
-            self.given[kind] = [one for name in (kind, f"{kind}s") for one in _listed(values.get(name))]
+            self.given[kind] = [entry for name in (kind, f"{kind}s") for entry in _listed(values.get(name))]
 
     def __bool__(self) -> bool:
         return any(self.given.values())
@@ -164,7 +164,7 @@ class _Media:
 
     def source(self, written: Any) -> Any:
         """One medium; a list of images is a video's frames."""
-        return [self.resolve(one) for one in written] if _is_list(written) else self.resolve(written)
+        return [self.resolve(item) for item in written] if _is_list(written) else self.resolve(written)
 
     def place_rest(self, messages: Sequence[dict[str, Any]], *, in_front: bool) -> None:
         """A lone medium without a place, and those of `texts`, go before the first question, as LLaVA and NEO do."""

@@ -23,13 +23,13 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 import torch
 
+from pixelword.data.cache import Table, kept
 from pixelword.data.index import FRAME, PICTURE, VIDEO, Index
 from pixelword.data.sources import Source, media_options, open_sources
-from pixelword.data.tables import Table, kept
 from pixelword.errors import PixelwordError, RecipeError
 from pixelword.processing.options import MediaOptions
-from pixelword.processing.outline import Outline, outline
 from pixelword.processing.processor import NeoOVProcessor
+from pixelword.processing.token_counts import Outline, outline
 
 if TYPE_CHECKING:
     from pixelword.data.recipe import DataRecipe
@@ -106,7 +106,7 @@ def _fingerprint(processor: NeoOVProcessor) -> str:
 
 
 def each(
-    one: Callable[[Source, int, NeoOVProcessor, MediaOptions], Found],
+    item: Callable[[Source, int, NeoOVProcessor, MediaOptions], Found],
     source: Source,
     processor: NeoOVProcessor,
     media: MediaOptions,
@@ -121,7 +121,7 @@ def each(
     total = len(source)
     chunks = [range(start, min(start + _CHUNK, total)) for start in range(0, total, _CHUNK)]
     done = 0
-    with _mapping(partial(_chunk, one), (source, processor, media), min(workers, len(chunks) - 1)) as mapped:
+    with _mapping(partial(_chunk, item), (source, processor, media), min(workers, len(chunks) - 1)) as mapped:
         for found in mapped(chunks):
             yield from found
             done += len(found)
@@ -164,9 +164,9 @@ def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _chunk(one: Callable[[Source, int, NeoOVProcessor, MediaOptions], Found], samples: range) -> list[Found]:
+def _chunk(item: Callable[[Source, int, NeoOVProcessor, MediaOptions], Found], samples: range) -> list[Found]:
     source, processor, media = _read[-1]
-    return [one(source, i, processor, media) for i in samples]
+    return [item(source, i, processor, media) for i in samples]
 
 
 def measured(source: Source, i: int, processor: NeoOVProcessor, media: MediaOptions) -> Outline | str:
@@ -187,12 +187,12 @@ def _table(outlines: Iterator[Outline | str], total: int) -> Table:
     offsets = np.zeros(total + 1, dtype=np.int64)
     sizes, kinds, counts = array("i"), array("B"), array("i")
     faults: dict[str, str] = {}
-    for i, one in enumerate(outlines):
-        if isinstance(one, str):
-            faults[str(i)] = one
+    for i, item in enumerate(outlines):
+        if isinstance(item, str):
+            faults[str(i)] = item
         else:
-            text[i], answer[i] = one.text_tokens, one.answer_tokens
-            for medium in one.media:
+            text[i], answer[i] = item.text_tokens, item.answer_tokens
+            for medium in item.media:
                 sizes.extend((medium.height, medium.width))
                 kinds.append(_KINDS[medium.kind])
                 counts.append(medium.count)

@@ -13,7 +13,7 @@ from multiprocessing.process import BaseProcess
 import torch
 from torch.utils.data import DataLoader, Dataset
 
-from pixelword.data.schema import Pack
+from pixelword.data.types import Pack
 from pixelword.errors import PixelwordError
 
 

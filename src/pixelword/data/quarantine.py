@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
-from pixelword.data.schema import Fault
+from pixelword.data.types import Fault
 from pixelword.errors import PixelwordError
 
 _LEAST = 1_000  # samples before which the share of bad ones says little

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from pixelword.data.index import VIDEO, Index
-from pixelword.data.packing import IGNORED
+from pixelword.data.packing.packer import IGNORED
 from pixelword.processing.options import MediaOptions
 
 if TYPE_CHECKING:
@@ -195,36 +195,37 @@ def report(
     measured: Mapping[str, Measures], weights: Mapping[str, float], side: int, packs: PacksReport | None = None
 ) -> Report:
     """The report on these sources. weights: of each source, on any scale; side: pixels along a visual token."""
-    lengths = np.concatenate([np.zeros(0, np.int64), *(one.tokens for one in measured.values())])
+    lengths = np.concatenate([np.zeros(0, np.int64), *(item.tokens for item in measured.values())])
     edges = edges_for(lengths)
     total = sum(weights.get(name, 0.0) for name in measured) or 1.0
     return Report(
-        tuple(_source(name, one, weights.get(name, 0.0) / total, side, edges) for name, one in measured.items()), packs
+        tuple(_source(name, item, weights.get(name, 0.0) / total, side, edges) for name, item in measured.items()),
+        packs,
     )
 
 
-def _source(name: str, one: Measures, weight: float, side: int, edges: Sequence[int]) -> SourceReport:
-    areas = one.sizes.prod(-1)
-    kinds, counts = np.unique(one.sizes, axis=0, return_counts=True)
+def _source(name: str, measures: Measures, weight: float, side: int, edges: Sequence[int]) -> SourceReport:
+    areas = measures.sizes.prod(-1)
+    kinds, counts = np.unique(measures.sizes, axis=0, return_counts=True)
     commonest = np.argsort(-counts, kind="stable")[:_COMMONEST]
     kept = None
-    if one.given is not None and len(areas):
-        kept = float((areas / np.maximum(one.given.prod(-1), 1)).mean())
+    if measures.given is not None and len(areas):
+        kept = float((areas / np.maximum(measures.given.prod(-1), 1)).mean())
     return SourceReport(
         name=name,
         weight=weight,
-        samples=len(one.tokens),
-        faults=one.faults,
-        left_out=one.left_out,
-        words_only=int((one.pictures == 0).sum()),
-        videos=one.videos,
-        tokens=Spread.of(one.tokens),
-        answers=Spread.of(one.answers),
-        pictures=Spread.of(one.pictures),
-        width=Spread.of(one.sizes[:, 1]),
-        height=Spread.of(one.sizes[:, 0]),
-        visual_share=float(areas.sum() / side**2 / max(int(one.tokens.sum()), 1)),
+        samples=len(measures.tokens),
+        faults=measures.faults,
+        left_out=measures.left_out,
+        words_only=int((measures.pictures == 0).sum()),
+        videos=measures.videos,
+        tokens=Spread.of(measures.tokens),
+        answers=Spread.of(measures.answers),
+        pictures=Spread.of(measures.pictures),
+        width=Spread.of(measures.sizes[:, 1]),
+        height=Spread.of(measures.sizes[:, 0]),
+        visual_share=float(areas.sum() / side**2 / max(int(measures.tokens.sum()), 1)),
         kept=kept,
         sizes=tuple((int(kinds[k, 1]), int(kinds[k, 0]), int(counts[k])) for k in commonest),
-        lengths=histogram(one.tokens, edges),
+        lengths=histogram(measures.tokens, edges),
     )

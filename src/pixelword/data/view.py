@@ -14,20 +14,20 @@ from typing import TYPE_CHECKING, Any
 
 from PIL import Image
 
-from pixelword.data.packing import Packer, visible_pairs
-from pixelword.data.schema import DocumentSpan, Fault, Pack
+from pixelword.data.packing.packer import Packer, visible_pairs
+from pixelword.data.types import DocumentSpan, Fault, Pack
 from pixelword.errors import InputError, PixelwordError
 from pixelword.model.masks import interval
 from pixelword.model.rope import rope_index
 from pixelword.processing.images import unpatchify
-from pixelword.processing.sources import data_url
-from pixelword.processing.sources import describe as source_name
+from pixelword.processing.media_io import data_url
+from pixelword.processing.media_io import describe as source_name
 from pixelword.processing.types import ImageSpan, Sample
 from pixelword.processing.videos import Video
 from pixelword.utils.files import atomic_write
 
 if TYPE_CHECKING:
-    from pixelword.data.packing import LossWeight
+    from pixelword.data.packing.packer import LossWeight
     from pixelword.processing.options import MediaOptions
     from pixelword.processing.processor import NeoOVProcessor
 

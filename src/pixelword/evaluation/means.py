@@ -102,15 +102,15 @@ def _averaged(shares: Sequence[tuple[Share, float]]) -> Share:
     """The weighted mean of independent shares. Its interval adds up their variances, each with one more question of
     either outcome, so that a share of 0 or 1 is not taken for certain."""
     total = sum(weight for _, weight in shares)
-    mean = sum(weight * one.share for one, weight in shares) / total
+    mean = sum(weight * item.share for item, weight in shares) / total
     variance = 0.0
-    for one, weight in shares:
-        smooth = (one.right + 1) / (one.questions + 2)
-        variance += (weight / total) ** 2 * smooth * (1 - smooth) / one.questions
+    for item, weight in shares:
+        smooth = (item.right + 1) / (item.questions + 2)
+        variance += (weight / total) ** 2 * smooth * (1 - smooth) / item.questions
     half = Z * math.sqrt(variance)
     return Share(
-        sum(one.questions for one, _ in shares),
-        sum(one.right for one, _ in shares),
+        sum(item.questions for item, _ in shares),
+        sum(item.right for item, _ in shares),
         mean,
         max(0.0, mean - half),
         min(1.0, mean + half),

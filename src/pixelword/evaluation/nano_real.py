@@ -115,7 +115,7 @@ def own_fonts(folders: Sequence[Path], known: set[str]) -> dict[str, list[Path]]
         name = family(font.getname()[0] or path.stem)
         if any(word in name for word in _NOT_FOR_WORDS):
             continue
-        if not any(name.startswith(one) or one.startswith(name) for one in known) and _is_for_words(font):
+        if not any(name.startswith(item) or item.startswith(name) for item in known) and _is_for_words(font):
             found.setdefault(name, []).append(path)
     return found
 

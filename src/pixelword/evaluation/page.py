@@ -15,7 +15,7 @@ from PIL import Image
 from pixelword.evaluation import tables
 from pixelword.evaluation.report import Failure
 from pixelword.evaluation.scores import boxes
-from pixelword.processing.sources import data_url
+from pixelword.processing.media_io import data_url
 from pixelword.processing.videos import frame_label
 from pixelword.utils.files import atomic_write
 
@@ -45,7 +45,7 @@ def html(report: Mapping[str, Any], failures: Mapping[str, Sequence[Failure]]) -
         matched=tables.matched,
         columns=tables.MATCHED,
         retrieval=tables.RETRIEVAL,
-        failures={name: [_told(one) for one in found] for name, found in failures.items() if found},
+        failures={name: [_told(item) for item in found] for name, found in failures.items() if found},
         style=(_HERE / "report.css").read_text(encoding="utf-8"),
     )
 
@@ -80,8 +80,8 @@ def _pictures(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     clip = part["video"]
     count = min(_FRAMES, len(clip.frames))
     chosen = [round(place * (len(clip.frames) - 1) / max(count - 1, 1)) for place in range(count)]
-    labels = [frame_label(clip.timestamps[one]).rstrip(":") if clip.timestamps else "" for one in chosen]
-    return [{**_shown(clip.frames[one], _FRAME), "label": label} for one, label in zip(chosen, labels, strict=True)]
+    labels = [frame_label(clip.timestamps[item]).rstrip(":") if clip.timestamps else "" for item in chosen]
+    return [{**_shown(clip.frames[item], _FRAME), "label": label} for item, label in zip(chosen, labels, strict=True)]
 
 
 def _shown(picture: Image.Image, side: int) -> dict[str, Any]:

@@ -89,5 +89,5 @@ def _packs(documents: Sequence[Tensor], rows: int) -> Iterator[tuple[Tensor, Ten
 
 
 def _joined(documents: Sequence[Tensor]) -> tuple[Tensor, Tensor, int]:
-    ends = torch.tensor([0, *(len(one) for one in documents)], dtype=torch.int32).cumsum(0, dtype=torch.int32)
+    ends = torch.tensor([0, *(len(document) for document in documents)], dtype=torch.int32).cumsum(0, dtype=torch.int32)
     return torch.cat(list(documents))[None], ends, int(ends[-1]) - len(documents)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from pixelword.evaluation.asking import Said
+from pixelword.evaluation.batch_generate import Said
 from pixelword.evaluation.language import Language
 from pixelword.evaluation.means import Rate, Row, Share, means
 from pixelword.evaluation.runner import CONDITIONS, Outcome
@@ -50,16 +50,18 @@ def row(name: str, asked: Asked) -> Row:
         none=_share(scores["none"]) if "none" in scores else None,
         wrong=_share(scores["wrong"]) if "wrong" in scores else None,
         cer=_cer(own),
-        wer=_rate([one.word_errors for one in own], [one.words for one in own]),
+        wer=_rate([entry.word_errors for entry in own], [entry.words for entry in own]),
         any_case=_any_case(own),
-        iou=_rate([one.iou or 0.0 for one in own if one.iou is not None], [1 for one in own if one.iou is not None]),
+        iou=_rate(
+            [entry.iou or 0.0 for entry in own if entry.iou is not None], [1 for entry in own if entry.iou is not None]
+        ),
         peers={name: _share(scores[name]) for name in peers},
         peers_cer={name: rate for name in peers if (rate := _cer(scores[name]))},
     )
 
 
 def _share(scores: Sequence[Score]) -> Share:
-    return _of(sum(one.right for one in scores), len(scores))
+    return _of(sum(score.right for score in scores), len(scores))
 
 
 def _of(right: int, questions: int) -> Share:
@@ -67,12 +69,12 @@ def _of(right: int, questions: int) -> Share:
 
 
 def _any_case(scores: Sequence[Score]) -> Share | None:
-    known = [one.any_case for one in scores if one.any_case is not None]
+    known = [score.any_case for score in scores if score.any_case is not None]
     return _of(sum(known), len(known)) if known else None
 
 
 def _cer(scores: Sequence[Score]) -> Rate | None:
-    return _rate([one.letter_errors for one in scores], [one.letters for one in scores])
+    return _rate([score.letter_errors for score in scores], [score.letters for score in scores])
 
 
 def _rate(above: Sequence[float], below: Sequence[float]) -> Rate | None:
@@ -88,12 +90,12 @@ def failures(outcome: Outcome, most: int = FAILURES) -> list[Failure]:
         for item, said in pairs(outcome)
         if not item.score(said["right"].answer).right
     ]
-    wrong.sort(key=lambda one: (-one.sure, one.item.key))
+    wrong.sort(key=lambda entry: (-entry.sure, entry.item.key))
     shown: list[Failure] = []
-    for one in wrong:
-        of_kind = sum(other.item.question.kind == one.item.question.kind for other in shown)
+    for entry in wrong:
+        of_kind = sum(other.item.question.kind == entry.item.question.kind for other in shown)
         if of_kind < _OF_A_KIND and len(shown) < most:
-            shown.append(one)
+            shown.append(entry)
     return shown
 
 
@@ -147,13 +149,13 @@ class Summary:
         shown = {
             name: [
                 {
-                    "key": one.item.key,
-                    "question": one.item.question.question,
-                    "right": list(one.item.accepted),
-                    "answer": one.answer,
-                    "sure": round(one.sure, 4),
+                    "key": failure.item.key,
+                    "question": failure.item.question.question,
+                    "right": list(failure.item.accepted),
+                    "answer": failure.answer,
+                    "sure": round(failure.sure, 4),
                 }
-                for one in failures
+                for failure in failures
             ]
             for name, failures in self.failures.items()
         }
@@ -166,7 +168,7 @@ class Summary:
             "tests": self.tests,
             "means": [asdict(mean) for mean in means(self._nano)],
             "language": self.language and {**asdict(self.language), "excess": self.language.excess},
-            "retrieval": [one.as_json() for one in self.retrieval],
+            "retrieval": [item.as_json() for item in self.retrieval],
             "left_out": self.left_out,
             "failures": shown,
         }

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 from pixelword.errors import AssetError, InputError, reason
-from pixelword.evaluation.asking import NEW_TOKENS, Asker, Said
+from pixelword.evaluation.batch_generate import NEW_TOKENS, Asker, Said
 from pixelword.evaluation.types import Item, Part, Test
 
 if TYPE_CHECKING:
@@ -98,8 +98,10 @@ class Answers:
             )
         for number, line in enumerate(lines[1:], 2):
             try:
-                one = json.loads(line)
-                self._known[one["key"], one["asked"], one["digest"]] = Said(one["answer"], one["sure"], one["fault"])
+                item = json.loads(line)
+                self._known[item["key"], item["asked"], item["digest"]] = Said(
+                    item["answer"], item["sure"], item["fault"]
+                )
             except (ValueError, KeyError, TypeError) as error:
                 where = f"{self._path}:{number}"
                 raise InputError(f"{where} is not an answer ({error!r}): delete that line, or the file") from error
@@ -109,10 +111,12 @@ class Answers:
 
     def add(self, asked: str, said: Sequence[tuple[Keyed, Said]]) -> None:
         """Keep and write answers, all of them before anything else is asked."""
-        for item, one in said:
-            self._known[item.key, asked, item.digest] = one
+        for item, entry in said:
+            self._known[item.key, asked, item.digest] = entry
         if self._path is not None:
-            records = [{"key": item.key, "asked": asked, "digest": item.digest, **asdict(one)} for item, one in said]
+            records = [
+                {"key": item.key, "asked": asked, "digest": item.digest, **asdict(entry)} for item, entry in said
+            ]
             try:
                 self._append([json.dumps(line, ensure_ascii=False) for line in records])
             except OSError as error:
@@ -187,7 +191,7 @@ class _Counter:
 
 def _asked(items: Sequence[Item], condition: Condition) -> list[Item]:
     """The items that the condition applies to: without an image, only "right" does."""
-    return [one for one in items if condition == "right" or one.media]
+    return [item for item in items if condition == "right" or item.media]
 
 
 def _ask(
@@ -204,20 +208,20 @@ def _ask(
     found: dict[str, Said] = {}
     for a in range(0, len(asked), _WINDOW):
         window = asked[a : a + _WINDOW]
-        encoded = [asker.encoded(one.messages(shown(items, one, condition)), new) for one in window]
-        for place, one in enumerate(encoded):
-            if isinstance(one, str):
-                found[window[place].key] = Said("", 0.0, one)
+        encoded = [asker.encoded(entry.messages(shown(items, entry, condition)), new) for entry in window]
+        for place, entry in enumerate(encoded):
+            if isinstance(entry, str):
+                found[window[place].key] = Said("", 0.0, entry)
                 done(1)
-        places = [place for place, one in enumerate(encoded) if not isinstance(one, str)]
-        questions = [one for one in encoded if not isinstance(one, str)]
-        for batch in asker.batches([len(one) for one in questions]):
-            own = [window[places[one]] for one in batch]
+        places = [place for place, entry in enumerate(encoded) if not isinstance(entry, str)]
+        questions = [entry for entry in encoded if not isinstance(entry, str)]
+        for batch in asker.batches([len(question) for question in questions]):
+            own = [window[places[entry]] for entry in batch]
             known = [answers.get(item, condition) for item in own]
-            if any(one is None for one in known):
-                known = [*asker.answers([questions[one] for one in batch], new)]
-                answers.add(condition, [(item, one) for item, one in zip(own, known, strict=True) if one])
-            found.update((item.key, one) for item, one in zip(own, known, strict=True) if one)
+            if any(entry is None for entry in known):
+                known = [*asker.answers([questions[entry] for entry in batch], new)]
+                answers.add(condition, [(item, entry) for item, entry in zip(own, known, strict=True) if entry])
+            found.update((item.key, entry) for item, entry in zip(own, known, strict=True) if entry)
             done(len(batch))
     return found
 
@@ -233,14 +237,16 @@ def shown(items: Sequence[Item], item: Item, condition: Condition) -> Sequence[P
         return item.media
     if condition == "none":
         return ()
-    place = next(number for number, one in enumerate(items) if one is item)
+    place = next(number for number, entry in enumerate(items) if entry is item)
     right, kind = set(item.accepted), item.question.kind
 
     def others() -> Iterator[Item]:
-        return (one for k in range(1, len(items)) if (one := items[(place + k) % len(items)]).media)
+        return (entry for k in range(1, len(items)) if (entry := items[(place + k) % len(items)]).media)
 
-    differing = next((one for one in others() if one.question.kind == kind and not right & set(one.accepted)), None)
-    differing = differing or next((one for one in others() if not right & set(one.accepted)), None)
+    differing = next(
+        (other for other in others() if other.question.kind == kind and not right & set(other.accepted)), None
+    )
+    differing = differing or next((other for other in others() if not right & set(other.accepted)), None)
     return (differing or items[place - 1]).media
 
 

@@ -58,8 +58,8 @@ def score(answer: str, right: Sequence[str], metric: Metric, tolerance: float = 
         raise InputError(f"a question of metric {metric!r} has no right answer: give one at least")
     if metric not in _METRICS:
         raise InputError(f"unknown metric {metric!r}: choose one of {', '.join(_METRICS)}")
-    found = [_METRICS[metric](answer, one, tolerance) for one in right]
-    return min(found, key=lambda one: (not one.right, one.letter_errors, -(one.iou or 0.0)))
+    found = [_METRICS[metric](answer, item, tolerance) for item in right]
+    return min(found, key=lambda item: (not item.right, item.letter_errors, -(item.iou or 0.0)))
 
 
 def _letter(answer: str, right: str, _: float) -> Score:
@@ -93,10 +93,10 @@ def _number(answer: str, right: str, tolerance: float) -> Score:
 def edits(given: Sequence[str], right: Sequence[str]) -> int:
     """The fewest letters (or words) to change, leave out or put in, to make one of the other."""
     row = list(range(len(right) + 1))
-    for i, one in enumerate(given, 1):
+    for i, item in enumerate(given, 1):
         before, row[0] = row[0], i
         for j, other in enumerate(right, 1):
-            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (one != other))
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (item != other))
     return row[-1]
 
 

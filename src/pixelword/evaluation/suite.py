@@ -15,7 +15,7 @@ from pixelword.evaluation import nano, nano_real
 from pixelword.evaluation.types import Suite, Test
 from pixelword.synthetic.assets import Assets
 
-_OWN = {one.name: one for one in (nano.SUITE, nano_real.SUITE)}
+_OWN = {item.name: item for item in (nano.SUITE, nano_real.SUITE)}
 
 
 def named(names: Iterable[str]) -> list[Suite]:
@@ -32,7 +32,7 @@ def chosen(suites: Sequence[str], names: Sequence[str] = (), assets: Assets | No
     """
     packs, of = assets or Assets(), named(dict.fromkeys(suites))
     found = [test for suite in of for test in suite.tests(packs)]
-    known = [one.name for one in found] + [pairs.name for suite in of for pairs in suite.pairs]
+    known = [item.name for item in found] + [pairs.name for suite in of for pairs in suite.pairs]
     if unknown := [name for name in names if name not in known]:
         raise InputError(f"{' and '.join(suites)} has no test {unknown[0]!r}: choose one of {', '.join(known)}")
-    return [one for one in found if not names or one.name in names]
+    return [item for item in found if not names or item.name in names]

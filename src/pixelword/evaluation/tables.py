@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pixelword.evaluation.marked import Section
+from pixelword.evaluation.markdown_section import Section
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -63,7 +63,7 @@ def sections(report: Figures) -> Iterator[tuple[str, list[Figures]]]:
 
 def matched(row: Figures) -> list[str]:
     """A set of pairs: its name, and the columns of `MATCHED`."""
-    guess, words, pictures = (f"{100 * one['1']:.0f} / {_percent(one['5'])}" for one in (row[way] for way in _WAYS))
+    guess, words, pictures = (f"{100 * item['1']:.0f} / {_percent(item['5'])}" for item in (row[way] for way in _WAYS))
     return [row["name"], str(row["pairs"]), guess, words, f"{100 * row['low']:.0f}–{100 * row['high']:.0f}", pictures]
 
 
@@ -92,7 +92,7 @@ def show(report: Figures) -> None:
         for row in rows:
             shares = dict(peers_of(row))
             texts = [*cells(row), *(shares.get(name, "–") for name in peers)]
-            table.add_row(row["name"], *(one.replace(", ", "\n") for one in texts))
+            table.add_row(row["name"], *(text.replace(", ", "\n") for text in texts))
         console.print(table)
     if report["retrieval"]:
         table = _table(RETRIEVAL, ("", *MATCHED))

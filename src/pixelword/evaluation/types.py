@@ -105,7 +105,7 @@ class Matched:
     def as_json(self) -> dict[str, Any]:
         """As JSON has it."""
         of_ks = ("words", "pictures", "chance")
-        return asdict(self) | {name: {str(k): one for k, one in getattr(self, name).items()} for name in of_ks}
+        return asdict(self) | {name: {str(k): item for k, item in getattr(self, name).items()} for name in of_ks}
 
 
 class Measure(Protocol):

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from pixelword.errors import InputError
 from pixelword.explain.faithfulness import by_method, check
+from pixelword.explain.figure import save_png
 from pixelword.explain.maps import make_maps
 from pixelword.explain.occlusion import occlude
 from pixelword.explain.overlay import Painted, painted
 from pixelword.explain.page import save_html
-from pixelword.explain.reading import read
-from pixelword.explain.sheet import save_png
+from pixelword.explain.trace import read
 from pixelword.explain.types import Evidence
 from pixelword.generation.messages import conversation, user_message
 
@@ -113,7 +113,7 @@ def explain_prompt(
 
 def _said(session: Session, prompt: Encoded, most: int) -> list[int]:
     """The greedy answer's tokens without its end."""
-    inputs = {name: one.to(session.model.device) for name, one in session.processor.batch([prompt]).items()}
+    inputs = {name: item.to(session.model.device) for name, item in session.processor.batch([prompt]).items()}
     found = session.model.generation_config.eos_token_id
     ends = (
         [session.processor.tokenizer.eos_token_id] if found is None else found if isinstance(found, list) else [found]

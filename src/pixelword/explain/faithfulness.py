@@ -68,7 +68,7 @@ def check(hider: Hider, occlusion: Occlusion, maps: Mapping[str, Tensor], *, see
     drops = occlusion.drops.mean(0)
     matter = mattering(drops)
     scores = {
-        name: torch.stack([one.sum(0)[list(c.tokens)].sum() for c in occlusion.cells]) for name, one in maps.items()
+        name: torch.stack([item.sum(0)[list(c.tokens)].sum() for c in occlusion.cells]) for name, item in maps.items()
     }
     orders = {
         name: [score.argsort(descending=True, stable=True)] for name, score in {**scores, "occlusion": drops}.items()

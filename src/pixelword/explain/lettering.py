@@ -53,10 +53,10 @@ def _font(text: str, size: int) -> tuple[ImageFont.FreeTypeFont, str]:
     """The first font that has all of the text; where there is none, the first one, and what it lacks by number."""
     needed = frozenset("".join(text.split()))
     for font in _fonts(size):
-        if all(_has(font, one) for one in needed):
+        if all(_has(font, item) for item in needed):
             return font, text
     font = _fonts(size)[0]
-    return font, "".join(one if one.isspace() or _has(font, one) else _numbered(one) for one in text)
+    return font, "".join(item if item.isspace() or _has(font, item) else _numbered(item) for item in text)
 
 
 def _numbered(character: str) -> str:

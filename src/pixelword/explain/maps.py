@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pixelword.explain.reading import Reading, Step
+from pixelword.explain.trace import Reading, Step
 from pixelword.model.masks import Block, Interval
 
 #: Queries whose attention is in memory at once.
@@ -92,7 +92,7 @@ class _Descent:
         last = self.reading.states[-1].detach().requires_grad_()
         with torch.enable_grad():
             said = self.reading.said(last).unbind()
-        return torch.cat([torch.autograd.grad(one, last, retain_graph=True)[0] for one in said])
+        return torch.cat([torch.autograd.grad(item, last, retain_graph=True)[0] for item in said])
 
     def _members(self) -> Tensor:
         """(L, F): 1 where a token is of an image."""
@@ -162,8 +162,8 @@ class _Descent:
         members = self.member.sum(0).clamp(min=1)[:, None]
         return Maps(
             self.weights, self.parts, self.rollout.cpu(), self.gradient.cpu(),
-            {name: one.cpu() for name, one in self.stages.items() if one.numel()},
-            {name: (self.member.T @ one / members).cpu() for name, one in self.frames.items()},
+            {name: item.cpu() for name, item in self.stages.items() if item.numel()},
+            {name: (self.member.T @ item / members).cpu() for name, item in self.frames.items()},
         )  # fmt: skip
 
 

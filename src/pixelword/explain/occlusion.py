@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
-from pixelword.explain.reading import Reading, Seen
+from pixelword.explain.trace import Reading, Seen
 
 #: Tokens in one batch of hidden variants, at most.
 _TOKENS = 8192
@@ -51,17 +51,17 @@ def cut(pictures: Sequence[Seen], most: int) -> tuple[Cell, ...]:
     if len(pictures) > most:
         raise InputError(f"{len(pictures)} pictures or frames cannot be hidden {most} times: allow more occlusions")
     side = 1
-    while sum(-(-one.rows // side) * -(-one.columns // side) for one in pictures) > most:
+    while sum(-(-picture.rows // side) * -(-picture.columns // side) for picture in pictures) > most:
         side += 1
     found: list[Cell] = []
     first = 0
-    for number, one in enumerate(pictures):
-        for row in range(0, one.rows, side):
-            for column in range(0, one.columns, side):
-                high, wide = min(side, one.rows - row), min(side, one.columns - column)
-                tokens = (first + (row + r) * one.columns + column + c for r in range(high) for c in range(wide))
+    for number, item in enumerate(pictures):
+        for row in range(0, item.rows, side):
+            for column in range(0, item.columns, side):
+                high, wide = min(side, item.rows - row), min(side, item.columns - column)
+                tokens = (first + (row + r) * item.columns + column + c for r in range(high) for c in range(wide))
                 found.append(Cell(number, row, column, high, wide, tuple(tokens)))
-        first += one.rows * one.columns
+        first += item.rows * item.columns
     return tuple(found)
 
 
@@ -76,7 +76,7 @@ class Hider:
         self.reading, self.cells = reading, cells
         processor = reading.model.config.vision_config
         self._merge = processor.merge_size
-        self._means = [self._mean(one) for one in reading.pictures]
+        self._means = [self._mean(picture) for picture in reading.pictures]
 
     @cached_property
     def untouched(self) -> Tensor:
@@ -95,7 +95,7 @@ class Hider:
         output = reading.model(
             input_ids=inputs["input_ids"].expand(count, -1),
             mm_token_type_ids=inputs["mm_token_type_ids"].expand(count, -1),
-            pixel_values=torch.cat([self._painted(one) for one in variants]),
+            pixel_values=torch.cat([self._painted(variant) for variant in variants]),
             image_grid_hw=inputs["image_grid_hw"].repeat(count, 1),
             use_cache=False,
             logits_to_keep=reading.rows,

@@ -16,7 +16,7 @@ from pixelword.explain.faithfulness import METHODS, by_method
 from pixelword.explain.types import Evidence
 
 if TYPE_CHECKING:
-    from pixelword.explain.reading import Seen
+    from pixelword.explain.trace import Seen
 
 #: What can be painted, and what it is called.
 PAINTED = {**METHODS, "occlusion": "occlusion"}
@@ -51,7 +51,7 @@ def painted(evidence: Evidence, method: str) -> tuple[tuple[Seen, ...], tuple[Pa
     """
     values = _map(evidence, method).double().numpy()
     pictures = evidence.reading.pictures
-    starts = np.cumsum([0, *(len(one.tokens) for one in pictures)])
+    starts = np.cumsum([0, *(len(picture.tokens) for picture in pictures)])
     spans = [slice(a, b) for a, b in pairwise(starts)]
     whole = values.mean(0)
     most_first = sorted(range(len(pictures)), key=lambda n: -whole[spans[n]].clip(0).sum())
@@ -67,7 +67,7 @@ def painted(evidence: Evidence, method: str) -> tuple[tuple[Seen, ...], tuple[Pa
     rows = [("whole answer", whole)] if len(values) > 1 else []
     rows += [(named(word.text), row) for word, row in zip(evidence.reading.words, values, strict=True)]
     seen = tuple(pictures[n] for n in shown)
-    bare = Painted("", 0.0, 0.0, tuple(paint(one, None, 0.0, side) for one in seen))
+    bare = Painted("", 0.0, 0.0, tuple(paint(item, None, 0.0, side) for item in seen))
     return seen, (bare, *(panel(text, row) for text, row in rows))
 
 

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from pixelword.explain.faithfulness import METHODS
 from pixelword.explain.types import Evidence
-from pixelword.processing.sources import data_url
+from pixelword.processing.media_io import data_url
 from pixelword.utils.files import atomic_write
 
 if TYPE_CHECKING:
     from pixelword.explain.faithfulness import Faithfulness
-    from pixelword.explain.reading import Seen
+    from pixelword.explain.trace import Seen
 
 #: The page's files; the server hands the scripts and the style to its own page.
 LOOK = Path(__file__).parent / "look"
@@ -56,14 +56,14 @@ def page_data(evidence: Evidence, model: str) -> dict[str, Any]:
     visual = reading.visual.nonzero()[:, 0].cpu()
     weights, parts = _bounded(maps.weights, 2), _bounded(maps.parts - maps.parts.mean(-1, keepdim=True), 3)
     first, pictures = 0, []
-    for one in reading.pictures:
-        pictures.append(_picture(one, first))
-        first += len(one.tokens)
+    for picture in reading.pictures:
+        pictures.append(_picture(picture, first))
+        first += len(picture.tokens)
     return {
         "model": model,
         "question": evidence.question,
         "answer": evidence.answer,
-        "words": [{"text": one.text, "place": one.place, "chance": one.chance} for one in reading.words],
+        "words": [{"text": word.text, "place": word.place, "chance": word.chance} for word in reading.words],
         "pieces": list(reading.pieces),
         "visual": visual.tolist(),
         "pictures": pictures,
@@ -77,8 +77,8 @@ def page_data(evidence: Evidence, model: str) -> dict[str, Any]:
         "occlusion": None
         if evidence.occlusion is None
         else packed(evidence.occlusion.over_tokens(len(visual)), signed=True),
-        "stages": [[name, packed(one)] for name, one in maps.stages.items() if one.numel() <= MOST],
-        "frames": [[name, one.tolist()] for name, one in maps.frames.items()],
+        "stages": [[name, packed(item)] for name, item in maps.stages.items() if item.numel() <= MOST],
+        "frames": [[name, item.tolist()] for name, item in maps.frames.items()],
         "trust": None if evidence.faithfulness is None else _trust(evidence.faithfulness),
     }
 
@@ -95,7 +95,7 @@ def packed(values: Tensor, *, signed: bool = False) -> dict[str, Any]:
     return {
         "shape": list(values.shape),
         "signed": signed,
-        "scale": [float(f"{one:.6g}") for one in scale],
+        "scale": [float(f"{item:.6g}") for item in scale],
         "bytes": base64.b64encode(small.astype(np.uint8).tobytes()).decode("ascii"),
     }
 

@@ -84,9 +84,9 @@ def _row(kind: str, checked: Sequence[tuple[bool, dict[str, Check]]]) -> Row:
     def three(name: str) -> tuple[Mean, Mean, Mean]:
         found = [checks[name] for checks in mattering]
         return (
-            _mean([one.rank for one in found]),
-            _mean([one.found for one in found]),
-            _mean([one.area for one in found]),
+            _mean([item.rank for item in found]),
+            _mean([item.found for item in found]),
+            _mean([item.area for item in found]),
         )
 
     return Row(kind, len(checked), len(mattering), {name: three(name) for name in names})

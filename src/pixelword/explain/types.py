@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pixelword.explain.faithfulness import Faithfulness
 from pixelword.explain.maps import Maps
 from pixelword.explain.occlusion import Occlusion
-from pixelword.explain.reading import Reading
+from pixelword.explain.trace import Reading
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pixelword.lazy import lazy_names
 
 if TYPE_CHECKING:
     from pixelword.processing.auto import NeoOVImageProcessor, NeoOVProcessor
-    from pixelword.processing.conversation import content_from_text
+    from pixelword.processing.chat import content_from_text
     from pixelword.processing.images import load_image
     from pixelword.processing.limits import Limits
     from pixelword.processing.options import MediaOptions

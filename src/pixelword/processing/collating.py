@@ -54,13 +54,13 @@ def collated(samples: Sequence[Encoded], options: BatchOptions, tokenizer: Any, 
     """What `return_tensors` and the padding say. Raises `InputError`: it cannot be one tensor, or cuts an image."""
     if options.truncation not in (False, None, "do_not_truncate"):
         limit = tokenizer.model_max_length if options.max_length is None else options.max_length
-        samples = [truncated(one, limit, tokenizer.truncation_side) for one in samples]
+        samples = [truncated(sample, limit, tokenizer.truncation_side) for sample in samples]
     longest = max(map(len, samples))
     length = longest
     if options.padding in (False, None, "do_not_pad"):
         if options.tensors is None:
             return _unpadded(samples, options.assistant_masks)
-        if any(len(one) != longest for one in samples):
+        if any(len(sample) != longest for sample in samples):
             raise InputError("conversations of different lengths cannot be one tensor; pass padding=True")
     else:
         if options.padding == "max_length":
@@ -71,7 +71,7 @@ def collated(samples: Sequence[Encoded], options: BatchOptions, tokenizer: Any, 
     if options.assistant_masks:
         data["assistant_masks"] = (data.pop("labels") != IGNORED).long()
     if options.tensors is None:
-        return BatchFeature({name: one.numpy() if name in _MEDIA else one.tolist() for name, one in data.items()})
+        return BatchFeature({name: item.numpy() if name in _MEDIA else item.tolist() for name, item in data.items()})
     return BatchFeature(data) if options.tensors == "pt" else BatchFeature(data).convert_to_tensors(options.tensors)
 
 
@@ -126,4 +126,4 @@ def _unpadded(samples: Sequence[Encoded], assistant_masks: bool) -> BatchFeature
     }
     if assistant_masks:
         data["assistant_masks"] = [(sample.labels != IGNORED).long().tolist() for sample in samples]
-    return BatchFeature({**data, **{name: one.numpy() for name, one in _images(samples).items()}})
+    return BatchFeature({**data, **{name: item.numpy() for name, item in _images(samples).items()}})

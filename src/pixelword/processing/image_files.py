@@ -17,7 +17,7 @@ from PIL.JpegImagePlugin import JpegImageFile
 from PIL.PngImagePlugin import PngImageFile
 
 from pixelword.errors import MediaError
-from pixelword.processing.media_io import decoding
+from pixelword.processing.decoding import decoding
 from pixelword.processing.orientation import ORIENTATION, TURNS, orientation_of, pixel_tags_alone
 
 # Formats that Pillow decodes by itself: no EPS or PDF (they start Ghostscript), no seldom used, seldom mended readers.

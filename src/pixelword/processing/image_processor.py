@@ -94,11 +94,11 @@ class NeoOVImageProcessor(PilBackend):
         std: Any = self.image_std
         if self.do_normalize is False:
             mean, std = (0.0,) * 3, (1.0,) * 3
-        mean, std = ((one,) * 3 if isinstance(one, (int, float)) else tuple(one) for one in (mean, std))
+        mean, std = ((item,) * 3 if isinstance(item, (int, float)) else tuple(item) for item in (mean, std))
         scale = 255.0 * (1.0 if self.do_rescale is False else self.rescale_factor)
         if math.isclose(scale, 1.0):
             return mean, std
-        return tuple(one / scale for one in mean), tuple(one / scale for one in std)
+        return tuple(item / scale for item in mean), tuple(item / scale for item in std)
 
     def budget(self, min_pixels: int | None = None, max_pixels: int | None = None) -> tuple[int, int]:
         """The (min_pixels, max_pixels) of a call: given values win; one given alone pulls the other along."""
@@ -159,7 +159,7 @@ class NeoOVImageProcessor(PilBackend):
         other = self.adjusted(options)
         if options:
             raise InputError(f"unknown option {', '.join(sorted(options))}; use min_pixels, max_pixels, …")
-        pictures = [load_image(one, limits=limits, allow_urls=allow_urls) for one in _flat(images)]
+        pictures = [load_image(item, limits=limits, allow_urls=allow_urls) for item in _flat(images)]
         if not pictures:
             raise InputError("no picture was given; pass at least one")
         low, high = other.budget(min_pixels, max_pixels)
@@ -185,7 +185,7 @@ def _check_fixed(options: dict[str, Any]) -> None:
 
 def _flat(images: Any) -> list[Any]:
     if isinstance(images, (list, tuple)):
-        return [leaf for one in images for leaf in _flat(one)]
+        return [leaf for image in images for leaf in _flat(image)]
     if (isinstance(images, np.ndarray) or is_tensor(images)) and images.ndim == 4:
         return list(images)
     return [images]

@@ -16,12 +16,12 @@ import numpy as np
 from PIL import Image
 
 from pixelword.errors import MediaError
+from pixelword.processing.decoding import decoding
 from pixelword.processing.image_files import open_picture, orientation
 from pixelword.processing.limits import Limits
-from pixelword.processing.media_io import decoding
+from pixelword.processing.media_io import describe, plain, read_bytes
 from pixelword.processing.orientation import TURNS
 from pixelword.processing.pixels import from_array, to_rgb_or_rgba
-from pixelword.processing.sources import describe, plain, read_bytes
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

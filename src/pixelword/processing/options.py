@@ -46,7 +46,7 @@ class MediaOptions:
     allow_files: bool = True
 
 
-MEDIA_OPTIONS = tuple(one.name for one in fields(MediaOptions))
+MEDIA_OPTIONS = tuple(item.name for item in fields(MediaOptions))
 
 
 def media_options(given: Mapping[str, Any], base: MediaOptions | None = None) -> MediaOptions:

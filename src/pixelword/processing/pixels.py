@@ -58,7 +58,7 @@ def deep_to_8_bit(values: np.ndarray) -> np.ndarray:
     positive = finite[finite > 0]
     high = float(np.percentile(positive if positive.size else finite, 99, method="lower"))
     scales = SCALES if is_floating else SCALES[1:]
-    scale = next((one for one in scales if 0 < high <= (1 + OVERSHOOT) * one), None)
+    scale = next((item for item in scales if 0 < high <= (1 + OVERSHOOT) * item), None)
     if scale is not None and low >= -OVERSHOOT * scale:
         low, high = 0.0, scale
     elif low >= high:

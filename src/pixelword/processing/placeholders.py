@@ -25,9 +25,9 @@ def dealt(media: Any, counts: Sequence[int], name: str, placeholder: str) -> lis
         media, Sequence
     )
     listed = [media] if is_one else list(media)
-    nested = bool(listed) and all(isinstance(one, (list, tuple)) for one in listed) and len(listed) == len(counts)
-    if nested and (name == "images" or [len(one) for one in listed] == list(counts)):
-        return [list(one) for one in listed]
+    nested = bool(listed) and all(isinstance(entry, (list, tuple)) for entry in listed) and len(listed) == len(counts)
+    if nested and (name == "images" or [len(entry) for entry in listed] == list(counts)):
+        return [list(entry) for entry in listed]
     if len(listed) != sum(counts):
         raise InputError(f"the text has {sum(counts)} {placeholder} for {len(listed)} {name}; write one for each")
     rest = iter(listed)

@@ -18,8 +18,7 @@ from transformers.processing_utils import MultiModalData, ProcessorMixin
 
 from pixelword.errors import InputError
 from pixelword.processing import pretrained
-from pixelword.processing.collating import IGNORED, batch_options, collated, padded
-from pixelword.processing.conversation import (
+from pixelword.processing.chat import (
     CHAT_TEMPLATE,
     IMAGE_PLACEHOLDER,
     VIDEO_PLACEHOLDER,
@@ -35,13 +34,14 @@ from pixelword.processing.conversation import (
     segments,
     segments_from_prompt,
 )
-from pixelword.processing.frame_budget import CANDIDATES, spend
+from pixelword.processing.collating import IGNORED, batch_options, collated, padded
+from pixelword.processing.frame_sampling import CANDIDATES, spend
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.images import load_image
 from pixelword.processing.options import HARMLESS, MEDIA_OPTIONS, MediaOptions, check_standard, flattened, media_options
 from pixelword.processing.placeholders import dealt, is_batch_of_conversations
 from pixelword.processing.resize import shared_max_pixels
-from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TextEncoder
+from pixelword.processing.tokenizer import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TextEncoder
 from pixelword.processing.types import Encoded, ImageSpan
 from pixelword.processing.video_processor import NeoOVVideoProcessor
 from pixelword.processing.videos import FRAME_MAX_PIXELS, Video, frames_to_video, load_video
@@ -155,9 +155,9 @@ class NeoOVProcessor(ProcessorMixin):
 
     def _assemble(self, found: Sequence[Segment], options: MediaOptions) -> Encoded:
         low, high = self.image_processor.budget(options.min_pixels, options.max_pixels)
-        clips = [self.video(one, high, options) for one in found if isinstance(one, Clip)]
+        clips = [self.video(item, high, options) for item in found if isinstance(item, Clip)]
         flat = expanded(found, clips)
-        pictures = sum(isinstance(one, Picture) and not one.frame for one in flat)
+        pictures = sum(isinstance(item, Picture) and not item.frame for item in flat)
         share = shared_max_pixels(pictures, min_pixels=low, max_pixels=high)
         ids: list[int] = []
         labels: list[int] = []
@@ -220,7 +220,7 @@ class NeoOVProcessor(ProcessorMixin):
             return source
         if isinstance(source, (list, tuple)):
             frames = self.listed_frames(source, options)
-            return frames_to_video([self._load(one, options) for one in frames], self.given_rate(clip, options))
+            return frames_to_video([self._load(frame, options) for frame in frames], self.given_rate(clip, options))
         return load_video(
             source,
             **self.sampling(clip, options),
@@ -278,15 +278,15 @@ class NeoOVProcessor(ProcessorMixin):
         is_batch = is_batch_of_conversations(conversation)
         conversations = conversation if is_batch else [conversation]
         flags = {"add_generation_prompt": add_generation_prompt, "continue_final_message": continue_final_message}
-        found = [segments(one, **flags, need_sources=tokenize) for one in conversations]
+        found = [segments(item, **flags, need_sources=tokenize) for item in conversations]
         template = self._template(chat_template)
         if template is not None and not is_own_template(template):
             if options.get("return_assistant_tokens_mask"):
                 raise InputError("return_assistant_tokens_mask needs the model's own chat template")
             prompts = self._rendered(conversations, found, template, {**options, **flags})
-            found = [self._with_media(*one) for one in zip(prompts, found, strict=True)] if tokenize else []
+            found = [self._with_media(*prompt) for prompt in zip(prompts, found, strict=True)] if tokenize else []
         elif not tokenize:
-            prompts = [as_text(one) for one in found]
+            prompts = [as_text(item) for item in found]
         if not tokenize:
             check_standard(options)
             return prompts if is_batch else prompts[0]
@@ -311,20 +311,20 @@ class NeoOVProcessor(ProcessorMixin):
     ) -> list[str]:
         """Prompts by a Jinja template. Raises `InputError` for words that would become control tokens in it."""
         control = (*self.encoder.added, IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER)
-        for segment in (one for each in found for one in each):
+        for segment in (item for each in found for item in each):
             held = [token for token in control if isinstance(segment, Words) and token in segment.text]
             if held:
                 raise InputError(f"a message holds {held[0]}, which a chat template of your own would make a token of")
         known = {name: value for name, value in options.items() if name not in NOT_FOR_TEMPLATES}
         return [
-            self.tokenizer.apply_chat_template(one, chat_template=template, tokenize=False, **known)
-            for one in conversations
+            self.tokenizer.apply_chat_template(conversation, chat_template=template, tokenize=False, **known)
+            for conversation in conversations
         ]
 
     def _with_media(self, prompt: str, found: Sequence[Segment]) -> list[Segment]:
         """A rendered prompt's segments, with the conversation's images and videos in order."""
-        images = [one.source for one in found if isinstance(one, Picture)]
-        clips = [one.source for one in found if isinstance(one, Clip)]
+        images = [item.source for item in found if isinstance(item, Picture)]
+        clips = [item.source for item in found if isinstance(item, Clip)]
         return segments_from_prompt(prompt, images, clips, self.encoder.added)
 
     def __call__(
@@ -343,7 +343,7 @@ class NeoOVProcessor(ProcessorMixin):
         images_of = dealt(images, [prompt.count(IMAGE_PLACEHOLDER) for prompt in prompts], "images", IMAGE_PLACEHOLDER)
         videos_of = dealt(videos, [prompt.count(VIDEO_PLACEHOLDER) for prompt in prompts], "videos", VIDEO_PLACEHOLDER)
         added = self.encoder.added
-        found = [segments_from_prompt(*one, added) for one in zip(prompts, images_of, videos_of, strict=True)]
+        found = [segments_from_prompt(*item, added) for item in zip(prompts, images_of, videos_of, strict=True)]
         options = flattened(kwargs)
         if options.get("return_assistant_tokens_mask"):
             raise InputError("return_assistant_tokens_mask needs messages: use apply_chat_template")
@@ -358,7 +358,7 @@ class NeoOVProcessor(ProcessorMixin):
             reader = copy.copy(self)
             reader.image_processor = images
         media = media_options(options)
-        samples = [reader._assemble(one, media) for one in found]
+        samples = [reader._assemble(item, media) for item in found]
         data = collated(samples, batch, self.tokenizer, self._pad_token_id)
         if self.grid_name == "image_grid_thw" and "image_grid_hw" in data:
             grid = data.pop("image_grid_hw")

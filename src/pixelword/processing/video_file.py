@@ -18,8 +18,8 @@ import av.stream
 from PIL import Image
 
 from pixelword.errors import MediaError
+from pixelword.processing.decoding import decoding, reason
 from pixelword.processing.limits import Limits
-from pixelword.processing.media_io import decoding, reason
 
 # Containers that hold their own data. Playlists (HLS, DASH, concat) are left out: they open other files and addresses.
 CONTAINERS = (
@@ -86,7 +86,7 @@ class VideoFile:
     def _moving(self) -> Any:
         """The first stream that is not the cover of an audio file."""
         cover = av.stream.Disposition.attached_pic
-        stream = next((one for one in self.container.streams.video if not one.disposition & cover), None)
+        stream = next((item for item in self.container.streams.video if not item.disposition & cover), None)
         if stream is None:
             raise MediaError(f"{self.name}: has no video stream; give a file with moving pictures in it")
         if stream.codec_context is None:

@@ -9,7 +9,7 @@ import torch
 from transformers.image_processing_utils import BatchFeature
 
 from pixelword.errors import InputError
-from pixelword.processing.conversation import Clip
+from pixelword.processing.chat import Clip
 from pixelword.processing.options import media_options
 from pixelword.processing.videos import Video
 
@@ -84,7 +84,7 @@ class NeoOVVideoProcessor:
         most = min(high, self.max_pixels)
         shown = [self._processor.video(Clip(source, {}), high, media) for source in _each(videos)]
         frames = [
-            images.prepare(one, min_pixels=min(low, most), max_pixels=most) for clip in shown for one in clip.frames
+            images.prepare(frame, min_pixels=min(low, most), max_pixels=most) for clip in shown for frame in clip.frames
         ]
         if not frames:
             raise InputError("no video was given; pass at least one")

@@ -13,8 +13,8 @@ from PIL import Image
 
 from pixelword.errors import InputError, MediaError
 from pixelword.processing.limits import Limits
+from pixelword.processing.media_io import describe, open_binary, plain
 from pixelword.processing.resize import smart_resize
-from pixelword.processing.sources import describe, open_binary, plain
 from pixelword.processing.video_file import VideoFile
 
 FRAME_MAX_PIXELS = 360 * 640

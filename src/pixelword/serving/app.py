@@ -27,10 +27,10 @@ from pixelword.generation.request import Request as GenerationRequest
 from pixelword.generation.request import Token
 from pixelword.generation.sampling import Sampling
 from pixelword.processing.types import Encoded
-from pixelword.serving import guard, page, protocol, replies
+from pixelword.serving import guard, page, protocol, responses
 from pixelword.serving.fields import named_field, refusal
 from pixelword.serving.limiting import BodyLimit
-from pixelword.serving.look import add_explain
+from pixelword.serving.routes_explain import add_explain
 from pixelword.serving.settings import Settings
 from pixelword.serving.state import Busy, Server
 from pixelword.serving.token_bytes import TokenBytes
@@ -98,8 +98,8 @@ class Answers:
             self.cancel()
 
     def cancel(self) -> None:
-        for one in self.generations:
-            one.cancel()
+        for generation in self.generations:
+            generation.cancel()
 
 
 async def _left(request: Request) -> None:
@@ -108,7 +108,7 @@ async def _left(request: Request) -> None:
         pass
 
 
-async def _whole(answers: Answers, request: Request, reply: replies.Reply) -> dict[str, Any]:
+async def _whole(answers: Answers, request: Request, reply: responses.Reply) -> dict[str, Any]:
     """The answers when all are there; a client that goes away ends them."""
     said: list[list[Token]] = [[] for _ in answers.generations]
 
@@ -130,24 +130,24 @@ async def _whole(answers: Answers, request: Request, reply: replies.Reply) -> di
     return reply.whole(answers.generations, said)
 
 
-async def _stream(answers: Answers, reply: replies.Reply, *, with_usage: bool) -> AsyncIterator[bytes]:
+async def _stream(answers: Answers, reply: responses.Reply, *, with_usage: bool) -> AsyncIterator[bytes]:
     try:
         if reply.chat:
             for index in range(len(answers.generations)):
-                yield replies.event(reply.first(index))
+                yield responses.event(reply.first(index))
         async for index, token in answers:
             if token is None:
-                yield replies.event(reply.last(index, answers.generations[index]))
+                yield responses.event(reply.last(index, answers.generations[index]))
             elif token.text or token.logprob is not None:
-                yield replies.event(reply.piece(index, token))
+                yield responses.event(reply.piece(index, token))
         if with_usage:
-            yield replies.event(reply.cost(answers.generations))
-        yield replies.DONE
+            yield responses.event(reply.cost(answers.generations))
+        yield responses.DONE
     except PixelwordError as error:
-        yield replies.event(replies.error(400, str(error), kind=_KINDS[400], param=named_field(str(error))))
+        yield responses.event(responses.error(400, str(error), kind=_KINDS[400], param=named_field(str(error))))
     except Exception:
         log.exception("a stream failed")
-        yield replies.event(replies.error(500, "the server failed; try again", kind="InternalServerError"))
+        yield responses.event(responses.error(500, "the server failed; try again", kind="InternalServerError"))
 
 
 class _Streaming(StreamingResponse):
@@ -231,7 +231,7 @@ def _add_routes(app: FastAPI, server: Server) -> None:
         ]
         answers = Answers(server, asked)
         chat = isinstance(body, protocol.ChatRequest)
-        reply = replies.Reply(request.state.id, settings.served_model_name, token_bytes, chat=chat)
+        reply = responses.Reply(request.state.id, settings.served_model_name, token_bytes, chat=chat)
         if not body.stream:
             return JSONResponse(await _whole(answers, request, reply))
         with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
@@ -302,7 +302,7 @@ def _get(app: FastAPI, path: str) -> Callable[[Callable[..., Any]], Callable[...
 
 def _error(status: int, message: str, param: str | None = None, headers: dict[str, str] | None = None) -> Response:
     kind = _KINDS.get(status, "InternalServerError" if status >= 500 else "BadRequestError")
-    return JSONResponse(replies.error(status, message, kind=kind, param=param), status, headers=headers)
+    return JSONResponse(responses.error(status, message, kind=kind, param=param), status, headers=headers)
 
 
 def _add_errors(app: FastAPI, settings: Settings) -> None:
@@ -313,7 +313,7 @@ def _add_errors(app: FastAPI, settings: Settings) -> None:
         if "json" not in request.headers.get("content-type", ""):
             return _error(400, "send the request as JSON, with Content-Type: application/json")
         # of a choice between forms, what went furthest is what was meant
-        worst = max(error.errors(), key=lambda one: len(one["loc"]))
+        worst = max(error.errors(), key=lambda item: len(item["loc"]))
         if worst["type"] == "json_invalid":
             return _error(400, "the body is not valid JSON")
         # pydantic's names of the forms (list[Part], str) are not a field's

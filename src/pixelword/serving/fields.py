@@ -28,7 +28,7 @@ def is_accepted(value: Any, accepts: str | list[Any]) -> bool:
         return True
     if isinstance(accepts, str):
         return isinstance(value, _TYPES[accepts]) and (accepts == "boolean" or not isinstance(value, bool))
-    return any(value == one and isinstance(value, bool) == isinstance(one, bool) for one in accepts)
+    return any(value == accept and isinstance(value, bool) == isinstance(accept, bool) for accept in accepts)
 
 
 def problem(field: str, words: str) -> PydanticCustomError:

@@ -18,7 +18,7 @@ from urllib.parse import unquote, urlsplit
 from pixelword.errors import InputError, MediaError
 from pixelword.processing.fetch import fetch_url, global_address
 from pixelword.processing.images import check_size, open_picture
-from pixelword.processing.sources import read_bytes, read_file
+from pixelword.processing.media_io import read_bytes, read_file
 from pixelword.serving.protocol import ChatMessage, Part
 from pixelword.serving.settings import Settings
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pixelword.serving import replies
+from pixelword.serving import responses
 
 
 class BodyLimit:
@@ -38,7 +38,7 @@ class BodyLimit:
 
     async def _refuse(self, send: Any) -> None:
         words = f"the request has more than {self.most:,} bytes; send smaller pictures"
-        body = replies.error(413, words, kind="PayloadTooLargeError")
+        body = responses.error(413, words, kind="PayloadTooLargeError")
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 413, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(body).encode()})

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from pixelword.generation.request import Request
-from pixelword.serving.replies import FINISH
+from pixelword.serving.responses import FINISH
 
 if TYPE_CHECKING:
     from pixelword.generation.engine import Engine
@@ -38,10 +38,10 @@ class Metrics:
         self._whole = made(Histogram, "e2e_request_latency_seconds", "Of a whole request.", buckets=_SECONDS)
         self._queued = made(Histogram, "request_queue_time_seconds", "Waiting for a place.", buckets=_SECONDS)
 
-    def count(self, one: Request) -> None:
+    def count(self, request: Request) -> None:
         """A request has ended."""
-        usage, label = one.usage, self._label
-        reason = "error" if one.error else FINISH[one.reason or "stop"]
+        usage, label = request.usage, self._label
+        reason = "error" if request.error else FINISH[request.reason or "stop"]
         self._ended.labels(**label, finished_reason=reason).inc()
         self._prompt.labels(**label).inc(usage.prompt_tokens)
         self._generated.labels(**label).inc(usage.completion_tokens)

@@ -57,7 +57,9 @@ def _passive() -> Iterator[str]:
             if not accepts:
                 never.append(f"`{name}` ({', '.join(alike)})")
                 continue
-            values = [f"any {accepts}"] if isinstance(accepts, str) else [f"`{json.dumps(one)}`" for one in accepts]
+            values = (
+                [f"any {accepts}"] if isinstance(accepts, str) else [f"`{json.dumps(accept)}`" for accept in accepts]
+            )
             yield f"| `{name}` | {', '.join(values)} | {', '.join(alike)} |"
     yield f"\nRefused unless null: {', '.join(never)}."
 
@@ -74,7 +76,7 @@ def _grouped(places: list[str], key: Any) -> list[list[str]]:
 def _values(schema: dict[str, Any]) -> str:
     """The types and bounds of a JSON schema in words."""
     if "anyOf" in schema:
-        return " or ".join(_values(one) for one in schema["anyOf"] if one.get("type") != "null")
+        return " or ".join(_values(item) for item in schema["anyOf"] if item.get("type") != "null")
     if "$ref" in schema:
         return "object"
     if schema["type"] == "array":

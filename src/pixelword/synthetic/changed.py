@@ -68,7 +68,7 @@ def draw_change(rng: Random, level: float, split: Split, *, closed: bool) -> Cha
     thing, way = scene.things[index], rng.choice(_WAYS)
     other = _altered(rng, scene, thing, way, split)
     things = [*scene.things[:index], *([other] if other else []), *scene.things[index + 1 :]]
-    colours = {one.colour for one in (*scene.things, *things)}
+    colours = {item.colour for item in (*scene.things, *things)}
     background = background_for(rng, sorted(colours), level)
     scene = replace(scene, background=background)
     changed = replace(scene, things=tuple(things), focus=None)
@@ -80,7 +80,7 @@ def draw_change(rng: Random, level: float, split: Split, *, closed: bool) -> Cha
 
 def _altered(rng: Random, scene: Scene, thing: Thing, way: str, split: Split) -> Thing | None:
     """The thing after its change, which no other thing of the scene looks like; None if it is gone."""
-    shown = {(one.colour, one.shape) for one in scene.things}
+    shown = {(item.colour, item.shape) for item in scene.things}
 
     def fits(pair: Pair, cell: int) -> bool:
         return split == "test" or HELD_OUT[pair] != cell
@@ -95,7 +95,7 @@ def _altered(rng: Random, scene: Scene, thing: Thing, way: str, split: Split) ->
             thing, shape=rng.choice([pair[1] for pair in pairs if pair not in shown and fits(pair, thing.cell)])
         )
     if way == "place":
-        free = set(range(len(CELLS))) - {one.cell for one in scene.things}
+        free = set(range(len(CELLS))) - {item.cell for item in scene.things}
         cells = [cell for cell in sorted(free) if fits((thing.colour, thing.shape), cell)]
         return moved(rng, thing, rng.choice(cells), scene.width, scene.height)
     return None

@@ -66,9 +66,9 @@ def _resized(rng: Random, scene: Scene, thing: Thing) -> Thing:
     return replace(thing, x=rng.randint(left, right - size), y=rng.randint(top, bottom - size), size=size)
 
 
-def is_larger(one: Thing, other: Thing) -> bool:
+def is_larger(thing: Thing, other: Thing) -> bool:
     """Clearly so: longer sides and a larger area, hollow and pointed shapes considered."""
-    return one.size >= LARGER_SIDE * other.size and _area(one) >= LARGER_AREA * _area(other)
+    return thing.size >= LARGER_SIDE * other.size and _area(thing) >= LARGER_AREA * _area(other)
 
 
 def _area(thing: Thing) -> float:
@@ -87,9 +87,9 @@ def centre(thing: Thing) -> tuple[float, float]:
     return (left + right) / 2, (top + bottom) / 2
 
 
-def offset(scene: Scene, one: Thing, other: Thing, axis: int) -> float:
+def offset(scene: Scene, thing: Thing, other: Thing, axis: int) -> float:
     """How far ``one`` is to the right of (axis 0) or below (1) ``other``, as a share of the image's side."""
-    return (centre(one)[axis] - centre(other)[axis]) / (scene.width, scene.height)[axis]
+    return (centre(thing)[axis] - centre(other)[axis]) / (scene.width, scene.height)[axis]
 
 
 def border_distance(scene: Scene, thing: Thing, border: str) -> float:
@@ -99,10 +99,10 @@ def border_distance(scene: Scene, thing: Thing, border: str) -> float:
     return (box[axis] if sign < 0 else side - box[axis + 2]) / side
 
 
-def distance(scene: Scene, one: Thing, other: Thing) -> tuple[float, float]:
+def distance(scene: Scene, thing: Thing, other: Thing) -> tuple[float, float]:
     """(between the centres, between the boxes) of two things, as shares of the image's shorter side."""
-    (x1, y1), (x2, y2) = centre(one), centre(other)
-    a, b = box_of(one), box_of(other)
+    (x1, y1), (x2, y2) = centre(thing), centre(other)
+    a, b = box_of(thing), box_of(other)
     gaps = [max(a[axis] - b[axis + 2], b[axis] - a[axis + 2], 0) for axis in (0, 1)]
     side = min(scene.width, scene.height)
     return ((x1 - x2) ** 2 + (y1 - y2) ** 2) ** 0.5 / side, (gaps[0] ** 2 + gaps[1] ** 2) ** 0.5 / side

@@ -71,7 +71,7 @@ def draw_happening(rng: Random, level: float, split: Split) -> Happening:
     clip = Video(tuple(frames), tuple(float(second) for second in range(count)), float(count))
     focus = None if scene.focus is None else order.index(scene.focus)
     at_first, at_last = (0 if way == "appear" else number), (0 if way == "disappear" else number)
-    return Happening(clip, way, tuple(scene.things[one] for one in order), focus, (at_first + still, at_last + still))
+    return Happening(clip, way, tuple(scene.things[item] for item in order), focus, (at_first + still, at_last + still))
 
 
 def _after(rng: Random, scene: Scene, way: str, split: Split, number: int) -> list[Thing]:
@@ -120,7 +120,7 @@ def ask_order(rng: Random, happening: Happening) -> Turn:
 
 def _ask_either(rng: Random, things: tuple[Thing, ...], place: int, verbs: tuple[str, str]) -> Turn:
     """Which of two did it first, or later; the answer is one of the two as the question calls them."""
-    other = rng.choice([one for one in range(len(things)) if one != place])
+    other = rng.choice([item for item in range(len(things)) if item != place])
     a, b = called(rng, things, place), called(rng, things, other)
     later = rng.random() < 0.3
     answer = a if (place < other) != later else b

@@ -37,16 +37,16 @@ def draw_pair(rng: Random, level: float, split: Split) -> ScenePair:
     if rng.random() < 0.5:
         shape = rng.choice(SHAPES) if rng.random() < level * 0.5 else ""
         counts = rng.sample(range(1, max(3, most_things(level) + 1)), 2)
-        one, other = (_scene_with(rng, n, shape, level, split, size) for n in counts)
-        return ScenePair((one, other), more=shape)
+        item, other = (_scene_with(rng, n, shape, level, split, size) for n in counts)
+        return ScenePair((item, other), more=shape)
     number = [rng.randint(1, min(4, most_things(level))) for _ in range(2)]
-    one = draw_scene(rng, level=level, split=split, allowed=[PAIRS] * number[0], size=size)
-    colour, shape = one.things[0].colour, one.things[0].shape
+    item = draw_scene(rng, level=level, split=split, allowed=[PAIRS] * number[0], size=size)
+    colour, shape = item.things[0].colour, item.things[0].shape
     others = [pair for pair in PAIRS if pair != (colour, shape)]
     near = [pair for pair in others if pair[0] == colour or pair[1] == shape]
     first = near if rng.random() < 0.3 + 0.5 * level else others
     other = draw_scene(rng, level=level, split=split, allowed=[first] + [others] * (number[1] - 1), size=size)
-    scenes = (one, other) if rng.random() < 0.5 else (other, one)
+    scenes = (item, other) if rng.random() < 0.5 else (other, item)
     return ScenePair(scenes, shown=(colour, shape))
 
 

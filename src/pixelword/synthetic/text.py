@@ -50,8 +50,8 @@ def topics() -> tuple[Topic, ...]:
         elif line.startswith("! "):
             held_out.append(line[2:])
         elif " <> " in line:
-            one, other = line.split(" <> ")
-            facts += [(one, other), (other, one)]
+            item, other = line.split(" <> ")
+            facts += [(item, other), (other, item)]
         elif " = " in line:
             key, answer = line.split(" = ")
             facts.append((key, answer))

@@ -70,7 +70,7 @@ class Strip:
     def placed_words(self) -> tuple[Word, ...]:
         """The words with boxes relative to what the strip is placed in."""
         x, y = self.at
-        return tuple(replace(one, box=moved(one.box, x, y)) for one in self.words)
+        return tuple(replace(word, box=moved(word.box, x, y)) for word in self.words)
 
 
 @dataclass(frozen=True)
@@ -140,20 +140,20 @@ def set_line(text: str, font: ImageFont.FreeTypeFont) -> Strip:
         )
         words.append(Word(word, moved((ink[0], ink[1], ink[2], ink[3]), start, 0)))
         x += font.getlength(word + " ")
-    left, right = min(one.box[0] for one in words), max(one.box[2] for one in words)
-    top, bottom = min(edge, *(one.box[1] for one in words)), max(2 * edge, *(one.box[3] for one in words))
+    left, right = min(item.box[0] for item in words), max(item.box[2] for item in words)
+    top, bottom = min(edge, *(item.box[1] for item in words)), max(2 * edge, *(item.box[3] for item in words))
     crop = (int(left), int(top), int(right), int(bottom))
-    return Strip(mask.crop(crop), tuple(replace(one, box=moved(one.box, -crop[0], -crop[1])) for one in words))
+    return Strip(mask.crop(crop), tuple(replace(item, box=moved(item.box, -crop[0], -crop[1])) for item in words))
 
 
 def stack(strips: Sequence[Strip], *, gap: int, align: str = "left") -> Stack:
     """The lines from the top down, `gap` pixels apart. align: "left", "center" or "right"."""
-    width = max(one.mask.width for one in strips)
+    width = max(strip.mask.width for strip in strips)
     placed, y = [], 0
-    for one in strips:
-        spare = width - one.mask.width
-        placed.append(replace(one, at=({"left": 0, "center": spare // 2, "right": spare}[align], y)))
-        y += one.mask.height + gap
+    for strip in strips:
+        spare = width - strip.mask.width
+        placed.append(replace(strip, at=({"left": 0, "center": spare // 2, "right": spare}[align], y)))
+        y += strip.mask.height + gap
     return Stack(tuple(placed), (width, y - gap))
 
 

@@ -94,8 +94,8 @@ def choose(rng: Random, candidates: Sequence[Candidate], number: int) -> tuple[Q
     Every kind is as likely to be asked, however many candidates it has.
     """
     kinds: dict[str, list[Candidate]] = {}
-    for one in candidates:
-        kinds.setdefault(one.question.kind, []).append(one)
+    for candidate in candidates:
+        kinds.setdefault(candidate.question.kind, []).append(candidate)
     for group in kinds.values():
         rng.shuffle(group)
     asked: list[Question] = []

@@ -18,8 +18,8 @@ LONGEST = 8  # characters of a word
 LONGEST_LINE = 20  # characters of a line, blanks counted
 _WORDS_FILE = "words.txt"
 _ALIKE = frozenset("0OIl1")  # many fonts draw these alike, and only what stands beside them tells which it is
-_CHARACTERS = [one for one in ascii_letters + digits if one not in _ALIKE]
-_CODE = [one for one in ascii_uppercase + digits if one not in "OI"]
+_CHARACTERS = [item for item in ascii_letters + digits if item not in _ALIKE]
+_CODE = [item for item in ascii_uppercase + digits if item not in "OI"]
 _PSEUDO_SHARE = 0.25  # strings of random letters among the words, so that no prior on spelling can replace sight
 
 

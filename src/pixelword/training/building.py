@@ -18,7 +18,7 @@ from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
 from pixelword.model.meta import meta_model
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
-from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START
+from pixelword.processing.tokenizer import IMG_CONTEXT, IMG_END, IMG_START
 from pixelword.training.initial import set_cosine_patches
 from pixelword.training.lora import add_adapters
 from pixelword.training.parallel import World, copy_over, shard, take_weights

@@ -18,8 +18,8 @@ from torch.utils.checkpoint import checkpoint
 from pixelword.checkpoints.grow import ungrown
 from pixelword.checkpoints.load import load_pretrained
 from pixelword.checkpoints.registry import BASES
-from pixelword.data.packing import IGNORED
-from pixelword.data.schema import Pack
+from pixelword.data.packing.packer import IGNORED
+from pixelword.data.types import Pack
 from pixelword.errors import RecipeError
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.model.loss import CHUNK

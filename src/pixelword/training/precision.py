@@ -33,4 +33,4 @@ def settled(recipe: Recipe, world: World, saved: str | None = None) -> Recipe:
 
 def precision_name(dtype: torch.dtype) -> str:
     """The name that recipes have for a type."""
-    return next(name for name, one in _TYPES.items() if one == dtype)
+    return next(name for name, item in _TYPES.items() if item == dtype)

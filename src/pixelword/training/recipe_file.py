@@ -84,7 +84,7 @@ def _explain(
 ) -> str:
     """The first fault as one line: where (file:line, or the override), which field, what is wrong."""
     # a mistyped field is missing under its right name, too: what is written there is the one to mend
-    fault = min(error.errors(), key=lambda one: one["type"] != "extra_forbidden")
+    fault = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     # pydantic adds the tried union member to the location; only what the file can hold is kept
     location = tuple(part for part in fault["loc"])
     known = location

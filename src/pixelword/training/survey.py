@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 
 from pixelword.data.indexing import open_indexes
-from pixelword.data.reading import FilePacks
+from pixelword.data.pack_dataset import FilePacks
 from pixelword.data.recipe import drawn_names
-from pixelword.data.schema import Fault, PackSource
 from pixelword.data.sources import Source, media_options, open_sources
 from pixelword.data.stats import (
     Measures,
@@ -24,13 +23,14 @@ from pixelword.data.stats import (
     packs_report,
     report,
 )
+from pixelword.data.types import Fault, PackSource
 from pixelword.data.view import Sheet, pack_sheet, sample_sheet
 from pixelword.errors import PixelwordError
 from pixelword.processing.types import Sample
-from pixelword.training.drawn import DrawnPacks
-from pixelword.training.packs import open_packs
+from pixelword.training.pack_sources import open_packs
 from pixelword.training.recipe import Recipe
 from pixelword.training.subject import Subject
+from pixelword.training.synthetic import DrawnPacks
 
 if TYPE_CHECKING:
     from pixelword.processing.processor import NeoOVProcessor
@@ -71,10 +71,10 @@ class FileSurvey:
         side = processor.image_processor.patch_size * processor.image_processor.merge_size
         source = self._packs()
         if source is None:
-            return report(measured, {name: len(one.tokens) for name, one in measured.items()}, side)
-        aside = Counter(one.source for one in source.plan.set_aside())
-        for name, one in measured.items():
-            measured[name] = replace(one, left_out=max(aside[name] - one.faults, 0))
+            return report(measured, {name: len(item.tokens) for name, item in measured.items()}, side)
+        aside = Counter(item.source for item in source.plan.set_aside())
+        for name, item in measured.items():
+            measured[name] = replace(item, left_out=max(aside[name] - item.faults, 0))
         return report(measured, source.plan.shares, side, self._planned(source, packs))
 
     def sheets(self, samples: int, packs: int) -> Iterator[Sheet]:

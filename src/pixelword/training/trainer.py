@@ -13,23 +13,23 @@ import torch
 from rich.console import Console
 
 from pixelword import machine
-from pixelword.data.schema import Pack, PackSource
+from pixelword.data.types import Pack, PackSource
 from pixelword.errors import CheckpointError, PixelwordError
 from pixelword.training import building, state
 from pixelword.training.checkpoints import Checkpoints, Saved
+from pixelword.training.cost.throughput import Window, time_left
 from pixelword.training.distill import Teacher
-from pixelword.training.drawn import DrawnPacks
-from pixelword.training.engine import Engine, Step
-from pixelword.training.feed import Feed
-from pixelword.training.gate import Gate
 from pixelword.training.log import RunLog
-from pixelword.training.packs import open_held_out, open_packs
+from pixelword.training.pack_sources import open_held_out, open_packs
 from pixelword.training.parallel import World, release
+from pixelword.training.perplexity_guard import Gate
 from pixelword.training.precision import compute_dtype, settled
 from pixelword.training.profile import StepProfiler
+from pixelword.training.rank_loader import Feed
 from pixelword.training.signals import Stopped, StopSignals
 from pixelword.training.state import Progress
-from pixelword.training.throughput import Window, time_left
+from pixelword.training.synthetic import DrawnPacks
+from pixelword.training.train_step import Step, TrainStep
 from pixelword.training.validation import Validation, lines
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Trainer:
         self.model, network = building.build_network(recipe, self.processor, self.world, build)
         teacher = Teacher.of(recipe, self.model.config.llm_config.vocab_size, self.world)
         torch.manual_seed(recipe.seed + self.world.rank)  # from here on ranks draw for themselves (dropout)
-        self.engine = Engine(self.model, network, recipe, self.world, teacher)
+        self.engine = TrainStep(self.model, network, recipe, self.world, teacher)
         self.progress = Progress()
         average = self.engine.average
         self.state = state.TrainingState(

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pixelword.data.schema import Pack
+from pixelword.data.types import Pack
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.session import Session
 from pixelword.model.loss import supervised_rows
@@ -25,8 +25,8 @@ from pixelword.training.parallel import World
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
     from pixelword.processing.processor import NeoOVProcessor
-    from pixelword.training.drawn import DrawnPacks
     from pixelword.training.recipe import Recipe
+    from pixelword.training.synthetic import DrawnPacks
 
 _NEW_TOKENS = 64  # of a free answer
 
@@ -126,7 +126,7 @@ class Validation:
                 messages, expected = first_question(sample)
                 answer = session.answer(messages, Sampling(_NEW_TOKENS)).text
                 answers.append({"kind": sample.kind, "expected": expected, "answer": answer})
-        right = sum(one["answer"] == one["expected"] for one in answers)
+        right = sum(item["answer"] == item["expected"] for item in answers)
         return {"generated": round(right / len(answers), 4), "answers": answers}
 
 
@@ -137,7 +137,8 @@ def lines(scores: Mapping[str, Any]) -> list[str]:
     if "answers" in scores:
         shown.append(f"  {scores['generated']:.0%} of {len(scores['answers'])} free answers right")
         shown += [
-            f"  {one['kind']}: {one['answer']!r}, where {one['expected']!r} is right" for one in scores["answers"]
+            f"  {answer['kind']}: {answer['answer']!r}, where {answer['expected']!r} is right"
+            for answer in scores["answers"]
         ]
     return shown
 

@@ -27,7 +27,7 @@ def writes(font: ImageFont.FreeTypeFont, characters: str) -> bool:
     """Whether every character has a glyph of its own, and not the box that stands for a missing one."""
     missing = bytes(font.getmask("\uffff"))
     drawn = [bytes(font.getmask(character)) for character in characters]
-    return all(any(one) and one != missing for one in drawn)
+    return all(any(item) and item != missing for item in drawn)
 
 
 def all_capitals(font: ImageFont.FreeTypeFont) -> bool:

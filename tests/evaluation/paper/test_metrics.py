@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from pixelword.evaluation.paper import reading
+from pixelword.evaluation.paper import answer_extraction
+from pixelword.evaluation.paper.answer_extraction import letter
 from pixelword.evaluation.paper.files import Row
 from pixelword.evaluation.paper.metrics import METRICS
-from pixelword.evaluation.paper.reading import letter
 
 
 def row(*answers: str, choices: tuple[str, ...] = (), key: str = "1", group: str = "", kind: str = "") -> Row:
@@ -44,31 +44,40 @@ def test_letters_are_read_from_free_answers(text: str, told: str) -> None:
 @pytest.mark.parametrize(
     ("read", "text", "told"),
     [
-        (reading.opening, "(B) it goes up", "B"),
-        (reading.opening, "b", "B"),
-        (reading.opening, "I would say (D), not C", "D"),
-        (reading.opening, "It is green", "D"),
-        (reading.first, "The best answer is C. Not D.", "C"),
-        (reading.first, "Because it is D", "B"),  # as upstream: its first capital that can be one
-        (reading.first, "green", "D"),
-        (reading.last, "A is near.\nB is far.\nAnswer: D", "D"),
-        (reading.last, "`C`", "C"),
-        (reading.last, "<answer>B. blue</answer>", "B"),
-        (reading.last, "so\nthe answer is b, as I said", "B"),
-        (reading.last, "A or B", ""),
-        (reading.last, "final answer: C because A and B are not", "C"),
-        (reading.stated, "A. is wrong, Answer: B", "B"),
-        (reading.stated, "(A) or (C)", "C"),
-        (reading.stated, "I do think that it must be green", "D"),
-        (reading.stated, "green", ""),
+        (answer_extraction.opening, "(B) it goes up", "B"),
+        (answer_extraction.opening, "b", "B"),
+        (answer_extraction.opening, "I would say (D), not C", "D"),
+        (answer_extraction.opening, "It is green", "D"),
+        (answer_extraction.first, "The best answer is C. Not D.", "C"),
+        (answer_extraction.first, "Because it is D", "B"),  # as upstream: its first capital that can be one
+        (answer_extraction.first, "green", "D"),
+        (answer_extraction.last, "A is near.\nB is far.\nAnswer: D", "D"),
+        (answer_extraction.last, "`C`", "C"),
+        (answer_extraction.last, "<answer>B. blue</answer>", "B"),
+        (answer_extraction.last, "so\nthe answer is b, as I said", "B"),
+        (answer_extraction.last, "A or B", ""),
+        (answer_extraction.last, "final answer: C because A and B are not", "C"),
+        (answer_extraction.stated, "A. is wrong, Answer: B", "B"),
+        (answer_extraction.stated, "(A) or (C)", "C"),
+        (answer_extraction.stated, "I do think that it must be green", "D"),
+        (answer_extraction.stated, "green", ""),
     ],
 )
-def test_each_data_set_has_its_own_way_to_read_a_letter(read: reading.Reader, text: str, told: str) -> None:
+def test_each_data_set_has_its_own_way_to_read_a_letter(read: answer_extraction.Reader, text: str, told: str) -> None:
     assert read(text, COLOURS) == told
 
 
-@pytest.mark.parametrize("read", [reading.letter, reading.opening, reading.first, reading.last, reading.stated])
-def test_all_ways_agree_on_a_plain_letter_even_without_choices(read: reading.Reader) -> None:
+@pytest.mark.parametrize(
+    "read",
+    [
+        answer_extraction.letter,
+        answer_extraction.opening,
+        answer_extraction.first,
+        answer_extraction.last,
+        answer_extraction.stated,
+    ],
+)
+def test_all_ways_agree_on_a_plain_letter_even_without_choices(read: answer_extraction.Reader) -> None:
     for said in ("B", "B.", "(B)", "B. blue"):
         assert read(said, COLOURS) == read(said, ()) == "B"
 

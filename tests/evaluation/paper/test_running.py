@@ -14,9 +14,9 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from pixelword.cli import app
-from pixelword.evaluation.paper.asking import messages, sampling
 from pixelword.evaluation.paper.benchmarks import benchmarks
 from pixelword.evaluation.paper.files import Row
+from pixelword.evaluation.paper.prompting import messages, sampling
 
 CLIP = Path(__file__).parents[3] / "examples" / "moving_right.mp4"
 

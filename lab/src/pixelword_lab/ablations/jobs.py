@@ -101,7 +101,7 @@ def cells(ablations: Sequence[Ablation], out: Path) -> list[Cell]:
                 f"{cell}: the curve of {curve} is that of held-out packs as {recipe.stage} goes: give that stage a "
                 f"`validation`, and {curve} a weight in its mixture"
             )
-    return [cell for _, cell in sorted(found, key=lambda one: one[0])]
+    return [cell for _, cell in sorted(found, key=lambda item: item[0])]
 
 
 def _job(ablation: Ablation, variant: Variant, seed: int, out: Path) -> Job:

@@ -36,8 +36,8 @@ def draw_curve(results: Summary, path: Path) -> None:
         axes = figure.subplots()
         for number, row in enumerate(results.rows):
             for place, cell in enumerate(row.cells):
-                read = [one for one in events(cell.job.folder) if one["event"] == "validation"]
-                points = [(one["step"], one["losses"][results.ablation.curve]) for one in read]
+                read = [event for event in events(cell.job.folder) if event["event"] == "validation"]
+                points = [(item["step"], item["losses"][results.ablation.curve]) for item in read]
                 colour = _COLOURS[number % len(_COLOURS)]
                 axes.plot(*zip(*points, strict=True), color=colour, label=None if place else row.variant.name)
         axes.set_xlabel("step of the last stage")

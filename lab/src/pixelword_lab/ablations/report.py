@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from pixelword.evaluation.marked import Section
+from pixelword.evaluation.markdown_section import Section
 from pixelword_lab.ablations.jobs import Cell, jobs_of
 from pixelword_lab.ablations.summary import Difference, Judged, Row, Summary, summary
 
@@ -69,22 +69,23 @@ def show(results: Summary) -> None:
 
 def readings(results: Summary) -> Iterator[str]:
     """A line on each finding, and one on what was not run."""
-    for one in results.judged:
-        yield f"{one.finding.says}: {_reading(one)}"
+    for item in results.judged:
+        yield f"{item.finding.says}: {_reading(item)}"
     if results.left:
         yield f"not run: {', '.join(results.left)}"
 
 
-def _reading(one: Judged) -> str:
-    if one.right is None or one.loss is None:
-        return one.verdict
-    return f"{one.verdict} ({_with_interval(one.right, 100, 1, ' points')}; loss {_with_interval(one.loss, 1, 3)})"
+def _reading(judged: Judged) -> str:
+    if judged.right is None or judged.loss is None:
+        return judged.verdict
+    right, loss = _with_interval(judged.right, 100, 1, " points"), _with_interval(judged.loss, 1, 3)
+    return f"{judged.verdict} ({right}; loss {loss})"
 
 
-def _with_interval(one: Difference, scale: int, digits: int, unit: str = "") -> str:
+def _with_interval(difference: Difference, scale: int, digits: int, unit: str = "") -> str:
     """A difference with its interval, as many digits after the point."""
-    value, low, high = (f"{scale * bound:+.{digits}f}" for bound in (one.value, one.low, one.high))
-    if math.isinf(one.low):
+    value, low, high = (f"{scale * bound:+.{digits}f}" for bound in (difference.value, difference.low, difference.high))
+    if math.isinf(difference.low):
         return f"{value}{unit}, one seed: no interval"
     return f"{value}{unit}, 95 % {low} to {high}"
 

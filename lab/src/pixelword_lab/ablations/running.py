@@ -18,14 +18,14 @@ import torch
 from rich.console import Console
 from safetensors.torch import load_file
 
-from pixelword.data.schema import Pack
+from pixelword.data.types import Pack
 from pixelword.errors import CheckpointError, reason
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.training.building import Builder, build_processor, precision
 from pixelword.training.checkpoints import checkpoints
-from pixelword.training.drawn import DrawnPacks
 from pixelword.training.launch import record
 from pixelword.training.parallel import World, world
+from pixelword.training.synthetic import DrawnPacks
 from pixelword.training.trainer import Trainer
 from pixelword.training.validation import answer_columns, exact_documents, uncompiled
 from pixelword.utils.files import atomic_write, try_lock
@@ -167,10 +167,10 @@ def measure(cell: Cell) -> dict[str, Any]:
     facts = [json.loads(job.facts.read_text(encoding="utf-8")) for job in cell.job.chain]
     return {
         "kinds": kinds,
-        "exact": _mean([one["right"] / one["asked"] for one in kinds.values()]),
-        "blank": _mean([one["blank"] / one["asked"] for one in kinds.values()]),
-        "loss": _mean([one["loss"] for one in kinds.values()]),
-        "seconds": round(sum(one["seconds"] for one in facts), 1),
+        "exact": _mean([item["right"] / item["asked"] for item in kinds.values()]),
+        "blank": _mean([item["blank"] / item["asked"] for item in kinds.values()]),
+        "loss": _mean([item["loss"] for item in kinds.values()]),
+        "seconds": round(sum(fact["seconds"] for fact in facts), 1),
         "parameters": facts[-1]["parameters"],
     }
 

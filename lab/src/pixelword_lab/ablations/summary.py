@@ -33,7 +33,7 @@ class Row:
 
     @property
     def shares(self) -> list[float]:
-        return [one["exact"] for one in self.figures]
+        return [figure["exact"] for figure in self.figures]
 
     @property
     def mean(self) -> float:
@@ -41,12 +41,12 @@ class Row:
 
     def of(self, name: str) -> float:
         """Mean of a figure over the seeds."""
-        return sum(one[name] for one in self.figures) / len(self.figures)
+        return sum(figure[name] for figure in self.figures) / len(self.figures)
 
     def kind(self, name: str) -> float:
         """Mean share of right answers to a kind of question."""
-        kinds = [one["kinds"][name] for one in self.figures]
-        return sum(one["right"] / one["asked"] for one in kinds) / len(kinds)
+        kinds = [figure["kinds"][name] for figure in self.figures]
+        return sum(item["right"] / item["asked"] for item in kinds) / len(kinds)
 
 
 @dataclass(frozen=True)
@@ -106,11 +106,11 @@ class Summary:
 
     @property
     def questions(self) -> int:
-        return sum(one["asked"] for one in self.rows[0].figures[0]["kinds"].values()) if self.rows else 0
+        return sum(kind["asked"] for kind in self.rows[0].figures[0]["kinds"].values()) if self.rows else 0
 
     def spread(self, name: str = "exact") -> Spread | None:
         """Of a figure; None where no variant has two seeds."""
-        squares = [(one[name] - row.of(name)) ** 2 for row in self.rows for one in row.figures]
+        squares = [(figure[name] - row.of(name)) ** 2 for row in self.rows for figure in row.figures]
         freedom = sum(len(row.figures) - 1 for row in self.rows)
         return Spread(math.sqrt(sum(squares) / freedom), freedom) if freedom else None
 
@@ -125,11 +125,11 @@ class Summary:
         pair = rows[finding.better], rows[finding.than]
         return Judged(finding, self._difference(*pair, "exact"), self._difference(*pair, "loss"))
 
-    def _difference(self, one: Row, other: Row, name: str) -> Difference:
-        value, spread = one.of(name) - other.of(name), self.spread(name)
+    def _difference(self, row: Row, other: Row, name: str) -> Difference:
+        value, spread = row.of(name) - other.of(name), self.spread(name)
         if spread is None:
             return Difference(value)
-        half = spread.half(1 / (1 / len(one.figures) + 1 / len(other.figures)))
+        half = spread.half(1 / (1 / len(row.figures) + 1 / len(other.figures)))
         return Difference(value, value - half, value + half)
 
 

@@ -58,16 +58,16 @@ def flags(archive: Archive) -> Made:
     """Items: key (three letters of the country), label (its name), capital, region, subregion. 256 px wide."""
     countries = json.loads(archive.file("countries.json"))
     drawings = archive.files(lambda name: name.startswith("data/") and name.endswith(".svg"))
-    for one in countries:
-        code = one["cca3"]
+    for country in countries:
+        code = country["cca3"]
         picture = opened(raster(drawings.get(f"data/{code.lower()}.svg", b""), 256))
         if picture is None:
             continue
         fields = {
-            "label": one["name"]["common"],
-            "capital": (one.get("capital") or [""])[0],
-            "region": one["region"],
-            "subregion": one["subregion"],
+            "label": country["name"]["common"],
+            "capital": (country.get("capital") or [""])[0],
+            "region": country["region"],
+            "subregion": country["subregion"],
         }
         yield {"key": code, **fields, "file": f"{code}.webp"}, {f"{code}.webp": encoded(picture, lossless=True)}
 

@@ -56,13 +56,13 @@ def concepts(names: Archive) -> dict[str, Item]:
     """Concept -> concept, label, tags, group, subgroup; without variants of skin."""
     known: dict[str, Item] = {}
     groups = json.loads(names.file("meta/groups.json"))
-    for one in json.loads(names.file("en/data.json")):
-        group = groups["groups"].get(str(one.get("group")), "component")
+    for load in json.loads(names.file("en/data.json")):
+        group = groups["groups"].get(str(load.get("group")), "component")
         if group in _LEFT_OUT:
             continue
-        concept = concept_of(one["hexcode"])
-        subgroup = groups["subgroups"][str(one["subgroup"])]
-        fields = {"label": label(one["label"]), "tags": one.get("tags", []), "group": group, "subgroup": subgroup}
+        concept = concept_of(load["hexcode"])
+        subgroup = groups["subgroups"][str(load["subgroup"])]
+        fields = {"label": label(load["label"]), "tags": load.get("tags", []), "group": group, "subgroup": subgroup}
         known[concept] = {"concept": concept, **fields}
     return known
 

@@ -32,7 +32,7 @@ class _Frame:
 def _index(cls: Any, fields: dict[str, Any]) -> list[Any]:
     """The labels of an axis."""
     if "data" in fields:
-        return [str(one) for one in np.asarray(fields["data"]).tolist()]
+        return [str(item) for item in np.asarray(fields["data"]).tolist()]
     return list(range(fields["start"], fields["stop"], fields["step"]))
 
 

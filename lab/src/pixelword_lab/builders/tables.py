@@ -65,9 +65,9 @@ def examples(archive: Archive) -> Made:
             records = json.loads(text)
         else:
             records = list(csv.DictReader(io.StringIO(text), delimiter="\t" if ending == "tsv" else ","))
-        if not isinstance(records, list) or not all(isinstance(one, dict) for one in records) or not records:
+        if not isinstance(records, list) or not all(isinstance(record, dict) for record in records) or not records:
             continue
-        columns = {str(column): [one.get(column) for one in records] for column in records[0]}
+        columns = {str(column): [record.get(column) for record in records] for column in records[0]}
         item = table(f"vega/{own}", _spaced(own), "vega-datasets", columns)
         if item is not None:
             yield item, {}

@@ -70,8 +70,8 @@ def computing(archive: Archive) -> Made:
     for entry in re.split(r"\n(?=\S)", content)[1:]:
         word, _, text = entry.partition("\n")
         blocks = re.split(r"\n\s*\n", re.sub(r"[{}]|<[\w, ]+>", "", text))
-        kept = [" ".join(one.split()) for one in blocks if not re.match(r"\s*(\(\d|\[|\()", one)]
-        text = "\n\n".join(one for one in kept if one and "http" not in one)
+        kept = [" ".join(block.split()) for block in blocks if not re.match(r"\s*(\(\d|\[|\()", block)]
+        text = "\n\n".join(item for item in kept if item and "http" not in item)
         if 60 <= len(text) <= LONGEST and len(word) <= 40 and text[0].isalpha():
             yield {"key": f"computing/{word}", "source": "computing", "word": word.strip(), "text": text}, {}
 
@@ -94,7 +94,7 @@ def glosses(archive: Archive) -> Made:
                 continue
             item: Item = {"source": "glosses", "word": word, "part": _PARTS[letter], "text": gloss}
             if examples:
-                item["examples"] = [one.strip('"; ') for one in examples]
+                item["examples"] = [example.strip('"; ') for example in examples]
             yield {"key": f"glosses/{word}", **item}, {}
 
 

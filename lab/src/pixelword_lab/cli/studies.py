@@ -150,8 +150,8 @@ def long_inputs(
     """
     import torch
 
-    from pixelword.evaluation.about import about, identity
-    from pixelword.evaluation.marked import Section
+    from pixelword.evaluation.markdown_section import Section
+    from pixelword.evaluation.run_metadata import about, identity
     from pixelword.generation.session import load
     from pixelword.synthetic.assets import Assets
     from pixelword_lab.studies import long_inputs as long
@@ -165,7 +165,11 @@ def long_inputs(
     settings = {"questions": questions, "pixels": pixels}
     described = about(session, model, settings)
     results = long.Results(out / "long.jsonl", identity(described) | {"threads": threads})
-    chosen = [one for one in long.sources(Assets(assets), pixels) if not only or any(word in one.name for word in only)]
+    chosen = [
+        source
+        for source in long.sources(Assets(assets), pixels)
+        if not only or any(word in source.name for word in only)
+    ]
     if not chosen:
         raise PixelwordError(f"no source has {' or '.join(only or ())} in its name: leave --only out")
     cells = []

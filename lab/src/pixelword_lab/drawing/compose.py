@@ -92,17 +92,17 @@ def arrange(
     """
     width, height = size
     if ground is None:
-        ground = ground_for(rng, [rim(one) for one in things])
+        ground = ground_for(rng, [rim(thing) for thing in things])
     side = (width * height * rng.uniform(*fill) / max(1, len(things))) ** 0.5
     placed: list[Placed] = []
     # the largest first, since what comes last finds least room; the order of the result is the caller's
     sides = [side * rng.uniform(0.75, 1.3) for _ in things]
     order = sorted(range(len(things)), key=lambda number: -sides[number])
     for number in order:
-        one = _put(rng, things[number], sides[number], size, [other.box for other in placed], turn)
-        if one is None:
+        item = _put(rng, things[number], sides[number], size, [other.box for other in placed], turn)
+        if item is None:
             return None
-        placed.append(one)
+        placed.append(item)
     by_number = dict(zip(order, placed, strict=True))
     return Scene(width, height, ground, tuple(by_number[number] for number in range(len(things))))
 
@@ -117,16 +117,16 @@ def place_at(cutout: Cutout, side: int, x: int, y: int, *, mirrored: bool = Fals
 def render(scene: Scene) -> Image.Image:
     """The scene as an RGB image of (width, height)."""
     image = paint(scene.ground, scene.width, scene.height)
-    for one in scene.placed:
-        cut = shown(one)
-        image.paste(cut, one.box[:2], cut)
+    for thing in scene.placed:
+        cut = shown(thing)
+        image.paste(cut, thing.box[:2], cut)
     return image
 
 
-def shown(one: Placed) -> Image.Image:
+def shown(placed: Placed) -> Image.Image:
     """The pixels that fill a placed thing's box, RGBA."""
-    x1, y1, x2, y2 = one.box
-    full, size = sprite(one.cutout, one.mirrored, one.turned), (x2 - x1, y2 - y1)
+    x1, y1, x2, y2 = placed.box
+    full, size = sprite(placed.cutout, placed.mirrored, placed.turned), (x2 - x1, y2 - y1)
     return full.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
 
 
@@ -147,11 +147,11 @@ def cell_of(placed: Placed, scene: Scene, *, clear: float = 0.06) -> str | None:
     return CELLS[int(y * 3) * 3 + int(x * 3)]
 
 
-def side_of(one: Placed, other: Placed) -> str | None:
+def side_of(placed: Placed, other: Placed) -> str | None:
     """Where `one` is as seen from `other`: "left", "right", "above", "below"; None where people would not agree."""
-    across, down = one.centre[0] - other.centre[0], one.centre[1] - other.centre[1]
-    wide = one.box[2] - one.box[0] + other.box[2] - other.box[0]
-    high = one.box[3] - one.box[1] + other.box[3] - other.box[1]
+    across, down = placed.centre[0] - other.centre[0], placed.centre[1] - other.centre[1]
+    wide = placed.box[2] - placed.box[0] + other.box[2] - other.box[0]
+    high = placed.box[3] - placed.box[1] + other.box[3] - other.box[1]
     if abs(across) > 1.6 * abs(down) and abs(across) > 0.4 * wide:
         return "right" if across > 0 else "left"
     if abs(down) > 1.6 * abs(across) and abs(down) > 0.4 * high:
@@ -159,10 +159,10 @@ def side_of(one: Placed, other: Placed) -> str | None:
     return None
 
 
-def overlap(one: IntBox, other: IntBox) -> int:
+def overlap(int_box: IntBox, other: IntBox) -> int:
     """Pixels that two boxes share."""
-    across = min(one[2], other[2]) - max(one[0], other[0])
-    down = min(one[3], other[3]) - max(one[1], other[1])
+    across = min(int_box[2], other[2]) - max(int_box[0], other[0])
+    down = min(int_box[3], other[3]) - max(int_box[1], other[1])
     return max(0, across) * max(0, down)
 
 
@@ -177,10 +177,10 @@ def _put(
         longer = min(round(side), round(0.94 * min(size)))
         if longer < min(_SMALLEST, 0.9 * min(size)):
             return None
-        one = place_at(cutout, longer, 0, 0, mirrored=mirrored, turned=turned)
-        room = size[0] - one.box[2], size[1] - one.box[3]
+        item = place_at(cutout, longer, 0, 0, mirrored=mirrored, turned=turned)
+        room = size[0] - item.box[2], size[1] - item.box[3]
         for _ in range(8 if min(room) >= 0 else 0):
-            moved = one.at(rng.randint(0, room[0]), rng.randint(0, room[1]))
+            moved = item.at(rng.randint(0, room[0]), rng.randint(0, room[1]))
             x1, y1, x2, y2 = moved.box
             if not any(overlap((x1 - _GAP, y1 - _GAP, x2 + _GAP, y2 + _GAP), box) for box in taken):
                 return moved

@@ -46,7 +46,9 @@ class Ground:
 def ground_for(rng: Random, rims: Sequence[RGB] = (), *, named: float = 0.3) -> Ground:
     """A ground that things with these outer colours stand out from; `named`: how likely one with a name is."""
     tries = [_any(rng, named) for _ in range(8 if rims else 1)]
-    return next((one for one in tries if contrast(one, rims) > 85), max(tries, key=lambda one: contrast(one, rims)))
+    return next(
+        (item for item in tries if contrast(item, rims) > 85), max(tries, key=lambda item: contrast(item, rims))
+    )
 
 
 def contrast(ground: Ground, rims: Sequence[RGB]) -> float:

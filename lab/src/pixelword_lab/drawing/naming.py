@@ -20,7 +20,7 @@ def draw_things(
     number: int,
     *,
     shapes: float = 0.15,
-    fits: Callable[[Cutout], bool] = lambda one: True,
+    fits: Callable[[Cutout], bool] = lambda item: True,
 ) -> list[Cutout]:
     """Up to `number` things that fit, no two of which could be meant by one word; `shapes`: share of plain shapes."""
     drawn: list[Cutout] = []
@@ -28,9 +28,9 @@ def draw_things(
         if len(drawn) == number:
             break
         # by name first: what is shown by many images is not drawn more often
-        one = shape(rng, split) if rng.random() < shapes else rng.choice(pool.by_name[rng.choice(pool.names)])
-        if fits(one) and not any(clash(one.name, other.name) for other in drawn):
-            drawn.append(one)
+        item = shape(rng, split) if rng.random() < shapes else rng.choice(pool.by_name[rng.choice(pool.names)])
+        if fits(item) and not any(clash(item.name, other.name) for other in drawn):
+            drawn.append(item)
     return drawn
 
 
@@ -66,12 +66,12 @@ def whole(placed: Placed, picture: int = 0) -> tuple[int, Box]:
 
 def made_of(*scenes: Scene) -> tuple[str, ...]:
     """The assets of scenes, each once, in order."""
-    return tuple(dict.fromkeys(one.cutout.asset for scene in scenes for one in scene.placed))
+    return tuple(dict.fromkeys(thing.cutout.asset for scene in scenes for thing in scene.placed))
 
 
 def shows(scene: Scene, word: str) -> bool:
     """Whether something in the scene could be meant by the word: a name, another name, a kind, 'red circle'."""
-    return any(word == label(one.cutout) or concepts()[one.cutout.name].fits(word) for one in scene.placed)
+    return any(word == label(thing.cutout) or concepts()[thing.cutout.name].fits(word) for thing in scene.placed)
 
 
 def absent(rng: Random, scene: Scene, names: Sequence[str]) -> str:
@@ -83,13 +83,13 @@ def absent(rng: Random, scene: Scene, names: Sequence[str]) -> str:
     for group in ([likes] if likes and rng.random() < 0.75 else []) + [names]:
         for _ in range(_TRIES):
             name = rng.choice(group)
-            if not any(clash(name, one.cutout.name) for one in scene.placed) and not shows(scene, name):
+            if not any(clash(name, thing.cutout.name) for thing in scene.placed) and not shows(scene, name):
                 return name
     raise RuntimeError(f"every one of {len(names)} names is shown by a scene of {len(scene.placed)}")
 
 
 def _other_shape(rng: Random, scene: Scene, seen: Cutout) -> str:
     """'blue circle' where there is a red one, or 'red star'."""
-    shown = {label(one.cutout) for one in scene.placed}
+    shown = {label(thing.cutout) for thing in scene.placed}
     others = [f"{colour} {seen.name}" for colour in COLOURS] + [f"{colour_of(seen)} {other}" for other in SHAPES]
     return rng.choice([words for words in others if words not in shown])

@@ -95,7 +95,7 @@ class Browser:
         if wide > width or not 64 <= tall <= TALLEST:
             return None
         self._page.set_viewport_size({"width": width, "height": tall})
-        found = [_element(one) for one in self._page.evaluate(_COLLECT)]
+        found = [_element(item) for item in self._page.evaluate(_COLLECT)]
         with Image.open(BytesIO(self._page.screenshot(animations="disabled", caret="hide"))) as picture:
             return picture.convert("RGB"), found
 
@@ -106,9 +106,9 @@ class Browser:
             self._play.stop()
 
 
-def _element(one: dict[str, Any]) -> Element:
-    left, top, right, bottom = (round(float(place), 1) for place in one.pop("box"))
-    return Element(**one, box=(left, top, right, bottom))
+def _element(item: dict[str, Any]) -> Element:
+    left, top, right, bottom = (round(float(place), 1) for place in item.pop("box"))
+    return Element(**item, box=(left, top, right, bottom))
 
 
 _running: list[Browser] = []

@@ -64,7 +64,7 @@ class Chart:
     @classmethod
     def from_facts(cls, facts: Mapping[str, Any]) -> Chart:
         series = tuple(
-            Series(one["name"], one["colour"], tuple(one["values"]), tuple(one["xs"])) for one in facts["series"]
+            Series(item["name"], item["colour"], tuple(item["values"]), tuple(item["xs"])) for item in facts["series"]
         )
         cells = tuple(tuple(row) for row in facts["cells"])
         return cls(
@@ -206,10 +206,10 @@ def _bars(rng: Random, kind: str, columns: Columns) -> Chart | None:
         Series(name if len(shown) > 1 else "", colour, _shuffled(rng, [column[p] for p in places]))
         for (name, column), colour in zip(shown, colours, strict=True)
     )
-    if min(min(one.values) for one in series) < 0:
+    if min(min(item.values) for item in series) < 0:
         return None
     axis = "" if len(shown) > 1 else y_label
-    about = axis or " and ".join(one.name for one in series[:2])
+    about = axis or " and ".join(item.name for item in series[:2])
     title = _titled(rng, columns, f"{about} by {label}" if label else about)
     names = tuple(texts[p] for p in places)
     return Chart(kind, title, label, axis, names, series, written=rng.random() < 0.45)
@@ -236,9 +236,9 @@ def _bars_of_groups(rng: Random, kind: str, columns: Columns) -> Chart | None:
     return Chart(kind, title, label, y_label, tuple(names), (series,), written=rng.random() < 0.45)
 
 
-def _alike(one: Sequence[float], other: Sequence[float]) -> bool:
+def _alike(item: Sequence[float], other: Sequence[float]) -> bool:
     """Whether two columns can share an axis."""
-    first, second = max(map(abs, one)), max(map(abs, other))
+    first, second = max(map(abs, item)), max(map(abs, other))
     return bool(first and second) and 1 / 4 < first / second < 4
 
 

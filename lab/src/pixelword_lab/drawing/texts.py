@@ -35,8 +35,8 @@ def _kinds(pack: AssetPack, split: Split) -> dict[str, list[Item]]:
     """The items of a split: "documents", and "glosses", which have a "part" of speech."""
     items = pack.of(split)
     return {
-        "documents": [one for one in items if "part" not in one and "%" not in one["key"]],
-        "glosses": [one for one in items if "part" in one],
+        "documents": [item for item in items if "part" not in item and "%" not in item["key"]],
+        "glosses": [item for item in items if "part" in item],
     }
 
 
@@ -57,9 +57,9 @@ def draw_document(rng: Random, assets: Assets, split: Split) -> Item:
 def _sources(pack: AssetPack, split: Split) -> dict[str, tuple[list[Item], list[int]]]:
     """Each source's documents with their lengths added up."""
     groups: dict[str, list[Item]] = {}
-    for one in _kinds(pack, split)["documents"]:
-        groups.setdefault(one.get("source", ""), []).append(one)
-    return {name: (found, list(accumulate(len(one["text"]) for one in found))) for name, found in groups.items()}
+    for document in _kinds(pack, split)["documents"]:
+        groups.setdefault(document.get("source", ""), []).append(document)
+    return {name: (found, list(accumulate(len(item["text"]) for item in found))) for name, found in groups.items()}
 
 
 def glosses(assets: Assets, split: Split) -> list[Item]:

@@ -99,10 +99,10 @@ _MISTAKEN = {"diamond": ("square",), "ring": ("circle",)}
 
 
 @lru_cache(maxsize=1 << 16)
-def clash(one: str, other: str) -> bool:
+def clash(item: str, other: str) -> bool:
     """Whether two names may mean the same thing ("taxi" and "car"), so that no question can tell them apart."""
-    a, b = concepts()[one], concepts()[other]
-    return one == other or one in b.also or other in a.also
+    a, b = concepts()[item], concepts()[other]
+    return item == other or item in b.also or other in a.also
 
 
 class Pool(tuple[Cutout, ...]):
@@ -112,8 +112,8 @@ class Pool(tuple[Cutout, ...]):
     def by_name(self) -> dict[str, list[Cutout]]:
         """The cut-outs by what they show."""
         groups: dict[str, list[Cutout]] = {}
-        for one in self:
-            groups.setdefault(one.name, []).append(one)
+        for item in self:
+            groups.setdefault(item.name, []).append(item)
         return groups
 
     @cached_property
@@ -133,13 +133,13 @@ def cutouts(assets: Assets, split: Split, styles: Iterable[str] = STYLES) -> Poo
 @lru_cache(maxsize=16)
 def _of_packs(packs: tuple[AssetPack, ...]) -> dict[Split, Pool]:
     """The test shows only what some other image taught the name of."""
-    train = Pool(one for pack in packs for one in _of_pack(pack, "train"))
-    test = Pool(one for pack in packs for one in _of_pack(pack, "test") if one.name in train.by_name)
+    train = Pool(item for pack in packs for item in _of_pack(pack, "train"))
+    test = Pool(item for pack in packs for item in _of_pack(pack, "test") if item.name in train.by_name)
     return {"train": train, "test": test}
 
 
 def _of_pack(pack: AssetPack, split: Split) -> Iterator[Cutout]:
-    by_picture = {picture: one for one in concepts().values() for picture in one.pictures}
+    by_picture = {picture: entry for entry in concepts().values() for picture in entry.pictures}
     for item in pack.of(split):
         if pack.name in _BY_PICTURE:
             concept = by_picture.get(item["key"])

@@ -75,9 +75,9 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
     if len(things) == 1:
         beginning += [_is(rng, scene, names), _is(rng, scene, names), *_sort(rng, scene)]
     questions = list(choose(rng, beginning, rng.randint(1, 3) if len(things) == 1 else rng.randint(0, 1)))
-    named = any(one.kind == "is" and one.answer == "yes" for one in questions)
+    named = any(question.kind == "is" and question.answer == "yes" for question in questions)
     if not named:
-        ground = any(one.kind == "ground" for one in questions)
+        ground = any(question.kind == "ground" for question in questions)
         late = [_name(rng, scene), *_choice(rng, scene, names)] if len(things) == 1 else []
         questions += choose(rng, late if ground and late else [*late, _caption(rng, scene)], 1)
     picture = worn(rng, render(scene))
@@ -119,7 +119,7 @@ def _sort(rng: Random, scene: Scene) -> list[Candidate]:
     concept = concepts()[scene.placed[0].cutout.name]
     if not concept.countable:
         return []
-    kinds = tuple(sorted({one.kind for one in concepts().values() if one.countable}))
+    kinds = tuple(sorted({item.kind for item in concepts().values() if item.countable}))
     listed = f"{', '.join(map(article, kinds[:-1]))} or {article(kinds[-1])}"
     fact = frozenset({"sort"})
     question = Question("sort", phrase(rng, _SORT, kinds=listed), concept.kind, "exact", kinds)
@@ -158,8 +158,8 @@ def _likes(rng: Random, cutout: Cutout, names: list[str]) -> list[str]:
 
 def _caption(rng: Random, scene: Scene) -> Candidate:
     """Everything from left to right, then the ground where it has a name."""
-    placed = sorted(scene.placed, key=lambda one: one.centre[0])
-    words = [article(label(one.cutout)) for one in placed]
+    placed = sorted(scene.placed, key=lambda item: item.centre[0])
+    words = [article(label(thing.cutout)) for thing in placed]
     answer = words[0] if len(words) == 1 else f"{', '.join(words[:-1])} and {words[-1]}"
     if scene.ground.name:
         answer = f"{answer} {NAMED[scene.ground.name]}"

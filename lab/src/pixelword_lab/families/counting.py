@@ -57,13 +57,13 @@ def _of_things(rng: Random, pool: Pool, split: Split, names: Sequence[str]) -> C
     else:
         found += _alike(rng, scene)
     found += [_count(rng, scene, plural(sort.name), _is(sort.name), {sort.name}) for sort in counted]
-    kinds = {concepts()[one.name].kind: None for one in things}
-    if all(concepts()[one.name].countable for one in things):
+    kinds = {concepts()[thing.name].kind: None for thing in things}
+    if all(concepts()[thing.name].countable for thing in things):
         for kind in kinds:
-            shown = {one.name for one in things if one.kind == kind}
+            shown = {thing.name for thing in things if thing.kind == kind}
             if len(shown) > 1:  # of one sort it would be the same question twice
                 found.append(_count(rng, scene, plural(kind), _of_kind(kind), {kind}))
-    return scene, [one for one in found if one.question.kind != "count" or one.question.answer in _CHOICES]
+    return scene, [item for item in found if item.question.kind != "count" or item.question.answer in _CHOICES]
 
 
 def _of_shapes(rng: Random, split: Split) -> Counted:
@@ -80,7 +80,7 @@ def _of_shapes(rng: Random, split: Split) -> Counted:
         [*seen, rng.choice(((rng.choice(tuple(COLOURS)), form), (colour, rng.choice(SHAPES))))]
     ):
         wanted = _shape_is(hue, name)
-        if sum(wanted(one.cutout) for one in scene.placed) > MOST or _unsure(scene, name):
+        if sum(wanted(thing.cutout) for thing in scene.placed) > MOST or _unsure(scene, name):
             continue
         words = " ".join(filter(None, (hue, plural(name) if name else rng.choice(("shapes", "things")))))
         # a red circle counts among the red things: one number says something about the other
@@ -93,26 +93,28 @@ def _of_shapes(rng: Random, split: Split) -> Counted:
 
 def _alike(rng: Random, scene: Scene) -> list[Candidate]:
     """Of several things of one sort: what they are, and their colour where all have the same."""
-    one, boxes = scene.placed[0].cutout, tuple(map(whole, scene.placed))
-    many = plural(one.name)
-    exists = frozenset({("exists", one.name)})
+    item, boxes = scene.placed[0].cutout, tuple(map(whole, scene.placed))
+    many = plural(item.name)
+    exists = frozenset({("exists", item.name)})
     words = phrase(rng, _THESE)
-    found = [Candidate(Question("what", words, many if len(boxes) > 1 else one.name, boxes=boxes), exists, exists)]
+    found = [Candidate(Question("what", words, many if len(boxes) > 1 else item.name, boxes=boxes), exists, exists)]
     colours = {colour_of(other.cutout) for other in scene.placed}
-    if len(colours) == 1 and colours != {None} and one.name.split()[0] not in COLOURS and len(boxes) > 1:
-        fact = frozenset({("colour", one.name)})
+    if len(colours) == 1 and colours != {None} and item.name.split()[0] not in COLOURS and len(boxes) > 1:
+        fact = frozenset({("colour", item.name)})
         words = phrase(rng, ("What colour are the {them}?", "Which colour are the {them}?"), them=many)
-        question = Question("colour", words, str(colour_of(one)), "exact", tuple(COLOURS), boxes=boxes)
+        question = Question("colour", words, str(colour_of(item)), "exact", tuple(COLOURS), boxes=boxes)
         found.append(Candidate(question, fact, fact | exists))
     return found
 
 
-def _counted(one: Cutout) -> bool:
-    return not uncounted(one.name)
+def _counted(cutout: Cutout) -> bool:
+    return not uncounted(cutout.name)
 
 
 def _unsure(scene: Scene, name: str | None) -> bool:
-    return name is not None and any(one.cutout.name != name and clash(name, one.cutout.name) for one in scene.placed)
+    return name is not None and any(
+        thing.cutout.name != name and clash(name, thing.cutout.name) for thing in scene.placed
+    )
 
 
 def _shuffled(rng: Random, things: Sequence[Cutout]) -> Scene:
@@ -121,19 +123,19 @@ def _shuffled(rng: Random, things: Sequence[Cutout]) -> Scene:
 
 
 def _is(name: str) -> Wanted:
-    return lambda one: one.name == name
+    return lambda item: item.name == name
 
 
 def _of_kind(kind: str) -> Wanted:
-    return lambda one: concepts()[one.name].kind == kind
+    return lambda item: concepts()[item.name].kind == kind
 
 
 def _shape_is(colour: str | None, name: str | None) -> Wanted:
-    return lambda one: colour in (None, colour_of(one)) and name in (None, one.name)
+    return lambda item: colour in (None, colour_of(item)) and name in (None, item.name)
 
 
 def _count(rng: Random, scene: Scene, words: str, wanted: Wanted, about: set[str]) -> Candidate:
-    found = [one for one in scene.placed if wanted(one.cutout)]
+    found = [thing for thing in scene.placed if wanted(thing.cutout)]
     asks = frozenset(("count", word) for word in about)
     boxes = tuple(map(whole, found))
     question = Question("count", phrase(rng, _COUNT, them=words), str(len(found)), "exact", _CHOICES, not found, boxes)
@@ -142,7 +144,7 @@ def _count(rng: Random, scene: Scene, words: str, wanted: Wanted, about: set[str
 
 def _any(rng: Random, scene: Scene, word: str, yes: bool) -> Candidate:
     """'Are there any dogs?'; of 'red circles' no other question may tell how many are red, or circles."""
-    boxes = tuple(whole(one) for one in scene.placed if label(one.cutout) == word)
+    boxes = tuple(whole(thing) for thing in scene.placed if label(thing.cutout) == word)
     question = phrase(rng, _ANY, them=plural(word))
     parts = [word] if word in concepts() else word.split()
     asks = frozenset(("exists", part) for part in parts)

@@ -36,7 +36,7 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
     """One of its images and one or two of its questions, none about what another one tells."""
     pack = assets.pack(PACK)
     item = rng.choice(pack.of(split))
-    asked = choose(rng, [_candidate(one) for one in questions(item)], rng.randint(1, 2))
+    asked = choose(rng, [_candidate(question) for question in questions(item)], rng.randint(1, 2))
     picture = load_image(pack.read(item["file"])).convert("RGB")
     return Task(({"type": "image", "image": picture},), asked, (f"{PACK}:{item['key']}",))
 

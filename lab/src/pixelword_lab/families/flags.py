@@ -55,7 +55,7 @@ def _of_packs(packs: tuple[AssetPack, ...]) -> dict[Split, Pool]:
         ]
 
     train = Pool(of("train"))
-    return {"train": train, "test": Pool(one for one in of("test") if one.name in train.by_name)}
+    return {"train": train, "test": Pool(entry for entry in of("test") if entry.name in train.by_name)}
 
 
 def _country(label: str) -> str:

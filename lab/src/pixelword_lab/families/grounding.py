@@ -56,57 +56,57 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
 
 def _asked(rng: Random, scene: Scene, taught: Pool) -> list[Candidate]:
     """Every thing is asked for once at most: any question tells where it is and what."""
-    alone = [one for one in scene.placed if sum(o.cutout.name == one.cutout.name for o in scene.placed) == 1]
+    alone = [thing for thing in scene.placed if sum(o.cutout.name == thing.cutout.name for o in scene.placed) == 1]
     found = [_absent(rng, scene, taught)] if rng.random() < 0.4 else []
-    for one in alone:
-        found += [_find(rng, scene, one), _point(rng, scene, one)]
-    for one in scene.placed:
-        found += [_name(rng, scene, one), _inside(rng, scene, one, taught), *_colour(rng, scene, one)]
+    for item in alone:
+        found += [_find(rng, scene, item), _point(rng, scene, item)]
+    for thing in scene.placed:
+        found += [_name(rng, scene, thing), _inside(rng, scene, thing, taught), *_colour(rng, scene, thing)]
     found += [*_beside(rng, scene, alone), *_outermost(rng, scene)]
     return found
 
 
-def _key(scene: Scene, one: Placed) -> frozenset[int]:
-    return frozenset({scene.placed.index(one)})
+def _key(scene: Scene, placed: Placed) -> frozenset[int]:
+    return frozenset({scene.placed.index(placed)})
 
 
-def _find(rng: Random, scene: Scene, one: Placed) -> Candidate:
-    words, fact = label(one.cutout), _key(scene, one)
-    question, answer = phrase(rng, _FIND, it=words), grounded(words, one.box, scene.size)
-    return Candidate(Question("find", question, answer, "box", boxes=(whole(one),)), fact, fact)
+def _find(rng: Random, scene: Scene, placed: Placed) -> Candidate:
+    words, fact = label(placed.cutout), _key(scene, placed)
+    question, answer = phrase(rng, _FIND, it=words), grounded(words, placed.box, scene.size)
+    return Candidate(Question("find", question, answer, "box", boxes=(whole(placed),)), fact, fact)
 
 
-def _point(rng: Random, scene: Scene, one: Placed) -> Candidate:
-    fact = _key(scene, one)
-    question, answer = phrase(rng, _POINT, it=label(one.cutout)), boxed(one.box, scene.size)
-    return Candidate(Question("point", question, answer, "point", boxes=(whole(one),)), fact, fact)
+def _point(rng: Random, scene: Scene, placed: Placed) -> Candidate:
+    fact = _key(scene, placed)
+    question, answer = phrase(rng, _POINT, it=label(placed.cutout)), boxed(placed.box, scene.size)
+    return Candidate(Question("point", question, answer, "point", boxes=(whole(placed),)), fact, fact)
 
 
-def _name(rng: Random, scene: Scene, one: Placed) -> Candidate:
-    fact = _key(scene, one)
-    question = phrase(rng, _NAME, box=boxed(one.box, scene.size))
-    return Candidate(Question("name", question, label(one.cutout), boxes=(whole(one),)), fact, fact)
+def _name(rng: Random, scene: Scene, placed: Placed) -> Candidate:
+    fact = _key(scene, placed)
+    question = phrase(rng, _NAME, box=boxed(placed.box, scene.size))
+    return Candidate(Question("name", question, label(placed.cutout), boxes=(whole(placed),)), fact, fact)
 
 
-def _colour(rng: Random, scene: Scene, one: Placed) -> Iterator[Candidate]:
-    colour = colour_of(one.cutout)
+def _colour(rng: Random, scene: Scene, placed: Placed) -> Iterator[Candidate]:
+    colour = colour_of(placed.cutout)
     if colour is None:
         return
-    question = phrase(rng, _COLOUR, box=boxed(one.box, scene.size))
-    fact = _key(scene, one)
-    yield Candidate(Question("colour", question, colour, "exact", tuple(COLOURS), boxes=(whole(one),)), fact, fact)
+    question = phrase(rng, _COLOUR, box=boxed(placed.box, scene.size))
+    fact = _key(scene, placed)
+    yield Candidate(Question("colour", question, colour, "exact", tuple(COLOURS), boxes=(whole(placed),)), fact, fact)
 
 
-def _inside(rng: Random, scene: Scene, one: Placed, taught: Pool) -> Candidate:
+def _inside(rng: Random, scene: Scene, placed: Placed, taught: Pool) -> Candidate:
     """'Is there a dog in <box>?'; a "no" asks for what is elsewhere in the image, or nowhere."""
     yes = rng.random() < 0.5
-    others = [o for o in scene.placed if not clash(o.cutout.name, one.cutout.name)]
-    word = label(one.cutout)
+    others = [o for o in scene.placed if not clash(o.cutout.name, placed.cutout.name)]
+    word = label(placed.cutout)
     if not yes:
         word = label(rng.choice(others).cutout) if others and rng.random() < 0.6 else absent(rng, scene, taught.names)
-    question = phrase(rng, _INSIDE, one=article(word), box=boxed(one.box, scene.size))
-    fact = _key(scene, one)
-    answer = Question("inside", question, "yes" if yes else "no", "exact", ("yes", "no"), not yes, (whole(one),))
+    question = phrase(rng, _INSIDE, one=article(word), box=boxed(placed.box, scene.size))
+    fact = _key(scene, placed)
+    answer = Question("inside", question, "yes" if yes else "no", "exact", ("yes", "no"), not yes, (whole(placed),))
     return Candidate(answer, fact, fact)
 
 
@@ -130,26 +130,26 @@ def _beside(rng: Random, scene: Scene, alone: Sequence[Placed]) -> Iterator[Cand
 def _outermost(rng: Random, scene: Scene) -> Iterator[Candidate]:
     """'Find the leftmost dog.', where it is clearly that, of two or three alike or of all things."""
     groups: dict[str, list[Placed]] = {"thing": list(scene.placed)}
-    for one in scene.placed:
-        groups.setdefault(label(one.cutout), []).append(one)
+    for thing in scene.placed:
+        groups.setdefault(label(thing.cutout), []).append(thing)
     for word, group in groups.items():
         for most, (axis, sign) in _MOST.items():
-            ranked = sorted(group, key=lambda one: -sign * one.centre[axis])
+            ranked = sorted(group, key=lambda item: -sign * item.centre[axis])
             if len(ranked) < 2 or abs(ranked[0].centre[axis] - ranked[1].centre[axis]) < 0.08 * scene.size[axis]:
                 continue
             yield _by(rng, scene, ranked[0], f"{most} {word}", (ranked[0],))
-        ranked = sorted(group, key=lambda one: -one.area)
+        ranked = sorted(group, key=lambda item: -item.area)
         if len(ranked) > 1 and ranked[0].area > 1.8 * ranked[1].area:
             yield _by(rng, scene, ranked[0], f"largest {word}", (ranked[0],))
 
 
-def _by(rng: Random, scene: Scene, one: Placed, words: str, shown: Sequence[Placed]) -> Candidate:
+def _by(rng: Random, scene: Scene, placed: Placed, words: str, shown: Sequence[Placed]) -> Candidate:
     facts = frozenset(scene.placed.index(other) for other in shown)
     question = phrase(rng, _FIND, it=words)
-    answer = grounded(label(one.cutout), one.box, scene.size)
+    answer = grounded(label(placed.cutout), placed.box, scene.size)
     # what is asked for is unknown until then; what it is beside may be known
-    asks = _key(scene, one)
-    return Candidate(Question("find_by", question, answer, "box", boxes=(whole(one),)), asks, facts)
+    asks = _key(scene, placed)
+    return Candidate(Question("find_by", question, answer, "box", boxes=(whole(placed),)), asks, facts)
 
 
 FAMILY = Family("grounding", "Boxes to words and back", KINDS, draw, needs=STYLES)

@@ -89,9 +89,9 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
     names = cutouts(assets, "train").names
     make = rng.choices((_before_and_after, _two_scenes, _three), (45, 35, 20))[0]
     scenes, sure, candidates = make(rng, pool, split, names)
-    known = frozenset(fact for one in sure for fact in one.asks | one.tells)
-    rest = [one for one in candidates if not one.asks & known]
-    questions = (*(one.question for one in sure), *choose(rng, rest, rng.randint(2, 4) - len(sure)))
+    known = frozenset(fact for item in sure for fact in item.asks | item.tells)
+    rest = [candidate for candidate in candidates if not candidate.asks & known]
+    questions = (*(item.question for item in sure), *choose(rng, rest, rng.randint(2, 4) - len(sure)))
     # images of one file format: what is the same stays so to the pixel
     wear = rng.getrandbits(64)
     media = tuple({"type": "image", "image": worn(Random(wear), render(scene))} for scene in scenes)
@@ -128,17 +128,17 @@ def _changed(rng: Random, pool: Pool, split: Split) -> _Change | None:
             return None
     scene = settle(rng, things, tokens=(40, 110), fill=(0.14, 0.34))
     place = rng.randrange(len(scene.placed))
-    one = scene.placed[place]
+    item = scene.placed[place]
     rest = scene.placed[:place] + scene.placed[place + 1 :]
     if kind == "same":
         return _Change(kind, scene, scene)
     if kind in ("added", "removed"):
         without = replace(scene, placed=rest)
-        return _Change(kind, without, scene, one) if kind == "added" else _Change(kind, scene, without, one)
+        return _Change(kind, without, scene, item) if kind == "added" else _Change(kind, scene, without, item)
     if kind == "recoloured":
         place = next(number for number, each in enumerate(scene.placed) if each.cutout.style == "shape")
-        one = scene.placed[place]
-        other = _other_colour(rng, split, one)
+        item = scene.placed[place]
+        other = _other_colour(rng, split, item)
         if other is None:
             return None
         after = replace(scene, placed=(*scene.placed[:place], other, *scene.placed[place + 1 :]))
@@ -148,12 +148,12 @@ def _changed(rng: Random, pool: Pool, split: Split) -> _Change | None:
 
 def _moved(rng: Random, scene: Scene, place: int) -> _Change | None:
     """The thing a quarter of the image or more away, straight enough for one way to be right."""
-    one = scene.placed[place]
+    item = scene.placed[place]
     rest = scene.placed[:place] + scene.placed[place + 1 :]
-    room = scene.width - (one.box[2] - one.box[0]), scene.height - (one.box[3] - one.box[1])
+    room = scene.width - (item.box[2] - item.box[0]), scene.height - (item.box[3] - item.box[1])
     for _ in range(20):
-        moved = one.at(rng.randint(0, room[0]), rng.randint(0, room[1]))
-        across, down = moved.box[0] - one.box[0], moved.box[1] - one.box[1]
+        moved = item.at(rng.randint(0, room[0]), rng.randint(0, room[1]))
+        across, down = moved.box[0] - item.box[0], moved.box[1] - item.box[1]
         far = max(abs(across) / scene.width, abs(down) / scene.height) > 0.25
         straight = max(abs(across), abs(down)) > 2.5 * min(abs(across), abs(down))
         if far and straight and not any(overlap(moved.box, other.box) for other in rest):
@@ -163,18 +163,18 @@ def _moved(rng: Random, scene: Scene, place: int) -> _Change | None:
     return None
 
 
-def _other_colour(rng: Random, split: Split, one: Placed) -> Placed | None:
+def _other_colour(rng: Random, split: Split, placed: Placed) -> Placed | None:
     """The shape in another colour that this split may show."""
     for _ in range(20):
-        other = shape(rng, split, shape=one.cutout.name)
-        if colour_of(other) != colour_of(one.cutout):
-            return replace(one, cutout=other)
+        other = shape(rng, split, shape=placed.cutout.name)
+        if colour_of(other) != colour_of(placed.cutout):
+            return replace(placed, cutout=other)
     return None
 
 
-def _noun(one: Placed) -> str:
+def _noun(placed: Placed) -> str:
     """A thing by what it is and not by its colour, which may be what changed."""
-    return one.cutout.name
+    return placed.cutout.name
 
 
 def _what_changed(rng: Random, change: _Change) -> Iterator[Candidate]:
@@ -183,22 +183,22 @@ def _what_changed(rng: Random, change: _Change) -> Iterator[Candidate]:
     if change.one is None:
         yield Candidate(Question("changed", phrase(rng, _CHANGED), "nothing", absent=True), change_facts, change_facts)
         return
-    noun, one = _noun(change.one), label(change.one.cutout)
-    tells = change_facts | {("shows", one), ("count", "things")}
+    noun, item = _noun(change.one), label(change.one.cutout)
+    tells = change_facts | {("shows", item), ("count", "things")}
     answers = {
-        "added": f"{article(one)} was added",
-        "removed": f"the {one} was removed",
-        "moved": f"the {one} moved {change.way}",
+        "added": f"{article(item)} was added",
+        "removed": f"the {item} was removed",
+        "moved": f"the {item} moved {change.way}",
         "recoloured": f"the {noun} turned {colour_of(change.one.cutout)}",
     }
     question = Question("changed", phrase(rng, _CHANGED), answers[change.kind], boxes=boxes)
     yield Candidate(question, change_facts | {("way",)}, tells | {("way",), ("more",)})
     wordings = {"added": _ADDED, "removed": _REMOVED, "moved": _MOVED, "recoloured": _RECOLOURED}[change.kind]
-    answer = str(colour_of(change.one.cutout)) if change.kind == "recoloured" else one
+    answer = str(colour_of(change.one.cutout)) if change.kind == "recoloured" else item
     question = Question(change.kind, phrase(rng, wordings, it=noun), answer, boxes=boxes)
     yield Candidate(question, frozenset({("change",)}), tells | {("more",)})
     if change.kind == "moved":
-        way = Question("way", phrase(rng, _WAY, it=one), change.way, choices=WAYS, boxes=boxes)
+        way = Question("way", phrase(rng, _WAY, it=item), change.way, choices=WAYS, boxes=boxes)
         yield Candidate(way, frozenset({("way",)}), tells | {("way",)})
 
 
@@ -208,7 +208,7 @@ def _two_scenes(rng: Random, pool: Pool, split: Split, names: Sequence[str]) -> 
         [shared] = draw_things(rng, pool, split, 1, shapes=0.3)
         if plural(label(shared)) != label(shared):  # bacon is not counted
             break
-    others = [one for one in draw_things(rng, pool, split, 5, shapes=0.1) if not clash(one.name, shared.name)]
+    others = [thing for thing in draw_things(rng, pool, split, 5, shapes=0.1) if not clash(thing.name, shared.name)]
     counts = rng.sample(range(0, 6), 2) if rng.random() < 0.7 else [1, 1]
     scenes = []
     for number, extra in zip(counts, (others[:2], others[2:]), strict=True):
@@ -219,14 +219,16 @@ def _two_scenes(rng: Random, pool: Pool, split: Split, names: Sequence[str]) -> 
     found = [*_shows(rng, scenes, names), *_counts(rng, scenes, common), *_counts(rng, scenes, "things")]
     if min(counts) > 0:
         fact = frozenset({("shows", common)})
-        boxes = tuple(whole(one, n) for n, scene in enumerate(scenes) for one in scene.placed if one.cutout is shared)
+        boxes = tuple(
+            whole(thing, n) for n, scene in enumerate(scenes) for thing in scene.placed if thing.cutout is shared
+        )
         found.append(Candidate(Question("common", phrase(rng, _COMMON), common, boxes=boxes), fact, fact))
     return scenes, [], found
 
 
 def _shown(scene: Scene, what: str) -> list[Placed]:
     """The things of that label; all for "things"."""
-    return [one for one in scene.placed if what in ("things", label(one.cutout))]
+    return [thing for thing in scene.placed if what in ("things", label(thing.cutout))]
 
 
 def _counts(
@@ -238,7 +240,7 @@ def _counts(
     """Which has more, and how many."""
     counts = [len(_shown(scene, what)) for scene in scenes]
     them = "things" if what == "things" else plural(what)
-    boxes = tuple(whole(one, number) for number, scene in enumerate(scenes) for one in _shown(scene, what))
+    boxes = tuple(whole(item, number) for number, scene in enumerate(scenes) for item in _shown(scene, what))
     known = frozenset({("shows", what)}) | given
     if counts[0] != counts[1]:
         fewer = rng.random() < 0.3
@@ -249,7 +251,7 @@ def _counts(
         yield Candidate(question, asks, asks | known)
     number = rng.randrange(len(scenes))
     words = phrase(rng, _COUNT, them=them, nth=ORDINALS[number])
-    own = tuple(one for one in boxes if one[0] == number)
+    own = tuple(box for box in boxes if box[0] == number)
     answer = str(counts[number])
     question = Question("count", words, answer, absent=answer == "0", boxes=own)
     fact = frozenset({("count", what)})
@@ -263,8 +265,10 @@ def _shows(
     given: set[tuple[str, ...]] | frozenset[tuple[str, ...]] = frozenset(),
 ) -> Iterator[Candidate]:
     """Which image shows a thing: one of them, both, or neither."""
-    labels = list(dict.fromkeys(label(one.cutout) for scene in scenes for one in scene.placed))
-    both = Scene(scenes[0].width, scenes[0].height, scenes[0].ground, tuple(one for s in scenes for one in s.placed))
+    labels = list(dict.fromkeys(label(thing.cutout) for scene in scenes for thing in scene.placed))
+    both = Scene(
+        scenes[0].width, scenes[0].height, scenes[0].ground, tuple(thing for s in scenes for thing in s.placed)
+    )
     words: dict[str, list[str]] = {}
     for word in labels:
         where = [shows(scene, word) for scene in scenes]
@@ -274,7 +278,7 @@ def _shows(
         return  # of nearly equal images it would nearly always be "both"
     answer = rng.choice(sorted(words))
     word = rng.choice(words[answer])
-    boxes = tuple(whole(one, n) for n, scene in enumerate(scenes) for one in _shown(scene, word))
+    boxes = tuple(whole(item, n) for n, scene in enumerate(scenes) for item in _shown(scene, word))
     choices = ("the first", "the second", "both", "neither")
     wording = phrase(rng, _SHOWS, one=article(word))
     fact = frozenset({("shows", word)})
@@ -291,8 +295,8 @@ def _three(rng: Random, pool: Pool, split: Split, names: Sequence[str]) -> _Made
     place = rng.randrange(3)
     if kind != "shows":
         kind = "odd"
-        one, other = draw_things(rng, pool, split, 2, shapes=0.2)
-        things = [other if number == place else one for number in range(3)]
+        item, other = draw_things(rng, pool, split, 2, shapes=0.2)
+        things = [other if number == place else item for number in range(3)]
     else:
         things = draw_things(rng, pool, split, 3, shapes=0.2)
     scenes = [settle(rng, [thing], tokens=(20, 50), fill=(0.2, 0.6)) for thing in things]
@@ -306,7 +310,7 @@ def _three(rng: Random, pool: Pool, split: Split, names: Sequence[str]) -> _Made
         none = Question("shows", phrase(rng, _SHOWS, one=article(word)), "none", absent=True)
         found = [Candidate(none, fact, fact)] if rng.random() < 0.15 else found
     # of another image than the one that is asked for; it would still rule that one out
-    number = rng.choice([one for one in range(3) if one != place])
+    number = rng.choice([item for item in range(3) if item != place])
     words = phrase(rng, _WHAT, nth=ORDINALS[number])
     shown_there = scenes[number].placed[0]
     what = Question("what", words, label(shown_there.cutout), boxes=(whole(shown_there, number),))
@@ -328,9 +332,9 @@ def _turned(rng: Random, pool: Pool, split: Split) -> _Made | None:
     for number in range(3):
         scene = settle(rng, [thing], tokens=(20, 50), fill=(0.25, 0.5))
         side = round(0.75 * min(scene.size))
-        one = place_at(thing, side, 0, 0, turned=degrees if number == place else 0)
-        x, y = rng.randint(0, scene.width - one.box[2]), rng.randint(0, scene.height - one.box[3])
-        scenes.append(replace(scene, placed=(one.at(x, y),)))
+        item = place_at(thing, side, 0, 0, turned=degrees if number == place else 0)
+        x, y = rng.randint(0, scene.width - item.box[2]), rng.randint(0, scene.height - item.box[3])
+        scenes.append(replace(scene, placed=(item.at(x, y),)))
     words = phrase(rng, _TURNED, it=thing.name)
     question = Question(
         "turned", words, ORDINALS[place], choices=ORDINALS, boxes=(whole(scenes[place].placed[0], place),)
@@ -347,9 +351,9 @@ def _looks_turned(thing: Cutout, degrees: int) -> bool:
     return float(np.abs(upright - turned).mean()) > 34
 
 
-def _small(one: Placed) -> np.ndarray:
+def _small(placed: Placed) -> np.ndarray:
     """The thing in a square of 48 pixels, on grey: (48, 48, 3)."""
-    image = shown(one)
+    image = shown(placed)
     square = np.full((48, 48, 3), 128, dtype=np.uint8)
     pixels = np.asarray(image)
     top, left = (48 - image.height) // 2, (48 - image.width) // 2

@@ -75,23 +75,23 @@ def _asked(rng: Random, scene: Scene, names: Sequence[str]) -> list[Candidate]:
     # as often as a "no"
     yes = rng.random() < 0.5
     kept = rng.choice(scene.placed)
-    others = tuple(one for one in scene.placed if one is not kept or not yes)
+    others = tuple(thing for thing in scene.placed if thing is not kept or not yes)
     found = [_exists(rng, scene, kept, names, yes)]
     if rng.random() < 0.4:
         found.append(_total(rng, scene))
-    for one in others:
-        found += [*_colour(rng, one), *_where(rng, scene, one), *_what(rng, scene, one)]
-    for one in others:
+    for item in others:
+        found += [*_colour(rng, item), *_where(rng, scene, item), *_what(rng, scene, item)]
+    for item in others:
         for other in others:
-            if one is not other:
-                found += [*_sides(rng, one, other), *_larger(rng, one, other)]
-    found += [it for one in others for it in _beside(rng, scene, one, kept if yes else None)]
+            if item is not other:
+                found += [*_sides(rng, item, other), *_larger(rng, item, other)]
+    found += [it for item in others for it in _beside(rng, scene, item, kept if yes else None)]
     return found
 
 
 def mention(*placed: Placed) -> frozenset[tuple[str, str]]:
     """What a question tells by mentioning things: that they are there."""
-    return frozenset(("exists", label(one.cutout)) for one in placed)
+    return frozenset(("exists", label(thing.cutout)) for thing in placed)
 
 
 def _exists(rng: Random, scene: Scene, kept: Placed, names: Sequence[str], yes: bool) -> Candidate:
@@ -111,41 +111,43 @@ def _total(rng: Random, scene: Scene) -> Candidate:
     return Candidate(question, fact, fact)
 
 
-def _colour(rng: Random, one: Placed) -> Iterator[Candidate]:
-    colour = colour_of(one.cutout)
-    words = one.cutout.name
+def _colour(rng: Random, placed: Placed) -> Iterator[Candidate]:
+    colour = colour_of(placed.cutout)
+    words = placed.cutout.name
     if colour is None or words.split()[0] in COLOURS:
         return
     fact = frozenset({("colour", words)})
-    question = Question("colour", phrase(rng, _COLOUR, it=words), colour, "exact", tuple(COLOURS), boxes=(whole(one),))
+    question = Question(
+        "colour", phrase(rng, _COLOUR, it=words), colour, "exact", tuple(COLOURS), boxes=(whole(placed),)
+    )
     # of a shape, its colour is part of its label
-    yield Candidate(question, fact, fact | mention(one))
+    yield Candidate(question, fact, fact | mention(placed))
 
 
-def _where(rng: Random, scene: Scene, one: Placed) -> Iterator[Candidate]:
-    cell = cell_of(one, scene)
+def _where(rng: Random, scene: Scene, placed: Placed) -> Iterator[Candidate]:
+    cell = cell_of(placed, scene)
     if cell is None:
         return
-    words = label(one.cutout)
-    question = Question("where", phrase(rng, _WHERE, it=words), cell, "exact", CELLS, boxes=(whole(one),))
+    words = label(placed.cutout)
+    question = Question("where", phrase(rng, _WHERE, it=words), cell, "exact", CELLS, boxes=(whole(placed),))
     place = frozenset({("place", words)})
-    yield Candidate(question, place, place | mention(one) | _hue(one))
+    yield Candidate(question, place, place | mention(placed) | _hue(placed))
 
 
-def _hue(one: Placed) -> frozenset[tuple[str, str]]:
+def _hue(placed: Placed) -> frozenset[tuple[str, str]]:
     """A shape's label tells its colour."""
-    return frozenset({("colour", one.cutout.name)}) if one.cutout.style == "shape" else frozenset()
+    return frozenset({("colour", placed.cutout.name)}) if placed.cutout.style == "shape" else frozenset()
 
 
-def _what(rng: Random, scene: Scene, one: Placed) -> Iterator[Candidate]:
+def _what(rng: Random, scene: Scene, placed: Placed) -> Iterator[Candidate]:
     """'What is at the top left?' where no other thing reaches into that ninth, or 'What is on the left?' of a half."""
-    cell = cell_of(one, scene)
-    if cell is None or any(_touches(other, scene, cell) for other in scene.placed if other is not one):
+    cell = cell_of(placed, scene)
+    if cell is None or any(_touches(other, scene, cell) for other in scene.placed if other is not placed):
         return
     there = f"{ {'left': 'on', 'right': 'on', 'centre': 'in'}.get(cell, 'at') } the {cell}"
-    question = Question("what", phrase(rng, _WHAT, there=there), label(one.cutout), boxes=(whole(one),))
-    words = label(one.cutout)
-    yield Candidate(question, mention(one), mention(one) | _hue(one) | {("place", words)})
+    question = Question("what", phrase(rng, _WHAT, there=there), label(placed.cutout), boxes=(whole(placed),))
+    words = label(placed.cutout)
+    yield Candidate(question, mention(placed), mention(placed) | _hue(placed) | {("place", words)})
 
 
 def _touches(other: Placed, scene: Scene, cell: str) -> bool:
@@ -155,14 +157,14 @@ def _touches(other: Placed, scene: Scene, cell: str) -> bool:
     return x1 < left + scene.width / 3 and x2 > left and y1 < top + scene.height / 3 and y2 > top
 
 
-def _sides(rng: Random, one: Placed, other: Placed) -> Iterator[Candidate]:
-    side = side_of(one, other)
+def _sides(rng: Random, placed: Placed, other: Placed) -> Iterator[Candidate]:
+    side = side_of(placed, other)
     if side is None:
         return
-    a, b = label(one.cutout), label(other.cutout)
+    a, b = label(placed.cutout), label(other.cutout)
     places = frozenset({("place", a), ("place", b)})
-    tells = places | mention(one, other) | _hue(one) | _hue(other)
-    boxes = (whole(one), whole(other))
+    tells = places | mention(placed, other) | _hue(placed) | _hue(other)
+    boxes = (whole(placed), whole(other))
     question = phrase(rng, _SIDE, a=a, b=b)
     yield Candidate(Question("side", question, side, "exact", SIDES, boxes=boxes), places, tells)
     yes = rng.random() < 0.5
@@ -172,31 +174,31 @@ def _sides(rng: Random, one: Placed, other: Placed) -> Iterator[Candidate]:
     yield Candidate(related, places, tells)
 
 
-def _beside(rng: Random, scene: Scene, one: Placed, hidden: Placed | None) -> Iterator[Candidate]:
+def _beside(rng: Random, scene: Scene, placed: Placed, hidden: Placed | None) -> Iterator[Candidate]:
     """'What is to the left of the dog?' where exactly one thing is on that side, and nothing else nearly."""
     for side, axis, sign in (("left", 0, -1), ("right", 0, 1), ("above", 1, -1), ("below", 1, 1)):
-        that_way = [o for o in scene.placed if o is not one and sign * (o.centre[axis] - one.centre[axis]) > 0]
-        if len(that_way) != 1 or that_way[0] is hidden or side_of(that_way[0], one) != side:
+        that_way = [o for o in scene.placed if o is not placed and sign * (o.centre[axis] - placed.centre[axis]) > 0]
+        if len(that_way) != 1 or that_way[0] is hidden or side_of(that_way[0], placed) != side:
             continue
         found = that_way[0]
-        words = phrase(rng, _BESIDE, to=_TO[side], b=label(one.cutout))
-        question = Question("beside", words, label(found.cutout), boxes=(whole(found), whole(one)))
-        places = {("place", label(found.cutout)), ("place", label(one.cutout))}
-        tells = mention(found, one) | _hue(found) | _hue(one) | places
+        words = phrase(rng, _BESIDE, to=_TO[side], b=label(placed.cutout))
+        question = Question("beside", words, label(found.cutout), boxes=(whole(found), whole(placed)))
+        places = {("place", label(found.cutout)), ("place", label(placed.cutout))}
+        tells = mention(found, placed) | _hue(found) | _hue(placed) | places
         yield Candidate(question, mention(found), frozenset(tells))
 
 
-def _larger(rng: Random, one: Placed, other: Placed) -> Iterator[Candidate]:
+def _larger(rng: Random, placed: Placed, other: Placed) -> Iterator[Candidate]:
     """Asked where one is at least twice as large, and longer too."""
-    longer = max(one.box[2] - one.box[0], one.box[3] - one.box[1])
+    longer = max(placed.box[2] - placed.box[0], placed.box[3] - placed.box[1])
     shorter = max(other.box[2] - other.box[0], other.box[3] - other.box[1])
-    if one.area < 2 * other.area or longer < 1.3 * shorter:
+    if placed.area < 2 * other.area or longer < 1.3 * shorter:
         return
-    a, b = rng.sample((label(one.cutout), label(other.cutout)), 2)
+    a, b = rng.sample((label(placed.cutout), label(other.cutout)), 2)
     fact = frozenset({("larger", min(a, b), max(a, b))})
-    tells = fact | mention(one, other) | _hue(one) | _hue(other)
-    boxes = (whole(one), whole(other))
-    question = Question("larger", phrase(rng, _LARGER, a=a, b=b), label(one.cutout), "exact", (a, b), boxes=boxes)
+    tells = fact | mention(placed, other) | _hue(placed) | _hue(other)
+    boxes = (whole(placed), whole(other))
+    question = Question("larger", phrase(rng, _LARGER, a=a, b=b), label(placed.cutout), "exact", (a, b), boxes=boxes)
     yield Candidate(question, fact, tells)
 
 

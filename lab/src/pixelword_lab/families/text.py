@@ -70,7 +70,7 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
     else:
         makers = list(_SHORT if split == "test" else (*_SHORT, _define, _define))
         asked = [make(rng, split, assets) for make in rng.sample(makers, rng.randint(3, 5))]
-    found = tuple(dict.fromkeys(one for _, made in asked for one in made))
+    found = tuple(dict.fromkeys(item for _, made in asked for item in made))
     return Task((), tuple(question for question, _ in asked), found)
 
 
@@ -93,7 +93,7 @@ def passage(rng: Random, split: Split, assets: Assets, letters: int) -> Found:
 def _continue(rng: Random, split: Split, assets: Assets) -> Asked:
     """The first sentence or two are given, the answer is the rest."""
     found = passage(rng, split, assets, rng.randint(*LETTERS))
-    breaks = [one.start() for one in re.finditer(r"(?<=[.!?])\s", found.text)]
+    breaks = [item.start() for item in re.finditer(r"(?<=[.!?])\s", found.text)]
     early = [place for place in breaks if place < min(400, len(found.text) / 3)] or [found.text.find(" ", 80)]
     cut = rng.choice(early[:3])
     opening, rest = found.text[:cut].strip(), found.text[cut:].strip()
@@ -129,15 +129,15 @@ def _meaning(rng: Random, split: Split, assets: Assets) -> Asked:
     """The right word among three of its part of speech, none of which its meaning contains."""
     while True:
         right, *others = (rng.choice(glosses(assets, split)) for _ in range(3))
-        words = [one["word"] for one in (right, *others)]
-        alike = len({one["part"] for one in (right, *others)}) == 1
+        words = [item["word"] for item in (right, *others)]
+        alike = len({item["part"] for item in (right, *others)}) == 1
         if alike and len(set(words)) == 3 and not any(word[:4] in right["text"].lower() for word in words):
             break
     choices = tuple(rng.sample(words, 3))
     listed = f"{choices[0]}, {choices[1]} or {choices[2]}"
     question = phrase(rng, _MEANING, text=right["text"], words=listed)
     return Question("meaning", question, right["word"], choices=choices), tuple(
-        f"words:{one['key']}" for one in (right, *others)
+        f"words:{item['key']}" for item in (right, *others)
     )
 
 
@@ -199,7 +199,7 @@ def _letters(rng: Random, split: Split, assets: Assets) -> Asked:
 def _edit(rng: Random, split: Split, assets: Assets) -> Asked:
     """A run of words repeated or in capitals, or words sorted."""
     if rng.random() < 0.4:
-        made = {one.text: one.asset for one in (draw_headword(rng, assets, split) for _ in range(rng.randint(3, 5)))}
+        made = {item.text: item.asset for item in (draw_headword(rng, assets, split) for _ in range(rng.randint(3, 5)))}
         words = sorted(made)
         mixed = ", ".join(rng.sample(words, len(words)))
         return Question("edit", phrase(rng, _SORT, it=mixed), ", ".join(words), "words"), tuple(made.values())

@@ -58,7 +58,7 @@ class Archive:
 
     def file(self, name: str) -> bytes:
         """One member. Raises AssetError where there is none."""
-        for _, content in self.members(lambda one: one == name):
+        for _, content in self.members(lambda item: item == name):
             return content
         raise AssetError(f"{self.path} has no file {name}: another version of {self.name} is needed")
 

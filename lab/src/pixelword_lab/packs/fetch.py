@@ -97,7 +97,7 @@ def _up_to_date(name: str, manifest: Manifest) -> bool:
     if built is None or not path.is_file() or path.stat().st_size != built.bytes:
         return False
     wanted = {package: part.version for part in PACKS[name] for package in part.packages}
-    return built.versions == wanted and all(PACKAGES[one].sha256 in ("", built.made_of[one]) for one in wanted)
+    return built.versions == wanted and all(PACKAGES[item].sha256 in ("", built.made_of[item]) for item in wanted)
 
 
 def _archive(package: Package, manifest: Manifest, offline: bool) -> Archive:
@@ -129,8 +129,8 @@ def _build(name: str, got: dict[str, Archive | None], manifest: Manifest, rebuil
     versions = {package: part.version for part in there for package in part.packages}
     path, before = manifest.folder / f"{name}.zip", manifest.packs.get(name)
     if before is not None and path.is_file() and path.stat().st_size == before.bytes and not rebuild:
-        same = all(before.made_of.get(one) == made_of[one] for one in made_of)
-        if same and all(before.versions.get(one) == versions[one] for one in made_of):
+        same = all(before.made_of.get(item) == made_of[item] for item in made_of)
+        if same and all(before.versions.get(item) == versions[item] for item in made_of):
             return
     licences = {package: manifest.packages[package].licence for package in made_of}
     items = write_pack(path, _items(name, there, got, shown), licences=licences)

@@ -19,11 +19,13 @@ def families_table(folder: Path) -> Table:
     assets = Assets(folder)
     table = _table("family", "what", "kinds", "needs", "pool")
     for name in NAMES:
-        one = family(name)
-        rendered = one.pool is not None and assets.has(one.pool)
-        needs = ", ".join(need if rendered or assets.has(need) else f"[red]{need}[/]" for need in one.needs)
-        pool = "" if one.pool is None else f"{len(assets.pack(one.pool).items):,}" if assets.has(one.pool) else "none"
-        table.add_row(name, one.title, str(len(one.kinds)), needs, pool)
+        item = family(name)
+        rendered = item.pool is not None and assets.has(item.pool)
+        needs = ", ".join(need if rendered or assets.has(need) else f"[red]{need}[/]" for need in item.needs)
+        pool = (
+            "" if item.pool is None else f"{len(assets.pack(item.pool).items):,}" if assets.has(item.pool) else "none"
+        )
+        table.add_row(name, item.title, str(len(item.kinds)), needs, pool)
     return table
 
 
@@ -34,7 +36,7 @@ def packs_table(folder: Path) -> Table:
     for name, parts in PACKS.items():
         packages = list(dict.fromkeys(package for part in parts for package in part.packages))
         own = built.get(name)
-        sources = ", ".join(one if own and one in own.made_of else f"({one})" for one in packages)
+        sources = ", ".join(item if own and item in own.made_of else f"({item})" for item in packages)
         licences = ", ".join(dict.fromkeys(PACKAGES[package].licence for package in packages))
         numbers = (f"{own.items:,}", f"{own.bytes / 1e6:.1f}") if own else ("", "")
         table.add_row(name, *numbers, sources, licences)

@@ -51,8 +51,8 @@ class Manifest:
         path = folder / _FILE
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-            packages = {name: Fetched(**one) for name, one in content["packages"].items()}
-            return cls(folder, packages, {name: Built(**one) for name, one in content["packs"].items()})
+            packages = {name: Fetched(**item) for name, item in content["packages"].items()}
+            return cls(folder, packages, {name: Built(**item) for name, item in content["packs"].items()})
         except FileNotFoundError:
             return cls(folder)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
@@ -62,8 +62,8 @@ class Manifest:
         """Whole or not at all. Raises AssetError: it cannot be written."""
         path = self.folder / _FILE
         content = {
-            "packages": {name: asdict(one) for name, one in sorted(self.packages.items())},
-            "packs": {name: asdict(one) for name, one in sorted(self.packs.items())},
+            "packages": {name: asdict(item) for name, item in sorted(self.packages.items())},
+            "packs": {name: asdict(item) for name, item in sorted(self.packs.items())},
         }
         try:
             with atomic_file(path) as unfinished:

@@ -109,7 +109,7 @@ def _renamed(value: Any, names: Mapping[str, str]) -> Any:
     """A fact that names a file of its item, or lists some, by the names that the pool has for them."""
     if isinstance(value, str):
         return names.get(value, value)
-    return [_renamed(one, names) for one in value] if isinstance(value, list | tuple) else value
+    return [_renamed(item, names) for item in value] if isinstance(value, list | tuple) else value
 
 
 def _rendered(name: str, assets: Assets, parts: Path, seed: int, numbers: list[int], workers: int) -> Iterator[int]:

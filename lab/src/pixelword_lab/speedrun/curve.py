@@ -55,5 +55,5 @@ def points(plan: Plan, seed: int) -> Iterator[dict[str, Any]]:
 
 
 def _series(curve: list[dict[str, Any]], name: str) -> tuple[list[float], list[float]]:
-    own = [one for one in curve if name in one]
-    return [one["time"] for one in own], [one[name] for one in own]
+    own = [item for item in curve if name in item]
+    return [item["time"] for item in own], [item[name] for item in own]

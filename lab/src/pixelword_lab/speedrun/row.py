@@ -60,7 +60,7 @@ def result(plan: Plan, seed: int) -> Result:
     state = State(folder, digest(plan.stages))
     used, progress = state.used(), [_progress(folder / stage.name) for stage in plan.stages]
     report = json.loads((plan.exam(seed) / "report.json").read_text(encoding="utf-8"))
-    mean = next((one["right"] for one in report["means"] if one["name"] == plan.track.mean), None)
+    mean = next((item["right"] for item in report["means"] if item["name"] == plan.track.mean), None)
     if mean is None:
         raise InputError(f"{plan.exam(seed)}: the exam has no {plan.track.mean}: delete the folder, and go on")
     shares = {test["name"]: test["all"] for test in report["tests"]}
@@ -68,7 +68,7 @@ def result(plan: Plan, seed: int) -> Result:
         seed=seed,
         processor_seconds=round(used.processor_seconds, 1),
         seconds=round(used.seconds, 1),
-        **{name: sum(one[name] for one in progress) for name in ("steps", "samples", "tokens")},
+        **{name: sum(item[name] for item in progress) for name in ("steps", "samples", "tokens")},
         parameters=report["model"]["parameters"],
         score=mean["share"],
         low=mean["low"],
@@ -101,7 +101,7 @@ def write(plan: Plan) -> list[str]:
 
 def row(plan: Plan, results: Sequence[Result]) -> dict[str, Any]:
     """The row as JSON has it: medians, whether they reach the target, and every seed's result."""
-    medians = {name: _median([getattr(one, name) for one in results]) for name in _MEDIAN}
+    medians = {name: _median([getattr(item, name) for item in results]) for name in _MEDIAN}
     return {
         "track": plan.track.name,
         "recipe": [stage.name for stage in plan.stages],
@@ -112,7 +112,7 @@ def row(plan: Plan, results: Sequence[Result]) -> dict[str, Any]:
         "questions": plan.questions,
         **medians,
         "reached": reached(plan.track, medians["score"], medians["read"]),
-        "seeds": [asdict(one) for one in results],
+        "seeds": [asdict(item) for item in results],
     }
 
 
@@ -136,10 +136,10 @@ def markdown(fields: dict[str, Any], track: Track) -> str:
 def verdict(fields: dict[str, Any], track: Track) -> list[str]:
     """Whether the row is a record, and what keeps it from being one."""
     faults = [
-        f"seed {one['seed']}: {', '.join(one['unseen'])}: answered above chance with another's image: these answers do "
-        "not come from the image"
-        for one in fields["seeds"]
-        if one["unseen"]
+        f"seed {seed['seed']}: {', '.join(seed['unseen'])}: answered above chance with another's image: these "
+        "answers do not come from the image"
+        for seed in fields["seeds"]
+        if seed["unseen"]
     ]
     if not fields["reached"]:
         aim = f"{track.target:.0%}" + ("" if track.read is None else f", and {track.read:.0%} of words read")
@@ -148,6 +148,6 @@ def verdict(fields: dict[str, Any], track: Track) -> list[str]:
         faults.append(f"{len(fields['seeds'])} of three seeds: a record is their median")
     if fields["questions"] is not None:
         faults.append(f"{fields['questions']} questions of each kind: a record takes the whole exam")
-    if killed := sum(one["killed"] for one in fields["seeds"]):
+    if killed := sum(seed["killed"] for seed in fields["seeds"]):
         faults.append(f"{killed} pieces were killed: up to {2 * killed} s of them are not counted")
     return faults or [f"track {track.name}: the target is reached"]

@@ -57,4 +57,4 @@ def events(folder: Path) -> list[dict]:
 
 def perplexities(log: list[dict]) -> list[tuple[int, float]]:
     """(step, perplexity on held-out text) of a run."""
-    return [(one["step"], one["perplexity"]) for one in log if one["event"] == "gate"]
+    return [(item["step"], item["perplexity"]) for item in log if item["event"] == "gate"]

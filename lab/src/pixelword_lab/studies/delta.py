@@ -17,13 +17,13 @@ from pixelword.checkpoints.load import load_pretrained
 from pixelword.evaluation.perplexity import encode_texts, perplexity, read_texts
 from pixelword.synthetic.assets import Assets
 from pixelword.training.building import build_processor, precision
-from pixelword.training.packs import open_held_out
+from pixelword.training.pack_sources import open_held_out
 from pixelword.training.parallel import World
 from pixelword.training.recipe import GateRecipe
 from pixelword.training.validation import answer_columns, exact_documents
 
 if TYPE_CHECKING:
-    from pixelword.data.schema import Pack
+    from pixelword.data.types import Pack
     from pixelword.model import NeoOVForConditionalGeneration
     from pixelword.training.recipe import Recipe
 
@@ -70,11 +70,11 @@ def costs(
     assert trained is not None
     trial = _Trial(recipe)
     yield trial.cost("whole", trained, sum(path.stat().st_size for path in trained.glob("*.safetensors")))
-    for one in bits:
-        folder = out / f"bits-{one}"
+    for bit in bits:
+        folder = out / f"bits-{bit}"
         shutil.rmtree(folder, ignore_errors=True)
-        report = write_delta(trained, folder, base=base, rank=rank, bits=one)
-        yield trial.cost(f"{one} bits", folder, report.bytes)
+        report = write_delta(trained, folder, base=base, rank=rank, bits=bit)
+        yield trial.cost(f"{bit} bits", folder, report.bytes)
 
 
 class _Trial:
@@ -96,8 +96,8 @@ class _Trial:
         loss, predicted = 0.0, []
         with precision(self.recipe, World()):
             for family, pack in self._packs:
-                one, words, good, count = self._answered(model, pack)
-                loss += one
+                item, words, good, count = self._answered(model, pack)
+                loss += item
                 predicted.append(words)
                 right[family] += good
                 total[family] += count

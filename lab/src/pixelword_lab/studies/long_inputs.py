@@ -280,7 +280,7 @@ def _cell(session: Session, source: Source, length: int, way: Way, cases: Sequen
         right += case.item.score(answer.text).right
 
     def mean(name: str) -> float:
-        return fmean(getattr(one, name) for one in answers) if answers else 0.0
+        return fmean(getattr(item, name) for item in answers) if answers else 0.0
 
     return Cell(
         source.name, source.media, length, way.name, len(cases), right, len(cases) - len(answers),

@@ -66,12 +66,12 @@ def verdicts(cells: Sequence[Cell]) -> Iterator[str]:
 
 
 def _verdict(media: str, length: int, way: str, pairs: Sequence[tuple[Cell, Cell]]) -> str:
-    total = sum(one.asked for one, _ in pairs)
+    total = sum(item.asked for item, _ in pairs)
     mine, theirs = (sum(pair[which].right for pair in pairs) / total for which in (0, 1))
     # costs are compared where both could run
-    both = [(one, other) for one, other in pairs if not one.unfit and not other.unfit]
-    held = _ratio([(one.held, other.held) for one, other in both])
-    seconds = _ratio([(one.seconds, other.seconds) for one, other in both])
+    both = [(item, other) for item, other in pairs if not item.unfit and not other.unfit]
+    held = _ratio([(item.held, other.held) for item, other in both])
+    seconds = _ratio([(item.seconds, other.seconds) for item, other in both])
     return f"| {media} | {length}× | {way} | {100 * mine:.0f} % | {100 * theirs:.0f} % | {held} | {seconds} |"
 
 

@@ -110,8 +110,8 @@ def steps(plan: Plan) -> Iterator[Step]:
     out, assets = plan.out, Assets(plan.assets)
     where = ["--assets", str(assets.folder)]
     mixed = {name for stage in STAGES for name, weight in plan.recipe(stage).data.mixture.items() if weight > 0}
-    drawn = [one for one in map(family, sorted(mixed)) if one.pool is None or not assets.has(one.pool)]
-    needs = {need for one in drawn for need in one.needs}
+    drawn = [item for item in map(family, sorted(mixed)) if item.pool is None or not assets.has(item.pool)]
+    needs = {need for item in drawn for need in item.needs}
     needs |= {gate.text for stage in STAGES if (gate := plan.recipe(stage).gate) and not Path(gate.text).suffix}
     needs |= {*FURTHER} if plan.scale == 1 else set()
     for need in sorted(needs):
@@ -144,7 +144,7 @@ def steps(plan: Plan) -> Iterator[Step]:
 
 
 def _training(plan: Plan, stage: str) -> Step:
-    settings = [word for one in plan.overrides(stage) for word in ("--set", one)]
+    settings = [word for override in plan.overrides(stage) for word in ("--set", override)]
     command = ["train", str(plan.recipes / f"{stage}.yaml"), "--resume", "auto", *settings]
     return Step(f"the stage {stage}", plan.out / stage / "final" / "config.json", command, trains=True)
 

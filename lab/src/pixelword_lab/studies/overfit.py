@@ -16,14 +16,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from pixelword.data.packing import Packer
-from pixelword.data.schema import Pack
+from pixelword.data.packing.packer import Packer
+from pixelword.data.types import Pack
 from pixelword.processing.types import Sample
 from pixelword.synthetic.assets import Assets
 from pixelword.training.building import build_network, build_processor, precision
-from pixelword.training.engine import Engine
 from pixelword.training.parallel import World
 from pixelword.training.recipe import Recipe
+from pixelword.training.train_step import TrainStep
 from pixelword.training.validation import answer_columns, exact_documents, uncompiled
 from pixelword_lab import family
 
@@ -53,7 +53,9 @@ def named_pictures(assets: Assets, pictures: int, side: int) -> list[Sample]:
     found: dict[str, Sample] = {}
     for seed in count():
         task = family.draw("captions", seed, "train", assets)
-        named = next((one for one in task.questions if one.kind == "name" and one.answer not in found), None)
+        named = next(
+            (question for question in task.questions if question.kind == "name" and question.answer not in found), None
+        )
         if named is not None:
             picture = task.media[0]["image"].resize((side, side))
             alone = replace(
@@ -67,10 +69,10 @@ def named_pictures(assets: Assets, pictures: int, side: int) -> list[Sample]:
 
 def one_pack(processor: NeoOVProcessor, samples: Sequence[Sample], side: int) -> Pack:
     """Each sample in a row of its own, with its image as it is."""
-    encoded = [processor.encode(one.messages, min_pixels=side**2, max_pixels=side**2) for one in samples]
+    encoded = [processor.encode(sample.messages, min_pixels=side**2, max_pixels=side**2) for sample in samples]
     packer = Packer(len(encoded), max(map(len, encoded)), processor.tokenizer.pad_token_id)
-    for one in encoded:
-        packer.add(one)
+    for item in encoded:
+        packer.add(item)
     return packer.pack()
 
 
@@ -88,7 +90,7 @@ def overfit(
     wrong = with_wrong_pictures(pack)
     torch.manual_seed(recipe.seed)
     model, network = build_network(recipe, processor, World())
-    engine = Engine(model, network, recipe, World())
+    engine = TrainStep(model, network, recipe, World())
     model.train()
     began = time.monotonic()
     for number in range(recipe.steps):

@@ -33,7 +33,7 @@ def _drawn(name: str, assets: Assets, number: int | None, seed: int) -> list[Ite
     found: list[Item] = []
     for place in islice(count(seed * 1_000_000), wanted):
         task = family.draw(name, place, "test", assets)
-        index = min(range(len(task.questions)), key=lambda one: (asked[task.questions[one].kind], one))
+        index = min(range(len(task.questions)), key=lambda item: (asked[task.questions[item].kind], item))
         question = task.questions[index]
         asked[question.kind] += 1
         found.append(Item(f"{name}/{place}/{index}", name, kinds[question.kind], task.media, question))

@@ -58,7 +58,7 @@ def _captions(kind: str) -> Callable[[Assets, Split, int], Iterator[Pair]]:
     def drawn(assets: Assets, split: Split, seed: int) -> Iterator[Pair]:
         for number in count(seed * 1_000_000):
             task = family.draw("captions", number, split, assets)
-            asked = next((one for one in task.questions if one.kind == kind), None)
+            asked = next((question for question in task.questions if question.kind == kind), None)
             if asked is not None and not (kind == "name" and asked.answer not in concepts()):
                 yield Pair(task.media[0]["image"], asked.answer)
 
@@ -84,10 +84,10 @@ def pairs(source: Source, assets: Assets, number: int, split: Split = "test", se
     """Up to `number` pairs whose texts differ. Raises AssetError: a pack is missing."""
     found: list[Pair] = []
     since = 0
-    for one in source.drawn(assets, split, seed):
+    for item in source.drawn(assets, split, seed):
         since += 1
-        if all(source.apart(one.text, other.text) for other in found):
-            found.append(one)
+        if all(source.apart(item.text, other.text) for other in found):
+            found.append(item)
             since = 0
         if len(found) == number or since == _PATIENCE:
             return found
@@ -108,15 +108,15 @@ def matched(
     report: called with (set, images done, images in all). Raises AssetError: a pack is missing.
     """
     held = pairs(source, assets, number, "test", seed)
-    pictures, texts = [one.picture for one in held], [one.text for one in held]
+    pictures, texts = [item.picture for item in held], [item.text for item in held]
 
     def done(number: int) -> None:
         report(source.name, number, len(held))
 
     table = retrieval.scores(session, pictures, texts, source.question, done)
-    one = retrieval.recall(table, _KS)
-    low, high = wilson(round(one.words[1] * len(table)), len(table))
-    return Matched(source.name, len(table), one.words, one.pictures, one.chance, low, high)
+    item = retrieval.recall(table, _KS)
+    low, high = wilson(round(item.words[1] * len(table)), len(table))
+    return Matched(source.name, len(table), item.words, item.pictures, item.chance, low, high)
 
 
 def _measured(source: Source) -> Measure:

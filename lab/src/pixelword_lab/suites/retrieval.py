@@ -44,7 +44,7 @@ def likelihoods(session: Session, media: Sequence[dict[str, Any]], texts: Sequen
     asked = [{"role": "user", "content": [*media, {"type": "text", "text": question}]}]
     prompt = session.processor.encode(asked, add_generation_prompt=True, media=session.media)
     answers = [_answer(session, text) for text in texts]
-    return torch.stack([one.logprobs.mean() for one in loglikelihood(session, prompt, answers)])
+    return torch.stack([item.logprobs.mean() for item in loglikelihood(session, prompt, answers)])
 
 
 def _answer(session: Session, text: str) -> Tensor:
@@ -65,8 +65,8 @@ def scores(
         raise InputError("there is nothing to compare: give at least one picture")
     alone = likelihoods(session, (), texts, question)
     rows = []
-    for number, one in enumerate(pictures, 1):
-        rows.append(likelihoods(session, ({"type": "image", "image": one},), texts, question) - alone)
+    for number, item in enumerate(pictures, 1):
+        rows.append(likelihoods(session, ({"type": "image", "image": item},), texts, question) - alone)
         report(number)
     return torch.stack(rows)
 
@@ -84,7 +84,7 @@ def recall(table: Tensor, ks: Sequence[int] = (1, 5)) -> Recall:
     if table.ndim != 2 or table.shape[0] != table.shape[1] or not len(table):
         raise InputError(f"scores of shape {tuple(table.shape)}: recall needs as many texts as pictures, in one order")
     shares = []
-    for one in (table, table.T):
-        before = (one >= one.diagonal()[:, None]).sum(1) - 1
+    for item in (table, table.T):
+        before = (item >= item.diagonal()[:, None]).sum(1) - 1
         shares.append({k: float((before < k).float().mean()) for k in ks})
     return Recall(shares[0], shares[1], {k: min(1.0, k / len(table)) for k in ks})

@@ -52,12 +52,12 @@ class Format(Protocol):
 
 def joined(places: Sequence[Places], pointers: Sequence[str]) -> Places:
     """Places of several files one after another; `file`, the number of the file, is one more array."""
-    arrays = {name: np.concatenate([one.arrays[name] for one in places]) for name in places[0].arrays}
-    arrays["file"] = np.repeat(np.arange(len(places), dtype=np.int32), [len(one) for one in places])
+    arrays = {name: np.concatenate([place.arrays[name] for place in places]) for name in places[0].arrays}
+    arrays["file"] = np.repeat(np.arange(len(places), dtype=np.int32), [len(place) for place in places])
     first = np.cumsum([0, *map(len, places)]).tolist()
-    broken = {first[k] + i: reason for k, one in enumerate(places) for i, reason in one.broken.items()}
-    extra = {name: np.concatenate([one.extra[name] for one in places]) for name in places[0].extra}
+    broken = {first[k] + i: reason for k, item in enumerate(places) for i, reason in item.broken.items()}
+    extra = {name: np.concatenate([place.extra[name] for place in places]) for name in places[0].extra}
     for pointer in pointers:
-        before = np.cumsum([0, *(len(next(iter(one.extra.values()))) for one in places)])[:-1]
+        before = np.cumsum([0, *(len(next(iter(place.extra.values()))) for place in places)])[:-1]
         arrays[pointer] = arrays[pointer] + before[arrays["file"]]
     return Places(arrays, broken, extra)

@@ -12,16 +12,16 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pixelword.data.cache import Table, kept
 from pixelword.data.conversations import messages_of
 from pixelword.data.sources.json_files import JsonArray, JsonLines
 from pixelword.data.sources.parquet import Parquet
 from pixelword.data.sources.places import Format, Places, joined
 from pixelword.data.sources.webdataset import WebDataset
-from pixelword.data.tables import Table, kept
 from pixelword.errors import InputError, PixelwordError, RecipeError
 from pixelword.processing.encoded_text import is_data_url
+from pixelword.processing.media_io import FilePiece, file_url_path, is_url
 from pixelword.processing.options import MediaOptions
-from pixelword.processing.sources import FilePiece, file_url_path, is_url
 from pixelword.processing.types import Sample
 
 if TYPE_CHECKING:
@@ -147,11 +147,11 @@ def _scanned(name: str, files: tuple[Path, ...], format: Format) -> Table:
 def source_files(name: str, pattern: str) -> Iterator[Path]:
     """The files that a path with globs and {000..127} ranges names, each once, in order. Raises RecipeError."""
     seen: set[str] = set()
-    for one in _ranges(os.path.expanduser(pattern)):
+    for item in _ranges(os.path.expanduser(pattern)):
         # a file may have brackets in its name
-        found = [one] if os.path.exists(one) else sorted(glob.glob(one, recursive=True))
+        found = [item] if os.path.exists(item) else sorted(glob.glob(item, recursive=True))
         if not found:
-            raise RecipeError(f"data.sources.{name}: no file {one}; check the path (it starts at {Path.cwd()})")
+            raise RecipeError(f"data.sources.{name}: no file {item}; check the path (it starts at {Path.cwd()})")
         for file in found:
             if os.path.isdir(file):
                 raise RecipeError(f"data.sources.{name}: {file} is a folder; name the files in it: {file}/*.tar, say")

@@ -17,7 +17,7 @@ import numpy as np
 from pixelword.data.sources.places import Places, Row
 from pixelword.errors import InputError
 from pixelword.processing.image_files import SUFFIXES as PICTURES
-from pixelword.processing.sources import FilePiece
+from pixelword.processing.media_io import FilePiece
 from pixelword.processing.video_file import SUFFIXES as VIDEOS
 
 
@@ -116,8 +116,8 @@ def _texts(value: Any) -> Iterator[str]:
         yield value
         yield value.lower()
     elif isinstance(value, (list, dict)):
-        for one in value.values() if isinstance(value, dict) else value:
-            yield from _texts(one)
+        for item in value.values() if isinstance(value, dict) else value:
+            yield from _texts(item)
 
 
 def _ending(name: str) -> str:

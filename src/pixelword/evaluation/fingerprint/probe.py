@@ -62,12 +62,12 @@ def picture(number: int = 0) -> Image.Image:
 
 def questions() -> dict[str, list[dict[str, Any]]]:
     """The conversations, by name."""
-    one, other = picture(), picture(1)
-    clip = [{"type": "video", "video": [one, other], "fps": 1.0}, {"type": "text", "text": "What changes?"}]
+    item, other = picture(), picture(1)
+    clip = [{"type": "video", "video": [item, other], "fps": 1.0}, {"type": "text", "text": "What changes?"}]
     return {
         "words": [user_message("What is 2 plus 3?")],
-        "picture": [user_message("Describe the picture.", one)],
-        "pictures": [user_message("What is different between the two pictures?", [one, other])],
+        "picture": [user_message("Describe the picture.", item)],
+        "pictures": [user_message("What is different between the two pictures?", [item, other])],
         "video": [{"role": "user", "content": clip}],
     }
 
@@ -84,7 +84,7 @@ def encode_all(processor: NeoOVProcessor) -> dict[str, Encoded]:
 
 @torch.inference_mode()
 def _reading(session: Session, prompt: Encoded) -> Reading:
-    inputs = {name: one.to(session.model.device) for name, one in session.processor.batch([prompt]).items()}
+    inputs = {name: item.to(session.model.device) for name, item in session.processor.batch([prompt]).items()}
     read = session.model(**inputs, use_cache=True)
     logits, cache = read.logits[0].float().cpu(), read.cache
     tokens = [int(logits[-1].argmax())]
@@ -110,7 +110,7 @@ def _reading(session: Session, prompt: Encoded) -> Reading:
 
 
 def _rounded(values: Tensor) -> list[float]:
-    return [float(f"{one:.7g}") for one in values.tolist()]
+    return [float(f"{item:.7g}") for item in values.tolist()]
 
 
 def _sha256(tensor: Tensor) -> str:
@@ -119,13 +119,13 @@ def _sha256(tensor: Tensor) -> str:
 
 def as_json(readings: Mapping[str, Reading]) -> dict[str, Any]:
     """The readings as plain JSON values."""
-    return {name: asdict(one) for name, one in readings.items()}
+    return {name: asdict(item) for name, item in readings.items()}
 
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], tolerance: float) -> list[str]:
     """What differs between two probes as `as_json` gives them, in words; scores by more than `tolerance` spreads."""
     found = [f"{name}: present in only one of the two" for name in sorted({*ours} ^ {*theirs})]
-    for name in (one for one in ours if one in theirs):
+    for name in (item for item in ours if item in theirs):
         found += [f"{name}: {what}" for what in _of_one(ours[name], theirs[name], tolerance)]
     return found
 

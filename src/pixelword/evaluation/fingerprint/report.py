@@ -91,21 +91,21 @@ def _architecture(config: NeoOVConfig) -> dict[str, Any]:
 def _tensors(folder: Path, config: NeoOVConfig, headers: bool) -> dict[str, Any]:
     entries = read_entries(folder)
     found = compared(entries, meta_model(config))
-    states = Counter(one.state for one in found)
+    states = Counter(item.state for item in found)
     rows = []
-    for one in found:
-        row: dict[str, Any] = {"name": one.name, "state": one.state, "shape": one.shape, "dtype": one.dtype}
-        if one.state != "equal":
-            row["expected"] = one.expected
-        if not headers and one.name in entries:
-            row["sha256"] = digest(entries[one.name])
+    for item in found:
+        row: dict[str, Any] = {"name": item.name, "state": item.state, "shape": item.shape, "dtype": item.dtype}
+        if item.state != "equal":
+            row["expected"] = item.expected
+        if not headers and item.name in entries:
+            row["sha256"] = digest(entries[item.name])
         rows.append({key: list(value) if isinstance(value, tuple) else value for key, value in row.items()})
     made = {
         "delta": False,
         "states": dict(states),
-        "dtypes": dict(Counter(one.dtype for one in found if one.dtype)),
+        "dtypes": dict(Counter(item.dtype for item in found if item.dtype)),
         "bytes": sum(entry.end - entry.begin for entry in entries.values()),
-        "problems": [one.problem for one in found if one.problem],
+        "problems": [item.problem for item in found if item.problem],
         "list": rows,
     }
     if not headers:
@@ -133,7 +133,7 @@ def differences(ours: Report, theirs: Report, tolerance: float | None = None) ->
     tolerance: of scores, in their standard deviations; by the coarser of the two types when None.
     """
     found = []
-    for name in (one for one in ours["architecture"] if one in theirs["architecture"]):
+    for name in (item for item in ours["architecture"] if item in theirs["architecture"]):
         a, b = ours["architecture"][name], theirs["architecture"][name]
         if a != b:
             found.append(f"{name} is {a} here and {b} there")
@@ -143,7 +143,7 @@ def differences(ours: Report, theirs: Report, tolerance: float | None = None) ->
         return found + retyped
     a, b = ours["probe"], theirs["probe"]
     if tolerance is None:
-        tolerance = max(probe.TOLERANCE[one["dtype"]] for one in (a, b))
+        tolerance = max(probe.TOLERANCE[item["dtype"]] for item in (a, b))
     differing = probe.differences(a["readings"], b["readings"], tolerance)
     # a copy in another type that answers alike holds the same values, as far as its type can
     return found + [f"{line}; values agree" if not (others or differing) else line for line in retyped] + differing
@@ -151,23 +151,23 @@ def differences(ours: Report, theirs: Report, tolerance: float | None = None) ->
 
 def _of_tensors(ours: Report, theirs: Report) -> tuple[list[str], list[str]]:
     """In what two lists of tensors differ: a line for each pair of types, and a line for each other difference."""
-    a, b = ({row["name"]: row for row in one.get("list", ())} for one in (ours, theirs))
+    a, b = ({row["name"]: row for row in item.get("list", ())} for item in (ours, theirs))
     if not a or not b:  # a delta: its weights are compared by what they do
         return [], []
     found = []
     retyped: Counter[str] = Counter()
-    for name in [*a, *(one for one in b if one not in a)]:
-        one, other = a.get(name), b.get(name)
-        if one is None or other is None:
+    for name in [*a, *(item for item in b if item not in a)]:
+        item, other = a.get(name), b.get(name)
+        if item is None or other is None:
             found.append(f"{name} is known to one of the two alone")
             continue
         for key in ("state", "shape", "dtype", "sha256"):
-            if key in one and key in other and one[key] != other[key]:
+            if key in item and key in other and item[key] != other[key]:
                 if key == "dtype":
-                    retyped[f"{one[key]} here, {other[key]} there"] += 1
+                    retyped[f"{item[key]} here, {other[key]} there"] += 1
                 else:
-                    what = "bytes differ" if key == "sha256" else f"{key} is {one[key]} here and {other[key]} there"
+                    what = "bytes differ" if key == "sha256" else f"{key} is {item[key]} here and {other[key]} there"
                     found.append(f"{name}: {what}")
                 break
-    both = sum(bool(one["dtype"] and b[name]["dtype"]) for name, one in a.items() if name in b)
+    both = sum(bool(item["dtype"] and b[name]["dtype"]) for name, item in a.items() if name in b)
     return [f"{'all ' if count == both else ''}{count} tensors are {types}" for types, count in retyped.items()], found

@@ -113,9 +113,9 @@ class _Table:
 def _read() -> _Table:
     content = yaml.safe_load(_TABLE.read_text(encoding="utf-8"))
     models = tuple(content["models"])
-    settings = {name: _setting(name, one) for name, one in content["settings"].items()}
-    prompts = {name: _prompt(one) for name, one in yaml.safe_load(_PROMPTS.read_text(encoding="utf-8")).items()}
-    found = tuple(_benchmark(one, settings, prompts, models) for one in content["benchmarks"])
+    settings = {name: _setting(name, item) for name, item in content["settings"].items()}
+    prompts = {name: _prompt(item) for name, item in yaml.safe_load(_PROMPTS.read_text(encoding="utf-8")).items()}
+    found = tuple(_benchmark(benchmark, settings, prompts, models) for benchmark in content["benchmarks"])
     return _Table(models, settings, found)
 
 
@@ -137,7 +137,7 @@ def _benchmark(
     rest = {key: value for key, value in given.items() if key not in ("settings", *own)}
     rest = {key: tuple(value) if isinstance(value, list) else value for key, value in rest.items()}
     rest["file"] = rest["file"] if isinstance(rest["file"], tuple) else (rest["file"],)
-    rest["paper"] = {name: one for name, one in zip(models, given["paper"], strict=True) if one is not None}
+    rest["paper"] = {name: item for name, item in zip(models, given["paper"], strict=True) if item is not None}
     rest["prompt"] = prompts[given.get("prompt", "direct")]
     return Benchmark(**rest, setting=replace(settings[given.get("settings", given["category"])], **own))
 
@@ -154,13 +154,15 @@ def setting(category: Category) -> Setting:
 
 def named(file: str) -> Benchmark | None:
     """The benchmark with a file of this name, less its end: what VLMEvalKit calls a data set."""
-    return next((one for one in _read().benchmarks if file in (Path(name).stem for name in one.file)), None)
+    return next(
+        (benchmark for benchmark in _read().benchmarks if file in (Path(name).stem for name in benchmark.file)), None
+    )
 
 
 def benchmarks(names: Sequence[str] = ()) -> tuple[Benchmark, ...]:
     """Those of these ids or categories, all for none. Raises InputError for an unknown one."""
     found = _read().benchmarks
-    known = [*TITLES, *(one.id for one in found)]
+    known = [*TITLES, *(item.id for item in found)]
     if unknown := [name for name in names if name not in known]:
         raise InputError(f"the suite paper has no benchmark {unknown[0]!r}: choose one of {', '.join(known)}")
-    return tuple(one for one in found if not names or one.id in names or one.category in names)
+    return tuple(item for item in found if not names or item.id in names or item.category in names)

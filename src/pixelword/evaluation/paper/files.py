@@ -91,7 +91,7 @@ def rows(paths: Sequence[Path], benchmark: Benchmark) -> list[Row]:
         if not own:
             raise InputError(f"{path} holds no question: copy it again")
         found += own if len(paths) == 1 else [replace(row, key=f"{path.stem}/{row.key}") for row in own]
-    return [one for row in found for one in (_rotations(row) if benchmark.rotate else [row])]
+    return [item for row in found for item in (_rotations(row) if benchmark.rotate else [row])]
 
 
 def count(paths: Sequence[Path], benchmark: Benchmark) -> int:
@@ -99,7 +99,7 @@ def count(paths: Sequence[Path], benchmark: Benchmark) -> int:
     counted = [record for path in paths for record in _records(path) if _counts(record, benchmark)]
     if not benchmark.rotate:
         return len(counted)
-    return sum(max(len(_choices(one, _first(one, _NAMES["choices"]))), 1) for one in counted)
+    return sum(max(len(_choices(item, _first(item, _NAMES["choices"]))), 1) for item in counted)
 
 
 def _rows(path: Path, benchmark: Benchmark) -> Iterator[tuple[Row, Mapping[str, Any]]]:
@@ -177,13 +177,13 @@ def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:
 def _row(record: Mapping[str, Any], path: Path, number: int) -> Row:
     fields = {name: _first(record, names) for name, names in _NAMES.items()}
     where = f"{path}, question {number}"
-    one = question(record, tuple(_media(fields, path.parent, where)), where)
+    item = question(record, tuple(_media(fields, path.parent, where)), where)
     _needed("answer", fields, where)
     answers = tuple(str(answer) for answer in _listed(fields["answer"]))
     return replace(
-        one,
+        item,
         key=str(number - 1 if fields["key"] is None else fields["key"]),
-        answers=_as_letters(answers, one.choices, where) if one.choices else answers,
+        answers=_as_letters(answers, item.choices, where) if item.choices else answers,
     )
 
 
@@ -224,9 +224,9 @@ def _listed(value: Any) -> list[Any]:
 
 def _choices(record: Mapping[str, Any], listed: Any) -> tuple[str, ...]:
     if listed is not None:
-        texts = [str(one) for one in _listed(listed)]
+        texts = [str(entry) for entry in _listed(listed)]
         texts = texts[0].splitlines() if len(texts) == 1 and "\n" in texts[0] else texts
-        parts = [_LETTERED.fullmatch(one) for one in texts]
+        parts = [_LETTERED.fullmatch(text) for text in texts]
         if all(part and part[1] == letter for part, letter in zip(parts, _LETTERS, strict=False)):
             return tuple(part[2] for part in parts if part)
         return tuple(texts)
@@ -241,17 +241,17 @@ def _choices(record: Mapping[str, Any], listed: Any) -> tuple[str, ...]:
 def _as_letters(answers: tuple[str, ...], choices: tuple[str, ...], where: str) -> tuple[str, ...]:
     """Letters, from letters, places or the choices' own words."""
     found = []
-    for one in (one.strip() for one in answers):
-        if len(one) == 1 and one in _LETTERS[: len(choices)]:
-            found.append(one)
-        elif one in choices:
-            found.append(_LETTERS[choices.index(one)])
-        elif one.isdigit() and int(one) < len(choices):
-            found.append(_LETTERS[int(one)])
-        elif (part := _LETTERED.fullmatch(one)) and part[1] in _LETTERS[: len(choices)]:
+    for item in (answer.strip() for answer in answers):
+        if len(item) == 1 and item in _LETTERS[: len(choices)]:
+            found.append(item)
+        elif item in choices:
+            found.append(_LETTERS[choices.index(item)])
+        elif item.isdigit() and int(item) < len(choices):
+            found.append(_LETTERS[int(item)])
+        elif (part := _LETTERED.fullmatch(item)) and part[1] in _LETTERS[: len(choices)]:
             found.append(part[1])
         else:
-            raise InputError(f"{where}: the answer {one!r} is none of its {len(choices)} choices; mend the file")
+            raise InputError(f"{where}: the answer {item!r} is none of its {len(choices)} choices; mend the file")
     return tuple(found)
 
 
@@ -259,7 +259,7 @@ def _media(fields: Mapping[str, Any], folder: Path, where: str) -> Iterator[dict
     for source in _listed(fields["images"]) if fields["images"] is not None else ():
         yield {"type": "image", "image": _picture(source, folder, where)}
     if fields["video"] is not None:
-        name = "/".join(str(one) for one in (fields["prefix"], fields["video"]) if one is not None)
+        name = "/".join(str(item) for item in (fields["prefix"], fields["video"]) if item is not None)
         yield {"type": "video", "video": _file(name, folder, where, _VIDEOS)}
 
 
@@ -291,5 +291,7 @@ def _rotations(row: Row) -> Iterator[Row]:
     size = len(row.choices)
     for turn in range(max(size, 1)):
         choices = row.choices[turn:] + row.choices[:turn]
-        answers = tuple(_LETTERS[(_LETTERS.index(one) - turn) % size] for one in row.answers) if size else row.answers
+        answers = (
+            tuple(_LETTERS[(_LETTERS.index(answer) - turn) % size] for answer in row.answers) if size else row.answers
+        )
         yield replace(row, key=f"{row.key}/{turn}", choices=choices, answers=answers, group=row.key)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pixelword.evaluation.paper import reading
+from pixelword.evaluation.paper import answer_extraction
 from pixelword.evaluation.paper.files import Row
 from pixelword.evaluation.scores import edits, plain
 
@@ -34,30 +34,32 @@ _DIGITS = {"none": "0"} | {word: str(size) for size, word in enumerate(_COUNTED)
 Scorer = Callable[[Row, str], float]
 
 
-def _chosen(read: reading.Reader) -> Scorer:
+def _chosen(read: answer_extraction.Reader) -> Scorer:
     return lambda row, text: float(read(text, row.choices) in row.answers)
 
 
 def _short(row: Row, text: str) -> float:
-    return float(any(plain(one) in (plain(text), plain(reading.short(text))) for one in row.answers))
+    return float(any(plain(answer) in (plain(text), plain(answer_extraction.short(text))) for answer in row.answers))
 
 
 def _mmmu(row: Row, text: str) -> float:
     """MMMU's open questions are right where the answer is in a short text, else as other open ones."""
     if row.choices:
-        return _chosen(reading.letter)(row, text)
-    held = any(one.lower() in text.lower() and len(text) <= 2 * len(one + "Other Answers") for one in row.answers)
+        return _chosen(answer_extraction.letter)(row, text)
+    held = any(
+        answer.lower() in text.lower() and len(text) <= 2 * len(answer + "Other Answers") for answer in row.answers
+    )
     return max(float(held), _short(row, text))
 
 
 def _yes_no(row: Row, text: str) -> float:
     right = {"1": "yes", "0": "no"}.get(row.answers[0], row.answers[0].strip().lower())
-    return float(reading.yes_no(text) == right)
+    return float(answer_extraction.yes_no(text) == right)
 
 
 def _anls(row: Row, text: str) -> float:
     def near(right: str) -> float:
-        a, b = (" ".join(one.lower().split()) for one in (text, right))
+        a, b = (" ".join(item.lower().split()) for item in (text, right))
         worth = 1 - edits(a, b) / max(len(text), len(right), 1)
         return worth if worth >= _FAR else 0.0
 
@@ -65,9 +67,9 @@ def _anls(row: Row, text: str) -> float:
 
 
 def _relaxed(row: Row, text: str) -> float:
-    def value(one: str) -> float | None:
+    def value(item: str) -> float | None:
         try:
-            return float(one.rstrip("%")) / 100 if one.endswith("%") else float(one)
+            return float(item.rstrip("%")) / 100 if item.endswith("%") else float(item)
         except ValueError:
             return None
 
@@ -82,10 +84,10 @@ def _relaxed(row: Row, text: str) -> float:
 
 def _vqa(row: Row, text: str) -> float:
     """VQA accuracy: of ten people's answers, each left out once, three that agree are enough. One answer: equality."""
-    given, right = _vqa_form(text), [_vqa_form(one) for one in row.answers]
+    given, right = _vqa_form(text), [_vqa_form(answer) for answer in row.answers]
     if len(right) < 3:
         return float(given in right)
-    shares = [min(1.0, sum(given == one for j, one in enumerate(right) if j != i) / 3) for i in range(len(right))]
+    shares = [min(1.0, sum(given == item for j, item in enumerate(right) if j != i) / 3) for i in range(len(right))]
     return sum(shares) / len(shares)
 
 
@@ -94,8 +96,8 @@ def _vqa_form(text: str) -> str:
     text = " ".join(re.split(r"[\n\t]", text)).strip()
     is_number = re.search(r"\d,\d", text) is not None
     form = text
-    for one in _PUNCTUATION:
-        form = form.replace(one, "" if is_number or f"{one} " in text or f" {one}" in text else " ")
+    for item in _PUNCTUATION:
+        form = form.replace(item, "" if is_number or f"{item} " in text or f" {item}" in text else " ")
     words = re.sub(r"(?<!\d)\.(?!\d)", "", form).lower().split()
     return " ".join(_DIGITS.get(word, word) for word in words if word not in ("a", "an", "the"))
 
@@ -104,31 +106,31 @@ def _contains(row: Row, text: str) -> float:
     """OCRBench: a right answer stands somewhere in it, whatever the case; in formulas, whatever the spaces."""
     if row.kind == "Handwritten Mathematical Expression Recognition":
         given = "".join(re.split(r"[ \n]", text.strip()))
-        return float(any("".join(re.split(r"[ \n]", one.strip())) in given for one in row.answers))
+        return float(any("".join(re.split(r"[ \n]", answer.strip())) in given for answer in row.answers))
     given = text.lower().strip().replace("\n", " ")
-    return float(any(one.lower().strip().replace("\n", " ") in given for one in row.answers))
+    return float(any(answer.lower().strip().replace("\n", " ") in given for answer in row.answers))
 
 
 def _near(given: float, truth: float) -> float:
     """Mean relative accuracy of a number: the share of thresholds that it is within."""
     far = abs(given - truth) / (abs(truth) or 1.0)
-    return sum(far <= 1 - one for one in _THRESHOLDS) / len(_THRESHOLDS)
+    return sum(far <= 1 - item for item in _THRESHOLDS) / len(_THRESHOLDS)
 
 
 def _mra(row: Row, text: str) -> float:
-    truth, given = reading.figure(row.answers[0]), reading.figure(text)
+    truth, given = answer_extraction.figure(row.answers[0]), answer_extraction.figure(text)
     return 0.0 if truth is None or given is None else _near(given, truth)
 
 
 def _vsi(row: Row, text: str) -> float:
-    return (_chosen(reading.last) if row.choices else _mra)(row, text)
+    return (_chosen(answer_extraction.last) if row.choices else _mra)(row, text)
 
 
 def _spar(row: Row, text: str) -> float:
     """SPAR-Bench: a letter, a number, or the camera's movements, by what is right."""
     right = row.answers[0].strip()
     if row.choices or re.fullmatch("[A-F]", right):
-        return _chosen(reading.last)(row, text)
+        return _chosen(answer_extraction.last)(row, text)
     if ":" not in right:
         return _mra(row, text)
     given, true = _moved(text), _moved(right)
@@ -163,7 +165,7 @@ def _all_of(groups: Sequence[str], scores: Sequence[float]) -> float:
     found: dict[str, list[float]] = defaultdict(list)
     for group, score in zip(groups, scores, strict=True):
         found[group].append(score)
-    return 100 * sum(min(one) for one in found.values()) / len(found)
+    return 100 * sum(min(item) for item in found.values()) / len(found)
 
 
 def _by_kind(rows: Sequence[Row], scores: Sequence[float], answers: Sequence[str]) -> float:
@@ -172,14 +174,14 @@ def _by_kind(rows: Sequence[Row], scores: Sequence[float], answers: Sequence[str
     for kind in dict.fromkeys(row.kind for row in rows):
         own = [score for row, score in zip(rows, scores, strict=True) if row.kind == kind]
         means[re.sub("_(easy|medium|hard)$", "", kind)].append(sum(own) / len(own))
-    return 100 * sum(sum(one) / len(one) for one in means.values()) / len(means)
+    return 100 * sum(sum(mean) / len(mean) for mean in means.values()) / len(means)
 
 
 def _f1(rows: Sequence[Row], scores: Sequence[float], answers: Sequence[str]) -> float:
     """POPE's figure: F1 of the answer yes; a question counts once for each of its splits (`adversarial,popular`)."""
     both = either = 0
     for row, text in zip(rows, answers, strict=True):
-        said, is_so = reading.yes_no(text) == "yes", row.answers[0].strip().lower() == "yes"
+        said, is_so = answer_extraction.yes_no(text) == "yes", row.answers[0].strip().lower() == "yes"
         splits = row.kind.count(",") + 1
         both, either = both + splits * (said and is_so), either + splits * (said + is_so)
     return 200 * both / either if either else 0.0
@@ -188,7 +190,7 @@ def _f1(rows: Sequence[Row], scores: Sequence[float], answers: Sequence[str]) ->
 def _hallusion(rows: Sequence[Row], scores: Sequence[float], answers: Sequence[str]) -> float:
     """The mean of the accuracies of questions, of figures and of question pairs; keys end in set_figure_question."""
     parts = [row.key.rsplit("_", 3) for row in rows]
-    if any(len(one) < 4 for one in parts):  # another numbering: questions alone
+    if any(len(part) < 4 for part in parts):  # another numbering: questions alone
         return _mean(rows, scores, answers)
     figures = [f"{kind} {group} {figure}" for kind, group, figure, _ in parts]
     questions = [f"{kind} {group} {question}" for kind, group, _, question in parts]
@@ -202,17 +204,17 @@ def _above_chance(rows: Sequence[Row], scores: Sequence[float], answers: Sequenc
 
 
 METRICS = {
-    "choice": Metric(_chosen(reading.letter), _grouped, "accuracy"),
+    "choice": Metric(_chosen(answer_extraction.letter), _grouped, "accuracy"),
     "choice_or_short": Metric(
-        lambda row, text: (_chosen(reading.letter) if row.choices else _short)(row, text), _mean, "accuracy"
+        lambda row, text: (_chosen(answer_extraction.letter) if row.choices else _short)(row, text), _mean, "accuracy"
     ),
-    "choice_opening": Metric(_chosen(reading.opening), _mean, "accuracy"),
-    "choice_first": Metric(_chosen(reading.first), _mean, "accuracy"),
-    "choice_last": Metric(_chosen(reading.last), _mean, "accuracy"),
+    "choice_opening": Metric(_chosen(answer_extraction.opening), _mean, "accuracy"),
+    "choice_first": Metric(_chosen(answer_extraction.first), _mean, "accuracy"),
+    "choice_last": Metric(_chosen(answer_extraction.last), _mean, "accuracy"),
     "choice_stated": Metric(
-        lambda row, text: (_chosen(reading.stated) if row.choices else _short)(row, text), _mean, "accuracy"
+        lambda row, text: (_chosen(answer_extraction.stated) if row.choices else _short)(row, text), _mean, "accuracy"
     ),
-    "choice_above_chance": Metric(_chosen(reading.last), _above_chance, "accuracy above chance"),
+    "choice_above_chance": Metric(_chosen(answer_extraction.last), _above_chance, "accuracy above chance"),
     "mmmu": Metric(_mmmu, _mean, "accuracy"),
     "vsi": Metric(_vsi, _by_kind, "accuracy and MRA, by kind"),
     "spar": Metric(_spar, _by_kind, "accuracy and MRA, by kind"),

@@ -43,13 +43,13 @@ class Planned:
 
     def as_json(self) -> dict[str, Any]:
         """As JSON has it."""
-        one = self.benchmark
+        item = self.benchmark
         return {
-            "id": one.id, "name": one.name, "category": one.category, "expected": list(one.file),
+            "id": item.id, "name": item.name, "category": item.category, "expected": list(item.file),
             "files": [str(path) for path in self.files], "asked": self.asked, "prompt_tokens": self.prompt,
             "visual_tokens": self.visual, "answer_tokens": self.answer, "tokens": self.tokens, "hours": self.hours,
-            "fits": self.fits, "judge": one.judge, "source": one.source, "counted": one.counted,
-            "unconfirmed": list(one.unconfirmed), "note": one.note, "paper": one.paper,
+            "fits": self.fits, "judge": item.judge, "source": item.source, "counted": item.counted,
+            "unconfirmed": list(item.unconfirmed), "note": item.note, "paper": item.paper,
         }  # fmt: skip
 
 
@@ -72,11 +72,11 @@ def plan(
         own_limits: the model's own pixel limits instead of the paper's.
     """
     weights = _weights(config)
-    return [_planned(one, folder, config, weights, images, peak, limit, own_limits) for one in wanted]
+    return [_planned(item, folder, config, weights, images, peak, limit, own_limits) for item in wanted]
 
 
 def _planned(
-    one: Benchmark,
+    benchmark: Benchmark,
     folder: Path,
     config: NeoOVConfig,
     weights: int,
@@ -85,25 +85,25 @@ def _planned(
     limit: int | None,
     own_limits: bool,
 ) -> Planned:
-    paths = files.find(folder, one)
-    asked = files.count(paths, one) if paths else one.questions
+    paths = files.find(folder, benchmark)
+    asked = files.count(paths, benchmark) if paths else benchmark.questions
     asked = asked if limit is None else min(asked, limit)
-    count, visual, labels = _visual(one, images, own_limits)
-    prompt, answer = visual + labels + _WORDS, one.setting.expected
+    count, visual, labels = _visual(benchmark, images, own_limits)
+    prompt, answer = visual + labels + _WORDS, benchmark.setting.expected
     read, written = _flops(config, weights, prompt, 0), _flops(config, weights, answer, prompt)
     seconds = (read / READING + written / WRITING) / peak
     context = config.get_text_config().max_position_embeddings
     fits = labels + _WORDS + count + answer <= context  # an image takes one step of t, however many tokens it has
-    return Planned(one, paths, asked, prompt, visual, answer, asked * seconds / 3600, fits)
+    return Planned(benchmark, paths, asked, prompt, visual, answer, asked * seconds / 3600, fits)
 
 
-def _visual(one: Benchmark, images: NeoOVImageProcessor, own_limits: bool) -> tuple[int, int, int]:
+def _visual(benchmark: Benchmark, images: NeoOVImageProcessor, own_limits: bool) -> tuple[int, int, int]:
     """(images or frames, visual tokens, tokens of labels) of a typical question."""
-    low, high = (None, None) if own_limits else one.setting.pixels
-    wide, tall = (one.enlarge * side for side in one.size)
-    frames = one.frames or min(one.seconds, one.up_to or 0)
-    count = frames or one.pictures
-    if frames and one.setting.area is None:  # frames of a video have a limit of their own
+    low, high = (None, None) if own_limits else benchmark.setting.pixels
+    wide, tall = (benchmark.enlarge * side for side in benchmark.size)
+    frames = benchmark.frames or min(benchmark.seconds, benchmark.up_to or 0)
+    count = frames or benchmark.pictures
+    if frames and benchmark.setting.area is None:  # frames of a video have a limit of their own
         high = min(images.budget(low, high)[1], FRAME_MAX_PIXELS)
         low = None if low is None else min(low, high)
     else:

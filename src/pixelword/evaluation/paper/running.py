@@ -11,8 +11,8 @@ from random import Random
 from typing import TYPE_CHECKING, Any
 
 from pixelword.errors import PixelwordError
-from pixelword.evaluation.asking import Said
-from pixelword.evaluation.paper import asking, files
+from pixelword.evaluation.batch_generate import Said
+from pixelword.evaluation.paper import files, prompting
 from pixelword.evaluation.paper.benchmarks import Benchmark
 from pixelword.evaluation.paper.files import Row
 from pixelword.evaluation.paper.metrics import METRICS
@@ -33,7 +33,7 @@ class Settings:
     """What a run asks. limit: questions of each benchmark, drawn by the seed; None asks all. own_limits: the model's
     own pixel limits instead of the paper's."""
 
-    drawing: asking.Drawing = "greedy"
+    drawing: prompting.Drawing = "greedy"
     limit: int | None = None
     seed: int = 0
     own_limits: bool = False
@@ -55,9 +55,9 @@ class Result:
     def as_json(self) -> dict[str, Any]:
         """As JSON has it."""
         names = ("figure", "low", "high", "asked", "faults", "fault")
-        one = self.benchmark
-        about = {"id": one.id, "name": one.name, "category": one.category, "metric": METRICS[one.metric].title}
-        return {**about, **{name: getattr(self, name) for name in names}, "paper": one.paper}
+        item = self.benchmark
+        about = {"id": item.id, "name": item.name, "category": item.category, "metric": METRICS[item.metric].title}
+        return {**about, **{name: getattr(self, name) for name in names}, "paper": item.paper}
 
 
 @dataclass(frozen=True)
@@ -82,8 +82,8 @@ def run(
         asked = _chosen(files.rows(paths, benchmark), benchmark, settings)
         report(benchmark.name, 0, len(asked))
         said = []
-        for done, (one, reply) in enumerate(_answers(session, engine, benchmark, asked, answers, settings), 1):
-            said.append((one.row, reply))
+        for done, (item, reply) in enumerate(_answers(session, engine, benchmark, asked, answers, settings), 1):
+            said.append((item.row, reply))
             report(benchmark.name, done, len(asked))
         yield _result(benchmark, said)
 
@@ -98,7 +98,7 @@ def _chosen(rows: Sequence[Row], benchmark: Benchmark, settings: Settings) -> li
 
 
 def _digest(row: Row, benchmark: Benchmark) -> str:
-    text = f"{row.digest} {benchmark.setting.system} {asking.words(row, benchmark)}"
+    text = f"{row.digest} {benchmark.setting.system} {prompting.words(row, benchmark)}"
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -116,28 +116,28 @@ def _answers(
 
     def prompts() -> Iterator[tuple[Encoded, Sampling]]:
         media = benchmark.media(own_limits=settings.own_limits)
-        for one in asked:
-            if (known := answers.get(one, settings.drawing)) is not None:
-                instead.append((one, known))
+        for item in asked:
+            if (known := answers.get(item, settings.drawing)) is not None:
+                instead.append((item, known))
                 continue
             try:
                 prompt = session.processor.encode(
-                    asking.messages(one.row, benchmark), add_generation_prompt=True, media=media
+                    prompting.messages(item.row, benchmark), add_generation_prompt=True, media=media
                 )
                 room = engine.room(prompt)
-                drawn = asking.sampling(benchmark.setting, settings.drawing, one.key, settings.seed, room)
+                drawn = prompting.sampling(benchmark.setting, settings.drawing, item.key, settings.seed, room)
                 engine.check(prompt, drawn)
             except PixelwordError as error:
-                instead.append((one, Said("", 0.0, str(error))))
+                instead.append((item, Said("", 0.0, str(error))))
                 continue
-            pending.append(one)
+            pending.append(item)
             yield prompt, drawn
 
     for generation in generate_many(engine, prompts()):
-        one, reply = pending.pop(0), _said(generation)
-        answers.add(settings.drawing, [(one, reply)])
+        item, reply = pending.pop(0), _said(generation)
+        answers.add(settings.drawing, [(item, reply)])
         yield from _taken(instead)
-        yield one, reply
+        yield item, reply
     yield from _taken(instead)
 
 

@@ -25,32 +25,33 @@ def columns() -> list[str]:
 def rows(results: Sequence[Report]) -> Iterator[tuple[str, list[list[str]]]]:
     """(title, rows) of each category that was run."""
     for category, title in TITLES.items():
-        found = [_row(one) for one in results if one["category"] == category]
+        found = [_row(result) for result in results if result["category"] == category]
         if found:
             yield title, found
 
 
-def _row(one: Report) -> list[str]:
-    interval = f"{one['low']:.0f}–{one['high']:.0f}"
+def _row(report: Report) -> list[str]:
+    interval = f"{report['low']:.0f}–{report['high']:.0f}"
     return [
-        one["name"],
-        f"{one['asked']:,}",
-        f"{one['figure']:.1f}",
+        report["name"],
+        f"{report['asked']:,}",
+        f"{report['figure']:.1f}",
         interval,
-        *(_paper(one, name) for name in models()),
+        *(_paper(report, name) for name in models()),
     ]
 
 
-def _paper(one: Report, name: str) -> str:
-    return f"{one['paper'][name]:.1f}" if name in one["paper"] else "–"
+def _paper(report: Report, name: str) -> str:
+    return f"{report['paper'][name]:.1f}" if name in report["paper"] else "–"
 
 
 def faults(results: Sequence[Report]) -> list[str]:
     """A line for each benchmark with questions that could not be asked."""
     return [
-        f"{one['name']}: {one['faults']:,} of {one['asked']:,} could not be asked and count as wrong: {one['fault']}"
-        for one in results
-        if one["faults"]
+        f"{result['name']}: {result['faults']:,} of {result['asked']:,} could not be asked and count as wrong: "
+        f"{result['fault']}"
+        for result in results
+        if result["faults"]
     ]
 
 
@@ -87,33 +88,33 @@ def show_plan(report: Report) -> None:
 
     console, planned = Console(highlight=False), report["planned"]
     for category, title in TITLES.items():
-        own = [one for one in planned if one["category"] == category]
+        own = [sample for sample in planned if sample["category"] == category]
         if own:
             names = ["", "file", "questions", "tokens\neach", "minutes", "NEO-ov\n2B, 9B"]
-            console.print(_table(title, names, [_planned(one) for one in own], left=2), "")
-    tokens, hours = sum(one["tokens"] for one in planned), sum(one["hours"] for one in planned)
-    here = sum(bool(one["files"]) for one in planned)
+            console.print(_table(title, names, [_planned(item) for item in own], left=2), "")
+    tokens, hours = sum(sample["tokens"] for sample in planned), sum(sample["hours"] for sample in planned)
+    here = sum(bool(sample["files"]) for sample in planned)
     console.print(
         f"{here} of {len(planned)} benchmarks have their file in {report['data']}; ✗ marks those that do not, and "
         f"nothing is downloaded. In all {_short(tokens)} tokens, about {_figure(hours)} hours on {report['machine']} "
         f"(prompts at {READING:.0%} of its peak, answers at {WRITING:.0%}).",
         soft_wrap=True,
     )
-    unsure = [f"{one['name']} ({', '.join(one['unconfirmed'])})" for one in planned if one["unconfirmed"]]
+    unsure = [f"{sample['name']} ({', '.join(sample['unconfirmed'])})" for sample in planned if sample["unconfirmed"]]
     if unsure:
         console.print(f"~ Nothing public confirms: {'; '.join(unsure)}.", soft_wrap=True, markup=False)
-    long = [one["name"] for one in planned if not one["fits"]]
+    long = [sample["name"] for sample in planned if not sample["fits"]]
     if long:
         console.print(f"Longer than this model's context, as a rule: {', '.join(long)}.", soft_wrap=True)
 
 
-def _planned(one: Report) -> list[str]:
-    names = [Path(path).name for path in one["files"]] or one["expected"]
-    file = f"{'✓' if one['files'] else '✗'} {names[0]}" + (f" +{len(names) - 1}" if len(names) > 1 else "")
-    unsure = "questions" in one["unconfirmed"] and not one["files"]
-    each = f"{one['prompt_tokens'] + one['answer_tokens']:,}"
-    papers = ", ".join(_paper(one, name) for name in ("NEO-ov 2B", "NEO-ov 9B"))
-    return [one["name"], file, f"{'~' * unsure}{one['asked']:,}", each, _figure(60 * one["hours"]), papers]
+def _planned(report: Report) -> list[str]:
+    names = [Path(path).name for path in report["files"]] or report["expected"]
+    file = f"{'✓' if report['files'] else '✗'} {names[0]}" + (f" +{len(names) - 1}" if len(names) > 1 else "")
+    unsure = "questions" in report["unconfirmed"] and not report["files"]
+    each = f"{report['prompt_tokens'] + report['answer_tokens']:,}"
+    papers = ", ".join(_paper(report, name) for name in ("NEO-ov 2B", "NEO-ov 9B"))
+    return [report["name"], file, f"{'~' * unsure}{report['asked']:,}", each, _figure(60 * report["hours"]), papers]
 
 
 def _short(tokens: float) -> str:

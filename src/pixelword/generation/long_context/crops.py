@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 from pixelword.generation.long_context.incremental_prefill import IncrementalPrefill
-from pixelword.processing.conversation import Picture, segments
+from pixelword.processing.chat import Picture, segments
 from pixelword.processing.images import load_image, to_rgb
 from pixelword.processing.resize import shared_max_pixels
 

@@ -17,7 +17,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from pixelword.errors import InputError
-from pixelword.evaluation.paper.asking import framed
+from pixelword.evaluation.paper.prompting import framed
 from pixelword.generation.batch import generate_many
 from pixelword.generation.engine import BatchingOptions, Engine
 from pixelword.generation.request import Request
@@ -102,7 +102,7 @@ class _Pixelword(lmms):
     # what the two kinds of requests become
 
     def _prompt(self, messages: Messages) -> Encoded:
-        asked = self._apply_system_prompt([self._framed(one) for one in messages], self.system or "")
+        asked = self._apply_system_prompt([self._framed(message) for message in messages], self.system or "")
         return self.session.processor.encode(asked, add_generation_prompt=True, media=self.session.media)
 
     def _framed(self, message: Mapping[str, Any]) -> dict[str, Any]:
@@ -137,13 +137,13 @@ class _Pixelword(lmms):
             top_p=float(given.get("top_p") or 1.0),
             top_k=int(given.get("top_k") or 0),
             repetition_penalty=float(given.get("repetition_penalty") or 1.0),
-            stop=tuple(one for one in ([until] if isinstance(until, str) else until) if one),
+            stop=tuple(item for item in ([until] if isinstance(until, str) else until) if item),
         )
 
     def _answers(self, asked: Iterable[tuple[Messages, Mapping[str, Any]]], total: int) -> Iterator[Request]:
         def prompts() -> Iterator[tuple[Encoded, Sampling]]:
-            for place, (one, given) in enumerate(asked):
-                prompt = self._prompt(one)
+            for place, (item, given) in enumerate(asked):
+                prompt = self._prompt(item)
                 yield prompt, self._sampling(given, place, self.engine.room(prompt))
 
         shown = tqdm(
@@ -160,8 +160,8 @@ class _Pixelword(lmms):
             raise InputError("a continuation of no words has no likelihood: the task's target is empty")
         # 0.7.3 writes a bare (loss, greedy) out as text before it scores it; what is wrapped, it hands on as it is
         return [
-            GenerationResult((-float(one.logprobs.mean()), one.greedy))
-            for one in loglikelihood(self.session, prompt, ids)
+            GenerationResult((-float(item.logprobs.mean()), item.greedy))
+            for item in loglikelihood(self.session, prompt, ids)
         ]
 
 
@@ -171,10 +171,10 @@ def _rows(batch_size: int | str) -> int:
     return int(batch_size)
 
 
-def _result(one: Request) -> GenerationResult:
-    usage = one.usage
+def _result(request: Request) -> GenerationResult:
+    usage = request.usage
     return GenerationResult(
-        one.text.strip(), TokenCounts(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens)
+        request.text.strip(), TokenCounts(input_tokens=usage.prompt_tokens, output_tokens=usage.completion_tokens)
     )
 
 
@@ -191,7 +191,7 @@ class PixelwordChat(_Pixelword):
                 _, to_messages, given, doc_id, task, split = request.args
                 yield _messages(to_messages(self._doc(task, split, doc_id))), given
 
-        return [_result(one) for one in self._answers(asked(), len(requests))]
+        return [_result(answer) for answer in self._answers(asked(), len(requests))]
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[list[str]]:
         """The answers of every round of each request; a round of all requests runs at once."""
@@ -206,8 +206,8 @@ class PixelwordChat(_Pixelword):
             }
             going = list(turns)
             asked = ((turns[place], requests[place].args[2]) for place in going)
-            for place, one in zip(going, self._answers(asked, len(going)), strict=True):
-                said[place].append(one.text.strip())
+            for place, item in zip(going, self._answers(asked, len(going)), strict=True):
+                said[place].append(item.text.strip())
             number += 1
         return said
 
@@ -240,7 +240,7 @@ class PixelwordSimple(_Pixelword):
                 context, given, to_visual, doc_id, task, split = request.args
                 yield _turn_of(context, to_visual(self._doc(task, split, doc_id))), given
 
-        return [_result(one) for one in self._answers(asked(), len(requests))]
+        return [_result(answer) for answer in self._answers(asked(), len(requests))]
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[list[str]]:
         """The answers of every round of each request, as tasks tell them through doc_to_text."""
@@ -251,8 +251,8 @@ class PixelwordSimple(_Pixelword):
         doc, said, held = self._doc(task, split, doc_id), [], None
         visuals = to_visual(doc)
         while True:
-            (one,) = self._answers([(_turn_of(context, visuals), given)], 1)
-            said.append(one.text.strip())
+            (item,) = self._answers([(_turn_of(context, visuals), given)], 1)
+            said.append(item.text.strip())
             visuals, context, end, _, held = to_text(
                 doc, round_idx=len(said), previous_output=list(said), previous_round_info=held
             )
@@ -265,14 +265,14 @@ class PixelwordSimple(_Pixelword):
         The loss and no log-probability, since lmms-eval takes the choice of the least.
         """
         found: list[GenerationResult] = []
-        for (context, _, _), group in groupby(requests, key=lambda one: (one.args[0], one.task_name, one.doc_id)):
+        for (context, _, _), group in groupby(requests, key=lambda item: (item.args[0], item.task_name, item.doc_id)):
             asked = list(group)
             doc = None
             if len(asked[0].args) > 2:
                 _, _, to_visual, doc_id, task, split = asked[0].args
                 doc = self._doc(task, split, doc_id)
             prompt = self._prompt(_turn_of(context, to_visual(doc) if doc is not None else ()))
-            words = [_continuation(one.args[1], doc) for one in asked]
+            words = [_continuation(item.args[1], doc) for item in asked]
             found += self._likelihoods(prompt, words)
         return found
 
@@ -298,14 +298,14 @@ def _messages(given: Any) -> Messages:
 def _turn_of(words: str, visuals: Iterable[Any]) -> Messages:
     """A text and its media as the one turn that they are; files are videos by their ends."""
     parts: Messages = []
-    for one in visuals or ():
-        is_video = isinstance(one, np.ndarray | list) or (isinstance(one, str) and one.lower().endswith(_VIDEOS))
-        parts.append({"type": "video", "video": _frames(one)} if is_video else {"type": "image", "image": one})
+    for item in visuals or ():
+        is_video = isinstance(item, np.ndarray | list) or (isinstance(item, str) and item.lower().endswith(_VIDEOS))
+        parts.append({"type": "video", "video": _frames(item)} if is_video else {"type": "image", "image": item})
     return [{"role": "user", "content": [*parts, {"type": "text", "text": words}]}]
 
 
 def _frames(source: Any) -> Any:
     """A video's file as it is; frames (T, H, W, 3) uint8, or a list, as images."""
     if isinstance(source, np.ndarray | list | tuple):
-        return [Image.fromarray(one) if isinstance(one, np.ndarray) else one for one in source]
+        return [Image.fromarray(item) if isinstance(item, np.ndarray) else item for item in source]
     return source

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pixelword.errors import InputError, PixelwordError
 from pixelword.integrations.ray.job import Row
 from pixelword.processing.limits import Limits
-from pixelword.processing.sources import read_bytes
+from pixelword.processing.media_io import read_bytes
 
 if TYPE_CHECKING:
     import httpx
@@ -79,12 +79,12 @@ class EngineAsker:
         try:
             message = user_message(row.question, row.images, row.videos)
             prompt = self._engine.processor.encode([message], add_generation_prompt=True)
-            one = self._engine.submit(prompt, Sampling(self._how.max_tokens))
+            item = self._engine.submit(prompt, Sampling(self._how.max_tokens))
         except PixelwordError as error:
             return {"error": str(error)}
-        text = one.result()
-        tokens = one.usage.prompt_tokens, one.usage.completion_tokens
-        return _answer(text, one.reason or "stop", *tokens)
+        text = item.result()
+        tokens = item.usage.prompt_tokens, item.usage.completion_tokens
+        return _answer(text, item.reason or "stop", *tokens)
 
     def close(self) -> None:
         """End the network."""

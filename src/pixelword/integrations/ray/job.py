@@ -113,9 +113,9 @@ class Job:
 
     def _paths(self, given: Any) -> tuple[str, ...]:
         found = given if isinstance(given, list) else [] if given is None else [given]
-        if not all(isinstance(one, str) and one for one in found):
+        if not all(isinstance(item, str) and item for item in found):
             raise ValueError("image and video are paths, or lists of paths")
-        return tuple(one if one.startswith("data:") else str(self.rows.parent / one) for one in found)
+        return tuple(item if item.startswith("data:") else str(self.rows.parent / item) for item in found)
 
     def write(self, part: Part, rows: Sequence[Row], answers: Sequence[Mapping[str, Any]]) -> int:
         """Keep the answers of a part, in the order of its rows; returns how many are errors."""
@@ -140,9 +140,9 @@ class Job:
         for part in self.parts:
             with self.path(part).open(encoding="utf-8") as lines:
                 found = [json.loads(line) for line in lines]
-            if [one["row"] for one in found] != list(range(part.first, part.first + part.count)):
+            if [item["row"] for item in found] != list(range(part.first, part.first + part.count)):
                 raise InputError(f"{self.path(part)} does not hold its rows; delete it and run the job again")
-            errors += sum("error" in one for one in found)
+            errors += sum("error" in item for item in found)
         return Done(self.parts[-1].first + self.parts[-1].count, errors)
 
     def sweep(self) -> None:

@@ -113,7 +113,7 @@ def _cpu_backend(head: int) -> type:
 
     sizes = WholePictureBackend.get_supported_head_sizes()
     if head not in sizes:
-        raise ValueError(f"vLLM's CPU attention has no heads of {head // 2}: only of {[one // 2 for one in sizes]}")
+        raise ValueError(f"vLLM's CPU attention has no heads of {head // 2}: only of {[siz // 2 for siz in sizes]}")
     return WholePictureBackend
 
 
@@ -302,7 +302,7 @@ class NeoOVForConditionalGeneration(nn.Module, SupportsMultiModal, SupportsMRoPE
             if kwargs.get(pixels) is None:
                 continue
             grids = kwargs[grid]
-            counts = [int(one.prod(-1).sum()) // self.merge**2 for one in grids]
+            counts = [int(item.prod(-1).sum()) // self.merge**2 for item in grids]
             patches = torch.cat(list(kwargs[pixels]))
             found += self.vision_model.embeddings(patches, torch.cat(list(grids))).split(counts)
         return found
@@ -311,7 +311,7 @@ class NeoOVForConditionalGeneration(nn.Module, SupportsMultiModal, SupportsMRoPE
         """Rows (t, t + h, t + w) of a prompt, (3, L), and what is added to a later token's place to get its t."""
         visual = torch.zeros(1, len(input_tokens), dtype=torch.bool)
         grids: list[Tensor] = []
-        for feature in sorted(mm_features, key=lambda one: one.mm_position.offset):
+        for feature in sorted(mm_features, key=lambda item: item.mm_position.offset):
             for first, last in feature.mm_position.extract_embeds_range():
                 visual[0, first : last + 1] = True
             grids.append(feature.data[f"{feature.modality}_grid_hw"].data.view(-1, 2))

@@ -31,9 +31,9 @@ from vllm.multimodal.processing.processor import PlaceholderFeaturesInfo
 
 from pixelword.errors import InputError
 from pixelword.processing import NeoOVProcessor, Video, load_image
-from pixelword.processing.conversation import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER, Picture, expand
+from pixelword.processing.chat import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER, Picture, expand
 from pixelword.processing.resize import shared_max_pixels
-from pixelword.processing.tokens import IMG_END, IMG_START
+from pixelword.processing.tokenizer import IMG_END, IMG_START
 
 from .prompt import Item, Prompt
 from .videos import frames_and_times
@@ -51,12 +51,12 @@ class NeoOVDataParser(MultiModalDataParser):
         if data is None or self.is_embeddings(data):
             return super()._parse_image_data(data)
         items = list(data) if isinstance(data, list) else [data]
-        return ImageProcessorItems([load_image(one) if isinstance(one, Image.Image) else one for one in items])
+        return ImageProcessorItems([load_image(item) if isinstance(item, Image.Image) else item for item in items])
 
     def _parse_video_data(self, data: Any) -> ModalityDataItems[Any, Any] | None:
         items = data if isinstance(data, list) else [data]
-        if items and all(isinstance(one, (Video, tuple)) for one in items):
-            pairs = [frames_and_times(one) if isinstance(one, Video) else one for one in items]
+        if items and all(isinstance(item, (Video, tuple)) for item in items):
+            pairs = [frames_and_times(item) if isinstance(item, Video) else item for item in items]
             return VideoProcessorItems(pairs, metadata=[about for _, about in pairs])
         return super()._parse_video_data(data)
 
@@ -175,7 +175,7 @@ class NeoOVMultiModalProcessor(BaseMultiModalProcessor[NeoOVProcessingInfo]):
                     prepared = [(item[0].numpy(), tuple(item[1].tolist()))]
                 else:
                     pictures = [load_image(item)] if modality == "image" else as_video(item).frames
-                    prepared = [images.prepare(one, **hf_kwargs[f"{modality}s_kwargs"]) for one in pictures]
+                    prepared = [images.prepare(picture, **hf_kwargs[f"{modality}s_kwargs"]) for picture in pictures]
                 patches = torch.from_numpy(np.concatenate([cells for cells, _ in prepared]))
                 data.setdefault(f"{prefix}pixel_values", []).append(patches.to(dtype))
                 data.setdefault(f"{modality}_grid_hw", []).append(torch.tensor([grid for _, grid in prepared]))
@@ -185,7 +185,7 @@ class NeoOVMultiModalProcessor(BaseMultiModalProcessor[NeoOVProcessingInfo]):
         self, hf_inputs: BatchFeature, hf_processor_mm_kwargs: Mapping[str, object]
     ) -> Mapping[str, MultiModalFieldConfig]:
         image, video = MultiModalFieldConfig.batched("image"), MultiModalFieldConfig.batched("video")
-        on_cpu = {one: MultiModalFieldConfig.batched(one, keep_on_cpu=True) for one in ("image", "video")}
+        on_cpu = {item: MultiModalFieldConfig.batched(item, keep_on_cpu=True) for item in ("image", "video")}
         return {
             "pixel_values": image,
             "image_grid_hw": on_cpu["image"],
@@ -232,6 +232,8 @@ class NeoOVMultiModalProcessor(BaseMultiModalProcessor[NeoOVProcessingInfo]):
         found: dict[str, list[PlaceholderFeaturesInfo]] = {}
         for item in items:
             a, b, visual = places[item.modality, item.index]
-            one = PlaceholderFeaturesInfo(item.modality, item.index, a, ids[a:b], torch.tensor(visual))
-            found.setdefault(item.modality, []).append(one)
+            placeholder_features_info = PlaceholderFeaturesInfo(
+                item.modality, item.index, a, ids[a:b], torch.tensor(visual)
+            )
+            found.setdefault(item.modality, []).append(placeholder_features_info)
         return ids, found

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from pixelword.errors import InputError
 from pixelword.processing import NeoOVProcessor
-from pixelword.processing.conversation import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER
-from pixelword.processing.tokens import IMG_CONTEXT, IMG_END, IMG_START
+from pixelword.processing.chat import IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER
+from pixelword.processing.tokenizer import IMG_CONTEXT, IMG_END, IMG_START
 
 PLACEHOLDERS = {"image": IMAGE_PLACEHOLDER, "video": VIDEO_PLACEHOLDER}
 
@@ -56,7 +56,7 @@ class Prompt:
         An item's place is its `slot`, or, in a prompt that was written as text, `<image>` or `<video>`.
         Raises `InputError` when there are not as many places as items.
         """
-        wanted = {modality: [one for one in items if one.modality == modality] for modality in PLACEHOLDERS}
+        wanted = {modality: [item for item in items if item.modality == modality] for modality in PLACEHOLDERS}
         pieces = self._at_slots(ids, wanted) or self._at_words(ids, wanted)
         whole: list[int] = []
         places: dict[tuple[str, int], tuple[int, int, list[bool]]] = {}
@@ -65,7 +65,7 @@ class Prompt:
             whole += piece.ids
             if piece.owner is not None and not piece.is_words:
                 first, before, seen = places.get(piece.owner, (at, at, []))
-                seen = [*seen, *[False] * (at - before), *(one == self.visual for one in piece.ids)]
+                seen = [*seen, *[False] * (at - before), *(item == self.visual for item in piece.ids)]
                 places[piece.owner] = first, len(whole), seen
         return whole, places
 
@@ -75,7 +75,7 @@ class Prompt:
         pieces: list[Piece] = []
         place = taken = 0
         while place < len(ids):
-            modality = next((one for one in PLACEHOLDERS if self._is_slot(ids, place, one)), None)
+            modality = next((entry for entry in PLACEHOLDERS if self._is_slot(ids, place, entry)), None)
             if modality is None:
                 pieces.append(self._piece(ids[place]))
                 place += 1
@@ -93,14 +93,18 @@ class Prompt:
         waiting = {modality: iter(found) for modality, found in wanted.items()}
         counts = dict.fromkeys(PLACEHOLDERS, 0)
         pieces: list[Piece] = []
-        for piece in self._runs([self._piece(one) for one in ids]):
+        for piece in self._runs([self._piece(entry) for entry in ids]):
             text = self._text(piece.ids) if piece.is_words else ""
-            if not any(wanted[one] and mark in text for one, mark in PLACEHOLDERS.items()):
+            if not any(wanted[entry] and mark in text for entry, mark in PLACEHOLDERS.items()):
                 pieces.append(piece)
                 continue
             while text:
                 at, modality = min(
-                    ((text.find(mark), one) for one, mark in PLACEHOLDERS.items() if wanted[one] and mark in text),
+                    (
+                        (text.find(mark), entry)
+                        for entry, mark in PLACEHOLDERS.items()
+                        if wanted[entry] and mark in text
+                    ),
                     default=(len(text), ""),
                 )
                 if text[:at]:

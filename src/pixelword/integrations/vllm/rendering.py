@@ -14,7 +14,7 @@ from vllm.renderers.hf import HfRenderer
 
 from pixelword.errors import InputError
 from pixelword.processing import NeoOVProcessor
-from pixelword.processing.conversation import Clip, Picture, segments
+from pixelword.processing.chat import Clip, Picture, segments
 
 from .prompt import PLACEHOLDERS, Prompt
 
@@ -65,7 +65,7 @@ def chat_tokens(
 ) -> list[int]:
     """Tokens of a chat in which images and videos have no source; their places are `Prompt.slot`s."""
     found = segments(
-        [{**one, "content": _content(one.get("content"))} for one in conversation],
+        [{**item, "content": _content(item.get("content"))} for item in conversation],
         add_generation_prompt=bool(options.get("add_generation_prompt", True)),
         continue_final_message=bool(options.get("continue_final_message", False)),
     )

@@ -18,7 +18,7 @@ def main(words: Sequence[str]) -> None:
     )
     parser.add_argument("--weights", action="append", default=[], metavar="2B=DIR|9B=DIR", help="whose folder is which")
     ours, theirs = parser.parse_known_args(words)
-    given = dict(one.partition("=")[::2] for one in ours.weights)
+    given = dict(weight.partition("=")[::2] for weight in ours.weights)
     if not given or not all(given.values()):
         parser.error("say where the weights are: --weights 2B=DIR")
     try:

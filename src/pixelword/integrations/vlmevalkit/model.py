@@ -12,9 +12,9 @@ from vlmeval.dataset import DATASET_MODALITY
 from vlmeval.vlm.base import BaseModel
 
 from pixelword.errors import InputError
-from pixelword.evaluation.paper.asking import MAX_MODEL_LEN, UPSTREAM, asked, words
 from pixelword.evaluation.paper.benchmarks import Benchmark
 from pixelword.evaluation.paper.files import question
+from pixelword.evaluation.paper.prompting import MAX_MODEL_LEN, UPSTREAM, asked, words
 from pixelword.generation.engine import BatchingOptions, Engine
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.session import conversation, load
@@ -96,11 +96,11 @@ class Pixelword(BaseModel):
         row = dict(line)
         if isinstance(dataset, str):
             name, paths = dataset, self.dump_image(line, dataset)
-            media = [{"type": "image", "value": one} for one in ([paths] if isinstance(paths, str) else paths)]
+            media = [{"type": "image", "value": item} for item in ([paths] if isinstance(paths, str) else paths)]
         else:
             name = row.get("SUB_DATASET") or dataset.dataset_name
             own = dataset.build_prompt(copy(line), video_llm=video_llm)  # some write into the row
-            media = [one for one in own if one["type"] != "text"]
+            media = [item for item in own if item["type"] != "text"]
         benchmark = self.preset.benchmark(name)
         if benchmark is None:
             raise InputError(f"{name} is not asked with the preset {self.preset.name}: use VLMEvalKit's own prompt")
@@ -118,7 +118,7 @@ class Pixelword(BaseModel):
             return self._encoded(self._conversation({"role": "user", "content": self._parts(message)}))
         low, high = benchmark.setting.pixels
         options = replace(self.preset.media, min_pixels=low, max_pixels=high)
-        text = _text("".join(one["value"] for one in message if one["type"] == "text"), benchmark)
+        text = _text("".join(item["value"] for item in message if item["type"] == "text"), benchmark)
         return self._encoded(asked(text, self._media(message, dataset), benchmark, options), options)
 
     def generate_inner(self, message: Content, dataset: str | None = None) -> str:
@@ -127,7 +127,7 @@ class Pixelword(BaseModel):
 
     def chat_inner(self, message: Sequence[Mapping[str, Any]], dataset: str | None = None) -> str:
         """The next turn of a conversation. message: [{"role": …, "content": as in `prompt`}, …]."""
-        turns = ({"role": one["role"], "content": self._said(one)} for one in message)
+        turns = ({"role": item["role"], "content": self._said(item)} for item in message)
         return self._answer(self._encoded(self._conversation(*turns)))
 
     def close(self) -> None:
@@ -140,16 +140,16 @@ class Pixelword(BaseModel):
 
     def _media(self, content: Content, dataset: str | None) -> list[dict[str, Any]]:
         """The media, a video's frames as one: an API gets them as images."""
-        media = self._parts([one for one in content if one["type"] != "text"])
-        if DATASET_MODALITY(dataset) == "VIDEO" and media and all(one["type"] == "image" for one in media):
-            return [{"type": "video", "video": [one["image"] for one in media]}]
+        media = self._parts([item for item in content if item["type"] != "text"])
+        if DATASET_MODALITY(dataset) == "VIDEO" and media and all(medium["type"] == "image" for medium in media):
+            return [{"type": "video", "video": [medium["image"] for medium in media]}]
         return media
 
     def _parts(self, content: Content) -> list[dict[str, Any]]:
         parts: list[dict[str, Any]] = []
-        for one in content:
-            kind = one["type"]
-            part = {"type": kind, kind: one["value"]}
+        for item in content:
+            kind = item["type"]
+            part = {"type": kind, kind: item["value"]}
             if kind == "video":  # at the rate, up to the preset's frames, unless a data set has a number of its own
                 part |= {"fps": self.fps} if self.fps else {"num_frames": self.nframe}
             parts.append(part)

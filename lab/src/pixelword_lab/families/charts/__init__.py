@@ -86,7 +86,7 @@ def _fonts(rng: Random, split: Split, assets: Assets) -> tuple[tuple[str, ...], 
         return _OWN_FONTS, ()
     pack = assets.pack("fonts")
     # fonts without small letters would not show what titles say
-    item = rng.choice([one for one in pack.of(split) if not one.get("caps")])
+    item = rng.choice([entry for entry in pack.of(split) if not entry.get("caps")])
     return (_files.path(pack, item["file"]),), (f"fonts:{item['key']}",)
 
 

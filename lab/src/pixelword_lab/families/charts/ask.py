@@ -19,7 +19,7 @@ _MARKS = {"bar": "bar", "barh": "bar", "histogram": "bar", "pie": "slice", "line
 def candidates(rng: Random, chart: Chart, boxes: Mapping[str, Box], size: tuple[int, int]) -> list[Candidate]:
     """Everything that can be asked about the chart, wordings drawn."""
     view = View(rng, chart, boxes, size)
-    return [one for ask in _ASKERS for one in ask(view)]
+    return [item for ask in _ASKERS for item in ask(view)]
 
 
 def _tells(*facts: Hashable) -> Facts:
@@ -142,12 +142,12 @@ def _compare(view: View) -> Iterator[Candidate]:
         return
     for _ in range(4):
         index = view.rng.choice(view.lines)
-        one, other = view.rng.sample(range(len(chart.names)), 2)
+        item, other = view.rng.sample(range(len(chart.names)), 2)
         values = view.values(index)
-        if abs(values[one] - values[other]) < _CLOSE * view.span or not (view.labelled(one) and view.labelled(other)):
+        if abs(values[item] - values[other]) < _CLOSE * view.span or not (view.labelled(item) and view.labelled(other)):
             continue
-        of, a, b = _of(view, index), chart.names[one], chart.names[other]
-        more = values[one] > values[other]
+        of, a, b = _of(view, index), chart.names[item], chart.names[other]
+        more = values[item] > values[other]
         if view.rng.random() < 0.5:
             words = [f"Which is larger{of}, {a} or {b}?", f"What has the higher value{of}: {a} or {b}?"]
             if chart.kind == "line":
@@ -158,10 +158,10 @@ def _compare(view: View) -> Iterator[Candidate]:
             word = ("higher", "larger", "greater") if high else ("lower", "smaller")
             words = [f"Is the value{of} of {a} {w} than that of {b}?" for w in word]
             answer, choices = ("yes" if more == high else "no"), ("yes", "no")
-        marks = view.at(view.mark(index, one), view.mark(index, other))
+        marks = view.at(view.mark(index, item), view.mark(index, other))
         question = Question("compare", phrase(view.rng, map(_plain, words)), answer, choices=choices, boxes=marks)
-        asks = [("level", index, one), ("level", index, other)]
-        tells: list[Hashable] = _names(view, one, other)
+        asks = [("level", index, item), ("level", index, other)]
+        tells: list[Hashable] = _names(view, item, other)
         if len(values) == 2:
             tells.append(("extreme", index, "both"))
         yield Candidate(question, _tells(*asks), _tells(*tells))
@@ -222,7 +222,7 @@ def _number_of(view: View) -> Iterator[Candidate]:
 
 def _colours(view: View) -> Iterator[Candidate]:
     chart = view.chart
-    several = [one for one in chart.series if one.name]
+    several = [item for item in chart.series if item.name]
     mark = _MARKS.get(chart.kind, "points")
     if len(several) > 1:
         for index, series in enumerate(chart.series):
@@ -234,7 +234,7 @@ def _colours(view: View) -> Iterator[Candidate]:
             )
             yield Candidate(question, _tells(fact), _tells(("name", series.name)))
             words = (f"What does {series.colour} stand for?", f"What is shown in {series.colour}?")
-            names = tuple(one.name for one in chart.series)
+            names = tuple(item.name for item in chart.series)
             question = Question("colour", phrase(view.rng, words), series.name, choices=names, boxes=boxes)
             yield Candidate(question, _tells(fact), _tells(("name", series.name)))
     elif chart.series and chart.kind != "pie":

@@ -73,11 +73,15 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
     candidates += _contains(rng, page, split, assets)
     limit = rng.choice((2, 3, 3, 4, 5))
     # reading is what everything else is made of: most images ask it for sure, as the first thing or as the last
-    reading = [one for one in candidates if one.question.kind in ("word", "number", "line", "nth")]
+    reading = [candidate for candidate in candidates if candidate.question.kind in ("word", "number", "line", "nth")]
     if reading and rng.random() < 0.6:
         sure = rng.choice(reading)
         last = rng.random() < 0.6
-        rest = [one for one in candidates if not (_spoils(one, sure) if last else _spoils(sure, one))]
+        rest = [
+            candidate
+            for candidate in candidates
+            if not (_spoils(candidate, sure) if last else _spoils(sure, candidate))
+        ]
         others = choose(rng, rest, limit - 1)
         questions = (*others, sure.question) if last else (sure.question, *others)
     else:
@@ -85,14 +89,14 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
     return Task(({"type": "image", "image": page.picture},), questions, page.assets)
 
 
-def _spoils(one: Candidate, later: Candidate) -> bool:
+def _spoils(candidate: Candidate, later: Candidate) -> bool:
     """Whether what one question asks or tells is part of what the other asks."""
-    return bool((one.asks | one.tells) & later.asks)
+    return bool((candidate.asks | candidate.tells) & later.asks)
 
 
 def _words(*rows: Row) -> frozenset[tuple[str, str]]:
     """The facts of which words there are."""
-    return frozenset(("word", bare(one.text)) for row in rows for one in row.words)
+    return frozenset(("word", bare(word.text)) for row in rows for word in row.words)
 
 
 def _boxes(*rows: Row) -> tuple[tuple[int, Box], ...]:
@@ -153,7 +157,7 @@ def _inside(rng: Random, page: Page) -> Iterator[Candidate]:
     """The first, last or next word of a line."""
     if not page.ordered:
         return
-    seen = Counter(bare(one.text) for row in page.rows for one in row.words)
+    seen = Counter(bare(item.text) for row in page.rows for item in row.words)
     for number, row in enumerate(page.rows):
         if row.what != "line":
             continue
@@ -182,7 +186,7 @@ def _plain(word: str) -> str:
 def _places(rng: Random, page: Page) -> Iterator[Candidate]:
     """Which line, which colour, which box; and what is in a box."""
     size = page.picture.size
-    seen = Counter(bare(one.text) for row in page.rows for one in row.words)
+    seen = Counter(bare(item.text) for row in page.rows for item in row.words)
     for number, row in enumerate(page.rows):
         facts, quoted = _words(row), row.text.replace('"', "")
         if page.ordered and len(page.rows) > 1:
@@ -221,14 +225,14 @@ def _places(rng: Random, page: Page) -> Iterator[Candidate]:
 
 def _contains(rng: Random, page: Page, split: Split, assets: Assets) -> Iterator[Candidate]:
     """Whether a word is there: one that is, or one that nearly is. Both tell the same of the word that is."""
-    words = [(row, one) for row in page.rows for one in row.words if len(bare(one.text)) > 1]
+    words = [(row, item) for row in page.rows for item in row.words if len(bare(item.text)) > 1]
     if not words:
         return
     row, word = rng.choice(words)
     fact = frozenset({("word", bare(word.text))})
     there = rng.random() < 0.5
     shown = _plain(word.text)
-    present = {bare(one.text) for one_row in page.rows for one in one_row.words}
+    present = {bare(item.text) for one_row in page.rows for item in one_row.words}
     asked = shown
     while not there and (bare(asked) in present or not bare(asked)):
         asked = near_word(rng, split, assets, shown)

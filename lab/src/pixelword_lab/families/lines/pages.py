@@ -42,11 +42,11 @@ class Row:
 
     @property
     def text(self) -> str:
-        return " ".join(one.text for one in self.words)
+        return " ".join(word.text for word in self.words)
 
     @property
     def box(self) -> Box:
-        boxes = [one.box for one in self.words]
+        boxes = [word.box for word in self.words]
         return (min(b[0] for b in boxes), min(b[1] for b in boxes), max(b[2] for b in boxes), max(b[3] for b in boxes))
 
 
@@ -162,8 +162,8 @@ def _unlike(rng: Random, split: Split, assets: Assets, number: int, longest: int
     """`number` rows of which no two say the same."""
     contents: dict[str, _Content] = {}
     while len(contents) < number:
-        one = _content(rng, split, assets, longest)
-        contents.setdefault(one.found.text.lower(), one)
+        item = _content(rng, split, assets, longest)
+        contents.setdefault(item.found.text.lower(), item)
     return list(contents.values())
 
 
@@ -180,12 +180,12 @@ def _write(
     """The rows in one font, on a board of that colour or on nothing; set smaller, or cut, where they are too wide."""
     face = draw_face(rng, assets, split)
     while True:
-        strips = [_fitted(face.cased(one.found.text), face.font, size) for one in contents]
+        strips = [_fitted(face.cased(content.found.text), face.font, size) for content in contents]
         if all(strips) or size <= SMALLEST:
             break
         size = max(SMALLEST, round(size * 0.8))
     rows = [
-        strip or set_line(_cut(one, face.cased), face.font(size)) for strip, one in zip(strips, contents, strict=True)
+        strip or set_line(_cut(item, face.cased), face.font(size)) for strip, item in zip(strips, contents, strict=True)
     ]
     align = rng.choice(("left", "left", "center", "right") if board is None else ("center", "center", "left"))
     flat = stack(rows, gap=round(size * rng.uniform(-0.05, 0.5)), align=align)
@@ -193,10 +193,12 @@ def _write(
     layer = _painted(rng, flat, inks, board, edge)
     colours = names or [None] * len(rows)
     found = tuple(
-        Row(tuple(replace(word, box=moved(word.box, edge, edge)) for word in strip.placed_words()), one.what, colour)
-        for strip, one, colour in zip(flat.strips, contents, colours, strict=True)
+        Row(tuple(replace(word, box=moved(word.box, edge, edge)) for word in strip.placed_words()), item.what, colour)
+        for strip, item, colour in zip(flat.strips, contents, colours, strict=True)
     )
-    return _Panel(layer, found, size, (face.asset, *(one.found.asset for one in contents if one.found.asset)))
+    return _Panel(
+        layer, found, size, (face.asset, *(content.found.asset for content in contents if content.found.asset))
+    )
 
 
 def _fitted(text: str, font: Callable[[int], object], size: int) -> Strip | None:
@@ -252,7 +254,9 @@ def _page(rng: Random, panels: Sequence[_Panel], ground: Ground, *, ordered: boo
         picture.paste(panel.layer, place, panel.layer)
         rows += panel.at(*place)
     picture = weathered(rng, picture, min(panel.size for panel in panels))
-    return Page(picture, tuple(rows), ordered, tuple(dict.fromkeys(one for panel in panels for one in panel.assets)))
+    return Page(
+        picture, tuple(rows), ordered, tuple(dict.fromkeys(asset for panel in panels for asset in panel.assets))
+    )
 
 
 def _places(rng: Random, panels: Sequence[_Panel], size: tuple[int, int]) -> list[tuple[int, int]] | None:
@@ -274,8 +278,8 @@ def _brightness(rgb: RGB) -> float:
     return 0.299 * rgb[0] + 0.587 * rgb[1] + 0.114 * rgb[2]
 
 
-def _apart(one: RGB, other: RGB) -> bool:
-    return abs(_brightness(one) - _brightness(other)) >= _CONTRAST
+def _apart(r_g_b: RGB, other: RGB) -> bool:
+    return abs(_brightness(r_g_b) - _brightness(other)) >= _CONTRAST
 
 
 def _ink(rng: Random) -> tuple[RGB, Ground]:
@@ -307,7 +311,7 @@ def _any(rng: Random) -> RGB:
 
 
 def _mapped(rows: Sequence[Row], way: Callable[[Box], Box]) -> tuple[Row, ...]:
-    return tuple(replace(row, words=tuple(replace(one, box=way(one.box)) for one in row.words)) for row in rows)
+    return tuple(replace(row, words=tuple(replace(word, box=way(word.box)) for word in row.words)) for row in rows)
 
 
 def near_word(rng: Random, split: Split, assets: Assets, word: str) -> str:

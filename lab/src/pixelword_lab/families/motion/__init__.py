@@ -35,9 +35,9 @@ def _cast(rng: Random, pool: Sequence[Cutout], split: Split) -> Cast:
     def cast(number: int) -> Sequence[Cutout]:
         chosen: list[Cutout] = []
         for _ in range(40):
-            one = shape(rng, split) if rng.random() < share else rng.choice(pool)
-            if not any(clash(one.name, other.name) for other in chosen):
-                chosen.append(one)
+            item = shape(rng, split) if rng.random() < share else rng.choice(pool)
+            if not any(clash(item.name, other.name) for other in chosen):
+                chosen.append(item)
             if len(chosen) == number:
                 break
         return chosen
@@ -48,10 +48,12 @@ def _cast(rng: Random, pool: Sequence[Cutout], split: Split) -> Cast:
 def _strangers(rng: Random, pool: Sequence[Cutout], stage: Stage) -> list[str]:
     """Names that fit nothing in the clip; of the same kind as something in it where there are some."""
     shown = [actor.cutout for actor in stage.actors]
-    others = [one for one in rng.sample(pool, min(60, len(pool))) if not any(clash(one.name, it.name) for it in shown)]
-    kinds = {one.kind for one in shown}
-    near = [one.name for one in others if one.kind in kinds and not any(it.name == one.kind for it in shown)]
-    return near or [one.name for one in others]
+    others = [
+        item for item in rng.sample(pool, min(60, len(pool))) if not any(clash(item.name, it.name) for it in shown)
+    ]
+    kinds = {item.kind for item in shown}
+    near = [other.name for other in others if other.kind in kinds and not any(it.name == other.kind for it in shown)]
+    return near or [other.name for other in others]
 
 
 FAMILY = Family(

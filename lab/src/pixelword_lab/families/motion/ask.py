@@ -108,8 +108,8 @@ def _directions(stage: Stage) -> list[str | None]:
 
 def _moves(rng: Random, stage: Stage) -> Iterator[Candidate]:
     ways = _directions(stage)
-    moving = [number for number, one in enumerate(ways) if one]
-    still = [number for number, one in enumerate(ways) if not one]
+    moving = [number for number, item in enumerate(ways) if item]
+    still = [number for number, item in enumerate(ways) if not item]
     for number in moving:
         question = phrase(rng, _DIRECTION, it=_it(rng, stage, number))
         yield Candidate(
@@ -119,14 +119,14 @@ def _moves(rng: Random, stage: Stage) -> Iterator[Candidate]:
     everyone = frozenset(("moves", number) for number in range(len(stage.actors)))
     if moving and still:
         number = rng.choice(rng.choice((moving, still)))
-        one = Question("moves", phrase(rng, _MOVES, it=_the(stage, number)), "yes" if ways[number] else "no",
+        item = Question("moves", phrase(rng, _MOVES, it=_the(stage, number)), "yes" if ways[number] else "no",
                             choices=("yes", "no"), boxes=_ends(stage, number))  # fmt: skip
-        yield Candidate(one, frozenset({("moves", number)}), frozenset(_names(number)))
+        yield Candidate(item, frozenset({("moves", number)}), frozenset(_names(number)))
     for group, wordings in ((moving, _WHAT_MOVES), (still, _WHAT_STAYS)):
         if len(group) == 1:
-            one = Question("what", phrase(rng, wordings), _the(stage, group[0]).removeprefix("the "),
+            item = Question("what", phrase(rng, wordings), _the(stage, group[0]).removeprefix("the "),
                                 boxes=_ends(stage, group[0]))  # fmt: skip
-            yield Candidate(one, everyone | _names(group[0]), everyone)
+            yield Candidate(item, everyone | _names(group[0]), everyone)
     if len(moving) == 2:
         lengths = [sum(abs(part) for part in way(*(box for _, box in _ends(stage, number)))) for number in moving]
         slow, fast = sorted(moving, key=lambda number: lengths[moving.index(number)])
@@ -135,10 +135,10 @@ def _moves(rng: Random, stage: Stage) -> Iterator[Candidate]:
                 first, second = rng.sample(moving, 2)
                 names = _the(stage, first), _the(stage, second)
                 words = phrase(rng, _FASTER if right == fast else _SLOWER, one=names[0], other=names[1])
-                one = Question("speed", words, _the(stage, right),
+                item = Question("speed", words, _the(stage, right),
                                     choices=names, boxes=(*_ends(stage, fast), *_ends(stage, slow)))  # fmt: skip
                 tells = frozenset({("moves", first), ("moves", second), *_names(first), *_names(second)})
-                yield Candidate(one, frozenset({("speed",)}), tells)
+                yield Candidate(item, frozenset({("speed",)}), tells)
     yield from _where(rng, stage)
 
 
@@ -189,13 +189,13 @@ def _comings(rng: Random, stage: Stage) -> Iterator[Candidate]:
                 frozenset({(fact, number)}), frozenset({("shown", number), *_names(number)}),
             )  # fmt: skip
     if len(starts) >= 2:
-        one, other = rng.sample(sorted(starts), 2)
-        right = min(one, other, key=lambda number: starts[number])
-        question = phrase(rng, _FIRST, one=_the(stage, one), other=_the(stage, other))
+        item, other = rng.sample(sorted(starts), 2)
+        right = min(item, other, key=lambda number: starts[number])
+        question = phrase(rng, _FIRST, one=_the(stage, item), other=_the(stage, other))
         yield Candidate(
-            Question("order", question, _the(stage, right), choices=(_the(stage, one), _the(stage, other)),
-                     boxes=(_ends(stage, one)[0], _ends(stage, other)[0])),
-            frozenset({("from", one), ("from", other)}), frozenset(_names(one) | _names(other)),
+            Question("order", question, _the(stage, right), choices=(_the(stage, item), _the(stage, other)),
+                     boxes=(_ends(stage, item)[0], _ends(stage, other)[0])),
+            frozenset({("from", item), ("from", other)}), frozenset(_names(item) | _names(other)),
         )  # fmt: skip
         last = max(starts, key=lambda number: starts[number])
         asked = frozenset(("from", number) for number in starts)
@@ -246,8 +246,8 @@ def _blinks(rng: Random, stage: Stage) -> Iterator[Candidate]:
                  boxes=boxes),
         frozenset({("shown", 0)}), frozenset(_names(0)),
     )  # fmt: skip
-    yield from (one for one in _at_moments(rng, stage, [[box is not None for box in mine] for mine in stage.seen])
-                if one.question.kind != "count")  # fmt: skip
+    yield from (moment for moment in _at_moments(rng, stage, [[box is not None for box in mine] for mine in stage.seen])
+                if moment.question.kind != "count")  # fmt: skip
 
 
 def _grows(rng: Random, stage: Stage) -> Iterator[Candidate]:

@@ -89,7 +89,7 @@ def comings(rng: Random, cast: Cast) -> Stage:
             end = float(later[0])
         shown.append((start, end))
     rng.shuffle(shown)
-    return _still(rng, things, count, [(one,) for one in shown])
+    return _still(rng, things, count, [(item,) for item in shown])
 
 
 def blinks(rng: Random, cast: Cast) -> Stage:
@@ -99,7 +99,7 @@ def blinks(rng: Random, cast: Cast) -> Stage:
     for _ in range(2 * number):
         edges.append(edges[-1] + rng.choice((1, 1, 2) if number > 2 else (1, 2, 3)))
     start = rng.choice((0, 1))  # hidden at first, or not
-    spans = tuple((edges[2 * one] + start, edges[2 * one + 1] + start) for one in range(number))
+    spans = tuple((edges[2 * item] + start, edges[2 * item + 1] + start) for item in range(number))
     count = max(4, min(MOST_FRAMES + 4, int(spans[-1][1]) + rng.choice((0, 1))))
     always = ((0.0, float(count + 1)),)
     return _still(rng, things, count, [spans, *[always] * (len(things) - 1)])
@@ -168,9 +168,9 @@ def _still(
             break
         things, shown = things[:-1], shown[:-1]
     actors = []
-    for one, spans in zip(scene.placed, shown, strict=True):
-        x1, y1, x2, y2 = one.box
-        actors.append(Actor(one.cutout, (x2 - x1, y2 - y1), (Key(0, (x1 + x2) / 2, (y1 + y2) / 2),), tuple(spans)))
+    for item, spans in zip(scene.placed, shown, strict=True):
+        x1, y1, x2, y2 = item.box
+        actors.append(Actor(item.cutout, (x2 - x1, y2 - y1), (Key(0, (x1 + x2) / 2, (y1 + y2) / 2),), tuple(spans)))
     return _stage(rng, width, height, actors, count, scene.ground)
 
 

@@ -52,9 +52,11 @@ class Actor:
         if self.shown and not any(start <= step < end for start, end in self.shown):
             return None
         after = bisect_right(self.keys, step, key=lambda key: key.step)
-        one, other = self.keys[max(0, after - 1)], self.keys[min(after, len(self.keys) - 1)]
-        share = (step - one.step) / (other.step - one.step) if other.step > one.step <= step else 0.0
-        x, y, scale = (a + (b - a) * share for a, b in ((one.x, other.x), (one.y, other.y), (one.scale, other.scale)))
+        item, other = self.keys[max(0, after - 1)], self.keys[min(after, len(self.keys) - 1)]
+        share = (step - item.step) / (other.step - item.step) if other.step > item.step <= step else 0.0
+        x, y, scale = (
+            a + (b - a) * share for a, b in ((item.x, other.x), (item.y, other.y), (item.scale, other.scale))
+        )
         width, height = max(1, round(self.size[0] * scale)), max(1, round(self.size[1] * scale))
         left, top = round(x - width / 2), round(y - height / 2)
         return left, top, left + width, top + height

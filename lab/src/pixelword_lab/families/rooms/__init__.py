@@ -38,9 +38,9 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
         picture = opened.convert("RGB")
     if rng.random() < 0.5:
         picture, facts = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT), _mirrored(facts)
-    boxes: dict[str, Box] = {str(number): tuple(one["boxes"][0]) for number, one in enumerate(facts["things"])}
+    boxes: dict[str, Box] = {str(number): tuple(item["boxes"][0]) for number, item in enumerate(facts["things"])}
     picture, boxes = vary(rng, picture, boxes)
-    moved = [{**one, "boxes": [boxes[str(number)]]} for number, one in enumerate(facts["things"])]
+    moved = [{**item, "boxes": [boxes[str(number)]]} for number, item in enumerate(facts["things"])]
     things = things_of({"things": moved})
     asked = choose(rng, about_picture(rng, things, picture.size, names), rng.randint(3, 5))
     return Task(({"type": "image", "image": picture},), asked, used)
@@ -49,9 +49,9 @@ def draw(rng: Random, split: Split, assets: Assets) -> Task:
 def _mirrored(facts: dict[str, Any]) -> dict[str, Any]:
     """The facts of the image in a mirror."""
     width, things = facts["width"], []
-    for one in facts["things"]:
-        x1, y1, x2, y2 = one["boxes"][0]
-        things.append({**one, "x": -one["x"], "boxes": [(width - x2, y1, width - x1, y2)]})
+    for thing in facts["things"]:
+        x1, y1, x2, y2 = thing["boxes"][0]
+        things.append({**thing, "x": -thing["x"], "boxes": [(width - x2, y1, width - x1, y2)]})
     return {**facts, "things": things}
 
 
@@ -61,9 +61,9 @@ def _labels(pack: AssetPack, split: Split) -> tuple[str, ...]:
     found: dict[str, None] = {}
     for item in pack.of(split):
         # an item of a pool has several things, one of the furniture is one
-        for one in item.get("things", [{"label": item.get("label"), "asset": "furniture:"}]):
-            if one["asset"].startswith("furniture:"):
-                found[one["label"]] = None
+        for entry in item.get("things", [{"label": item.get("label"), "asset": "furniture:"}]):
+            if entry["asset"].startswith("furniture:"):
+                found[entry["label"]] = None
     return tuple(found)
 
 

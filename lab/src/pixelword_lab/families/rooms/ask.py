@@ -78,18 +78,18 @@ class Thing:
 def things_of(facts: dict[str, Any]) -> list[Thing]:
     """The facts' things; those that a walk never shows are left out."""
     found = []
-    for one in facts["things"]:
-        boxes = tuple(None if box is None else (box[0], box[1], box[2], box[3]) for box in one["boxes"])
+    for thing in facts["things"]:
+        boxes = tuple(None if box is None else (box[0], box[1], box[2], box[3]) for box in thing["boxes"])
         if any(boxes):
-            width, height, depth = one["size"]
-            found.append(Thing(one["label"], (width, height, depth), one["x"], one["z"], one["radius"],
-                               one["distance"], boxes))  # fmt: skip
+            width, height, depth = thing["size"]
+            found.append(Thing(thing["label"], (width, height, depth), thing["x"], thing["z"], thing["radius"],
+                               thing["distance"], boxes))  # fmt: skip
     return found
 
 
 def about_picture(rng: Random, things: Sequence[Thing], size: tuple[int, int], names: Sequence[str]) -> list[Candidate]:
     """Everything that can be asked of an image of (width, height). names: all labels that the split has."""
-    single = [one for one in things if sum(one.label == other.label for other in things) == 1]
+    single = [thing for thing in things if sum(thing.label == other.label for other in things) == 1]
     found = [*_compared(rng, single), *_measured(rng, single), *_counted(rng, things, names)]
     found += [*_grounded(rng, things, single, size), *_exists(rng, things, names, "exists", _EXISTS)]
     return found
@@ -104,30 +104,32 @@ def about_walk(rng: Random, things: Sequence[Thing], way: str, names: Sequence[s
         question = Question("move", phrase(rng, _MOVE), way, choices=_MOVES)
     found = [Candidate(question, frozenset({("way",)}), frozenset({("way",)}))]
     found += _exists(rng, things, names, "seen", _SEEN)
-    single = [one for one in things if sum(one.label == other.label for other in things) == 1]
+    single = [item for item in things if sum(item.label == other.label for other in things) == 1]
     if not turns:
-        return [*found, *_compared(rng, [one for one in single if all(one.boxes)], ("taller",))]
-    starts = {one.label: next(step for step, box in enumerate(one.boxes) if box) for one in single}
-    pairs = [(one, other) for one, other in permutations(single, 2) if abs(starts[one.label] - starts[other.label]) > 1]
-    for one, other in rng.sample(pairs, min(1, len(pairs))):
-        right = min(one, other, key=lambda thing: starts[thing.label])
-        question = Question("first", phrase(rng, _FIRST, one=one.the, other=other.the), right.the,
-                            choices=(one.the, other.the), boxes=(_sight(one), _sight(other)))  # fmt: skip
-        found.append(Candidate(question, tells=_facts(one, other)))
-    gone = [one for one in single if one.boxes[0] is not None and one.boxes[-1] is None]
-    for one in rng.sample(gone, min(1, len(gone))):
+        return [*found, *_compared(rng, [item for item in single if all(item.boxes)], ("taller",))]
+    starts = {item.label: next(step for step, box in enumerate(item.boxes) if box) for item in single}
+    pairs = [
+        (item, other) for item, other in permutations(single, 2) if abs(starts[item.label] - starts[other.label]) > 1
+    ]
+    for item, other in rng.sample(pairs, min(1, len(pairs))):
+        right = min(item, other, key=lambda thing: starts[thing.label])
+        question = Question("first", phrase(rng, _FIRST, one=item.the, other=other.the), right.the,
+                            choices=(item.the, other.the), boxes=(_sight(item), _sight(other)))  # fmt: skip
+        found.append(Candidate(question, tells=_facts(item, other)))
+    gone = [item for item in single if item.boxes[0] is not None and item.boxes[-1] is None]
+    for item in rng.sample(gone, min(1, len(gone))):
         back = "left" if way == "turn right" else "right"
         question = Question(
-            "back", phrase(rng, _BACK, one=one.the), back, choices=("left", "right"), boxes=(_sight(one),)
+            "back", phrase(rng, _BACK, one=item.the), back, choices=("left", "right"), boxes=(_sight(item),)
         )
         # it is the other way than the camera's
-        found.append(Candidate(question, frozenset({("way",)}), frozenset({("way",)}) | _facts(one)))
+        found.append(Candidate(question, frozenset({("way",)}), frozenset({("way",)}) | _facts(item)))
     return found
 
 
 def _facts(*things: Thing) -> frozenset[tuple[str, str]]:
     """What naming things gives away: that they are there."""
-    return frozenset(("exists", one.label) for one in things)
+    return frozenset(("exists", thing.label) for thing in things)
 
 
 def _sight(thing: Thing, last: bool = False) -> tuple[int, Box]:
@@ -146,9 +148,9 @@ def _compared(
         found = next((pair for pair in pairs if _differ(kind, *pair)), None)
         if found is None:
             continue
-        one, other = found
-        both = (one.the, other.the)
-        boxes = (_sight(one), _sight(other))
+        item, other = found
+        both = (item.the, other.the)
+        boxes = (_sight(item), _sight(other))
         if kind == "side":
             middles = [box[0] + box[2] for _, box in boxes]
             answer, choices = ("left" if middles[0] < middles[1] else "right"), ("left", "right")
@@ -159,21 +161,23 @@ def _compared(
             question, choices = phrase(rng, wordings[not less], one=both[0], other=both[1]), both
             sizes = [(thing.distance if kind == "nearer" else thing.height) for thing in found]
             answer = both[sizes.index(min(sizes) if less else max(sizes))]
-        fact = frozenset({(kind, one.label), (kind, other.label)})
-        yield Candidate(Question(kind, question, answer, choices=choices, boxes=boxes), fact, fact | _facts(one, other))
+        fact = frozenset({(kind, item.label), (kind, other.label)})
+        yield Candidate(
+            Question(kind, question, answer, choices=choices, boxes=boxes), fact, fact | _facts(item, other)
+        )
     if "nearer" in kinds and len(single) > 2:
         yield from _extremes(rng, single)
 
 
-def _differ(kind: str, one: Thing, other: Thing) -> bool:
+def _differ(kind: str, item: Thing, other: Thing) -> bool:
     """Whether people would agree on how two things compare."""
     if kind == "taller":
-        return max(one.height, other.height) >= _TALLER * min(one.height, other.height)
+        return max(item.height, other.height) >= _TALLER * min(item.height, other.height)
     if kind == "nearer":
-        near, far = sorted((one, other), key=lambda thing: thing.distance)
+        near, far = sorted((item, other), key=lambda thing: thing.distance)
         edges = near.distance + near.radius * 0.5 < far.distance - far.radius * 0.5
         return far.distance >= _NEARER * near.distance and edges
-    (a, b), (c, d) = ((box[0], box[2]) for _, box in (_sight(one), _sight(other)))
+    (a, b), (c, d) = ((box[0], box[2]) for _, box in (_sight(item), _sight(other)))
     apart = abs(a + b - c - d) / 2
     return apart > 0.55 * (b - a + d - c) / 2
 
@@ -181,38 +185,38 @@ def _differ(kind: str, one: Thing, other: Thing) -> bool:
 def _extremes(rng: Random, single: Sequence[Thing]) -> Iterator[Candidate]:
     """The nearest or the farthest of all."""
     ordered = sorted(single, key=lambda thing: thing.distance)
-    for wordings, one, next_to in ((_NEAREST, ordered[0], ordered[1]), (_FARTHEST, ordered[-1], ordered[-2])):
-        if _differ("nearer", one, next_to):
+    for wordings, item, next_to in ((_NEAREST, ordered[0], ordered[1]), (_FARTHEST, ordered[-1], ordered[-2])):
+        if _differ("nearer", item, next_to):
             fact = frozenset(("nearer", thing.label) for thing in single)
-            question = Question("nearest", phrase(rng, wordings), one.label, boxes=(_sight(one),))
-            yield Candidate(question, fact | _facts(one), fact)
+            question = Question("nearest", phrase(rng, wordings), item.label, boxes=(_sight(item),))
+            yield Candidate(question, fact | _facts(item), fact)
 
 
 def _measured(rng: Random, single: Sequence[Thing]) -> Iterator[Candidate]:
     """Metres and centimetres."""
-    for one in rng.sample(single, min(2, len(single))):
-        question = Question("how far", phrase(rng, _FAR, one=one.the), f"{one.distance:.1f}", "number",
-                            boxes=(_sight(one),), tolerance=0.25)  # fmt: skip
-        yield Candidate(question, frozenset({("how far", one.label)}), _facts(one) | {("nearer", one.label)})
-        question = Question("how tall", phrase(rng, _TALL, one=one.the), str(5 * round(20 * one.height)), "number",
-                            boxes=(_sight(one),), tolerance=0.25)  # fmt: skip
-        yield Candidate(question, frozenset({("how tall", one.label)}), _facts(one) | {("taller", one.label)})
+    for item in rng.sample(single, min(2, len(single))):
+        question = Question("how far", phrase(rng, _FAR, one=item.the), f"{item.distance:.1f}", "number",
+                            boxes=(_sight(item),), tolerance=0.25)  # fmt: skip
+        yield Candidate(question, frozenset({("how far", item.label)}), _facts(item) | {("nearer", item.label)})
+        question = Question("how tall", phrase(rng, _TALL, one=item.the), str(5 * round(20 * item.height)), "number",
+                            boxes=(_sight(item),), tolerance=0.25)  # fmt: skip
+        yield Candidate(question, frozenset({("how tall", item.label)}), _facts(item) | {("taller", item.label)})
     if len(single) > 1:
-        one, other = rng.sample(single, 2)
-        metres = math.hypot(one.x - other.x, one.z - other.z)
-        question = Question("apart", phrase(rng, _APART, one=one.the, other=other.the), f"{metres:.1f}", "number",
-                            boxes=(_sight(one), _sight(other)), tolerance=0.25)  # fmt: skip
-        yield Candidate(question, tells=_facts(one, other))
+        item, other = rng.sample(single, 2)
+        metres = math.hypot(item.x - other.x, item.z - other.z)
+        question = Question("apart", phrase(rng, _APART, one=item.the, other=other.the), f"{metres:.1f}", "number",
+                            boxes=(_sight(item), _sight(other)), tolerance=0.25)  # fmt: skip
+        yield Candidate(question, tells=_facts(item, other))
 
 
 def _counted(rng: Random, things: Sequence[Thing], names: Sequence[str]) -> Iterator[Candidate]:
     """How many there are of what the room has, or of what it does not have."""
-    here = sorted({one.label for one in things})
-    many = [label for label in here if sum(one.label == label for one in things) > 1]
+    here = sorted({thing.label for thing in things})
+    many = [label for label in here if sum(thing.label == label for thing in things) > 1]
     absent = _strangers(names, things)
     groups = [group for group in (many, many, many, here, absent) if group]
     label = rng.choice(rng.choice(groups))
-    boxes = tuple(_sight(one) for one in things if one.label == label)
+    boxes = tuple(_sight(thing) for thing in things if thing.label == label)
     question = Question("count", phrase(rng, _COUNT, them=plural(label)), str(len(boxes)), "number",
                         absent=not boxes, boxes=boxes)  # fmt: skip
     yield Candidate(question, frozenset({("count", label)}), frozenset({("count", label), ("exists", label)}))
@@ -228,27 +232,27 @@ def _exists(
         question = Question(kind, phrase(rng, wordings, one=article(label)), "no", choices=("yes", "no"), absent=True)
         yield Candidate(question, frozenset({("exists", label)}), frozenset({("count", label)}))
     else:
-        one = rng.choice(things)
-        question = Question(kind, phrase(rng, wordings, one=article(one.label)), "yes", choices=("yes", "no"),
-                            boxes=(_sight(one),))  # fmt: skip
-        yield Candidate(question, _facts(one), _facts(one))
+        item = rng.choice(things)
+        question = Question(kind, phrase(rng, wordings, one=article(item.label)), "yes", choices=("yes", "no"),
+                            boxes=(_sight(item),))  # fmt: skip
+        yield Candidate(question, _facts(item), _facts(item))
 
 
 def _strangers(names: Sequence[str], things: Sequence[Thing]) -> list[str]:
     """Names for nothing in the room."""
-    return [name for name in names if not any(alike(name, one.label) for one in things)]
+    return [name for name in names if not any(alike(name, thing.label) for thing in things)]
 
 
 def _grounded(
     rng: Random, things: Sequence[Thing], single: Sequence[Thing], size: tuple[int, int]
 ) -> Iterator[Candidate]:
     """The box of a name, and the name of a box."""
-    for one in rng.sample(single, min(1, len(single))):
-        sight = _sight(one)
-        question = Question("find", phrase(rng, _FIND, one=one.the), grounded(one.label, sight[1], size), "box",
+    for item in rng.sample(single, min(1, len(single))):
+        sight = _sight(item)
+        question = Question("find", phrase(rng, _FIND, one=item.the), grounded(item.label, sight[1], size), "box",
                             boxes=(sight,))  # fmt: skip
-        yield Candidate(question, frozenset({("box", one.label)}), _facts(one) | {("box", one.label)})
-    one = rng.choice(things)
-    sight = _sight(one)
-    question = Question("name", phrase(rng, _NAME, box=boxed(sight[1], size)), one.label, boxes=(sight,))
-    yield Candidate(question, _facts(one) | {("box", one.label)}, _facts(one) | {("box", one.label)})
+        yield Candidate(question, frozenset({("box", item.label)}), _facts(item) | {("box", item.label)})
+    item = rng.choice(things)
+    sight = _sight(item)
+    question = Question("name", phrase(rng, _NAME, box=boxed(sight[1], size)), item.label, boxes=(sight,))
+    yield Candidate(question, _facts(item) | {("box", item.label)}, _facts(item) | {("box", item.label)})

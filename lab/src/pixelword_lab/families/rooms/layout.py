@@ -39,9 +39,9 @@ class Piece:
     size: tuple[float, float, float]
 
 
-def alike(one: str, other: str) -> bool:
+def alike(item: str, other: str) -> bool:
     """Whether two labels may be mixed up, or are the same."""
-    return one == other or any(one in group and other in group for group in _ALIKE)
+    return item == other or any(item in group and other in group for group in _ALIKE)
 
 
 def labels(items: Sequence[Item]) -> list[str]:
@@ -59,19 +59,19 @@ def pieces(rng: Random, items: Sequence[Item], split: Split, number: int) -> lis
         if len(chosen) >= number:
             break
         if not by_label or rng.random() < SHAPE_SHARE:
-            one = _shape(rng, split)
-            if any(one.label == other.label for other in chosen):
+            piece = _shape(rng, split)
+            if any(piece.label == other.label for other in chosen):
                 continue
-            chosen.append(one)
+            chosen.append(piece)
             continue
         label = rng.choice(sorted(by_label))
         if any(alike(label, other.label) for other in chosen):
             continue
         item = rng.choice(by_label[label])
-        one = Piece(f"furniture:{item['key']}", label, item["file"], tuple(item["size"]))
+        piece = Piece(f"furniture:{item['key']}", label, item["file"], tuple(item["size"]))
         # several of one kind, for counting
-        again = rng.choice((1, 1, 1, 2, 3, 4)) if max(one.size[0], one.size[2]) < 1.3 else 1
-        chosen += [one] * min(again, number - len(chosen))
+        again = rng.choice((1, 1, 1, 2, 3, 4)) if max(piece.size[0], piece.size[2]) < 1.3 else 1
+        chosen += [piece] * min(again, number - len(chosen))
     return chosen
 
 
@@ -132,15 +132,15 @@ def before(
     slope = math.tan(math.radians(camera.view / 2)) * aspect
     angle = math.radians(camera.heading)
     placed, left = list(standing), []
-    for piece in sorted(chosen, key=lambda one: -one.size[0] * one.size[2]):
+    for piece in sorted(chosen, key=lambda item: -item.size[0] * item.size[2]):
         for _ in range(40):
             ahead = rng.uniform(nearest, 9.0)
             side = rng.uniform(-0.8, 0.8) * slope * ahead
             x = camera.x + ahead * math.sin(angle) + side * math.cos(angle)
             z = camera.z - ahead * math.cos(angle) + side * math.sin(angle)
-            one = _put(rng, piece, x, z, camera)
-            if _fits(one, space, placed) and camera.distance(one) > one.radius + nearest * 0.7:
-                placed.append(one)
+            item = _put(rng, piece, x, z, camera)
+            if _fits(item, space, placed) and camera.distance(item) > item.radius + nearest * 0.7:
+                placed.append(item)
                 break
         else:
             left.append(piece)
@@ -152,9 +152,9 @@ def around(rng: Random, chosen: Sequence[Piece], space: Room, camera: Camera) ->
     placed: list[Placed] = []
     for piece in chosen:
         for _ in range(30):
-            one = _put(rng, piece, rng.uniform(space.left, space.right), rng.uniform(space.far, space.near), camera)
-            if _fits(one, space, placed, gap=0.4) and one.radius + 1.1 < camera.distance(one) < 4.0:
-                placed.append(one)
+            item = _put(rng, piece, rng.uniform(space.left, space.right), rng.uniform(space.far, space.near), camera)
+            if _fits(item, space, placed, gap=0.4) and item.radius + 1.1 < camera.distance(item) < 4.0:
+                placed.append(item)
                 break
     return placed
 
@@ -166,8 +166,8 @@ def _put(rng: Random, piece: Piece, x: float, z: float, camera: Camera) -> Place
     return Placed(piece.mesh, piece.label, piece.size, round(x, 3), round(z, 3), round(turn, 1))
 
 
-def _fits(one: Placed, space: Room, placed: Sequence[Placed], gap: float = 0.12) -> bool:
-    inside = (space.left + one.radius < one.x < space.right - one.radius
-              and space.far + one.radius < one.z < space.near - one.radius)  # fmt: skip
-    apart = (math.hypot(one.x - other.x, one.z - other.z) > one.radius + other.radius + gap for other in placed)
-    return inside and one.size[1] < space.height - 0.1 and all(apart)
+def _fits(item: Placed, space: Room, placed: Sequence[Placed], gap: float = 0.12) -> bool:
+    inside = (space.left + item.radius < item.x < space.right - item.radius
+              and space.far + item.radius < item.z < space.near - item.radius)  # fmt: skip
+    apart = (math.hypot(item.x - other.x, item.z - other.z) > item.radius + other.radius + gap for other in placed)
+    return inside and item.size[1] < space.height - 0.1 and all(apart)

@@ -37,10 +37,10 @@ _TRIES = 40
 def draw(rng: Random, split: Split, assets: Assets) -> Task:
     """A screen of the pool, or a new one where there is no pool, and three to five questions about it."""
     content, facts = item_of(POOL, render_item, rng, split, assets)
-    boxes: dict[str, Box] = {str(place): tuple(one["box"]) for place, one in enumerate(facts["elements"])}
+    boxes: dict[str, Box] = {str(place): tuple(item["box"]) for place, item in enumerate(facts["elements"])}
     with Image.open(BytesIO(content)) as opened:
         picture, boxes = vary(rng, opened.convert("RGB"), boxes, smallest=0.92)
-    elements = [{**one, "box": boxes[str(place)]} for place, one in enumerate(facts["elements"])]
+    elements = [{**item, "box": boxes[str(place)]} for place, item in enumerate(facts["elements"])]
     screen = Screen(rng, facts["kind"], elements, facts["known"], facts["others"], picture.size)
     asked = choose(rng, candidates(screen), rng.randint(3, 5))
     return Task(({"type": "image", "image": picture},), asked, tuple(facts["assets"]))
@@ -57,10 +57,10 @@ def render_item(rng: Random, split: Split, assets: Assets) -> tuple[dict[str, by
         theme, fonts = draw_theme(rng, split, assets)
         html = _templates().get_template(f"{page.template}.html").render(**page.words, theme=theme)
         shot = browser().shoot(html, rng.randrange(*_WIDTHS, 8))
-        if shot is None or any(one.cut for one in shot[1]):
+        if shot is None or any(item.cut for item in shot[1]):
             continue
         picture, elements = shot
-        seen = [{name: getattr(one, name) for name in _KEPT} for one in elements]
+        seen = [{name: getattr(element, name) for name in _KEPT} for element in elements]
         others = {role: rng.sample(names, min(4, len(names))) for role, names in sorted(page.others.items())}
         facts = {
             "file": _FILE, "kind": page.template, "elements": seen, "known": page.known, "others": others,

@@ -32,7 +32,7 @@ class Screen:
     size: tuple[int, int]
 
     def of(self, *roles: str) -> list[Mapping[str, Any]]:
-        return [one for one in self.elements if one["role"] in roles]
+        return [element for element in self.elements if element["role"] in roles]
 
     def ask(self, words: Sequence[str]) -> str:
         """One of the wordings; words of data may hold braces, which `phrase` would take for blanks."""
@@ -41,7 +41,7 @@ class Screen:
 
 def candidates(screen: Screen) -> list[Candidate]:
     """Everything that can be asked about the screen, wordings drawn."""
-    return [one for ask in _ASKERS for one in ask(screen)]
+    return [item for ask in _ASKERS for item in ask(screen)]
 
 
 def _about(question: Question, *facts: object, mentioned: Sequence[str] = ()) -> Candidate:
@@ -63,35 +63,35 @@ def _kind(screen: Screen) -> Iterator[Candidate]:
 
 
 def _read(screen: Screen) -> Iterator[Candidate]:
-    for one in screen.of("heading"):
+    for item in screen.of("heading"):
         words = ("What does the heading say?", "What is the title?", "Read the heading.", "What stands at the top?")
-        yield _about(Question("read", screen.ask(words), one["text"], "words", boxes=_at(one)))
-    for one in screen.of("info"):
-        question = Question("read", screen.ask(one["ask"].split("|")), one["text"], "words", boxes=_at(one))
-        yield _about(question, ("of", one["ask"]), mentioned=_mentioned(screen, one["ask"]))
-    for one in screen.of("field"):
-        name = one["name"]
+        yield _about(Question("read", screen.ask(words), item["text"], "words", boxes=_at(item)))
+    for item in screen.of("info"):
+        question = Question("read", screen.ask(item["ask"].split("|")), item["text"], "words", boxes=_at(item))
+        yield _about(question, ("of", item["ask"]), mentioned=_mentioned(screen, item["ask"]))
+    for item in screen.of("field"):
+        name = item["name"]
         asked = (f"What is in the field {name}?", f"What was typed into {name}?", f"What is the {name}?")
         question = Question(
-            "read", screen.ask(asked), one["text"] or "nothing", "words", absent=not one["text"], boxes=_at(one)
+            "read", screen.ask(asked), item["text"] or "nothing", "words", absent=not item["text"], boxes=_at(item)
         )
-        yield _about(question, mentioned=[one["name"]])
+        yield _about(question, mentioned=[item["name"]])
 
 
 def _mentioned(screen: Screen, words: str) -> list[str]:
     """The names of elements that a question says."""
-    return [one["name"] for one in screen.elements if one["name"] and one["name"] in words]
+    return [element["name"] for element in screen.elements if element["name"] and element["name"] in words]
 
 
 def _exists(screen: Screen) -> Iterator[Candidate]:
-    texts = " ".join(one["name"].lower() for one in screen.elements)
+    texts = " ".join(element["name"].lower() for element in screen.elements)
     # several, since some will have been named before: else "no" would be the better guess
     there = screen.rng.random() < 0.5
     for role, noun in _NOUNS.items():
-        shown = [one for one in screen.of(role) if one["name"] != "close"]
+        shown = [item for item in screen.of(role) if item["name"] != "close"]
         if there:
-            for one in screen.rng.sample(shown, min(3, len(shown))):
-                yield _is_there(screen, noun, one["name"], _at(one))
+            for item in screen.rng.sample(shown, min(3, len(shown))):
+                yield _is_there(screen, noun, item["name"], _at(item))
         elif shown or role == "button":
             free = [name for name in screen.others.get(role, ()) if name.lower() not in texts]
             for name in free[:3]:
@@ -110,10 +110,10 @@ def _is_there(screen: Screen, noun: str, name: str, boxes: tuple[tuple[int, Box]
 
 
 def _point(screen: Screen) -> Iterator[Candidate]:
-    names = [one["name"] for one in screen.elements]
+    names = [element["name"] for element in screen.elements]
     for role, noun in _NOUNS.items():
-        for one in screen.of(role):
-            name = one["name"]
+        for item in screen.of(role):
+            name = item["name"]
             if names.count(name) > 1 or (name == "close" and screen.rng.random() < 0.5):
                 continue
             words = [f'Where is the {noun} "{name}"?', f'Find the {noun} "{name}".', f"Point to the {noun} {name}."]
@@ -129,32 +129,32 @@ def _point(screen: Screen) -> Iterator[Candidate]:
                 words = ["Where do you click to close the window?", "Point to the cross that closes the window."]
             elif role == "field":
                 words = [f"Where do you type the {name}?", f"Point to the field {name}."]
-            answer = grounded(name, one["box"], screen.size)
-            question = Question("point", screen.ask(words), answer, "point", boxes=_at(one))
+            answer = grounded(name, item["box"], screen.size)
+            question = Question("point", screen.ask(words), answer, "point", boxes=_at(item))
             yield _about(question, ("box", name), mentioned=[name])
             if role in ("button", "menuitem", "tab", "checkbox") and name != "close":
                 words = [
-                    f"What does it say at {boxed(one['box'], screen.size)}?",
-                    f"Read the {noun} at {boxed(one['box'], screen.size)}.",
+                    f"What does it say at {boxed(item['box'], screen.size)}?",
+                    f"Read the {noun} at {boxed(item['box'], screen.size)}.",
                 ]
-                question = Question("label", screen.ask(words), name, "words", boxes=_at(one))
+                question = Question("label", screen.ask(words), name, "words", boxes=_at(item))
                 yield _about(question, ("box", name))
 
 
 def _state(screen: Screen) -> Iterator[Candidate]:
-    for one in screen.of("checkbox", "switch"):
-        name, on = one["name"], one["checked"]
+    for item in screen.of("checkbox", "switch"):
+        name, on = item["name"], item["checked"]
         words = (f'Is "{name}" checked?', f'Is the checkbox "{name}" ticked?', f"Is {name} on?")
-        if one["role"] == "switch":
+        if item["role"] == "switch":
             words = (f'Is "{name}" switched on?', f"Is {name} on?", f'Is the switch "{name}" on?')
-        question = Question("state", screen.ask(words), "yes" if on else "no", choices=_YES_NO, boxes=_at(one))
+        question = Question("state", screen.ask(words), "yes" if on else "no", choices=_YES_NO, boxes=_at(item))
         yield _about(question, ("state", name), "checked", mentioned=[name])
-    for one in screen.of("button", "menuitem"):
-        if one["name"] == "close":
+    for item in screen.of("button", "menuitem"):
+        if item["name"] == "close":
             continue
-        name, off = one["name"], one["disabled"]
+        name, off = item["name"], item["disabled"]
         asked = (f'Is "{name}" greyed out?', f"Is {name} disabled?")
-        question = Question("state", screen.ask(asked), "yes" if off else "no", choices=_YES_NO, boxes=_at(one))
+        question = Question("state", screen.ask(asked), "yes" if off else "no", choices=_YES_NO, boxes=_at(item))
         # mostly they are not: ask about half of those
         if off or screen.rng.random() < 0.2:
             yield _about(question, ("state", name), mentioned=[name])
@@ -170,7 +170,7 @@ def _known(screen: Screen) -> Iterator[Candidate]:
 
 def _count(screen: Screen) -> Iterator[Candidate]:
     for role in ("button", "field", "checkbox", "switch", "tab", "menu", "radio"):
-        there = [one for one in screen.of(role) if one["name"] != "close"]
+        there = [item for item in screen.of(role) if item["name"] != "close"]
         # none at all is the right answer now and then
         if not there and (role == "menu" or screen.rng.random() < 0.96):
             continue

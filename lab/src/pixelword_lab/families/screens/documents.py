@@ -105,7 +105,7 @@ def receipt(source: Source) -> Page:
         "title": source.one("shops"), "address": f"{rng.randint(1, 99)} {source.one('streets')} Street",
         "date": source.day(), "lines": lines, "sums": sums, "paid": paid,
     }  # fmt: skip
-    page = Page("receipt", words, others={"row": [one for one in some("goods", source.split) if one not in goods]})
+    page = Page("receipt", words, others={"row": [item for item in some("goods", source.split) if item not in goods]})
     page.asks("number of", "How many different things were bought?|How many lines of goods are there?", str(len(goods)))
     for words_of, best in (("most", max(cents)), ("least", min(cents))):
         if cents.count(best) == 1:
@@ -131,9 +131,9 @@ def folder(source: Source) -> Page:
         "commands": source.buttons(1, 3) if rng.random() < 0.7 else [],
     }
     page = Page(
-        "files", words, others={"row": [f"{one}.txt" for one in some("nouns", source.split) if one not in names]}
+        "files", words, others={"row": [f"{item}.txt" for item in some("nouns", source.split) if item not in names]}
     )
-    shown = tuple(one["name"] for one in files)
+    shown = tuple(file["name"] for file in files)
     page.asks("number of", "How many files are there?|How many files are listed?", str(len(files)))
     page.asks("document", "Which file is the largest?|What is the largest file?", shown[sizes.index(max(sizes))], shown)
     page.asks(

@@ -31,7 +31,7 @@ def _lists() -> dict[str, tuple[str, ...]]:
 @cache
 def some(name: str, split: Split) -> tuple[str, ...]:
     """The entries of a list that a split may show."""
-    return tuple(one for one in _lists()[name] if name in _SHARED or split_of(f"{name}:{one}") == split)
+    return tuple(item for item in _lists()[name] if name in _SHARED or split_of(f"{name}:{item}") == split)
 
 
 @cache
@@ -43,7 +43,9 @@ def intentions() -> dict[str, str]:
 @cache
 def commands(split: Split) -> tuple[str, ...]:
     """The commands that a split may show, the common ones among them."""
-    return tuple(one for one in intentions() if one in COMMON or split_of(f"command:{one}") == split)
+    return tuple(
+        intention for intention in intentions() if intention in COMMON or split_of(f"command:{intention}") == split
+    )
 
 
 def clear(command: str, shown: Iterable[str]) -> bool:

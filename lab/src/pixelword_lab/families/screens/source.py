@@ -65,8 +65,12 @@ class Source:
             items = self.assets.pack("words").of(self.split)
             for _ in range(30):
                 item = self.rng.choice(items)
-                short = [one.strip() for one in item["text"].split(". ") if 16 <= len(one.strip()) <= longest]
-                short = [one for one in short if one.isascii() and one[0].isupper() and one.replace(" ", "").isalpha()]
+                short = [entry.strip() for entry in item["text"].split(". ") if 16 <= len(entry.strip()) <= longest]
+                short = [
+                    entry
+                    for entry in short
+                    if entry.isascii() and entry[0].isupper() and entry.replace(" ", "").isalpha()
+                ]
                 if short:
                     self.used.append(f"words:{item['key']}")
                     return self.rng.choice(short) + "."

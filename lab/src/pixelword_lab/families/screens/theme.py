@@ -38,7 +38,7 @@ def draw_theme(rng: Random, split: Split, assets: Assets) -> tuple[dict[str, Any
     if assets.has("fonts") and rng.random() > _OWN_SHARE:
         pack = assets.pack("fonts")
         # fonts without small letters would not show what labels say
-        item = rng.choice([one for one in pack.of(split) if not one.get("caps")])
+        item = rng.choice([entry for entry in pack.of(split) if not entry.get("caps")])
         font, family = b64encode(pack.read(item["file"])).decode(), "drawn, sans-serif"
         used = (f"fonts:{item['key']}",)
     plain = rng.random() < 0.4

@@ -46,18 +46,18 @@ def form(source: Source) -> Page:
     if rng.random() < 0.4:
         options = source.boxes("cities", 2, 4, "radio")
         on = rng.randrange(len(options))
-        for place, one in enumerate(options):
-            one.update(on=place == on, disabled=False)
+        for place, item in enumerate(options):
+            item.update(on=place == on, disabled=False)
         choice = {"label": rng.choice(("Send to", "Office", "Travel to", "Branch")), "options": options}
     words: dict[str, Any] = {
         "title": source.topic(), "fields": fields, "choice": choice, "beside": rng.random() < 0.4,
         "boxes": source.boxes("options", 1, 2) if rng.random() < 0.5 else [], "commands": source.buttons(1, 2),
     }  # fmt: skip
-    free = [one for one in some("fields", source.split) if one not in labels]
+    free = [item for item in some("fields", source.split) if item not in labels]
     page = Page("form", words, others={"field": free, "checkbox": list(some("options", source.split))})
     if choice:
-        chosen = next(one["label"] for one in choice["options"] if one["on"])
-        names = tuple(one["label"] for one in choice["options"])
+        chosen = next(option["label"] for option in choice["options"] if option["on"])
+        names = tuple(option["label"] for option in choice["options"])
         page.asks(
             "state",
             f"What is chosen under {choice['label']}?|Which option is selected for {choice['label']}?",
@@ -90,12 +90,12 @@ def todo(source: Source) -> Page:
     rng = source.rng
     verbs = ("Buy", "Find", "Check", "Fetch", "Order", "Pack", "Bring")
     boxes = source.boxes("goods", 3, 7)
-    for one in boxes:
-        one.update(label=f"{rng.choice(verbs)} {one['label']}", disabled=False)
+    for box in boxes:
+        box.update(label=f"{rng.choice(verbs)} {box['label']}", disabled=False)
     words: dict[str, Any] = {"title": rng.choice(("To do", "Today", "Tasks", source.topic())), "boxes": boxes,
              "commands": source.buttons(1, 2) if rng.random() < 0.5 else []}  # fmt: skip
-    page = Page("tasks", words, others={"checkbox": [f"Buy {one}" for one in some("goods", source.split)]})
-    done = sum(one["on"] for one in boxes)
+    page = Page("tasks", words, others={"checkbox": [f"Buy {item}" for item in some("goods", source.split)]})
+    done = sum(box["on"] for box in boxes)
     page.asks("number of", "How many tasks are there?|How many entries does the list have?", str(len(boxes)))
     page.asks("number of", "How many tasks are checked?|How many are ticked?", str(done))
     return page
@@ -147,6 +147,6 @@ def menu(source: Source) -> Page:
     page.asks(
         "number of",
         "How many entries are greyed out?|How many entries cannot be chosen?",
-        str(sum(one["disabled"] for one in items)),
+        str(sum(item["disabled"] for item in items)),
     )
     return page

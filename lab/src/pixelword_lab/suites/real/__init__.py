@@ -78,7 +78,7 @@ def _written(name: str, assets: Assets, number: int | None, seed: int) -> list[I
     found = []
     for page in pages:
         pack, key = assets.pack(page["pack"]), page["key"]
-        item = next((one for one in pack.items if one["key"] == key), None)
+        item = next((entry for entry in pack.items if entry["key"] == key), None)
         if item is None:
             raise AssetError(f"{pack.path} has no {key!r}, which {name} asks about: pixelword tasks fetch {pack.name}")
         media = _clip(pack, item) if name == "clips" else _picture(pack, item)

@@ -1,0 +1,1 @@
+"""Fill rows without waste: order, bounds, best fit, and the plan that says which sample goes where."""

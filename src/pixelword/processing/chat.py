@@ -1,0 +1,287 @@
+"""Messages -> one sequence of control tokens, words and images.
+
+Messages have transformers' chat form: {"role": "system" | "user" | "assistant", "content": str or list of parts}, a
+part being {"type": "text", "text": ...}, {"type": "image", "image": ...} or {"type": "video", "video": ...}. A user's
+words are words: a literal `<image>` in them is text. The chat format is the released one: ChatML without a default
+system turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from pixelword.errors import InputError
+from pixelword.processing.tokenizer import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TURN_START
+from pixelword.processing.types import Encoded as Encoded  # its name before it had a module of its own
+from pixelword.processing.videos import Video, frame_label, header
+
+IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER = "<image>", "<video>"
+ROLES = ("system", "user", "assistant")
+
+# What `as_text(segments(...))` writes, for transformers' own template machinery and for servers that read the file.
+CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja").read_text(encoding="utf-8")
+_EARLIER_TEMPLATE = "506eaf79adcf00658bf8b35ae795577e171c82b087f7e4d78dc3ea5189773a30"
+
+
+def is_own_template(template: str | None) -> bool:
+    """Whether it is the packaged template, or as it was before it marked the assistant's words; None counts as it."""
+    if template is None or template == CHAT_TEMPLATE:
+        return True
+    return hashlib.sha256(template.encode()).hexdigest() == _EARLIER_TEMPLATE
+
+
+@dataclass(frozen=True)
+class Words:
+    """Plain text. answer: an assistant's own words."""
+
+    text: str
+    answer: bool = False
+
+
+@dataclass(frozen=True)
+class Control:
+    """A control token, written by id. learn: the token is a label."""
+
+    token: str
+    learn: bool = False
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image by its source, or a frame of video number `video` of the conversation, `timestamp` seconds into it."""
+
+    source: Any
+    video: int | None = None
+    timestamp: float | None = None
+
+    @property
+    def frame(self) -> bool:
+        """Whether it is a frame of a video."""
+        return self.video is not None
+
+
+@dataclass(frozen=True)
+class Clip:
+    """A video by its source; `expand` turns it into its header, labels and frames."""
+
+    source: Any
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class NoSource:
+    """The source of a bare {"type": "image"}: enough to write a prompt, an error where pixels are needed."""
+
+    message: str
+
+
+Segment = Words | Control | Picture | Clip
+
+
+def content_from_text(text: str, images: Sequence[Any]) -> list[dict[str, Any]]:
+    """Parts of a trusted text in which each `<image>` (and the newline after it) stands for one of `images`."""
+    pieces = re.split(re.escape(IMAGE_PLACEHOLDER) + r"\n?", text)
+    if len(pieces) - 1 != len(images):
+        raise InputError(
+            f"the text has {len(pieces) - 1} {IMAGE_PLACEHOLDER} for {len(images)} pictures; give one for each"
+        )
+    parts: list[dict[str, Any]] = []
+    for index, piece in enumerate(pieces):
+        if index:
+            parts.append({"type": "image", "image": images[index - 1]})
+        if piece:
+            parts.append({"type": "text", "text": piece})
+    return parts
+
+
+def segments(
+    messages: Sequence[Mapping[str, Any]],
+    *,
+    add_generation_prompt: bool = False,
+    continue_final_message: bool = False,
+    need_sources: bool = True,
+) -> list[Segment]:
+    """The conversation in order, adjacent words merged, videos still whole. Raises `InputError` on malformed ones.
+
+    need_sources: refuse images and videos that name no source.
+    """
+    if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence) or not messages:
+        raise InputError("messages must be a list of {'role': ..., 'content': ...}; give at least one message")
+    if continue_final_message and (add_generation_prompt or messages[-1].get("role") != "assistant"):
+        raise InputError("continue_final_message needs an assistant message last, and no add_generation_prompt")
+    found: list[Segment] = []
+    for index, message in enumerate(messages):
+        is_open = continue_final_message and index == len(messages) - 1
+        found += _turn(message, index, is_open)
+    for segment in found if need_sources else ():
+        if isinstance(segment, Picture | Clip) and isinstance(segment.source, NoSource):
+            raise InputError(segment.source.message)
+    if add_generation_prompt:
+        found += [Control(TURN_START), Words("assistant\n")]
+    return list(_merged(found))
+
+
+def _turn(message: Mapping[str, Any], index: int, is_open: bool) -> Iterator[Segment]:
+    where = f"message {index + 1}"
+    if not isinstance(message, Mapping) or "role" not in message:
+        raise InputError(f"{where} is not a {{'role': ..., 'content': ...}}; give it a role and a content")
+    role = message["role"]
+    if role not in ROLES:
+        raise InputError(f"{where} has the role {role!r}; use one of {', '.join(ROLES)}")
+    answer = role == "assistant"
+    yield Control(TURN_START)
+    yield Words(f"{role}\n")
+    for segment in _content(message.get("content"), where, answer):
+        if answer and not isinstance(segment, Words):
+            raise InputError(f"{where} is the assistant's and holds a picture or video; put it into a user message")
+        yield segment
+    if not is_open:
+        yield Control(TURN_END, learn=answer)
+        yield Words("\n", answer=answer)
+
+
+def _content(content: Any, where: str, answer: bool) -> list[Segment]:
+    """Parts in order; a lone image or video goes first, several keep their place."""
+    if content is None:
+        raise InputError(f"{where} has no content; give it a text or a list of parts")
+    if isinstance(content, str):
+        return [Words(content, answer)]
+    if not isinstance(content, Sequence):
+        raise InputError(f"{where} has a content of type {type(content).__name__}; give it a text or a list of parts")
+    parts = [_part(part, f"{where}, part {number + 1}", answer) for number, part in enumerate(content)]
+    media = [part for part in parts if not isinstance(part, Words)]
+    if len(media) == 1:
+        parts = media + [part for part in parts if isinstance(part, Words)]
+    found: list[Segment] = []
+    for part in parts:
+        found.append(part)
+        if isinstance(part, Picture):
+            found.append(Words("\n"))
+    return found
+
+
+def _part(part: Any, where: str, answer: bool) -> Words | Picture | Clip:
+    if not isinstance(part, Mapping) or "type" not in part:
+        raise InputError(f"{where} is not a {{'type': 'text' | 'image' | 'video', ...}}; give it a type")
+    kind = part["type"]
+    if kind == "text":
+        if not isinstance(part.get("text"), str):
+            raise InputError(f"{where} is a text part without a 'text' string; give it one")
+        return Words(part["text"], answer)
+    if kind in ("image", "image_url"):
+        return Picture(_source(part, ("image", "image_url", "url", "path", "base64"), where))
+    if kind in ("video", "video_url"):
+        options = {key: part[key] for key in ("fps", "max_frames", "num_frames") if part.get(key) is not None}
+        return Clip(_source(part, ("video", "video_url", "url", "path", "base64"), where), options)
+    raise InputError(f"{where} has the type {kind!r}; use text, image or video")
+
+
+def _source(part: Mapping[str, Any], keys: Iterable[str], where: str) -> Any:
+    for key in keys:
+        value = part.get(key)
+        if value is not None:
+            return value["url"] if isinstance(value, Mapping) and "url" in value else value
+    return NoSource(f"{where} names no {part['type']}; put it under the key {part['type']!r}")
+
+
+def expand(clip: Video, number: int = 0) -> list[Segment]:
+    """A video as the model reads it: its header, then a label and an image a frame; without times, just images.
+
+    Args:
+        number: of the video among those of the conversation.
+    """
+    found: list[Segment] = []
+    if not clip.timestamps:
+        for frame in clip.frames:
+            found += [Picture(frame, number), Words("\n")]
+        return found
+    found.append(Words(header(len(clip.frames), clip.duration)))
+    for frame, seconds in zip(clip.frames, clip.timestamps, strict=True):
+        found += [Words(frame_label(seconds)), Picture(frame, number, float(seconds)), Words("\n")]
+    return found
+
+
+def _merged(found: Iterable[Segment]) -> Iterator[Segment]:
+    """Adjacent words become one string, so that they are tokenized as the whole string would be.
+
+    An assistant's words stay apart from the `assistant\\n` before them: that is where generation starts.
+    """
+    held: Words | None = None
+    for segment in found:
+        if held is not None and isinstance(segment, Words) and held.answer == segment.answer:
+            held = Words(held.text + segment.text, held.answer)
+            continue
+        if held is not None and held.text:
+            yield held
+        held = segment if isinstance(segment, Words) else None
+        if held is None:
+            yield segment
+    if held is not None and held.text:
+        yield held
+
+
+def expanded(found: Iterable[Segment], clips: Iterable[Video]) -> list[Segment]:
+    """Segments with every `Clip` replaced by its frames; `clips` are the videos they stand for, in order."""
+    videos = enumerate(clips)
+    flat: list[Segment] = []
+    for segment in found:
+        if isinstance(segment, Clip):
+            number, video = next(videos)
+            flat += expand(video, number)
+        else:
+            flat.append(segment)
+    return list(_merged(flat))
+
+
+def as_text(found: Iterable[Segment], visual_tokens: Sequence[int] | None = None) -> str:
+    """The prompt: `<image>` and `<video>` for media, or `<img>...</img>` with the given number of tokens each."""
+    pieces: list[str] = []
+    counts = iter(visual_tokens or ())
+    for segment in found:
+        if isinstance(segment, Words):
+            pieces.append(segment.text)
+        elif isinstance(segment, Control):
+            pieces.append(segment.token)
+        elif isinstance(segment, Clip):
+            pieces.append(VIDEO_PLACEHOLDER)
+        else:
+            pieces.append(IMAGE_PLACEHOLDER if visual_tokens is None else picture_text(next(counts)))
+    return "".join(pieces)
+
+
+def picture_text(tokens: int) -> str:
+    return IMG_START + IMG_CONTEXT * tokens + IMG_END
+
+
+def segments_from_prompt(
+    prompt: str, images: Sequence[Any], videos: Sequence[Any], control: Collection[str]
+) -> list[Segment]:
+    """A trusted, formatted prompt: `control` tokens are themselves, `<image>` and `<video>` take the next medium."""
+    for token in (IMG_START, IMG_END, IMG_CONTEXT):
+        if token in prompt:
+            raise InputError(
+                f"the prompt holds {token}; write {IMAGE_PLACEHOLDER} where a picture stands and pass it in images"
+            )
+    counts = {IMAGE_PLACEHOLDER: len(images), VIDEO_PLACEHOLDER: len(videos)}
+    for placeholder, given in counts.items():
+        if prompt.count(placeholder) != given:
+            noun = "pictures" if placeholder == IMAGE_PLACEHOLDER else "videos"
+            raise InputError(
+                f"the prompt has {prompt.count(placeholder)} {placeholder} for {given} {noun}; write one for each"
+            )
+    tokens = sorted({*control, *counts}, key=len, reverse=True)
+    next_image, next_video = iter(images), iter(videos)
+    found: list[Segment] = []
+    for piece in re.split("(" + "|".join(map(re.escape, tokens)) + ")", prompt):
+        if piece == IMAGE_PLACEHOLDER:
+            found.append(Picture(next(next_image)))
+        elif piece == VIDEO_PLACEHOLDER:
+            found.append(Clip(next(next_video), {}))
+        else:
+            found.append(Control(piece) if piece in control else Words(piece))
+    return list(_merged(found))

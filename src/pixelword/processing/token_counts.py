@@ -1,0 +1,118 @@
+"""What a conversation will cost, from the headers of its images alone.
+
+`outline` follows `NeoOVProcessor.encode` step by step and counts where that one builds; a test holds them equal.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+from PIL import Image
+
+from pixelword.errors import MediaError
+from pixelword.processing.chat import Clip, Picture, expanded, segments
+from pixelword.processing.image_files import open_picture, orientation
+from pixelword.processing.images import check_size, is_tensor, load_image
+from pixelword.processing.media_io import describe, open_binary, plain
+from pixelword.processing.options import MediaOptions
+from pixelword.processing.orientation import ON_ITS_SIDE
+from pixelword.processing.processor import NeoOVProcessor
+from pixelword.processing.videos import Video, frames_to_video, video_outline
+
+_NO_PICTURE = Image.new("L", (1, 1))  # stands for a frame where only the words around it count
+
+
+@dataclass(frozen=True)
+class Medium:
+    """An image, a frame of a video given as an image, or a video of `count` frames; upright pixels."""
+
+    kind: Literal["picture", "frame", "video"]
+    height: int
+    width: int
+    count: int = 1
+
+
+@dataclass(frozen=True)
+class Outline:
+    """text_tokens: all tokens but the visual ones; answer_tokens: those with a loss; media in order."""
+
+    text_tokens: int
+    answer_tokens: int
+    media: tuple[Medium, ...]
+
+
+def outline(processor: NeoOVProcessor, messages: Sequence[Mapping[str, Any]], options: MediaOptions) -> Outline:
+    """The outline of what `processor.encode(messages, ...)` would give. Raises `InputError` and `MediaError` like it.
+
+    Images and videos are not decoded, so that damage behind their headers goes unseen.
+    """
+    found = segments(messages)
+    media: list[Medium] = []
+    clips: list[Video] = []
+    for segment in found:
+        if isinstance(segment, Picture):
+            height, width = image_size(segment.source, options)
+            media.append(Medium("picture", height, width))
+        elif isinstance(segment, Clip):
+            clip, seen = _clip(processor, segment, options)
+            clips.append(clip)
+            media += seen
+    text = answer = 0
+    for segment in expanded(found, clips):
+        if isinstance(segment, Picture):
+            text += 2  # <img> and </img>
+        else:
+            tokens, is_learnt = processor.words(segment)
+            text += len(tokens)
+            answer += len(tokens) * is_learnt
+    return Outline(text, answer, tuple(media))
+
+
+def image_size(source: Any, options: MediaOptions | None = None) -> tuple[int, int]:
+    """Height and width of the upright image that `load_image` would give, from its header. Raises `MediaError`."""
+    options = options or MediaOptions()
+    source = plain(source)
+    if isinstance(source, (Image.Image, np.ndarray)) or is_tensor(source):
+        image = load_image(source, limits=options.limits)  # it is decoded already
+        return image.height, image.width
+    name = describe(source)
+    with open_binary(
+        source,
+        kind="image",
+        limits=options.limits,
+        allow_urls=options.allow_urls,
+        allow_files=options.allow_files,
+    ) as file:
+        if file.seek(0, 2) > options.limits.max_bytes:
+            raise MediaError(f"{name}: more bytes than the limit of {options.limits.max_bytes:,}; shrink the image")
+        file.seek(0)
+        image = open_picture(file, name)
+        width, height = image.size
+        check_size(width, height, name, options.limits)
+        turned = orientation(image) in ON_ITS_SIDE
+    return (width, height) if turned else (height, width)
+
+
+def _clip(processor: NeoOVProcessor, clip: Clip, options: MediaOptions) -> tuple[Video, list[Medium]]:
+    """A video with blank frames, around which the words are the real one's, and what it is made of."""
+    source = clip.source
+    if options.frame_budget is not None:  # which frames are kept, and so their times, depends on their pixels
+        source = processor.video(clip, processor.frame_max_pixels, options)
+    if isinstance(source, Video):
+        return source, [Medium("frame", frame.height, frame.width) for frame in source.frames]
+    if isinstance(source, (list, tuple)):
+        sizes = [image_size(item, options) for item in processor.listed_frames(source, options)]
+        blank = frames_to_video([_NO_PICTURE] * len(sizes), processor.given_rate(clip, options))
+        return blank, [Medium("frame", *size) for size in sizes]
+    seen = video_outline(
+        source,
+        **processor.sampling(clip, options),
+        limits=options.limits,
+        allow_urls=options.allow_urls,
+        allow_files=options.allow_files,
+    )
+    blank = Video((_NO_PICTURE,) * seen.frames, seen.timestamps, seen.duration)
+    return blank, [Medium("video", seen.height, seen.width, seen.frames)]

@@ -1,0 +1,132 @@
+"""What clients get: OpenAI's shapes for answers, streams and errors."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from pixelword.generation.request import Request, Token
+from pixelword.serving.token_bytes import TokenBytes
+
+#: Why an answer ended, in OpenAI's words.
+FINISH = {"stop": "stop", "length": "length", "cancelled": "abort"}
+_LONGEST = 600  # characters of an error
+DONE = b"data: [DONE]\n\n"
+
+
+def error(status: int, message: str, *, kind: str, param: str | None = None) -> dict[str, Any]:
+    """The body of an answer that is an error. What it quotes of a request may be long, or not even text."""
+    message = message.encode(errors="replace").decode()
+    if len(message) > _LONGEST:
+        message = f"{message[:_LONGEST]}…"
+    return {"error": {"message": message, "type": kind, "param": param, "code": status}}
+
+
+def event(content: dict[str, Any]) -> bytes:
+    """One server-sent event."""
+    return b"data: " + json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+
+
+def usage(generations: Sequence[Request]) -> dict[str, Any]:
+    """Tokens that a request cost: its prompt once, all its answers."""
+    said = sum(generation.usage.completion_tokens for generation in generations)
+    prompts = {id(generation.prompt): generation.usage for generation in generations}.values()
+    asked = sum(prompt.prompt_tokens for prompt in prompts)
+    cached = sum(prompt.cached_tokens for prompt in prompts)
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": said,
+        "total_tokens": asked + said,
+        "prompt_tokens_details": {"cached_tokens": cached},
+    }
+
+
+def _end(request: Request) -> dict[str, Any]:
+    """Why an answer ended; the stop string or token that ended it, as vLLM tells it."""
+    return {"finish_reason": FINISH[request.reason or "stop"], "stop_reason": request.stop_reason}
+
+
+class Reply:
+    """The bodies of one request's answer. chat: of `/v1/chat/completions`, else of `/v1/completions`."""
+
+    def __init__(self, request_id: str, model: str, token_bytes: TokenBytes, *, chat: bool) -> None:
+        self.chat, self._bytes = chat, token_bytes
+        self.head = {
+            "id": f"{'chatcmpl' if chat else 'cmpl'}-{request_id}",
+            "created": int(time.time()),
+            "model": model,
+        }
+
+    def whole(self, generations: Sequence[Request], tokens: Sequence[Sequence[Token]]) -> dict[str, Any]:
+        """The body of an answer that was not streamed."""
+        choices = []
+        for index, (item, said) in enumerate(zip(generations, tokens, strict=True)):
+            choice: dict[str, Any] = {"index": index, **_end(item)}
+            if self.chat:
+                choice["message"] = {"role": "assistant", "content": item.text}
+            else:
+                choice["text"] = item.text
+            choice["logprobs"] = self._logprobs(said)
+            choices.append(choice)
+        kind = "chat.completion" if self.chat else "text_completion"
+        return {**self.head, "object": kind, "choices": choices, "usage": usage(generations)}
+
+    def first(self, index: int) -> dict[str, Any]:
+        """The chunk with which a chat's streamed answer begins."""
+        return self._chunk({"index": index, "delta": {"role": "assistant", "content": ""}, "finish_reason": None})
+
+    def piece(self, index: int, token: Token) -> dict[str, Any]:
+        """A chunk with one more piece of text."""
+        part: dict[str, Any] = {"delta": {"content": token.text}} if self.chat else {"text": token.text}
+        return self._chunk({"index": index, **part, "logprobs": self._logprobs([token]), "finish_reason": None})
+
+    def last(self, index: int, request: Request) -> dict[str, Any]:
+        """The chunk that says why an answer ended."""
+        part: dict[str, Any] = {"delta": {}} if self.chat else {"text": ""}
+        return self._chunk({"index": index, **part, **_end(request)})
+
+    def cost(self, generations: Sequence[Request]) -> dict[str, Any]:
+        """The chunk that `stream_options.include_usage` asks for."""
+        return {**self._chunk(None), "usage": usage(generations)}
+
+    def _chunk(self, choice: dict[str, Any] | None) -> dict[str, Any]:
+        kind = "chat.completion.chunk" if self.chat else "text_completion"
+        return {**self.head, "object": kind, "choices": [] if choice is None else [choice]}
+
+    def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
+        scored = [token for token in tokens if token.logprob is not None]
+        if not scored:
+            return None
+        if not self.chat:
+            return {
+                "tokens": [self._name(token.id) for token in scored],
+                "token_logprobs": [token.logprob for token in scored],
+                "top_logprobs": [self._by_name(token.top) for token in scored],
+            }
+        content = []
+        for token in scored:
+            top = [self._entry(id_, value) for id_, value in token.top]
+            content.append({**self._entry(token.id, token.logprob or 0.0), "top_logprobs": top})
+        return {"content": content}
+
+    def _entry(self, token: int, logprob: float) -> dict[str, Any]:
+        own = self._bytes(token)
+        return {"token": own.decode(errors="replace"), "logprob": logprob, "bytes": list(own)}
+
+    def _name(self, token: int) -> str:
+        """A token's text; for part of a character its bytes, as OpenAI writes them: `bytes:\\xf0\\x9f`."""
+        own = self._bytes(token)
+        try:
+            return own.decode()
+        except UnicodeDecodeError:
+            return "bytes:" + "".join(f"\\x{byte:02x}" for byte in own)
+
+    def _by_name(self, top: Sequence[tuple[int, float]]) -> dict[str, float]:
+        """Logarithmic probabilities by token; of two with one text, the second by its number, as vLLM writes it."""
+        found: dict[str, float] = {}
+        for token, value in top:
+            name = self._name(token)
+            found[f"token_id:{token}" if name in found else name] = value
+        return found
