@@ -36,7 +36,7 @@ __all__ = [
 
 _NAMES = {
     "auto": ("NeoOVImageProcessor", "NeoOVProcessor"),
-    "conversation": ("content_from_text",),
+    "chat": ("content_from_text",),
     "images": ("load_image",),
     "limits": ("Limits",),
     "options": ("MediaOptions",),

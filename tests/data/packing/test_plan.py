@@ -13,8 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pixelword.data.index import FRAME, PICTURE, Index, Lengths
+from pixelword.data.packing import plan as planning
 from pixelword.data.packing.best_fit import Budget, best_fit
-from pixelword.data.packing.packer import plan as planning
 from pixelword.data.packing.plan import Plan, assign
 from pixelword.data.packing.sampler import Order, chosen
 from pixelword.data.recipe import DataRecipe
