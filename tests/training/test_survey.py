@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from pixelword.errors import RecipeError
+from pixelword.training.named_data import named_data
 from pixelword.training.recipe import Recipe
 from pixelword.training.subject import Subject, open_subject
 from pixelword.training.survey import survey
@@ -56,7 +57,7 @@ def stage(tmp_path: Path) -> Path:
 
 
 def test_files_in_numbers(stage: Path) -> None:
-    found = survey(open_subject(str(stage))).report(samples=1, packs=2)
+    found = survey(open_subject(named_data(str(stage)))).report(samples=1, packs=2)
     shots, words = found.sources
     assert (shots.name, shots.weight, shots.samples, shots.faults, shots.left_out) == ("shots", 0.75, 5, 1, 0)
     assert (words.name, words.weight, words.samples, words.faults, words.left_out) == ("words", 0.25, 2, 1, 1)
@@ -67,7 +68,7 @@ def test_files_in_numbers(stage: Path) -> None:
 
 
 def test_packs_and_samples_of_files_to_look_at(stage: Path) -> None:
-    sheets = list(survey(open_subject(str(stage)), step=1).sheets(samples=9, packs=2))
+    sheets = list(survey(open_subject(named_data(str(stage))), step=1).sheets(samples=9, packs=2))
     titles = [sheet.title for sheet in sheets]
     assert titles[:3] == ["pack 2", "pack 3", "shots.jsonl:1"] and len(sheets) == 2 + 6 + 3
     assert all(sheet.pack is not None and sheet.pack.names for sheet in sheets[:2])
@@ -78,7 +79,7 @@ def test_packs_and_samples_of_files_to_look_at(stage: Path) -> None:
 
 
 def test_packs_measured_are_the_packs_read(stage: Path) -> None:
-    subject = open_subject(str(stage))
+    subject = open_subject(named_data(str(stage)))
     planned = survey(subject).report(samples=1, packs=4).packs
     read = [sheet.pack for sheet in survey(subject).sheets(samples=0, packs=4)]
     assert planned is not None
@@ -89,12 +90,12 @@ def test_packs_measured_are_the_packs_read(stage: Path) -> None:
 
 def test_files_by_themselves_need_no_recipe(stage: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("HOME", str(tmp_path))  # where indexes are kept
-    subject = open_subject(str(stage.with_name("shots.jsonl")))
+    subject = open_subject(named_data(str(stage.with_name("shots.jsonl"))))
     found = survey(subject).report(samples=1, packs=1)
     assert [source.name for source in found.sources] == ["shots"] and found.packs is None
     assert len(list(survey(subject).sheets(samples=2, packs=2))) == 2
     with pytest.raises(RecipeError, match="--set changes a recipe"):
-        open_subject("shots.jsonl", ["steps=3"])
+        named_data("shots.jsonl", ["steps=3"])
 
 
 def test_drawn_tasks_in_numbers_and_to_look_at(tiny: Callable[..., Recipe]) -> None:

@@ -93,9 +93,13 @@ def view(
 def read(what: str, overrides: list[str], model: str | None, root: Path | None) -> Subject:
     """The recipe, or the files, that a `data` command works on."""
     with options.progress(f"opening {what} …"), options.quiet_imports():
+        from pixelword.training.named_data import named_data
+
+        named = named_data(what, overrides, model=model, root=root)  # before torch is imported
+
         from pixelword.training.subject import open_subject
 
-        return open_subject(what, overrides, model=model, root=root)
+        return open_subject(named)
 
 
 def _index(subject: Subject) -> None:

@@ -14,6 +14,7 @@ from pixelword.evaluation.batch_generate import NEW_TOKENS, Asker, Said
 from pixelword.evaluation.runner import Peer
 from pixelword.evaluation.types import Item
 from pixelword.extras import install_command
+from pixelword.generation.session import load
 
 RAPIDOCR = "rapidocr"
 #: Of the height of a box, what is left around it when a line is cut out.
@@ -82,8 +83,6 @@ class Blind:
     """A language model (any checkpoint of ours) that gets the words of a question and no image."""
 
     def __init__(self, name: str, device: str | None = None) -> None:
-        from pixelword.generation.session import load
-
         self.name = f"{name}, blind"
         self._asker = Asker(load(name, device=device))
 

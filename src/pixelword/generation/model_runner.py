@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch import Tensor
 
+from pixelword.generation.compiled_decode import CompiledStep
 from pixelword.generation.kv_slots import KVSlots
 from pixelword.generation.prepared_weights import prepare, restore
 from pixelword.generation.request import BatchingOptions
@@ -16,7 +17,6 @@ from pixelword.model.masks import interval, side_by_side
 from pixelword.processing.types import Encoded
 
 if TYPE_CHECKING:
-    from pixelword.generation.compiled_decode import CompiledStep
     from pixelword.model import NeoOVForConditionalGeneration
 
 
@@ -31,8 +31,6 @@ class ModelRunner:
         prepared = prepare(model, quantization=options.quantization, pack=options.pack)
         self._compiled: CompiledStep | None = None
         if options.compile:
-            from pixelword.generation.compiled_decode import CompiledStep
-
             self._compiled = CompiledStep(model, prepared)
             with torch.inference_mode():
                 self._compiled.warm_up(options.max_num_seqs, 1 + options.num_speculative_tokens)

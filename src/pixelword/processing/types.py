@@ -6,8 +6,32 @@ import math
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from pixelword.errors import MediaError
+
 if TYPE_CHECKING:
     import torch
+    from PIL import Image
+
+
+@dataclass(frozen=True)
+class Video:
+    """Frames of a video.
+
+    frames: upright RGB or RGBA images; timestamps: seconds of each frame since the start (empty when unknown: then
+    the prompt holds the frames alone); duration: seconds of the whole video.
+    """
+
+    frames: tuple[Image.Image, ...]
+    timestamps: tuple[float, ...]
+    duration: float
+
+    def __post_init__(self) -> None:
+        if not self.frames:
+            raise MediaError("a video without frames; give at least one frame")
+        if self.timestamps and len(self.timestamps) != len(self.frames):
+            raise MediaError(
+                f"a video of {len(self.frames)} frames has {len(self.timestamps)} timestamps; give one each, or none"
+            )
 
 
 @dataclass(frozen=True)
@@ -16,7 +40,7 @@ class Sample:
 
     messages: chat form, assistant turns included: ``{"role": ..., "content": str | [parts]}``, a part being
         ``{"type": "text", "text": str}``, ``{"type": "image", "image": PIL.Image}`` or
-        ``{"type": "video", "video": processing.videos.Video}``.
+        ``{"type": "video", "video": Video}``.
     kind: what the last turn asks for: "colour", "count", "where", ...
     """
 

@@ -15,6 +15,7 @@ from pixelword.errors import InputError, MediaError
 from pixelword.processing.limits import Limits
 from pixelword.processing.media_io import describe, open_binary, plain
 from pixelword.processing.resize import smart_resize
+from pixelword.processing.types import Video
 from pixelword.processing.video_file import VideoFile
 
 FRAME_MAX_PIXELS = 360 * 640
@@ -27,27 +28,6 @@ SEEK_STEPS = (Fraction(0), Fraction(5), Fraction(20))
 
 # Time bases are rounded: a frame this little after a moment is on screen at it.
 EPSILON = Fraction(1, 1000)
-
-
-@dataclass(frozen=True)
-class Video:
-    """Frames of a video.
-
-    frames: upright RGB or RGBA images; timestamps: seconds of each frame since the start (empty when unknown: then
-    the prompt holds the frames alone); duration: seconds of the whole video.
-    """
-
-    frames: tuple[Image.Image, ...]
-    timestamps: tuple[float, ...]
-    duration: float
-
-    def __post_init__(self) -> None:
-        if not self.frames:
-            raise MediaError("a video without frames; give at least one frame")
-        if self.timestamps and len(self.timestamps) != len(self.frames):
-            raise MediaError(
-                f"a video of {len(self.frames)} frames has {len(self.timestamps)} timestamps; give one each, or none"
-            )
 
 
 @dataclass(frozen=True)

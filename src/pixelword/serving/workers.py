@@ -24,6 +24,7 @@ import torch
 from safetensors.torch import load, save
 
 from pixelword.errors import InputError, MediaError, PixelwordError
+from pixelword.processing.processor import NeoOVProcessor
 from pixelword.processing.types import Encoded, ImageSpan
 from pixelword.serving.settings import Settings
 
@@ -159,8 +160,6 @@ class _Worker:
 
 def _serve(pipe: Connection, folder: str, more_bytes: int) -> None:
     """A worker's life: a processor, then one request after another until the pipe closes."""
-    from pixelword.processing.processor import NeoOVProcessor
-
     os.environ.clear()  # it may hold keys
     torch.set_num_threads(1)
     processor = NeoOVProcessor.from_pretrained(folder)

@@ -7,15 +7,12 @@ from __future__ import annotations
 
 from dataclasses import replace
 from random import Random
-from typing import TYPE_CHECKING
 
+from pixelword.processing.types import Video
 from pixelword.synthetic.drawing import render
 from pixelword.synthetic.questions import COLOUR_WORDINGS, SHAPE_WORDINGS, Facts, Turn
 from pixelword.synthetic.scenes import COLOURS, HELD_OUT, PAIRS, Pair, Scene, Split, Thing, background_for, jitter
 from pixelword.synthetic.wording import article, phrase
-
-if TYPE_CHECKING:
-    from pixelword.processing.videos import Video
 
 WAYS: dict[str, tuple[int, int]] = {"left": (-1, 0), "right": (1, 0), "up": (0, -1), "down": (0, 1)}
 FRAMES, SIDE = 4, 64
@@ -34,8 +31,6 @@ def draw_motion(rng: Random, level: float, split: Split, finer: int = 1) -> tupl
 
     finer: steps, of a second each, that one step of the way is cut into; 1 + 3 * finer frames are the longer clip's.
     """
-    from pixelword.processing.videos import Video
-
     way = rng.choice(tuple(WAYS))
     colour, shape = rng.choice([pair for pair in PAIRS if (held_out_way(pair) == way) == (split == "test")])
     size = rng.randint(round(22 - 6 * level), 26)

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TYPE_CHECKING
 
+from pixelword.processing.types import Video
 from pixelword.synthetic.comparing import called
 from pixelword.synthetic.drawing import render
 from pixelword.synthetic.questions import COUNT_WORDINGS, Facts, Turn, name_of
 from pixelword.synthetic.scenes import CELLS, HELD_OUT, Scene, Split, Thing, draw_distinct, moved
 from pixelword.synthetic.wording import phrase
-
-if TYPE_CHECKING:
-    from pixelword.processing.videos import Video
 
 FRAMES, SIDE = (4, 5, 6), 64
 #: What happens to each thing: the words for it, past, of one that does it, and plain.
@@ -52,8 +49,6 @@ class Happening:
 
 def draw_happening(rng: Random, level: float, split: Split) -> Happening:
     """A clip of 4 to 6 frames of 64x64, one a second; at most one thing begins to differ in each of them."""
-    from pixelword.processing.videos import Video
-
     way = "appear"
     if rng.random() < level:
         way = rng.choices(tuple(WAYS), (1 - _MOVE_SHARE - _DISAPPEAR_SHARE, _DISAPPEAR_SHARE, _MOVE_SHARE))[0]

@@ -8,6 +8,7 @@ from pixelword.checkpoints.names import close_name
 from pixelword.checkpoints.released import read_config
 from pixelword.errors import RecipeError
 from pixelword.model import NeoOVConfig
+from pixelword.training.building import build_processor, with_vocabulary
 
 if TYPE_CHECKING:
     from pixelword.training.recipe import Recipe
@@ -24,8 +25,6 @@ def stage_config(recipe: Recipe) -> NeoOVConfig:
 
     Raises RecipeError when neither says it, or when the checkpoint is of another size than the recipe names.
     """
-    from pixelword.training.building import build_processor, with_vocabulary  # heavy, and rarely needed
-
     model = recipe.model
     found = checked_config(recipe)
     if found is not None:

@@ -1,23 +1,17 @@
-"""What `pixelword data` looks at, a recipe's data or files alone: checked before anything heavy is imported."""
+"""What `pixelword data` looks at, with the processor that reads it."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pixelword.checkpoints.names import resolve
-from pixelword.data.recipe import DataRecipe, SourceRecipe
-from pixelword.errors import RecipeError
-from pixelword.training.recipe_file import load_recipe
-from pixelword.training.start import check_files, check_start, fetched
+from pixelword.processing.processor import NeoOVProcessor
+from pixelword.training.building import build_processor
 
 if TYPE_CHECKING:
-    from pixelword.processing.processor import NeoOVProcessor
+    from pixelword.data.recipe import DataRecipe
+    from pixelword.training.named_data import NamedData
     from pixelword.training.recipe import Recipe
-
-RECIPES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -29,32 +23,9 @@ class Subject:
     recipe: Recipe | None
 
 
-def open_subject(
-    what: str, overrides: Sequence[str] = (), *, model: str | None = None, root: Path | None = None
-) -> Subject:
-    """A recipe's YAML file, or files of samples.
-
-    model: whose tokenizer and settings to read with, in place of the recipe's `model.from` (nano's, for files).
-    root: what relative paths of media in the files join. Raises RecipeError, CheckpointError.
-    """
-    recipe = load_recipe(Path(what), overrides) if what.endswith(RECIPES) else None
-    if recipe is None and overrides:
-        raise RecipeError(f"--set changes a recipe, and {what} is not one; leave it out, or name a YAML file")
-    data = recipe.data if recipe is not None else _files(what, root)
-    if recipe is None:  # of a recipe's sources some may be there
-        check_files(data)
-    if model is None and recipe is not None:
-        recipe = fetched(recipe, weights=False)
-        check_start(recipe)
-        from pixelword.training.building import build_processor
-
-        return Subject(data, build_processor(recipe), recipe)
-    folder = resolve(model or "nano", weights=False)
-    from pixelword.processing.processor import NeoOVProcessor
-
-    return Subject(data, NeoOVProcessor.from_pretrained(folder), recipe)
-
-
-def _files(what: str, root: Path | None) -> DataRecipe:
-    name = Path(what).name.partition(".")[0] or "data"
-    return DataRecipe(sources={name: SourceRecipe(path=what, root=root)}, length=1)
+def open_subject(named: NamedData) -> Subject:
+    """The data with its processor. Raises RecipeError, CheckpointError."""
+    if named.folder is not None:
+        return Subject(named.data, NeoOVProcessor.from_pretrained(named.folder), named.recipe)
+    assert named.recipe is not None
+    return Subject(named.data, build_processor(named.recipe), named.recipe)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from pixelword.evaluation.paper import files
 from pixelword.evaluation.paper.benchmarks import Benchmark
+from pixelword.model.footprint import count_parameters
 from pixelword.processing.resize import shared_max_pixels
 from pixelword.processing.videos import FRAME_MAX_PIXELS
 
@@ -115,8 +116,6 @@ def _visual(benchmark: Benchmark, images: NeoOVImageProcessor, own_limits: bool)
 
 def _weights(config: NeoOVConfig) -> int:
     """Weights that every token is multiplied by. The whole network is laid out for this: ask once."""
-    from pixelword.model.footprint import count_parameters
-
     parameters = count_parameters(config)
     return sum(parameters.values()) - parameters["token embedding"]
 

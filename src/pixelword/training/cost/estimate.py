@@ -17,6 +17,7 @@ from pixelword.checkpoints.names import WEIGHTS
 from pixelword.data.packing.packer import visible_pairs
 from pixelword.errors import RecipeError
 from pixelword.model.meta import meta_model
+from pixelword.processing.processor import NeoOVProcessor
 from pixelword.training.building import build_processor
 from pixelword.training.cost.flops import Rates, network_rates
 from pixelword.training.cost.hardware import CPU, Communication, Machine, communication, machine
@@ -25,6 +26,7 @@ from pixelword.training.cost.throughput import Counts
 from pixelword.training.precision import compute_dtype, precision_name
 from pixelword.training.sizes import stage_config
 from pixelword.training.stages import ROLES, role_of, set_trainable
+from pixelword.training.synthetic import DrawnPacks
 
 if TYPE_CHECKING:
     from pixelword.data.recipe import ExpectRecipe
@@ -226,9 +228,6 @@ def _pairs(expect: ExpectRecipe, length: int) -> float:
 
 def _drawn(recipe: Recipe) -> Callable[[int], Work]:
     """The mean of a few packs from the stage's end, drawn with nano's processor where the stage before is not there."""
-    from pixelword.processing.processor import NeoOVProcessor
-    from pixelword.training.synthetic import DrawnPacks
-
     there = recipe.model.from_ is None or (recipe.model.from_ / "config.json").is_file()
     source = DrawnPacks(recipe, build_processor(recipe) if there else NeoOVProcessor.from_pretrained(WEIGHTS / "nano"))
     last = recipe.steps * recipe.data.packs
