@@ -2,8 +2,7 @@
 
 face = draw_face(rng, assets, split)
 strip = set_line(face.cased("Read me"), face.font(24))    # a mask, and its words with boxes
-flat = stack([strip, other], gap=6, align="left")         # lines below one another
-view = tilt(rng, flat.size, strength=0.1)                 # a wall seen from the side; or None, not to
+view = tilt(rng, strip.mask.size, strength=0.1)           # a wall seen from the side; or None, not to
 """
 
 from __future__ import annotations
@@ -20,9 +19,6 @@ from PIL import Image, ImageDraw, ImageFont
 from pixelword.errors import AssetError
 from pixelword.synthetic.assets import AssetPack, Assets, fetch_command
 from pixelword.synthetic.types import Box, Split
-
-#: Size of type in pixels below which people have to guess.
-SMALLEST = 16
 
 
 @dataclass(frozen=True)
@@ -71,14 +67,6 @@ class Strip:
         """The words with boxes relative to what the strip is placed in."""
         x, y = self.at
         return tuple(replace(word, box=moved(word.box, x, y)) for word in self.words)
-
-
-@dataclass(frozen=True)
-class Stack:
-    """Lines below one another in a rectangle of `size` (width, height)."""
-
-    strips: tuple[Strip, ...]
-    size: tuple[int, int]
 
 
 def draw_face(rng: Random, assets: Assets, split: Split) -> Face:
@@ -144,17 +132,6 @@ def set_line(text: str, font: ImageFont.FreeTypeFont) -> Strip:
     top, bottom = min(edge, *(item.box[1] for item in words)), max(2 * edge, *(item.box[3] for item in words))
     crop = (int(left), int(top), int(right), int(bottom))
     return Strip(mask.crop(crop), tuple(replace(item, box=moved(item.box, -crop[0], -crop[1])) for item in words))
-
-
-def stack(strips: Sequence[Strip], *, gap: int, align: str = "left") -> Stack:
-    """The lines from the top down, `gap` pixels apart. align: "left", "center" or "right"."""
-    width = max(strip.mask.width for strip in strips)
-    placed, y = [], 0
-    for strip in strips:
-        spare = width - strip.mask.width
-        placed.append(replace(strip, at=({"left": 0, "center": spare // 2, "right": spare}[align], y)))
-        y += strip.mask.height + gap
-    return Stack(tuple(placed), (width, y - gap))
 
 
 @dataclass(frozen=True)

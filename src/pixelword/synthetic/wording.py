@@ -1,15 +1,10 @@
-"""Asking: wordings as people type them, and questions in an order in which none gives a later one away."""
+"""Wordings as people type them: phrases, articles, plurals, and boxes as answers have them."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from random import Random
-
-from pixelword.synthetic.types import Question
-
-Facts = frozenset[Hashable]
 
 
 def phrase(rng: Random, wordings: Iterable[str], **blanks: str) -> str:
@@ -77,39 +72,3 @@ def boxed(box: Sequence[float], size: tuple[int, int]) -> str:
     sides = (size[0], size[1], size[0], size[1])
     corners = (min(1000, max(0, round(1000 * place / side))) for place, side in zip(box, sides, strict=True))
     return f"<box>[[{', '.join(map(str, corners))}]]</box>"
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """A question that could be asked. asks: the facts that it is about; tells: what question and answer give away."""
-
-    question: Question
-    asks: Facts = frozenset()
-    tells: Facts = frozenset()
-
-
-def choose(rng: Random, candidates: Sequence[Candidate], number: int) -> tuple[Question, ...]:
-    """Up to `number` of the candidates, of as many kinds as can be, none about a fact that is known already.
-
-    Every kind is as likely to be asked, however many candidates it has.
-    """
-    kinds: dict[str, list[Candidate]] = {}
-    for candidate in candidates:
-        kinds.setdefault(candidate.question.kind, []).append(candidate)
-    for group in kinds.values():
-        rng.shuffle(group)
-    asked: list[Question] = []
-    known: set[Hashable] = set()
-    while len(asked) < number and kinds:
-        for kind in rng.sample(sorted(kinds), len(kinds)):
-            group = kinds[kind]
-            fresh = next((it for it in group if not it.asks & known), None)
-            if fresh is None:
-                del kinds[kind]
-                continue
-            group.remove(fresh)
-            asked.append(fresh.question)
-            known |= fresh.asks | fresh.tells
-            if len(asked) == number:
-                break
-    return tuple(asked)

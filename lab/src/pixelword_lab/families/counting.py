@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from pixelword.synthetic.types import Question, Split
-from pixelword.synthetic.wording import Candidate, phrase, plural, uncounted
+from pixelword.synthetic.wording import phrase, plural, uncounted
+from pixelword_lab.candidates import Candidate
 from pixelword_lab.drawing.compose import Scene
 from pixelword_lab.drawing.naming import absent, draw_things, label, settle, shows, whole
 from pixelword_lab.drawing.things import COLOURS, SHAPES, Cutout, Pool, clash, colour_of, concepts, shape

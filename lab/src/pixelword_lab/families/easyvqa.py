@@ -10,7 +10,7 @@ from random import Random
 from pixelword.processing.images import load_image
 from pixelword.synthetic.assets import Assets, Item
 from pixelword.synthetic.types import Question, Split
-from pixelword.synthetic.wording import Candidate, choose
+from pixelword_lab.candidates import Candidate, choose
 from pixelword_lab.family import Family, Task
 
 PACK = "easyvqa"

@@ -7,7 +7,8 @@ from random import Random
 
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Question, Split
-from pixelword.synthetic.wording import Candidate, article, boxed, choose, grounded, phrase
+from pixelword.synthetic.wording import article, boxed, grounded, phrase
+from pixelword_lab.candidates import Candidate, choose
 from pixelword_lab.drawing.compose import Placed, Scene, render, side_of
 from pixelword_lab.drawing.grounds import worn
 from pixelword_lab.drawing.naming import absent, draw_things, label, made_of, settle, whole

@@ -10,7 +10,8 @@ import numpy as np
 
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Box, Question, Split
-from pixelword.synthetic.wording import Candidate, article, choose, phrase, plural
+from pixelword.synthetic.wording import article, phrase, plural
+from pixelword_lab.candidates import Candidate, choose
 from pixelword_lab.drawing.compose import Placed, Scene, overlap, place_at, render, shown
 from pixelword_lab.drawing.grounds import worn
 from pixelword_lab.drawing.naming import absent, draw_things, label, made_of, settle, shows, whole

@@ -7,7 +7,8 @@ from random import Random
 
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Question, Split
-from pixelword.synthetic.wording import Candidate, article, choose, phrase
+from pixelword.synthetic.wording import article, phrase
+from pixelword_lab.candidates import Candidate, choose
 from pixelword_lab.drawing.compose import CELLS, Placed, Scene, cell_of, render, side_of
 from pixelword_lab.drawing.grounds import worn
 from pixelword_lab.drawing.naming import absent, draw_things, label, made_of, settle, whole

@@ -16,7 +16,7 @@ from PIL import Image
 from pixelword.errors import AssetError
 from pixelword.synthetic.assets import AssetPack, Assets
 from pixelword.synthetic.types import Box, Split
-from pixelword.synthetic.wording import choose
+from pixelword_lab.candidates import choose
 from pixelword_lab.drawing.plots import FontFiles, draw_style, render
 from pixelword_lab.drawing.replay import encode, item_of, vary
 from pixelword_lab.drawing.tabular import KINDS, Chart, Columns, draw_chart, possible

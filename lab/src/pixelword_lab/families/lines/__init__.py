@@ -8,7 +8,8 @@ from random import Random
 
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Box, Question, Split
-from pixelword.synthetic.wording import Candidate, boxed, choose, grounded, phrase
+from pixelword.synthetic.wording import boxed, grounded, phrase
+from pixelword_lab.candidates import Candidate, choose
 from pixelword_lab.drawing.texts import bare
 from pixelword_lab.drawing.things import COLOURS
 from pixelword_lab.families.lines.pages import Page, Row, draw_page, near_word

@@ -11,19 +11,17 @@ from PIL import Image, ImageDraw
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Box, Split
 from pixelword.synthetic.typeset import (
-    SMALLEST,
-    Stack,
     Strip,
     View,
     Word,
     draw_face,
     moved,
     set_line,
-    stack,
     tilt,
 )
 from pixelword_lab.drawing.compose import overlap
 from pixelword_lab.drawing.grounds import RGB, Ground, ground_for, paint, weathered
+from pixelword_lab.drawing.stacking import SMALLEST, Stack, stack
 from pixelword_lab.drawing.texts import Found, draw_headword, draw_name, draw_number, draw_run
 from pixelword_lab.drawing.things import COLOURS
 

@@ -7,7 +7,7 @@ from random import Random
 
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Split
-from pixelword.synthetic.wording import choose
+from pixelword_lab.candidates import choose
 from pixelword_lab.drawing.clips import film
 from pixelword_lab.drawing.things import Cutout, clash, cutouts, shape
 from pixelword_lab.families.motion.ask import KINDS, candidates

@@ -7,7 +7,8 @@ from random import Random
 
 from pixelword.processing.videos import clock
 from pixelword.synthetic.types import Box, Question
-from pixelword.synthetic.wording import Candidate, article, phrase
+from pixelword.synthetic.wording import article, phrase
+from pixelword_lab.candidates import Candidate
 from pixelword_lab.families.motion.stage import Stage
 
 WAYS = ("left", "right", "up", "down")

@@ -16,7 +16,7 @@ from PIL import Image
 from pixelword.processing.videos import load_video
 from pixelword.synthetic.assets import AssetPack, Assets
 from pixelword.synthetic.types import Box, Split
-from pixelword.synthetic.wording import choose
+from pixelword_lab.candidates import choose
 from pixelword_lab.drawing.replay import item_of, vary
 from pixelword_lab.families.rooms.ask import KINDS, about_picture, about_walk, things_of
 from pixelword_lab.families.rooms.shoot import render_item

@@ -10,7 +10,8 @@ from random import Random
 from typing import Any
 
 from pixelword.synthetic.types import Box, Question
-from pixelword.synthetic.wording import Candidate, article, boxed, grounded, phrase, plural
+from pixelword.synthetic.wording import article, boxed, grounded, phrase, plural
+from pixelword_lab.candidates import Candidate
 from pixelword_lab.families.rooms.layout import alike
 
 #: Kind of question -> category of the suite.

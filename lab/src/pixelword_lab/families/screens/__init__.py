@@ -17,7 +17,7 @@ from PIL import Image
 from pixelword.errors import AssetError
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Box, Split
-from pixelword.synthetic.wording import choose
+from pixelword_lab.candidates import choose
 from pixelword_lab.drawing.pages import browser
 from pixelword_lab.drawing.replay import encode, item_of, vary
 from pixelword_lab.families.screens.ask import Screen, candidates

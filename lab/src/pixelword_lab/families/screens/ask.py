@@ -8,7 +8,8 @@ from random import Random
 from typing import Any
 
 from pixelword.synthetic.types import Box, Question
-from pixelword.synthetic.wording import Candidate, article, boxed, grounded, phrase, plural
+from pixelword.synthetic.wording import article, boxed, grounded, phrase, plural
+from pixelword_lab.candidates import Candidate
 from pixelword_lab.families.screens.content import CALLED
 from pixelword_lab.families.screens.lists import clear, intentions
 
