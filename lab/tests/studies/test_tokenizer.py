@@ -14,9 +14,11 @@ from hypothesis import strategies as st
 from tokenizers import Tokenizer
 
 from pixelword import synthetic as nano
-from pixelword.synthetic import tokenizer as made
 from pixelword.synthetic.questions import ASKERS
 from pixelword.synthetic.scenes import COLOURS, SHAPES
+from pixelword_lab.studies import tokenizer as made
+
+pytestmark = pytest.mark.usefixtures("default_assets")
 
 
 @pytest.fixture(scope="module")

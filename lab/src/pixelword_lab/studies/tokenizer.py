@@ -3,7 +3,7 @@
 What is read off an image is therefore spelled, a token a character, and one glyph is always the same token: pairs of
 letters merged by frequency would make reading much harder to learn (lab/docs/log.md). At most 1,024 tokens.
 
-Make it again with ``python -m pixelword.synthetic.tokenizer OUT``: the same tasks give the same files every time. A
+Make it again with ``python -m pixelword_lab.studies.tokenizer OUT``: the same tasks give the same files every time. A
 model that is trained keeps the tokenizer it was trained with, whatever becomes of the tasks.
 """
 
@@ -108,7 +108,7 @@ def wrap(tokenizer: Tokenizer) -> PreTrainedTokenizerFast:
 def main(arguments: list[str]) -> int:
     """Write tokenizer.json and tokenizer_config.json into the folder named."""
     if len(arguments) != 1:
-        print("usage: python -m pixelword.synthetic.tokenizer OUT", file=sys.stderr)
+        print("usage: python -m pixelword_lab.studies.tokenizer OUT", file=sys.stderr)
         return 2
     folder = Path(arguments[0])
     folder.mkdir(parents=True, exist_ok=True)
