@@ -24,6 +24,14 @@ from .outputs import NeoOVCausalLMOutput, NeoOVModelOutput
 from .visual_tokens import VisualTokens, single_grid
 
 
+def selected_states(wanted: bool | int | Sequence[int] | None, count: int) -> frozenset[int]:
+    """Indices of the hidden states to return, of `count`: all, none, or those named, as in transformers 5.23."""
+    if wanted is None or isinstance(wanted, bool):
+        return frozenset(range(count)) if wanted else frozenset()
+    indices = [wanted] if isinstance(wanted, int) else wanted
+    return frozenset(index % count for index in indices if -count <= index < count)
+
+
 class NeoOVDecoderLayer(GradientCheckpointingLayer, Layer):
     """A layer whose activations transformers' `gradient_checkpointing_enable` can leave out."""
 
@@ -244,7 +252,7 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
             positions,
             visible,
             cache,
-            output_hidden_states=output_hidden_states,
+            keep=selected_states(output_hidden_states, len(self.language_model.model.layers) + 1),
             visual=None if image_grid_hw is None else self.visual_mask(input_ids, mm_token_type_ids),
             weights=weights,
         )
@@ -254,7 +262,8 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
         if weights is not None:  # without the empty places of a cache's buffers
             keys = past + embeds.shape[1]
             attentions = tuple(x[..., :keys] if isinstance(past, int) and x.shape[-1] > keys else x for x in weights)
-        result = NeoOVModelOutput(hidden, cache if use_cache else None, states, attentions)
+        wanted = states if output_hidden_states is not None and output_hidden_states is not False else None
+        result = NeoOVModelOutput(hidden, cache if use_cache else None, wanted, attentions)
         return result if self._returns_dict(return_dict) else result.to_tuple()
 
     def _attention_store(self, output_attentions: bool | None) -> list[Tensor] | None:

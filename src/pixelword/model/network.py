@@ -5,7 +5,7 @@ Module names are the released checkpoint's. `modeling` makes a transformers mode
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Protocol
 
 import torch
@@ -244,14 +244,6 @@ class Layer(nn.Module):
         return hidden + self.mlp(self.post_attention_layernorm(hidden))
 
 
-def selected_states(wanted: bool | int | Sequence[int] | None, count: int) -> frozenset[int]:
-    """Indices of the hidden states to return, of `count`: all, none, or those named, as in transformers 5.23."""
-    if wanted is None or isinstance(wanted, bool):
-        return frozenset(range(count)) if wanted else frozenset()
-    indices = [wanted] if isinstance(wanted, int) else wanted
-    return frozenset(index % count for index in indices if -count <= index < count)
-
-
 class Decoder(nn.Module):
     """Token embeddings, all layers and the last norm: `language_model.model` of the released layout."""
 
@@ -274,28 +266,26 @@ class Decoder(nn.Module):
         position_ids: Tensor,
         visible: Interval,
         cache: KVCache | None = None,
-        output_hidden_states: bool | int | Sequence[int] | None = None,
+        keep: Collection[int] = (),
         visual: Tensor | None = None,
         weights: list[Tensor] | None = None,
-    ) -> tuple[Tensor, tuple[Tensor | None, ...] | None]:
+    ) -> tuple[Tensor, tuple[Tensor | None, ...]]:
         """Run the stack.
 
         Args:
             inputs_embeds: (B, L, hidden_size).
             position_ids: (3, B, L), rows (t, t + h, t + w).
             visible: the interval of every query.
-            output_hidden_states: whether the state before each layer and the last are returned; or which of them, by
-                their indices, negative ones from the end. An index out of range selects nothing.
+            keep: hidden states to return: i for the state before layer i, the number of layers for the last one.
             visual: (B, L) bool, the places of visual tokens; None for none. Read where text bypasses the pre-buffer.
             weights: gets the attention weights of every layer.
 
         Returns:
-            the normed last state (B, L, hidden_size), and the hidden states if wanted, None for those not selected.
+            the normed last state (B, L, hidden_size), and layers + 1 hidden states, None for those not to be kept.
         """
         config = self.config
         rotary = self.rotary(position_ids, inputs_embeds.dtype)
-        selected = selected_states(output_hidden_states, len(self.layers) + 1)
-        hidden, states = inputs_embeds, [inputs_embeds if 0 in selected else None]
+        hidden, states = inputs_embeds, [inputs_embeds if 0 in keep else None]
         if not config.text_bypasses_pre_buffer:
             places = None
         else:
@@ -308,8 +298,6 @@ class Decoder(nn.Module):
                 hidden = layer(hidden, rotary, visible, cache, keys_only=True)  # images may follow
             else:  # all are computed: later images read the words' keys, and ranks that share layers run alike
                 hidden = torch.where(places, layer(hidden, rotary, visible, cache, weights=weights), hidden)
-            states.append(hidden if number + 1 in selected else None)
+            states.append(hidden if number + 1 in keep else None)
         hidden = self.norm(hidden)
-        if output_hidden_states is False or output_hidden_states is None:
-            return hidden, None
-        return hidden, (*states[:-1], hidden if len(self.layers) in selected else None)
+        return hidden, (*states[:-1], hidden if len(self.layers) in keep else None)
