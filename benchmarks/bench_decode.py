@@ -80,8 +80,8 @@ def sample(shape_name: str, way: str, *, quick: bool, steps: int) -> dict[str, A
                 pack=None if way != "plain" else False,  # where it works and pays
             )
             began = time.perf_counter()
-            rows = KVSlots(model.config.get_text_config().num_hidden_layers)
-            network = ModelRunner(model, rows, options)
+            slots = KVSlots(model.config.get_text_config().num_hidden_layers)
+            network = ModelRunner(model, slots, options)
             found["ready_s"] = time.perf_counter() - began
             take = _our_step(network)
         for batch in (1, 2) if quick else BATCHES:
@@ -98,12 +98,16 @@ def sample(shape_name: str, way: str, *, quick: bool, steps: int) -> dict[str, A
 def _our_step(network: Any) -> Callable[[int], Callable[[], Any]]:
     import torch
 
+    filled = 0
+
     def take(batch: int) -> Callable[[], Any]:
+        nonlocal filled
         text, dtype = network.model.config.get_text_config(), network.model.dtype
-        while network.rows.used < batch:
+        for slot in range(filled, batch):
             part = torch.randn(text.num_key_value_heads, READ, 3 * text.head_dim, dtype=dtype)
             stretch = part.split((2 * text.head_dim, text.head_dim), -1)
-            network.rows.put(network.rows.add(), 0, [stretch] * text.num_hidden_layers)
+            network.slots.put(slot, 0, [stretch] * text.num_hidden_layers)
+        filled = max(filled, batch)
         ids, starts = torch.full((batch, 1), 77), torch.full((batch,), READ)
         return lambda: network.decode(ids, starts, starts).argmax(-1)
 

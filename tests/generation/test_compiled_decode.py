@@ -34,16 +34,16 @@ def session() -> Session:
     return load("nano", dtype="float32", device="cpu")
 
 
-def rows_with_prompts(session: Session) -> tuple[ModelRunner, list[int], list[int]]:
-    """Two prompts of their own lengths read into rows: the network, what is read of each, and the next t of each."""
+def slots_with_prompts(session: Session) -> tuple[ModelRunner, list[int], list[int]]:
+    """Two prompts of their own lengths read into slots: the network, what is read of each, and the next t of each."""
     model = session.model
     network = ModelRunner(model, KVSlots(model.config.get_text_config().num_hidden_layers), BatchingOptions())
     read, following = [], []
-    for question in QUESTIONS:
+    for slot, question in enumerate(QUESTIONS):
         prompt = session.processor.encode([question], add_generation_prompt=True)
         grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
         positions, _ = model.get_rope_index(prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None])
-        network.prefill(prompt, positions, network.rows.add(), 0, len(prompt))
+        network.prefill(prompt, positions, slot, 0, len(prompt))
         read.append(len(prompt))
         following.append(int(positions[0].max()) + 1)
     return network, read, following
@@ -56,16 +56,16 @@ def test_a_step_is_the_network_s_own(session: Session, length: int, bypass: bool
     config.text_bypasses_pre_buffer = bypass
     try:
         with torch.inference_mode():
-            network, read, following = rows_with_prompts(session)
+            network, read, following = slots_with_prompts(session)
             ids = torch.randint(20, 200, (2, length), generator=torch.Generator().manual_seed(1))
             first, starts = torch.tensor(following), torch.tensor(read)
             expected = network.decode(ids, first, starts)
-            kept = [network.rows.take(0, 0, read[0] + length), network.rows.take(1, 0, read[1] + length)]
-            again, _, _ = rows_with_prompts(session)
+            kept = [network.slots.take(0, 0, read[0] + length), network.slots.take(1, 0, read[1] + length)]
+            again, _, _ = slots_with_prompts(session)
             step = CompiledStep(session.model, compiled=False)
-            torch.testing.assert_close(step(ids, first, again.rows, starts), expected, rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(step(ids, first, again.slots, starts), expected, rtol=1e-4, atol=1e-4)
             for row, stretches in enumerate(kept):
-                found = again.rows.take(row, 0, read[row] + length)
+                found = again.slots.take(row, 0, read[row] + length)
                 for one, other in zip(stretches, found, strict=True):
                     torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
     finally:
@@ -75,11 +75,11 @@ def test_a_step_is_the_network_s_own(session: Session, length: int, bypass: bool
 def test_a_step_takes_prepared_products() -> None:
     session = load("nano", dtype="float32", device="cpu")
     with torch.inference_mode():
-        network, read, following = rows_with_prompts(session)
+        network, read, following = slots_with_prompts(session)
         where: list[Any] = [torch.tensor([[7], [8]]), torch.tensor(following), torch.tensor(read)]
         expected = network.decode(*where)
         step = CompiledStep(session.model, prepare(session.model, pack=True), compiled=False)
-        found = step(where[0], where[1], network.rows, where[2])
+        found = step(where[0], where[1], network.slots, where[2])
     torch.testing.assert_close(found, expected, rtol=1e-4, atol=1e-4)
 
 

@@ -229,10 +229,10 @@ def test_where_no_token_is_left_a_session_says_so(session) -> None:
         session.ask("what is 2 plus 3?", allowed_token_ids=[end], min_tokens=1)
 
 
-@pytest.mark.parametrize("option", [{"logprobs": 1}, {"ignore_eos": True}])
-def test_a_session_does_not_pass_over_what_it_cannot_do(session, option) -> None:
-    with pytest.raises(InputError, match=next(iter(option))):
-        session.answer([user_message("what is 2 plus 3?")], Sampling(**option))
+def test_a_session_takes_every_sampling(session) -> None:
+    question = [user_message("what is 2 plus 3?")]
+    assert session.answer(question, Sampling(logprobs=1)).text == session.answer(question).text
+    assert session.answer(question, Sampling(9, ignore_eos=True)).new_tokens == 9
 
 
 def test_a_bad_word_is_spelt_at_the_start_and_after_a_space(session) -> None:

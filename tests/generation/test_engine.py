@@ -44,8 +44,14 @@ def prompts(session: Session) -> list[Encoded]:
 
 
 @pytest.fixture(scope="module")
-def answers(session: Session) -> list[str]:
-    return [session.answer([question]).text for question in QUESTIONS]
+def answers(session: Session, prompts: list[Encoded]) -> list[str]:
+    """Those of transformers' own `generate`."""
+    return [generated(session, prompt) for prompt in prompts]
+
+
+def generated(session: Session, prompt: Encoded, new_tokens: int = 64) -> str:
+    ids = session.model.generate(**session.processor.batch([prompt]), max_new_tokens=new_tokens, do_sample=False)
+    return session.processor.encoder.decode(ids[0, len(prompt) :].tolist()).strip()
 
 
 def engine(session: Session, **options: int) -> Engine:
@@ -70,6 +76,15 @@ def test_answers_are_those_of_generate(session, prompts, answers, options) -> No
             assert {one.reason for one in generations} == {"stop"}
         cached = [one.usage.cached_tokens for one in generations]
         assert all(cached[:5]) if options.get("prefix_bytes", 1) else not any(cached)
+
+
+def test_answers_of_a_session_are_those_of_generate(session, prompts, answers) -> None:
+    assert [session.answer([question]).text for question in QUESTIONS] == answers
+    assert [answer.text for answer in session.answers([[question] for question in QUESTIONS])] == answers
+    with engine(session) as running:  # and sessions may be used while an engine runs
+        busy = [running.submit(prompt) for prompt in prompts]
+        assert [session.answer([question]).text for question in QUESTIONS] == answers
+        assert [one.result() for one in busy] == answers
 
 
 def test_a_second_question_reads_no_picture_again(session, prompts) -> None:
@@ -111,7 +126,7 @@ def test_requests_come_and_go(session, prompts, answers, seed) -> None:
             assert running.load[0] <= 3
         for one, expected in kept:
             assert one.result() == expected
-    assert running.load == (0, 0) and running.rows.used == 0
+    assert running.load == (0, 0) and running.core.scheduler.num_slots == 0
 
 
 def test_cancelling_frees_a_place(session, prompts, answers) -> None:
@@ -231,7 +246,7 @@ def held_up(running: Engine, prompt: Encoded) -> Iterator[None]:
     running.submit(prompt, Sampling(max_new_tokens=2), listen)
     assert stands.wait(60)
     yield
-    while not all(seat.done() for _, seat in list(running._waiting)):
+    while not all(sequence.ready for sequence in list(running._incoming)):
         time.sleep(0.01)
     go_on.set()
 
@@ -270,7 +285,7 @@ def test_one_that_breaks_the_network_among_others_breaks_alone(session, prompts,
             generations[1].result()
         found = [generations[number].result() for number in (0, 2, 3)]
         assert found == [answers[0], answers[5], answers[0]]
-    assert running.rows.used == 0
+    assert running.core.scheduler.num_slots == 0
 
 
 def test_what_cannot_be_answered_is_refused(session, prompts) -> None:
@@ -311,10 +326,12 @@ def test_closing_may_wait_for_what_runs(session, prompts, answers) -> None:
     assert [one.result() for one in generations] == answers
 
 
-def test_a_listener_hears_every_token(session, prompts, answers) -> None:
+def test_a_sink_gets_every_token(session, prompts, answers) -> None:
     heard: list[str | None] = []
     with engine(session) as running:
-        one = running.submit(prompts[2], listener=lambda token: heard.append(token.text if token else None))
+        one = running.submit(prompts[2], sink=lambda token: heard.append(token.text if token else None))
         one.result()
     assert heard.pop() is None
     assert "".join(text for text in heard if text) == answers[2]
+    with pytest.raises(TypeError, match="sink"):
+        next(iter(one))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from PIL import Image
 
 from pixelword.errors import InputError
+from pixelword.generation.limits import answer_room
 from pixelword.generation.long_context.crops import chosen, looked_at, with_crops
 from pixelword.generation.long_context.frame_eviction import EvictingPrefill, frames_of
 from pixelword.generation.long_context.incremental_prefill import IncrementalPrefill
@@ -94,10 +94,27 @@ def test_a_video_right_after_another_opens_anew(session: Session) -> None:
 def test_with_all_frames_kept_the_answer_is_the_plain_one(session: Session, film: Any) -> None:
     plain = session.model(**session.processor.batch([film])).logits[0, -1]
     assert torch.allclose(reader(session, film, 12).read_whole(), plain, atol=1e-4)
-    told = session.model.generate(**session.processor.batch([film]), max_new_tokens=12, do_sample=False)
-    own = reader(session, film, 12).answer(lambda logits: int(logits.argmax()))
-    expected = told[0, len(film) :].tolist()
-    assert list(islice(own, len(expected))) == expected
+
+
+@torch.no_grad()
+def test_decoding_goes_on_from_what_stays(session: Session, film: Any) -> None:
+    """The engine's tokens are those of the network with the cache that eviction leaves, at the positions of before."""
+    own = reader(session, film, 4)
+    with torch.inference_mode():
+        expected = [int(own.read_whole().argmax())]
+        for t in range(int(own.positions[0].max()) + 1, int(own.positions[0].max()) + 8):
+            ids, where = torch.tensor([expected[-1:]]), torch.full((3, 1, 1), t)
+            expected.append(
+                int(session.model(input_ids=ids, position_ids=where, cache=own.cache).logits[0, -1].argmax())
+            )
+    (request,) = session.generate([film], [Sampling(8, ignore_eos=True)], max_cached_frames=4)
+    assert request.token_ids == expected
+    assert request.usage.peak_cached_tokens < len(film)
+
+
+def test_the_room_of_an_answer_is_in_steps_of_t_where_frames_are_evicted(session: Session, film: Any) -> None:
+    t = int(reader(session, film, 4).positions[0].max()) + 1
+    assert answer_room(film, 100, evicts=True) == 100 - t > answer_room(film, 100) == 100 - len(film)
 
 
 def test_no_more_frames_are_held_than_may_be(session: Session, film: Any) -> None:

@@ -40,17 +40,16 @@ def read(session: Session, network: ModelRunner) -> Callable[[list[Case]], tuple
 
     @torch.inference_mode()
     def make(cases: list[Case]) -> tuple[Tensor, Tensor]:
-        network.rows = KVSlots(session.model.config.get_text_config().num_hidden_layers)
+        network.slots = KVSlots(session.model.config.get_text_config().num_hidden_layers)
         ends, alone = [], []
-        for prompt, start in cases:
+        for slot, (prompt, start) in enumerate(cases):
             grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
             positions, _ = session.model.get_rope_index(
                 prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None]
             )
-            row = network.rows.add()
             if start:
-                network.prefill(prompt, positions, row, 0, start)
-            alone.append(network.prefill(prompt, positions, row, start, len(prompt))[0, -1])
+                network.prefill(prompt, positions, slot, 0, start)
+            alone.append(network.prefill(prompt, positions, slot, start, len(prompt))[0, -1])
             ends.append((prompt, positions, start))
         return torch.stack(alone), network.prefill_batch(ends, 0)
 

@@ -141,7 +141,7 @@ def print_answer(answer: Stream) -> None:
         sys.stdout.write(piece)
         sys.stdout.flush()
     print(flush=True)
-    tell_cut(answer.finish_reason, answer.writer.new_tokens)
+    tell_cut(answer.finish_reason, answer.request.usage.completion_tokens)
 
 
 def tell_cut(finish_reason: FinishReason | None, new_tokens: int) -> None:

@@ -41,8 +41,7 @@ class FilePacks:
         self.quarantine, self.loss_weight = quarantine, loss_weight
         self.packs_per_step = plan.packs_per_step
         self._media = media_options(plan.data)
-        tokenizer = processor.tokenizer
-        self.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        self.pad_token_id = processor.pad_token_id
 
     def __call__(self, number: int) -> Pack:
         packer = Packer(self.plan.data.rows, self.plan.length(number), self.pad_token_id, self.loss_weight)

@@ -68,15 +68,9 @@ def sample_sheet(
         encoded = processor.encode(sample.messages, media=media)
     except PixelwordError as error:
         return Sheet(name, group, None, turns, (Fault(name, str(error)),))
-    packer = Packer(1, len(encoded), pad_id(processor), loss_weight)
+    packer = Packer(1, len(encoded), processor.pad_token_id, loss_weight)
     packer.add(encoded, name)
     return Sheet(name, group, packer.pack(), turns)
-
-
-def pad_id(processor: NeoOVProcessor) -> int:
-    """The token that fills the rows of a pack."""
-    tokenizer = processor.tokenizer
-    return int(tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id)
 
 
 def _as_written(content: Any) -> str:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from transformers import LogitsProcessor, LogitsProcessorList
 
 from pixelword.errors import InputError
+from pixelword.generation.limits import answer_room, end_tokens
+from pixelword.generation.sampling import Sampling
 
 if TYPE_CHECKING:
     from pixelword.generation.session import Session
@@ -41,8 +42,7 @@ class Asker:
 
     def __init__(self, session: Session) -> None:
         self.session = session
-        tokenizer, ends = session.processor.tokenizer, session.model.generation_config.eos_token_id
-        self._ends = [tokenizer.eos_token_id] if ends is None else ends if isinstance(ends, list) else [ends]
+        self._ends = end_tokens(session.model, session.processor)
 
     def encoded(self, conversation: Conversation, new_tokens: int) -> Encoded | str:
         """The question as the model reads it, or why it cannot."""
@@ -51,8 +51,8 @@ class Asker:
             encoded = session.processor.encode(conversation, add_generation_prompt=True, media=session.media)
         except InputError as error:
             return str(error)
-        context = session.model.config.get_text_config().max_position_embeddings
-        if len(encoded) + new_tokens > context:
+        if new_tokens > answer_room(encoded, session.context):
+            context = session.context
             return f"{len(encoded)} tokens and an answer of {new_tokens} exceed the model's context of {context}"
         return encoded
 
@@ -67,21 +67,11 @@ class Asker:
         if batch:
             yield batch
 
-    @torch.inference_mode()
     def answers(self, questions: Sequence[Encoded], new_tokens: int) -> list[Said]:
         """Greedy answers to one batch."""
-        session = self.session
-        inputs = {name: item.to(session.model.device) for name, item in session.processor.batch(questions).items()}
-        watch = _Sureness()
-        ids = session.model.generate(
-            **inputs,
-            max_new_tokens=new_tokens,
-            do_sample=False,
-            eos_token_id=self._ends,
-            logits_processor=LogitsProcessorList([watch]),
-        )
-        new = ids[:, inputs["input_ids"].shape[1] :].tolist()
-        return [self._said(row, watch.of(number)) for number, row in enumerate(new)]
+        sampling = Sampling(new_tokens, logprobs=0)
+        requests = self.session.generate(questions, [sampling] * len(questions))
+        return [self._said(request.token_ids, request.logprobs) for request in requests]
 
     def _said(self, ids: Sequence[int], logs: Sequence[float]) -> Said:
         """The words up to the end, the marks of boxes among them."""
@@ -89,18 +79,3 @@ class Asker:
         words = self.session.processor.encoder.decode(ids[:length])
         sure = torch.tensor(logs[:length]).mean().exp().item() if length else 0.0
         return Said(words.strip(), sure)
-
-
-class _Sureness(LogitsProcessor):
-    """Notes the log-probability of each likeliest token, which is the one that greedy decoding takes."""
-
-    def __init__(self) -> None:
-        self.steps: list[torch.Tensor] = []
-
-    def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
-        """Scores (batch, vocabulary) as they are; notes (batch,)."""
-        self.steps.append(scores.float().log_softmax(-1).amax(-1))
-        return scores
-
-    def of(self, row: int) -> list[float]:
-        return [float(step[row]) for step in self.steps]

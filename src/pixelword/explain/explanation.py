@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pixelword.errors import InputError
+from pixelword.errors import ContextError, InputError
 from pixelword.explain.faithfulness import by_method, check
 from pixelword.explain.figure import save_png
 from pixelword.explain.maps import make_maps
@@ -15,7 +15,9 @@ from pixelword.explain.overlay import Painted, painted
 from pixelword.explain.page import save_html
 from pixelword.explain.trace import read
 from pixelword.explain.types import Evidence
+from pixelword.generation.limits import answer_room, end_tokens
 from pixelword.generation.messages import conversation, user_message
+from pixelword.generation.sampling import Sampling
 
 if TYPE_CHECKING:
     from pixelword.generation.session import Session
@@ -113,13 +115,12 @@ def explain_prompt(
 
 def _said(session: Session, prompt: Encoded, most: int) -> list[int]:
     """The greedy answer's tokens without its end."""
-    inputs = {name: item.to(session.model.device) for name, item in session.processor.batch([prompt]).items()}
-    found = session.model.generation_config.eos_token_id
-    ends = (
-        [session.processor.tokenizer.eos_token_id] if found is None else found if isinstance(found, list) else [found]
-    )
-    new = session.model.generate(**inputs, max_new_tokens=most, do_sample=False, eos_token_id=ends)
-    return [token for token in new[0, len(prompt) :].tolist() if token not in ends]
+    room = answer_room(prompt, session.context)
+    if room < 1:
+        raise ContextError(f"the question's {len(prompt)} tokens fill the model's context of {session.context}")
+    (request,) = session.generate([prompt], [Sampling(min(most, room))])
+    ends = end_tokens(session.model, session.processor)
+    return [token for token in request.token_ids if token not in ends]
 
 
 def _question(messages: Sequence[Mapping[str, Any]]) -> str:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
+from pixelword.generation.limits import context_length
 from pixelword.model.attention import attend
 from pixelword.model.masks import Interval, interval
 from pixelword.processing.images import unpatchify
@@ -146,7 +147,7 @@ def read(
         raise InputError("there is no answer to explain: the model said nothing; give the answer to look at")
     answer = list(answer)[:max_words]
     ids = torch.cat((prompt.input_ids, torch.tensor(answer, dtype=torch.int64)))
-    context = model.config.get_text_config().max_position_embeddings
+    context = context_length(model)
     if len(ids) > context:
         raise InputError(f"question and answer have {len(ids):,} tokens, and this model reads {context:,}")
     types = torch.cat((prompt.mm_token_type_ids, torch.zeros(len(answer), dtype=torch.int64)))

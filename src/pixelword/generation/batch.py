@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def generate_many(engine: Engine, prompts: Iterable[tuple[Encoded, Sampling]]) -> Iterator[Request]:
-    """Each prompt's generation when it has ended, in order.
+    """Each prompt's request when it has ended, in order.
 
     The next prompts are taken (and their images read) while the engine works, twice as many as run at once, so that
     it never waits and no more images are held in memory. Raises InputError: a prompt does not fit into the context.
@@ -30,10 +30,10 @@ def generate_many(engine: Engine, prompts: Iterable[tuple[Encoded, Sampling]]) -
         while held:
             yield _ended(held.popleft())
     finally:
-        for one in held:  # the caller went away
-            one.cancel()
+        for request in held:  # the caller went away
+            request.cancel()
 
 
-def _ended(one: Request) -> Request:
-    one.result()
-    return one
+def _ended(request: Request) -> Request:
+    request.result()
+    return request

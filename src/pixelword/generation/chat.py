@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import closing
 from typing import TYPE_CHECKING, Any, Unpack
 
 from pixelword.generation.messages import Message, assistant_message, conversation, user_message
@@ -49,9 +47,7 @@ class Chat:
         """As :meth:`send`, in pieces; the turn is remembered once the last piece was taken."""
         messages = [*self.messages, user_message(text, images, videos)]
         answer = self.session.stream_answer(messages, self.session.sampling(**how))
-        return Stream(answer.writer, self._remembering(messages, answer))
+        return answer.followed_by(lambda: self._remember(messages, answer))
 
-    def _remembering(self, messages: list[Message], answer: Stream) -> Generator[str, None, None]:
-        with closing(answer):
-            yield from answer
-        self.messages = [*messages, assistant_message(answer.writer.text)]
+    def _remember(self, messages: list[Message], answer: Stream) -> None:
+        self.messages = [*messages, assistant_message(answer.text)]

@@ -92,29 +92,29 @@ class CompiledStep:
         Raises InputError: there is no compiler, or it fails.
         """
         text = self.model.config.get_text_config()
-        rows = KVSlots(text.num_hidden_layers)
+        slots = KVSlots(text.num_hidden_layers)
         size, dtype = text.head_dim, self.model.dtype
-        for _ in range(min(most_rows, 2)):
-            row = rows.add()
+        count = min(most_rows, 2)
+        for slot in range(count):
             none = torch.zeros(text.num_key_value_heads, 1, 3 * size, dtype=dtype, device=self.model.device)
-            rows.put(row, 0, [none.split((2 * size, size), -1)] * text.num_hidden_layers)
-        rows.reserve(rows.used, 3 * _KEYS)
-        shapes = [(b, n) for b in {1, rows.used} for n in {1, min(most_length, 2), min(most_length, 3)}]
+            slots.put(slot, 0, [none.split((2 * size, size), -1)] * text.num_hidden_layers)
+        slots.reserve(count, 3 * _KEYS)
+        shapes = [(b, n) for b in {1, count} for n in {1, min(most_length, 2), min(most_length, 3)}]
         try:
             # twice with another number of keys: then the compiler knows that it varies
-            for count, length in shapes:
+            for batch, length in shapes:
                 for start in (1, _KEYS + 1):
-                    ids = torch.zeros(count, length, dtype=torch.int64, device=self.model.device)
-                    starts = torch.full((count,), start, device=self.model.device)
-                    self(ids, starts, rows, starts)
+                    ids = torch.zeros(batch, length, dtype=torch.int64, device=self.model.device)
+                    starts = torch.full((batch,), start, device=self.model.device)
+                    self(ids, starts, slots, starts)
         except (RuntimeError, OSError) as error:
             why = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise InputError(
                 f"compiling failed ({why[:200]}): it needs a C++ compiler; or leave --compile out"
             ) from error
 
-    def __call__(self, ids: Tensor, first: Tensor, rows: KVSlots, starts: Tensor) -> Tensor:
-        """ids (B, L) of new text tokens; first, starts (B,): their first t, and their first place in the rows.
+    def __call__(self, ids: Tensor, first: Tensor, slots: KVSlots, starts: Tensor) -> Tensor:
+        """ids (B, L) of new text tokens; first, starts (B,): their first t, and their first place in the slots.
 
         Returns:
             (B, L, vocabulary).
@@ -124,14 +124,14 @@ class CompiledStep:
         column = starts[:, None] + new
         place = torch.arange(len(ids), device=ids.device)[:, None], column
         most = int(column.max()) + 1
-        rows.reserve(len(ids), most)
+        slots.reserve(len(ids), most)
         rotary = decoder.rotary((first[:, None] + new).expand(3, -1, -1), self.model.dtype)
         bypass = config.extra_num_layers if config.text_bypasses_pre_buffer else 0
         hidden = decoder.embed_tokens(ids)
         more = torch.zeros_like(hidden)
         with _several_compilations():
             for number, (layer, products) in enumerate(zip(layers(self.model), self.products.layers, strict=True)):
-                attention, views = layer.self_attn, rows.views(number, len(ids), -(-most // _KEYS) * _KEYS)
+                attention, views = layer.self_attn, slots.views(number, len(ids), -(-most // _KEYS) * _KEYS)
                 hidden, normed = self._add_and_norm(hidden, more, layer.input_layernorm)
                 spatial = number < bypass or not bypass
                 out = self._attended(attention, products.branches(normed), rotary, *views, place, spatial)

@@ -1,4 +1,4 @@
-"""The network over the rows of the requests that run: a stretch of a prompt, or everybody's next tokens."""
+"""The network over the slots of the requests that run: prefill of prompts, and decoding."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
 
 from pixelword.generation.compiled_decode import CompiledStep
 from pixelword.generation.kv_slots import KVSlots
@@ -23,11 +24,11 @@ if TYPE_CHECKING:
 class ModelRunner:
     """A model made as fast as it can be here, until `close`. Not for several threads at once.
 
-    Raises InputError: the options cannot be had with this model or on this machine.
+    Raises InputError: the options are not available with this model or on this machine.
     """
 
-    def __init__(self, model: NeoOVForConditionalGeneration, rows: KVSlots, options: BatchingOptions) -> None:
-        self.model, self.rows = model, rows
+    def __init__(self, model: NeoOVForConditionalGeneration, slots: KVSlots, options: BatchingOptions) -> None:
+        self.model, self.slots = model, slots
         prepared = prepare(model, quantization=options.quantization, pack=options.pack)
         self._compiled: CompiledStep | None = None
         if options.compile:
@@ -39,15 +40,15 @@ class ModelRunner:
         """Leave the model as it was."""
         restore(self.model)
 
-    def prefill(self, prompt: Encoded, positions: Tensor, row: int, start: int, stop: int) -> Tensor:
-        """Read tokens [start, stop) of a prompt, which cut no image, into its row; positions (3, 1, L) of all of it.
+    def prefill(self, prompt: Encoded, positions: Tensor, slot: int, start: int, stop: int) -> Tensor:
+        """Read tokens [start, stop) of a prompt, which cut no image, into its slot; positions (3, 1, L) of all of it.
 
         Returns:
             logits (1, 1, vocabulary) of the last.
         """
         device = self.model.device
         starts = torch.tensor([start], device=device)
-        window = self.rows.window(slice(row, row + 1), starts, stop - start)
+        view = self.slots.view(slice(slot, slot + 1), starts, stop - start)
         positions = positions[:, :, start:stop].to(device)
         inputs: dict[str, Any] = {
             "input_ids": prompt.input_ids[None, start:stop].to(device),
@@ -56,7 +57,7 @@ class ModelRunner:
         }
         visible = interval(positions, past=start)
         return self.model(
-            **inputs, position_ids=positions, cache=window, visible=visible, use_cache=True, logits_to_keep=1
+            **inputs, position_ids=positions, cache=view, visible=visible, use_cache=True, logits_to_keep=1
         ).logits
 
     def kernel(self, tokens: int) -> str:
@@ -64,9 +65,9 @@ class ModelRunner:
         text = self.model.config.get_text_config()
         return kernel_of(tokens, text.num_attention_heads // text.num_key_value_heads)
 
-    def prefill_batch(self, prompts: Sequence[tuple[Encoded, Tensor, int]], row: int) -> Tensor:
-        """Read the ends of several prompts at once, words alone, into the rows from `row` on. Where one `kernel` reads
-        them all, each gets the very logits that `read` gives it.
+    def prefill_batch(self, prompts: Sequence[tuple[Encoded, Tensor, int]], slot: int) -> Tensor:
+        """Read the text-only ends of several prompts at once, into the slots from `slot` on. Where one `kernel` reads
+        them all, each gets the very logits that `prefill` gives it.
 
         Args:
             prompts: each with its positions (3, 1, L) and the place its end begins at.
@@ -84,34 +85,68 @@ class ModelRunner:
         for place, (prompt, own, start) in enumerate(prompts):  # filled up on the right, where nobody looks
             ids[place, : widths[place]] = prompt.input_ids[start:]
             positions[:, place, : widths[place]] = own[:, 0, start:]
-        window = self.rows.window(slice(row, row + len(prompts)), starts, width)
+        view = self.slots.view(slice(slot, slot + len(prompts)), starts, width)
         few = self.kernel(width) == "few"
         columns, which = (widths - 1).unique(return_inverse=True)
         logits = self.model(
             input_ids=ids.to(device),
             mm_token_type_ids=torch.zeros_like(ids, device=device),
             position_ids=positions.to(device),
-            cache=window,
-            visible=window.visible(width) if few else side_by_side(starts, lengths),
+            cache=view,
+            visible=view.visible(width) if few else side_by_side(starts, lengths),
+            use_cache=True,
+            logits_to_keep=columns.to(device),
+        ).logits
+        return logits[torch.arange(len(prompts), device=device), which.to(device)]
+
+    def prefill_padded(self, prompts: Sequence[tuple[Encoded, Tensor, int]], slot: int) -> Tensor:
+        """As `prefill_batch`, images included, with fewer kernel calls; but sums may differ in their last bits from
+        those of each prompt alone."""
+        device = self.model.device
+        lengths = [len(prompt) - start for prompt, _, start in prompts]
+        starts = torch.tensor([start for _, _, start in prompts], device=device)
+        ids = _right_padded([prompt.input_ids[start:] for prompt, _, start in prompts], 0).to(device)
+        kinds = _right_padded([prompt.mm_token_type_ids[start:] for prompt, _, start in prompts], 0).to(device)
+        # a padding token's t is no image's, so that no image sees it
+        positions = _right_padded([own[:, 0, start:].T for _, own, start in prompts], -1).permute(2, 0, 1).to(device)
+        columns, which = (torch.tensor(lengths) - 1).unique(return_inverse=True)
+        logits = self.model(
+            input_ids=ids,
+            mm_token_type_ids=kinds,
+            **_joined([images_within(prompt, start, len(prompt), device) for prompt, _, start in prompts]),
+            position_ids=positions,
+            cache=self.slots.view(slice(slot, slot + len(prompts)), starts, max(lengths)),
+            visible=interval(positions, past=starts[:, None]),
             use_cache=True,
             logits_to_keep=columns.to(device),
         ).logits
         return logits[torch.arange(len(prompts), device=device), which.to(device)]
 
     def decode(self, ids: Tensor, first: Tensor, starts: Tensor) -> Tensor:
-        """Logits (B, L, vocabulary) of new text tokens (B, L), whose t and places in the rows start at (B,) each."""
+        """Logits (B, L, vocabulary) of new text tokens (B, L), whose t and places in the slots start at (B,) each."""
         if self._compiled is not None:
-            return self._compiled(ids, first, self.rows, starts)
+            return self._compiled(ids, first, self.slots, starts)
         width = ids.shape[1]
-        window = self.rows.window(slice(0, len(ids)), starts, width)
+        view = self.slots.view(slice(0, len(ids)), starts, width)
         return self.model(
             input_ids=ids,
             mm_token_type_ids=torch.zeros_like(ids),
             position_ids=(first[:, None] + torch.arange(width, device=ids.device)).expand(3, -1, -1),
-            cache=window,
-            visible=window.visible(width),
+            cache=view,
+            visible=view.visible(width),
             use_cache=True,
         ).logits
+
+
+def _right_padded(rows: Sequence[Tensor], value: int) -> Tensor:
+    """(B, longest, …)."""
+    return pad_sequence(list(rows), batch_first=True, padding_value=value)
+
+
+def _joined(images: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The images of several prompts, in order; {} where there is none."""
+    found = [one for one in images if one]
+    return {name: torch.cat([one[name] for one in found]) for name in found[0]} if found else {}
 
 
 def images_within(prompt: Encoded, start: int, stop: int, device: torch.device) -> dict[str, Tensor]:

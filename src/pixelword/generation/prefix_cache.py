@@ -84,28 +84,33 @@ class PrefixCache:
         self.tokens_asked = self.tokens_found = 0
         self._held: OrderedDict[bytes, list[KVBlock]] = OrderedDict()
 
-    def restore(self, prompt: Sequence[PrefixBlock], length: int, rows: KVSlots, row: int) -> int:
-        """Write what is known of a prompt's beginning into a row; returns how many tokens that is.
+    def lookup(self, prompt: Sequence[PrefixBlock], length: int) -> int:
+        """How many tokens of a prompt's beginning are cached.
 
         length: of the prompt; its last token is always left to be read, since its logits are wanted.
         """
-        known: list[PrefixBlock] = []
-        for piece in prompt:
-            if piece.name not in self._held or piece.stop >= length:
+        found = 0
+        for block in prompt:
+            if block.name not in self._held or block.stop >= length:
                 break
-            rows.put(row, piece.start, self._held[piece.name])
-            known.append(piece)
-        self._touch(known)
+            found = block.stop
         self.tokens_asked += length
-        self.tokens_found += known[-1].stop if known else 0
-        return known[-1].stop if known else 0
+        self.tokens_found += found
+        return found
 
-    def store(self, read: Sequence[PrefixBlock], rows: KVSlots, row: int) -> None:
-        """Keep the pieces of a row that are not kept yet."""
+    def restore(self, prompt: Sequence[PrefixBlock], length: int, slots: KVSlots, slot: int) -> None:
+        """Write the first `length` tokens of a prompt, as many as `lookup` found, into a slot."""
+        known = [block for block in prompt if block.stop <= length]
+        for block in known:
+            slots.put(slot, block.start, self._held[block.name])
+        self._touch(known)
+
+    def store(self, read: Sequence[PrefixBlock], slots: KVSlots, slot: int) -> None:
+        """Keep the blocks of a slot that are not kept yet."""
         for piece in read:
             if piece.name in self._held:
                 continue
-            taken = rows.take(row, piece.start, piece.stop)
+            taken = slots.take(slot, piece.start, piece.stop)
             size = _size(taken)
             if size > self.most_bytes:
                 break

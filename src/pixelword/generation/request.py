@@ -1,8 +1,9 @@
-"""A request to the engine: what it may ask for, and its answer as it comes."""
+"""A request to the engine: a prompt, how to answer it, and the answer's tokens as they come."""
 
 from __future__ import annotations
 
 import queue
+import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -59,66 +60,112 @@ class Token:
 
 @dataclass
 class Usage:
-    """What a request cost. cached_tokens: of the prompt, taken from the prefix cache. Times in seconds."""
+    """What a request cost; times in seconds.
+
+    cached_tokens: of the prompt, taken from the prefix cache.
+    accepted_draft_tokens: of the answer, proposed by prompt lookup and verified.
+    peak_cached_tokens: the most tokens whose keys and values were cached at once.
+    """
 
     prompt_tokens: int
     visual_tokens: int
     cached_tokens: int = 0
     completion_tokens: int = 0
     accepted_draft_tokens: int = 0
+    peak_cached_tokens: int = 0
     queue_time: float = 0.0
     first_token: float = 0.0
     total: float = 0.0
 
 
-#: Called by the engine's thread with each token, then with None; it must be quick.
-Listener = Callable[[Token | None], None]
+#: Called with each token of an answer, in the order of the answer, then once with None, when the request has ended. It
+#: runs between two steps of the engine, in the engine's thread, and must be quick.
+Sink = Callable[[Token | None], None]
+
+
+class TokenQueue:
+    """A sink to be iterated over by another thread than the engine's: each token as it comes, once."""
+
+    def __init__(self) -> None:
+        self._tokens: queue.SimpleQueue[Token | None] = queue.SimpleQueue()
+
+    def __call__(self, token: Token | None) -> None:
+        self._tokens.put(token)
+
+    def __iter__(self) -> Iterator[Token]:
+        return iter(self._tokens.get, None)
 
 
 @dataclass(eq=False)
 class Request:
-    """A request and its answer as it comes. Iterating gives its tokens; `cancel` frees its place at once.
+    """A prompt that is being answered.
 
-    logprobs: of its tokens, where requested.
-    stop_reason: the stop string or stop token that ended it; None where the model's own end or the length did.
+    Attributes:
+        sink: Where its tokens go; by default a queue, which makes the request itself an iterator over them.
+        max_cached_frames: As in `LongInputs`: of the prompt's video frames, how many keep their keys and values.
+        token_ids: The answer's tokens so far, the closing one included.
+        logprobs: Of these tokens, where `sampling.logprobs` is set.
+        reason: Why it ended; None while it goes on.
+        stop_reason: The stop string or stop token that ended it; None where the model's own end or the length did.
+        error: What it failed with.
+        cancelled: `cancel` was called; the engine ends it before its next step.
     """
 
     prompt: Encoded
     sampling: Sampling
     usage: Usage
-    listener: Listener | None = None
+    sink: Sink = field(default_factory=TokenQueue)
+    max_cached_frames: int | None = None
     reason: Reason | None = None
     stop_reason: str | int | None = None
     error: BaseException | None = None
     text: str = ""
+    token_ids: list[int] = field(default_factory=list)
     logprobs: list[float] = field(default_factory=list)
-    _tokens: queue.SimpleQueue[Token | None] = field(default_factory=queue.SimpleQueue)
     cancelled: bool = False
     submitted: float = field(default_factory=time.perf_counter)
+    _ended: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def seconds(self) -> float:
+        """Since it was submitted."""
+        return time.perf_counter() - self.submitted
 
     def cancel(self) -> None:
         """End it; tokens that came stay. Any thread may call this."""
         self.cancelled = True
 
     def __iter__(self) -> Iterator[Token]:
-        """Tokens as they come, once. Raises what the engine failed with."""
-        while (token := self._tokens.get()) is not None:
-            yield token
+        """Tokens as they come, once. Raises what the request failed with; TypeError: its tokens go to another sink."""
+        if not isinstance(self.sink, TokenQueue):
+            raise TypeError("the tokens of this request go to the sink that it was submitted with")
+        yield from self.sink
+        self.raise_error()
+
+    def result(self) -> str:
+        """Wait for the end; the whole text. Raises what the request failed with."""
+        self._ended.wait()
+        self.raise_error()
+        return self.text
+
+    def raise_error(self) -> None:
+        """Raise what it failed with, if it did."""
         if self.error is not None:
             raise self.error
 
-    def result(self) -> str:
-        """The whole text, when it is there."""
-        for _ in self:
-            pass
-        return self.text
+    def emit(self, token: Token) -> None:
+        """Add a token to the answer. For the engine."""
+        self.text += token.text
+        self.token_ids.append(token.id)
+        if token.logprob is not None:
+            self.logprobs.append(token.logprob)
+        self.sink(token)
 
-    def emit(self, token: Token | None) -> None:
-        """The engine's word: one more token, or None for the end."""
-        if token is not None:
-            self.text += token.text
-            if token.logprob is not None:
-                self.logprobs.append(token.logprob)
-        self._tokens.put(token)
-        if self.listener is not None:
-            self.listener(token)
+    def finish(self, reason: Reason) -> None:
+        """End it. For the engine."""
+        self.reason = reason
+        self.usage.total = self.seconds
+        try:
+            self.sink(None)
+        finally:
+            self._ended.set()

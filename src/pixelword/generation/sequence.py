@@ -1,83 +1,111 @@
-"""A request that runs: its answer's text, what chooses its tokens, and how much of it the network has read."""
+"""A request in the engine: what chooses its tokens, its answer's text, and what is cached of it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection
+from collections.abc import Sequence as Tokens
+from typing import TYPE_CHECKING
 
 from torch import Tensor
 
 from pixelword.errors import InputError
+from pixelword.generation.constraints import Chooser
 from pixelword.generation.detokenizer import AnswerText
-from pixelword.generation.prefix_cache import PrefixBlock
+from pixelword.generation.prefix_cache import PrefixBlock, prefix_blocks
 from pixelword.generation.request import Reason, Request, Token
 from pixelword.generation.sampling import top_logprobs
+from pixelword.generation.scheduler import Schedulable
+
+if TYPE_CHECKING:
+    from pixelword.model import NeoOVForConditionalGeneration
+    from pixelword.processing.tokenizer import TextEncoder
 
 
-@dataclass(eq=False)
-class Running:
-    """A request that has a row.
+class Sequence(Schedulable):
+    """A request with its tokens.
 
     Attributes:
-        choose: Chooses the next token from scores (vocabulary,) and `tokens`.
-        positions: (3, 1, length) of the prompt.
-        tokens: Those of the prompt and of the answer.
-        read: Tokens whose keys and values are in the row.
+        positions: (3, 1, num_prompt_tokens) int64, t, t + h and t + w of the prompt.
+        blocks: The prompt's parts by content, for the prefix cache.
+        tokens: Those of the prompt and of the answer so far.
+        evicts: Whether old frames of the prompt are evicted while it is read.
+        num_kept_tokens: With `evicts`, tokens of the prompt that stay cached.
     """
 
-    one: Request
-    choose: Callable[[Tensor, Sequence[int]], int]
-    answer: AnswerText
     positions: Tensor
-    pieces: list[PrefixBlock]
-    tokens: list[int]
-    read: int = 0
 
-    @property
-    def prompt_length(self) -> int:
-        return len(self.one.prompt)
+    def __init__(self, request: Request, *, evicts: bool = False) -> None:
+        prompt = request.prompt
+        images = tuple((image.start, image.stop) for image in prompt.images)
+        super().__init__(len(prompt), images, chunked=not evicts, ready=False)
+        self.request, self.evicts = request, evicts
+        self.tokens: list[int] = prompt.input_ids.tolist()
+        self.blocks: list[PrefixBlock] = []
+        self.num_kept_tokens = 0
 
-    @property
-    def left(self) -> int:
-        """Tokens of the prompt that are to be read."""
-        return self.prompt_length - self.read
+    def prepare(
+        self, model: NeoOVForConditionalGeneration, encoder: TextEncoder, ends: Collection[int], *, cached: bool
+    ) -> None:
+        """Everything that needs no slot; hashing images for the prefix cache (`cached`) takes a while.
 
-    @property
-    def only_words_left(self) -> bool:
-        images = self.one.prompt.images
-        return not images or images[-1].stop <= self.read
+        Raises:
+            InputError: a bad word has no tokens.
+            ValueError: the prompt's visual tokens are not those of its images.
+        """
+        prompt, sampling = self.request.prompt, self.request.sampling
+        grid = prompt.image_grid_hw if len(prompt.image_grid_hw) else None
+        self.positions, _ = model.get_rope_index(prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None])
+        self._last_t = int(self.positions[0].max())
+        self._choose = Chooser(sampling, len(prompt), ends, encoder.answer)
+        self._answer = AnswerText(encoder.decode, sampling, ends)
+        if cached and not self.evicts:
+            self.blocks = prefix_blocks(prompt)
+        self.ready = True
 
     @property
     def next_position(self) -> int:
-        """t of the token after those that were read."""
-        return int(self.positions[0].max()) + 1 + self.read - self.prompt_length
+        """t of the last token, which is the next one to be read."""
+        return self._last_t + len(self.tokens) - self.num_prompt_tokens
 
-    def take(self, scores: Tensor, guessed: Sequence[int] = ()) -> Reason | None:
-        """Take tokens from scores (1 + guessed, vocabulary), the second where the first was guessed right, and so on.
+    @property
+    def max_draft_tokens(self) -> int:
+        """Tokens that may follow the next one; 0 where tokens are drawn, not chosen."""
+        sampling = self.request.sampling
+        return sampling.max_new_tokens - self._answer.new_tokens - 1 if sampling.greedy else 0
 
-        Returns why the answer ended, None if it goes on.
+    def verify(self, scores: Tensor, drafts: Tokens[int] = ()) -> Reason | None:
+        """Take the next token, and one more after each draft that it confirms.
+
+        Args:
+            scores: (1 + drafts, vocabulary), after the last token and after each draft.
+            drafts: Tokens that were read together with the last one.
+
+        Returns:
+            Why the answer ended; None if it goes on.
         """
         for number, row in enumerate(scores):
-            if number and guessed[number - 1] != self.tokens[-1]:
-                return None
-            self.read += number > 0  # a guess that was right has its keys in the row already
-            self.one.usage.accepted_draft_tokens += number > 0
+            if number:
+                if drafts[number - 1] != self.tokens[-1]:
+                    return None
+                self.num_computed_tokens += 1  # the keys and values of a right draft are in the slot already
+                self.request.usage.accepted_draft_tokens += 1
             try:
                 self._take(row)
             except InputError as error:  # of this request alone
-                self.one.error = error
+                self.request.error = error
                 return "cancelled"
-            if self.answer.finish_reason is not None:
-                return self.answer.finish_reason
+            if self._answer.finish_reason is not None:
+                return self._answer.finish_reason
         return None
 
     def _take(self, scores: Tensor) -> None:
-        """The next token of the answer, from scores (vocabulary,). Raises InputError: none is left to take."""
-        token = self.choose(scores, self.tokens)
+        """Choose the next token of the answer, from scores (vocabulary,). Raises InputError: none may be chosen."""
+        request = self.request
+        token = self._choose(scores, self.tokens)
         self.tokens.append(token)
-        text = self.answer.add(token)
-        self.one.usage.completion_tokens = self.answer.new_tokens
-        self.one.stop_reason = self.answer.stop_reason
-        wanted = self.one.sampling.logprobs
+        text = self._answer.add(token)
+        request.usage.completion_tokens = self._answer.new_tokens
+        request.stop_reason = self._answer.stop_reason
+        wanted = request.sampling.logprobs
         logprob, top = (None, ()) if wanted is None else top_logprobs(scores, token, wanted)
-        self.one.emit(Token(token, text, logprob, top))
+        request.emit(Token(token, text, logprob, top))

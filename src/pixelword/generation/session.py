@@ -1,40 +1,42 @@
 """A model with its processor, ready for questions.
 
-Thin on purpose: messages go through the processor's one typed path (:meth:`NeoOVProcessor.encode`), tokens come from
-the model's ``generate``. A session holds nothing of a request, so several threads may ask one session at once.
+Thin on purpose: messages go through the processor's one typed path (:meth:`NeoOVProcessor.encode`), and requests to an
+engine that is stepped in the caller's thread (:class:`EngineCore`). Each call has an engine of its own and a session
+holds nothing of a request, so several threads may ask one session at once.
 """
 
 from __future__ import annotations
 
-import queue
-import threading
 import time
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypedDict, Unpack, overload
 
 import torch
-from transformers.generation.configuration_utils import GenerationConfig
-from transformers.generation.logits_process import LogitsProcessorList
-from transformers.generation.stopping_criteria import StoppingCriteriaList
 
 from pixelword.checkpoints.load import best_dtype, load_pretrained
 from pixelword.checkpoints.names import WEIGHTS, resolve
 from pixelword.errors import ContextError, InputError
 from pixelword.generation.chat import Chat
-from pixelword.generation.constraints import Chooser
-from pixelword.generation.detokenizer import AnswerText, FinishReason
+from pixelword.generation.detokenizer import FinishReason
+from pixelword.generation.engine_core import EngineCore
+from pixelword.generation.limits import answer_room, context_length
 from pixelword.generation.long_context.crops import with_crops
-from pixelword.generation.long_context.frame_eviction import EvictingPrefill, frames_of
+from pixelword.generation.long_context.frame_eviction import frames_of
 from pixelword.generation.long_context.options import LongInputs
 from pixelword.generation.messages import Message, conversation, user_message
+from pixelword.generation.request import BatchingOptions, Request, Sink
 from pixelword.generation.sampling import Sampling
-from pixelword.generation.streaming import Choosing, Stream, Writer, Writing
+from pixelword.generation.streaming import Stream, stream
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.processing.photographs import warn_of_photograph
 from pixelword.processing.processor import MediaOptions, NeoOVProcessor
 from pixelword.processing.types import Encoded
+
+#: Conversations that are answered at once, tokens of prompts that are read in one pass, and tokens of an answer for
+#: which its slot has room from the start.
+_MAX_NUM_SEQS, _MAX_NUM_BATCHED_TOKENS, _ROOM = 32, 8192, 64
 
 
 class How(TypedDict, total=False):
@@ -254,7 +256,7 @@ class Session:
     @property
     def context(self) -> int:
         """Tokens of prompt and answer together that the model reads."""
-        return self.model.config.get_text_config().max_position_embeddings
+        return context_length(self.model)
 
     def chat(self, *, system: str | None = None) -> Chat:
         """A conversation that remembers its turns."""
@@ -268,125 +270,86 @@ class Session:
         """The next turns of several conversations, generated together; each has the seconds of all."""
         started = time.perf_counter()
         sampling = sampling or self.sampling()
-        prompts = [self._prompt(messages, sampling) for messages in conversations]
-        readers = [self._reader(prompt, sampling) for prompt in prompts]
-        writers = [self._writer(*one, sampling) for one in zip(prompts, readers, strict=True)]
-        together = [(one, writer) for one, reader, writer in zip(prompts, readers, writers, strict=True) if not reader]
-        if together:
-            rows, texts = zip(*together, strict=True)
-            self._generate(rows, texts, sampling)
-        for reader, writer in zip(readers, writers, strict=True):
-            if reader is not None:
-                for _ in self._read(reader, writer):
-                    pass
+        prompts = [self._prompt(messages) for messages in conversations]
+        samplings = [self._fitted(prompt, sampling) for prompt in prompts]
+        requests = self.generate(prompts, samplings, max_cached_frames=self.long.kept_frames)
         seconds = time.perf_counter() - started
         return [
             Answer(
-                text=writer.text,
-                prompt_tokens=len(prompt),
-                visual_tokens=prompt.visual_tokens,
-                new_tokens=writer.new_tokens,
+                text=request.text.strip(),
+                prompt_tokens=request.usage.prompt_tokens,
+                visual_tokens=request.usage.visual_tokens,
+                new_tokens=request.usage.completion_tokens,
                 seconds=seconds,
-                held_tokens=reader.peak_tokens if reader else len(prompt) + writer.new_tokens - 1,
-                finish_reason=writer.finish_reason or "length",
+                held_tokens=request.usage.peak_cached_tokens,
+                finish_reason="stop" if request.reason == "stop" else "length",
             )
-            for prompt, reader, writer in zip(prompts, readers, writers, strict=True)
+            for request in requests
         ]
 
     def stream_answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Stream:
         """As :meth:`answer`, in pieces; see :meth:`stream`."""
-        sampling = sampling or self.sampling()
-        prompt = self._prompt(messages, sampling)
-        reader = self._reader(prompt, sampling)
-        writer = self._writer(prompt, reader, sampling)
-        if reader is not None:
-            return Stream(writer, self._read(reader, writer))
-        return Stream(writer, self._generate_in_thread(prompt, writer, sampling))
+        prompt = self._prompt(messages)
+        fitted = self._fitted(prompt, sampling or self.sampling())
+        core = self._engine([prompt], [fitted])
 
-    def _prompt(self, messages: Sequence[Message], sampling: Sampling) -> Encoded:
-        if sampling.logprobs is not None or sampling.ignore_eos:
-            raise InputError("logprobs and ignore_eos are for requests to generation.engine.Engine")
-        sampling.check_tokens(self.model.config.get_text_config().vocab_size)
+        def submit(sink: Sink) -> Request:
+            return core.add(prompt, fitted, sink, self.long.kept_frames)
+
+        return stream(submit, torch.no_grad()(core.step))
+
+    @torch.no_grad()
+    def generate(
+        self, prompts: Sequence[Encoded], samplings: Sequence[Sampling], *, max_cached_frames: int | None = None
+    ) -> list[Request]:
+        """The answers to prompts that were prepared elsewhere, generated together, as requests that have ended.
+
+        Raises:
+            InputError: a prompt does not fit into the context with its answer.
+        """
+        core = self._engine(prompts, samplings)
+        requests = [
+            core.add(prompt, sampling, lambda token: None, max_cached_frames)
+            for prompt, sampling in zip(prompts, samplings, strict=True)
+        ]
+        core.run()
+        for request in requests:
+            request.raise_error()
+        return requests
+
+    def _engine(self, prompts: Sequence[Encoded], samplings: Sequence[Sampling]) -> EngineCore:
+        """An engine for these prompts alone: it reads each as a whole, and caches nothing for others."""
+        longest = max(map(len, prompts), default=1)
+        room = min(_ROOM, max((sampling.max_new_tokens for sampling in samplings), default=1))
+        core = EngineCore(
+            self.model,
+            self.processor,
+            BatchingOptions(
+                max_num_seqs=max(1, min(len(prompts), _MAX_NUM_SEQS)),
+                max_num_batched_tokens=max(longest, _MAX_NUM_BATCHED_TOKENS),
+                prefix_bytes=0,
+                num_speculative_tokens=0,
+                pack=False,
+            ),
+            padded_prefill=True,
+        )
+        core.slots.reserve(core.options.max_num_seqs, longest + room)
+        return core
+
+    def _prompt(self, messages: Sequence[Message]) -> Encoded:
         if self.long.crops:
             messages, _ = with_crops(self.model, self.processor, messages, self.media, self.long.crops)
         prompt = self.processor.encode(messages, add_generation_prompt=True, media=self.media)
         self.drawn_only = self.drawn_only and not warn_of_photograph(prompt.pixel_values)  # once
         return prompt
 
-    def _reader(self, prompt: Encoded, sampling: Sampling) -> EvictingPrefill | None:
-        """What answers where old frames are dropped; None where ``generate`` does."""
+    def _fitted(self, prompt: Encoded, sampling: Sampling) -> Sampling:
+        """The sampling with at most the tokens that are left of the context. Raises ContextError: none is."""
         kept = self.long.kept_frames
-        if kept is None or kept >= len(frames := frames_of(prompt)):
-            return None
-        return EvictingPrefill(self.model, prompt, frames, kept)
-
-    def _writer(self, prompt: Encoded, reader: EvictingPrefill | None, sampling: Sampling) -> Writer:
-        """What takes the answer's tokens: at most what is left of the context. Raises ContextError: nothing is left."""
-        steps = len(prompt) if reader is None else reader.steps
-        if steps >= self.context:
+        room = answer_room(prompt, self.context, evicts=kept is not None and kept < len(frames_of(prompt)))
+        if room < 1:
             raise ContextError(
                 f"the question is {len(prompt)} tokens long ({prompt.visual_tokens} of them pictures), but this model "
                 f"reads {self.context} with the answer: ask for less, or send fewer or smaller pictures"
             )
-        most = min(sampling.max_new_tokens, self.context - steps)
-        sampling, ends, encoder = replace(sampling, max_new_tokens=most), self._ends(), self.processor.encoder
-        choose = Chooser(sampling, len(prompt), ends, encoder.answer)
-        return Writer(prompt.input_ids.tolist(), AnswerText(encoder.decode, sampling, ends), choose)
-
-    def _read(self, reader: EvictingPrefill, writer: Writer) -> Generator[str, None, None]:
-        for token in reader.answer(lambda logits: writer.choose(logits, writer.tokens)):
-            if piece := writer.add(token):
-                yield piece
-            if writer.finish_reason is not None:
-                return
-
-    def _generate(
-        self, prompts: Sequence[Encoded], writers: Sequence[Writer], sampling: Sampling, **listening: Any
-    ) -> None:
-        """Let ``generate`` fill the writers, a row each."""
-        inputs = {name: value.to(self.model.device) for name, value in self.processor.batch(prompts).items()}
-        self.model.generate(
-            **inputs,
-            generation_config=self._generation_config(max(writer.most for writer in writers)),
-            stopping_criteria=StoppingCriteriaList([Writing(writers, **listening)]),
-            logits_processor=LogitsProcessorList([] if sampling.plain else [Choosing(writers)]),
-        )
-
-    def _ends(self) -> list[int]:
-        """The tokens that end an answer."""
-        ends = self._generation_config(1).eos_token_id
-        return ends if isinstance(ends, list) else [ends]
-
-    def _generation_config(self, max_new_tokens: int) -> GenerationConfig:
-        """The checkpoint's own settings without its sampling, which is the request's (see :class:`Sampling`)."""
-        settings = self.model.generation_config.to_dict()
-        settings |= {"max_new_tokens": max_new_tokens, "max_length": None, "do_sample": False}
-        settings |= {"temperature": None, "top_p": None, "top_k": None, "min_p": None, "repetition_penalty": 1.0}
-        if settings.get("eos_token_id") is None:
-            settings["eos_token_id"] = self.processor.tokenizer.eos_token_id
-        if settings.get("pad_token_id") is None:
-            settings["pad_token_id"] = self.processor.tokenizer.pad_token_id
-        return GenerationConfig.from_dict(settings)
-
-    def _generate_in_thread(self, prompt: Encoded, writer: Writer, sampling: Sampling) -> Generator[str, None, None]:
-        pieces: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        abandoned = threading.Event()
-        failures: list[BaseException] = []
-
-        def work() -> None:
-            try:
-                self._generate([prompt], [writer], sampling, listener=pieces.put, abandoned=abandoned)
-            except BaseException as failure:  # whatever it is, it belongs to the one who iterates
-                failures.append(failure)
-            finally:
-                pieces.put(None)
-
-        thread = threading.Thread(target=work, name="pixelword-generate", daemon=True)
-        thread.start()
-        try:
-            yield from iter(pieces.get, None)
-        finally:
-            abandoned.set()
-            thread.join()
-        if failures:
-            raise failures[0]
+        return replace(sampling, max_new_tokens=min(sampling.max_new_tokens, room))

@@ -145,11 +145,12 @@ class NeoOVProcessor(ProcessorMixin):
         if not samples:
             raise InputError("a batch of no samples; give at least one")
         return BatchFeature(
-            padded(samples, max(map(len, samples)), self._pad_token_id, side="left", with_labels=with_labels)
+            padded(samples, max(map(len, samples)), self.pad_token_id, side="left", with_labels=with_labels)
         )
 
     @property
-    def _pad_token_id(self) -> int:
+    def pad_token_id(self) -> int:
+        """The token that fills up the rows of batches and packs: the tokenizer's, or where it has none a turn's end."""
         pad = self.tokenizer.pad_token_id
         return self.encoder.control[TURN_END] if pad is None else pad
 
@@ -359,7 +360,7 @@ class NeoOVProcessor(ProcessorMixin):
             reader.image_processor = images
         media = media_options(options)
         samples = [reader._assemble(item, media) for item in found]
-        data = collated(samples, batch, self.tokenizer, self._pad_token_id)
+        data = collated(samples, batch, self.tokenizer, self.pad_token_id)
         if self.grid_name == "image_grid_thw" and "image_grid_hw" in data:
             grid = data.pop("image_grid_hw")
             ones = grid[:, :1] * 0 + 1

@@ -32,8 +32,7 @@ class DrawnPacks:
         self.packs_per_step = recipe.data.packs
         self.tasks = curriculum(recipe.data)
         self.media = media_options(recipe.data)
-        tokenizer = processor.tokenizer
-        self.pad_token_id = tokenizer.pad_token_id if tokenizer.pad_token_id is not None else tokenizer.eos_token_id
+        self.pad_token_id = processor.pad_token_id
 
     def fraction(self, k: int) -> float:
         """How much of the stage is done before pack k's step, 0 to 1."""

@@ -69,8 +69,8 @@ def named_pictures(assets: Assets, pictures: int, side: int) -> list[Sample]:
 
 def one_pack(processor: NeoOVProcessor, samples: Sequence[Sample], side: int) -> Pack:
     """Each sample in a row of its own, with its image as it is."""
-    encoded = [processor.encode(sample.messages, min_pixels=side**2, max_pixels=side**2) for sample in samples]
-    packer = Packer(len(encoded), max(map(len, encoded)), processor.tokenizer.pad_token_id)
+    encoded = [processor.encode(item.messages, min_pixels=side**2, max_pixels=side**2) for item in samples]
+    packer = Packer(len(encoded), max(map(len, encoded)), processor.pad_token_id)
     for item in encoded:
         packer.add(item)
     return packer.pack()

@@ -16,7 +16,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from pixelword.generation.session import user_message
+from pixelword.generation.messages import user_message
+from pixelword.generation.sampling import Sampling
 
 if TYPE_CHECKING:
     from pixelword.generation.session import Session
@@ -85,12 +86,8 @@ def encode_all(processor: NeoOVProcessor) -> dict[str, Encoded]:
 @torch.inference_mode()
 def _reading(session: Session, prompt: Encoded) -> Reading:
     inputs = {name: item.to(session.model.device) for name, item in session.processor.batch([prompt]).items()}
-    read = session.model(**inputs, use_cache=True)
-    logits, cache = read.logits[0].float().cpu(), read.cache
-    tokens = [int(logits[-1].argmax())]
-    while len(tokens) < NEW_TOKENS:
-        new = torch.tensor([tokens[-1:]], device=session.model.device)
-        tokens.append(int(session.model(input_ids=new, cache=cache).logits[0, -1].argmax()))
+    logits = session.model(**inputs, use_cache=False).logits[0].float().cpu()
+    (request,) = session.generate([prompt], [Sampling(NEW_TOKENS, ignore_eos=True)])
     last, words = logits[-1], prompt.mm_token_type_ids == 0
     losses = torch.nn.functional.cross_entropy(logits[:-1], prompt.input_ids[1:], reduction="none")
     top = last.topk(min(TOP, len(last)))
@@ -104,8 +101,8 @@ def _reading(session: Session, prompt: Encoded) -> Reading:
         tuple(zip(map(int, top.indices), _rounded(top.values), strict=True)),
         spread,
         loss,
-        tuple(tokens),
-        session.processor.encoder.decode(tokens).strip(),
+        tuple(request.token_ids),
+        session.processor.encoder.decode(request.token_ids).strip(),
     )
 
 

@@ -8,7 +8,7 @@ not all of it is gone.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -68,21 +68,6 @@ class EvictingPrefill(IncrementalPrefill):
         super().__init__(model, prompt)
         self.frames, self.kept = frames, kept
 
-    @property
-    def steps(self) -> int:
-        """What the context bounds here: steps of t, of which a frame takes few, however many tokens it has."""
-        return int(self.positions[0].max()) + 1
-
-    def answer(self, choose: Callable[[Tensor], int]) -> Iterator[int]:
-        """Read the prompt, and tokens of the answer for as long as somebody takes them.
-
-        choose: gives the next token for logits (vocabulary,).
-        """
-        logits = self.read_whole()
-        while True:
-            yield (token := choose(logits))
-            logits = self.next(token)
-
     def read_whole(self) -> Tensor:
         """Read the prompt; returns logits (vocabulary,) of its last token."""
         room = max(1, self.kept // 2)
@@ -101,10 +86,10 @@ class EvictingPrefill(IncrementalPrefill):
     def _evict(self, held: list[Frame]) -> list[Frame]:
         """Drop the frames that the words after the last one attend to least; returns those that stay."""
         start = max(self.frames[-1].stop, len(self.prompt) - _WORDS)
-        looked = self.attention(start, len(self.prompt))
-        worth = [float(looked[self._within(frame.first, frame.stop)].sum()) for frame in held]
-        old_places = [place for place, frame in enumerate(held[:-1]) if not frame.opens]
-        gone = set(sorted(old_places, key=lambda place: worth[place])[: len(held) - self.kept])
+        attention = self.attention(start, len(self.prompt))
+        attention_mass = [float(attention[self._within(frame.first, frame.stop)].sum()) for frame in held]
+        evictable = [place for place, frame in enumerate(held[:-1]) if not frame.opens]
+        gone = set(sorted(evictable, key=lambda place: attention_mass[place])[: len(held) - self.kept])
         keep = torch.ones(len(self.held), dtype=torch.bool)
         for place in gone:
             keep &= ~self._within(held[place].start, held[place].stop)

@@ -25,7 +25,7 @@ class IncrementalPrefill:
     """Reads one prompt. Its state is its own, so several may share a model, one after the other in each thread.
 
     held: (n,) int64, on the CPU, the places in the prompt of the tokens that the cache holds, ascending.
-    peak_tokens: the most tokens that the cache held, those of an answer and of words that were taken back included.
+    peak_tokens: the most tokens that the cache held, words that were taken back included.
     """
 
     def __init__(self, model: NeoOVForConditionalGeneration, prompt: Encoded) -> None:
@@ -35,7 +35,6 @@ class IncrementalPrefill:
         self.positions, _ = model.get_rope_index(prompt.input_ids[None], grid, None, prompt.mm_token_type_ids[None])
         self.held = torch.empty(0, dtype=torch.int64)
         self.peak_tokens = 0
-        self._next = int(self.positions[0].max()) + 1
 
     @torch.inference_mode()
     def read(self, start: int, stop: int) -> Tensor:
@@ -43,19 +42,6 @@ class IncrementalPrefill:
         logits = self._forward(start, stop).logits[0, -1]
         self.held = torch.cat((self.held, torch.arange(start, stop)))
         return logits
-
-    @torch.inference_mode()
-    def next(self, token: int) -> Tensor:
-        """Read one token of the answer; returns logits (vocabulary,)."""
-        ids = torch.tensor([[token]], device=self.model.device)
-        where = torch.full((3, 1, 1), self._next, device=self.model.device)
-        self._next += 1
-        self.peak_tokens = max(self.peak_tokens, self.cache.get_seq_length() + 1)
-        read = self.model(
-            input_ids=ids, mm_token_type_ids=torch.zeros_like(ids), position_ids=where,
-            cache=self.cache, use_cache=True,
-        )  # fmt: skip
-        return read.logits[0, -1]
 
     @torch.inference_mode()
     def attention(self, start: int, stop: int) -> Tensor:
