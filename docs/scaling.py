@@ -56,29 +56,29 @@ def _rows(recipe: Recipe, cost: Estimate) -> dict[str, str]:
     lost = interval / 2 + RESTART
     pixels = step.patches * 256
     return {
-        "trained of all parameters": " of ".join(
+        "trained parameters, of all": " of ".join(
             amount(sum(counts[i] for counts in cost.parameters.values())) for i in (1, 0)
         ),
-        "memory of a GPU": f"{memory.total / 1e9:.1f} GB",
+        "memory per GPU": f"{memory.total / 1e9:.1f} GB",
         "— state (weights, gradients, optimizer)": f"{(state + memory.gradients + memory.gathered) / 1e9:.1f} GB",
         "— activations": f"{memory.activations / 1e9:.1f} GB",
-        "tokens a step": amount(step.tokens),
-        "FLOPs a step": amount(cost.flops),
-        "— computed twice": f"{cost.again / cost.flops:.0%} more ({recipe.activation_checkpointing})",
-        "a step": duration(cost.step_seconds),
-        "a GPU sends in a step": f"{sent.bytes / 1e9:.1f} GB",
-        "— time, by itself": f"{duration(sent.seconds)} ({sent.seconds / cost.step_seconds:.0%} of the step)",
-        "tokens a day": amount(cost.tokens_per_day),
-        "the stage": f"{amount(cost.stage_work.tokens)} tokens, {duration(cost.hours * 3600)}",
-        "a checkpoint": f"{cost.checkpoint / 1e9:.1f} GB",
-        "— training stands still": duration(stall),
-        "— written in": duration(cost.checkpoint / STORAGE),
-        "pictures and frames a second": f"{step.pictures / cost.step_seconds:,.0f}",
-        "— read by a node": f"{pixels * JPEG / cost.step_seconds / cost.machine.nodes / 1e6:,.0f} MB/s",
-        "failures in the stage": f"{cost.hours * 3600 / between:.2g}",
-        "— a checkpoint every": duration(interval),
-        "— the best interval": duration(math.sqrt(2 * max(stall, 1e-3) * between)),
-        "— work lost in the mean": f"{lost / between:.2%}",
+        "tokens per step": amount(step.tokens),
+        "FLOPs per step": amount(cost.flops),
+        "— recomputed": f"{cost.again / cost.flops:.0%} more ({recipe.activation_checkpointing})",
+        "time per step": duration(cost.step_seconds),
+        "sent per GPU and step": f"{sent.bytes / 1e9:.1f} GB",
+        "— time if not overlapped": f"{duration(sent.seconds)} ({sent.seconds / cost.step_seconds:.0%} of the step)",
+        "tokens per day": amount(cost.tokens_per_day),
+        "whole stage": f"{amount(cost.stage_work.tokens)} tokens, {duration(cost.hours * 3600)}",
+        "checkpoint": f"{cost.checkpoint / 1e9:.1f} GB",
+        "— training paused": duration(stall),
+        "— write time": duration(cost.checkpoint / STORAGE),
+        "images and frames per second": f"{step.pictures / cost.step_seconds:,.0f}",
+        "— read per node": f"{pixels * JPEG / cost.step_seconds / cost.machine.nodes / 1e6:,.0f} MB/s",
+        "failures per stage": f"{cost.hours * 3600 / between:.2g}",
+        "— checkpoint interval": duration(interval),
+        "— optimal interval": duration(math.sqrt(2 * max(stall, 1e-3) * between)),
+        "— mean work lost": f"{lost / between:.2%}",
     }
 
 
@@ -95,7 +95,7 @@ def checked(run: Path) -> str:
     return table(
         ("", "dry run", "run", "run / dry run"),
         {
-            "tokens a step": _beside(cost.step.tokens, tokens),
+            "tokens per step": _beside(cost.step.tokens, tokens),
             "bytes of a checkpoint": _beside(cost.checkpoint, size),
             "GFLOP/s (FLOPs of the dry run over the median step)": ["", f"{cost.flops / seconds / 1e9:.1f}", ""],
             "median step": ["", duration(seconds), ""],
