@@ -154,6 +154,15 @@ def measured_flops(device: torch.device, dtype: torch.dtype) -> float:
             size *= 2
 
 
+@functools.cache
+def measured_bandwidth(device: torch.device, dtype: torch.dtype) -> float:
+    """Bytes/s at which the product of a single row reads its weights, the bound of decoding: the best of three."""
+    weights = torch.full((4096, 16384), 1e-3, dtype=dtype, device=device)  # 64M numbers: more than caches hold
+    row = torch.ones(1, 16384, dtype=dtype, device=device)
+    with torch.no_grad(), torch.autocast(device.type, enabled=False):
+        return weights.nbytes / _seconds(lambda: F.linear(row, weights), device)
+
+
 def memory() -> float:
     """Bytes that this process may have: the machine's, or what its container (cgroup) allows; inf if neither says."""
     limits = [float("inf")]

@@ -42,7 +42,17 @@ def test_info_about_a_checkpoint_counts_what_is_in_it(run: Callable[..., Any], t
     tensors = load_file(tiny_model_dir / "model.safetensors")
     assert sum(told["parameters"].values()) == sum(tensor.numel() for tensor in tensors.values())
     assert told["picture_tokens"]["4032x3024"] <= 16  # this processor's bound: 16,384 pixels
-    assert "tokens a picture costs" in run("info", tiny_model_dir).stdout
+    assert "tokens per image" in run("info", tiny_model_dir).stdout
+
+
+def test_info_says_what_a_load_would_choose_here(run: Callable[..., Any], tiny_model_dir: Path) -> None:
+    here = json.loads(run("info", tiny_model_dir, "--here", "--json").stdout)["here"]
+    model = pixelword.load(str(tiny_model_dir)).model
+    assert here["dtype"] == str(model.dtype).removeprefix("torch.")
+    assert here["weights_bytes"] == sum(p.numel() * p.itemsize for p in model.parameters())
+    assert here["fits"] and here["weights_bytes"] < here["memory_bytes"]
+    assert here["decode_tokens_per_s"] > 0 and here["prefill_tokens_per_s"] > 0
+    assert "tokens/s per request" in run("info", "2b", "--here").stdout
 
 
 def test_convert_writes_the_same_model(run: Callable[..., Any], tiny_model_dir: Path, tmp_path: Path) -> None:

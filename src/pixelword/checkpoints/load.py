@@ -45,17 +45,27 @@ def load_pretrained(
     return model
 
 
+def stored_dtype(folder: Path) -> torch.dtype | None:
+    """The dtype of a checkpoint's weights: what its configuration says, else the first weights; None for other types.
+
+    Only headers are read, and a folder without weights (`names.resolve(…, weights=False)`) has its configuration alone.
+
+    Raises CheckpointError: the folder holds no checkpoint.
+    """
+    named = torch_dtype(read_config(folder).dtype)
+    if named is not None or is_delta(folder):
+        return named
+    stored = {"BF16": torch.bfloat16, "F16": torch.float16, "F32": torch.float32}
+    return next((stored.get(entry.dtype) for entry in read_entries(folder).values() if entry.floating), None)
+
+
 def best_dtype(folder: Path, device: torch.device) -> torch.dtype | None:
     """What to load a checkpoint's weights in, to answer on a device: None for their own type, else float32, where a CPU
     only emulates that (see `machine.default_dtype`).
 
     Raises CheckpointError: the folder holds no checkpoint.
     """
-    config = read_config(folder)
-    stored = {"BF16": torch.bfloat16, "F16": torch.float16}
-    own = torch_dtype(config.dtype)
-    if own is None and not is_delta(folder):
-        own = next((stored.get(entry.dtype) for entry in read_entries(folder).values() if entry.floating), None)
+    config, own = read_config(folder), stored_dtype(folder)
     if device.type != "cpu" or own is None or machine.is_native(own):
         return None
     best = machine.default_dtype(own, sum(count_parameters(config).values()), device)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -26,13 +27,17 @@ def info(
         str,
         typer.Argument(metavar="NAME|DIR|ORG/NAME|SIZE", help=f"{options.MODEL_HELP[:-1]}; or a size (2b, 9b)."),
     ],
+    here: Annotated[
+        bool,
+        typer.Option("--here", help="Measure this machine too: the dtype it would take, memory, tokens/s at best."),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
     """Layers, parameters, memory, and the tokens that images cost. Reads no weights, so a size needs none.
 
     Example: pixelword info nano
 
-    Example: pixelword info 2b --json
+    Example: pixelword info 2b --here
     """
     from pixelword.checkpoints.names import resolve
     from pixelword.model.sizes import SIZES
@@ -41,6 +46,8 @@ def info(
         resolve(model, weights=False)  # what it may download has a progress bar of its own
     with options.progress(f"reading {model} …"):
         facts = describe(model)
+        if here:
+            facts["here"] = describe_here(model)
     if as_json:
         print(json.dumps(facts))
     else:
@@ -69,6 +76,22 @@ def describe(model: str) -> dict[str, Any]:
         "kv_bytes_per_token_bf16": kv_bytes_per_token(config),
         "picture_tokens": {f"{width}x{height}": image_tokens(height, width) for width, height in IMAGES},
     }
+
+
+def describe_here(model: str) -> dict[str, Any]:
+    """What the model would run in on this machine, and how fast at best; a size is taken to be released in bfloat16."""
+    from pixelword.checkpoints.names import resolve
+    from pixelword.model.sizes import SIZES
+
+    with options.quiet_imports():
+        import torch
+
+        from pixelword.checkpoints.load import stored_dtype
+        from pixelword.generation.expected import expected
+        from pixelword.generation.session import default_device
+    own = torch.bfloat16 if model in SIZES else stored_dtype(resolve(model, weights=False)) or torch.bfloat16
+    found = expected(_config_and_image_tokens(model)[0], own, default_device())
+    return {**asdict(found), "fits": found.fits}
 
 
 def _config_and_image_tokens(model: str) -> tuple[NeoOVConfig | Arguments, Callable[[int, int], int]]:
@@ -119,12 +142,26 @@ def _print_tables(facts: dict[str, Any]) -> None:
         "vocabulary": f"{facts['vocabulary']:,} tokens",
         "context": f"{facts['context']:,} tokens",
         "weights in bf16": options.bytes_text(facts["weights_bytes_bf16"]),
-        "cache in bf16": f"{facts['kv_bytes_per_token_bf16']:,} bytes a token",
+        "cache in bf16": f"{facts['kv_bytes_per_token_bf16']:,} bytes per token",
     }
     parameters = {**facts["parameters"], "in all": sum(facts["parameters"].values())}
     _print_table(facts["model"], text)
     _print_table("\nparameters", {name: options.amount_text(count) for name, count in parameters.items()})
-    _print_table("\ntokens a picture costs", {size: f"{count:,}" for size, count in facts["picture_tokens"].items()})
+    _print_table("\ntokens per image", {size: f"{count:,}" for size, count in facts["picture_tokens"].items()})
+    if "here" in facts:
+        _print_table("\non this machine", _here(facts["here"]))
+
+
+def _here(found: dict[str, Any]) -> dict[str, str]:
+    fits = "" if found["fits"] else ", too little: quantize it, or take a smaller model"
+    return {
+        "device": found["device"],
+        "dtype": found["reason"],
+        "weights": options.bytes_text(found["weights_bytes"]),
+        "memory": f"{options.bytes_text(found['memory_bytes'])}{fits}",
+        "prefill": f"at most {found['prefill_tokens_per_s']:,.0f} tokens/s",
+        "decoding": f"at most {found['decode_tokens_per_s']:,.0f} tokens/s per request",
+    }
 
 
 def _print_table(title: str, rows: dict[str, str]) -> None:
