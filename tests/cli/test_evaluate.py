@@ -46,7 +46,7 @@ def test_bad_input_is_one_line(refused: Callable[..., str], tiny_model_dir: Path
 
 @pytest.mark.parametrize("given", [
     ("--suite", "paper", "--full"), ("--suite", "paper", "--peer", "nano"), ("--suite", "paper", "--card", "card.md"),
-    ("--plan",), ("--sampling", "upstream"), ("--data", "elsewhere"), ("--gpu", "H100"),
+    ("--plan",), ("--sampling", "upstream"), ("--gpu", "H100"),
 ])  # fmt: skip
 def test_an_option_of_another_suite_is_not_passed_over(refused: Callable[..., str], given: tuple[str, ...]) -> None:
     option = given[2] if given[0] == "--suite" else given[0]

@@ -17,6 +17,7 @@ from typer._click.exceptions import NoArgsIsHelpError, UsageError
 
 from pixelword.cli import (
     ask,
+    benchmark,
     chat,
     convert,
     data,
@@ -99,7 +100,7 @@ def pixelword(
 
 _VERBS: tuple[Callable[..., None], ...] = (
     ask.ask, chat.chat, info.info, convert.convert, grow.grow, train.train, evaluate.evaluate,
-    explain.explain, serve.serve, verify.verify, version.version,
+    benchmark.benchmark,    explain.explain, serve.serve, verify.verify, version.version,
 )  # fmt: skip
 for _verb in _VERBS:
     app.command(cls=Command)(_verb)

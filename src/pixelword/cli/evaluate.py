@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pixelword.cli import options, paper
+from pixelword.cli.benchmark import benchmark
 from pixelword.errors import AssetError, InputError
 
 if TYPE_CHECKING:
     from pixelword.evaluation.report import Summary
+    from pixelword.evaluation.runner import Outcome
     from pixelword.generation.session import Session
     from pixelword.synthetic.assets import Assets
 
@@ -23,8 +26,8 @@ _SUITES = Annotated[
     list[str] | None,
     typer.Option(
         "--suite",
-        metavar="held-out|real|nano|nano-real|retrieval|paper",
-        help="What to ask (repeatable); nano: its own, else held-out. paper: thirty benchmarks, from files of yours.",
+        metavar="held-out|real|nano|nano-real|retrieval",
+        help="What to ask (repeatable); nano: its own, else held-out.",
     ),
 ]
 
@@ -57,40 +60,54 @@ def evaluate(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Processor threads; left out, a small model gets one, as more only wait.")
     ] = None,
-    plan: Annotated[bool, typer.Option("--plan", help="paper: say what a run needs, and ask nothing.")] = False,
-    data: Annotated[Path, typer.Option(help="paper: the folder with the benchmarks' files.")] = paper.DATA,
-    sampling: Annotated[
-        str, typer.Option(metavar="greedy|upstream", help="paper: greedy repeats; upstream draws at temperature 0.6.")
-    ] = "greedy",
-    own_limits: Annotated[
-        bool, typer.Option("--own-limits", help="paper: the model's own pixel limits instead of the paper's.")
-    ] = False,
-    gpu: Annotated[
-        str | None, typer.Option(metavar="H100|…|CPU", help="paper --plan: what it would run on; this CPU when absent.")
+    data: Annotated[
+        str | None, typer.Option(metavar="FILE", help="Your own held-out samples instead of a suite: JSONL and others.")
     ] = None,
+    metric: Annotated[
+        str | None,
+        typer.Option(
+            metavar="auto|exact|letter|number|words|box|point|choice",
+            help="--data: how answers are compared; auto looks at each right answer, words counts errors (CER).",
+        ),
+    ] = None,
+    root: Annotated[
+        Path | None, typer.Option(help="--data: where its media paths start; its folder if absent.")
+    ] = None,
+    predictions: Annotated[
+        Path | None, typer.Option(help="--data: a JSONL file for every answer with its score; also in --out.")
+    ] = None,
+    plan: Annotated[bool, typer.Option("--plan", hidden=True)] = False,
+    sampling: Annotated[str, typer.Option(hidden=True)] = "greedy",
+    own_limits: Annotated[bool, typer.Option("--own-limits", hidden=True)] = False,
+    gpu: Annotated[str | None, typer.Option(hidden=True)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of tables.")] = False,
 ) -> None:
-    """What a model answers correctly: on drawn images of kinds it may know, all held out, or on real ones.
+    """What a model answers correctly: on drawn images of kinds it may know, all held out, on real ones, or on your own.
 
     Example: pixelword evaluate nano --tasks colour --tasks count --questions 100 --out runs/evaluation
 
-    Example: pixelword evaluate 2b --suite paper --plan --gpu H100
+    Example: pixelword evaluate runs/lora/final --data held_out.jsonl --predictions predictions.jsonl
     """
     if "paper" in (suite or ()):
         if set(suite or ()) != {"paper"}:
             raise InputError("--suite paper runs by itself: its files, prompts and metrics are its own")
-        others_alone = {"--controls": controls, "--full": full, "--peer": peer, "--assets": assets,
-                        "--card": card}  # fmt: skip
+        others_alone = {"--controls": controls, "--full": full, "--peer": peer, "--assets": assets, "--card": card,
+                        "--metric": metric, "--root": root, "--predictions": predictions}  # fmt: skip
         if given := [name for name, value in others_alone.items() if value]:
             raise InputError(f"{given[0]} is not of --suite paper: leave it out")
-        of_paper = paper.Asked(
-            model, tasks or (), data, questions, seed, sampling, own_limits, out, gpu, dtype, device, as_json
+        print("note: `evaluate --suite paper` is `pixelword benchmark` now; this spelling goes in the next release",
+              file=sys.stderr)  # fmt: skip
+        folder = Path(data) if data else paper.DATA
+        return benchmark(
+            model, tasks, folder, plan, gpu, questions, seed, sampling, own_limits, out, dtype, device, as_json
         )
-        return paper.plan(of_paper) if plan else paper.evaluate(of_paper)
-    paper_alone = {"--plan": plan, "--data": data != paper.DATA, "--sampling": sampling != "greedy",
-                   "--own-limits": own_limits, "--gpu": gpu}  # fmt: skip
-    if given := [name for name, value in paper_alone.items() if value]:
-        raise InputError(f"{given[0]} is of --suite paper: add it, or leave {given[0]} out")
+    of_benchmarks = {"--plan": plan, "--sampling": sampling != "greedy", "--own-limits": own_limits, "--gpu": gpu}
+    if given := [name for name, value in of_benchmarks.items() if value]:
+        raise InputError(f"{given[0]} is of `pixelword benchmark`: use that, or leave {given[0]} out")
+    of_suites = {"--suite": suite, "--tasks": tasks, "--assets": assets, "--card": card}
+    of_data = {"--metric": metric, "--root": root, "--predictions": predictions}
+    if given := [name for name, value in (of_suites if data else of_data).items() if value]:
+        raise InputError(f"{given[0]} is not of --data" if data else f"{given[0]} is of --data: add --data FILE")
     if card is not None:
         with options.quiet_imports():
             from pixelword.evaluation.tables import place
@@ -98,9 +115,14 @@ def evaluate(
     from pixelword.evaluation.suite import chosen, named
     from pixelword.synthetic.assets import Assets
 
-    suites = suite or ["nano" if model == "nano" else "held-out"]
-    packs, wanted = Assets(assets), named(dict.fromkeys(suites))
-    tests = chosen(suites, tasks or (), packs)
+    suites = ["data"] if data else suite or ["nano" if model == "nano" else "held-out"]
+    packs, wanted = Assets(assets), [] if data else named(dict.fromkeys(suites))
+    if data:
+        from pixelword.evaluation.own_data import own_test
+
+        tests = [own_test(data, metric=metric or "auto", root=root)]
+    else:
+        tests = chosen(suites, tasks or (), packs)
     session = options.open_session(model, dtype=dtype, device=device)
     _use_threads(session, threads)
     from pixelword.checkpoints.names import resolve
@@ -110,7 +132,9 @@ def evaluate(
     from pixelword.evaluation.run_metadata import about, identity
     from pixelword.evaluation.runner import Answers, run
 
-    settings = {"questions": questions, "controls": controls, "full": full, "seed": seed}
+    settings: dict[str, Any] = {"questions": questions, "controls": controls, "full": full, "seed": seed}
+    if data:
+        settings |= {"data": data, "metric": metric or "auto"}
     described = about(session, model, {"suites": suites, **settings})
     others = baselines.named(peer or (), device=device)
     answers = Answers(out, identity(described))
@@ -121,6 +145,8 @@ def evaluate(
             report=report,
         ):  # fmt: skip
             summary.add(outcome)
+            if data:
+                _write_predictions(outcome, predictions, out)
         for pairs in (pairs for item in wanted for pairs in item.pairs if not tasks or pairs.name in tasks):
             amount = questions or (pairs.full if full else pairs.default)
             try:
@@ -140,6 +166,17 @@ def evaluate(
         tables.show(results)
     if not results["tests"] and not results["retrieval"]:
         raise typer.Exit(1)  # no test could run
+
+
+def _write_predictions(outcome: Outcome, file: Path | None, out: Path | None) -> None:
+    """A line for each question, to the file and into the folder, where given."""
+    from pixelword.evaluation.own_data import predictions
+    from pixelword.utils.files import atomic_write
+
+    lines = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in predictions(outcome))
+    for path in (file, out and out / "predictions.jsonl"):
+        if path is not None:
+            atomic_write(path, lines)
 
 
 def _use_threads(session: Session, threads: int | None) -> None:

@@ -1,4 +1,4 @@
-"""`pixelword evaluate MODEL --suite paper`: the benchmarks that papers report, from local files."""
+"""`pixelword benchmark MODEL`: the benchmarks that papers report, from local files."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DATA = Path("data/benchmarks")
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of one call, as `pixelword evaluate` has them."""
+    """The options of one call, as `pixelword benchmark` has them."""
 
     model: str
     names: Sequence[str]

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from pixelword.errors import InputError
+from pixelword.errors import InputError, MediaError
 from pixelword.generation.limits import answer_room, end_tokens
 from pixelword.generation.sampling import Sampling
 
@@ -49,7 +49,7 @@ class Asker:
         session = self.session
         try:
             encoded = session.processor.encode(conversation, add_generation_prompt=True, media=session.media)
-        except InputError as error:
+        except (InputError, MediaError) as error:
             return str(error)
         if new_tokens > answer_room(encoded, session.context):
             context = session.context

@@ -15,8 +15,9 @@ from PIL import Image
 from pixelword.evaluation import tables
 from pixelword.evaluation.report import Failure
 from pixelword.evaluation.scores import boxes
+from pixelword.processing.images import load_image
 from pixelword.processing.media_io import data_url
-from pixelword.processing.videos import frame_label
+from pixelword.processing.videos import Video, frame_label, frames_to_video, load_video
 from pixelword.utils.files import atomic_write
 
 #: Longest side of an image on the page, and of a frame of a clip; frames of a clip that are shown.
@@ -76,8 +77,12 @@ def _percent(box: Sequence[float]) -> dict[str, float]:
 def _pictures(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     """An image, or some frames of a clip with their times."""
     if part["type"] == "image":
-        return [{**_shown(part["image"], _SIDE), "label": ""}]
-    clip = part["video"]
+        return [{**_shown(load_image(part.get("image", part.get("base64"))), _SIDE), "label": ""}]
+    clip = part.get("video", part.get("base64"))
+    if isinstance(clip, list):
+        clip = frames_to_video([load_image(frame) for frame in clip])
+    elif not isinstance(clip, Video):
+        clip = load_video(clip, max_frames=_FRAMES)
     count = min(_FRAMES, len(clip.frames))
     chosen = [round(place * (len(clip.frames) - 1) / max(count - 1, 1)) for place in range(count)]
     labels = [frame_label(clip.timestamps[item]).rstrip(":") if clip.timestamps else "" for item in chosen]

@@ -88,7 +88,7 @@ def failures(outcome: Outcome, most: int = FAILURES) -> list[Failure]:
     wrong = [
         Failure(item, said["right"].answer, said["right"].sure)
         for item, said in pairs(outcome)
-        if not item.score(said["right"].answer).right
+        if not said["right"].fault and not item.score(said["right"].answer).right
     ]
     wrong.sort(key=lambda entry: (-entry.sure, entry.item.key))
     shown: list[Failure] = []

@@ -17,6 +17,7 @@ MATCHED = ("pairs", "chance", "text of a picture", "95 %", "picture of a text")
 _WAYS = ("chance", "words", "pictures")
 _TITLES = {
     "held-out": "held-out, by family", "real": "real pictures", "nano": "nano", "nano-real": "nano, real things",
+    "data": "own data",
 }  # fmt: skip
 #: Letters of the first column, at least.
 _LABEL = 13

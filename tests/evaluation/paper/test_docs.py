@@ -25,7 +25,7 @@ def test_its_commands_can_be_read(line: str) -> None:
     group = typer.main.get_command(app)
     with group.make_context("pixelword", list(words)) as context:
         name, command, rest = group.resolve_command(context, words)
-        assert name in ("evaluate", "verify", "serve")
+        assert name in ("benchmark", "evaluate", "verify", "serve")
         assert command.make_context(name, rest, parent=context).params["model"]
 
 

@@ -1,4 +1,4 @@
-"""`pixelword evaluate --suite paper`: a plan with nothing there, a run on small files, and going on with it."""
+"""`pixelword benchmark`: a plan with nothing there, a run on small files, and going on with it."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def evaluate(tiny_model_dir: Path, data: Path) -> Callable[..., Any]:
     def run(*words: object, model: object = tiny_model_dir) -> Any:
-        given = ["evaluate", model, "--suite", "paper", "--data", data, *words]
+        given = ["benchmark", model, "--data", data, *words]
         result = CliRunner().invoke(app, [str(word) for word in given])
         if result.exception is not None and not isinstance(result.exception, SystemExit):
             raise result.exception
@@ -97,10 +97,9 @@ def test_every_format_is_asked_kept_and_set_beside_the_paper(evaluate: Callable[
 
 def test_bad_input_is_one_line(evaluate: Callable[..., Any], tmp_path: Path) -> None:
     for words, told in (
-        (("--tasks", "nothing"), "has no benchmark 'nothing'"),
+        (("--tasks", "nothing"), "no benchmark 'nothing'"),
         (("--data", tmp_path), "has no file of any benchmark"),
         (("--sampling", "hot"), "use greedy or upstream"),
-        (("--suite", "real"), "runs by itself"),
     ):
         result = evaluate(*words)
         assert result.exit_code == 2 and told in result.stderr and len(result.stderr.splitlines()) == 1

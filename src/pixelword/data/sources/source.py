@@ -69,6 +69,12 @@ class Source:
         except OSError as error:
             raise InputError(f"{self.where(i)}: cannot be read ({error.strerror}); check the file") from error
 
+    def values(self, i: int) -> Mapping[str, Any]:
+        """What is written for sample i, as its file has it. Raises InputError."""
+        if i in self.places.broken:
+            raise InputError(f"{self.where(i)}: {self.places.broken[i]}")
+        return _FORMATS[self.format].row(self.files[self._file(i)], self.places, i).values
+
     def where(self, i: int) -> str:
         """The place of sample i for people: "captions.jsonl:17", "shard.tar:000017", "part-0.parquet:row 5"."""
         return _FORMATS[self.format].where(self.names[self._file(i)], self.places, i)

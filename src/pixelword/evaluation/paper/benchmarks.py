@@ -164,5 +164,5 @@ def benchmarks(names: Sequence[str] = ()) -> tuple[Benchmark, ...]:
     found = _read().benchmarks
     known = [*TITLES, *(item.id for item in found)]
     if unknown := [name for name in names if name not in known]:
-        raise InputError(f"the suite paper has no benchmark {unknown[0]!r}: choose one of {', '.join(known)}")
+        raise InputError(f"there is no benchmark {unknown[0]!r}: choose one of {', '.join(known)}")
     return tuple(item for item in found if not names or item.id in names or item.category in names)
