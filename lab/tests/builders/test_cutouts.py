@@ -14,10 +14,10 @@ from PIL import Image, ImageDraw
 
 from pixelword.synthetic.assets import split_of
 from pixelword_lab.builders import emoji
+from pixelword_lab.builders.archives import Archive
 from pixelword_lab.builders.cutouts import cutout, opened
 from pixelword_lab.builders.drawings import clean
 from pixelword_lab.builders.stamps import label
-from pixelword_lab.packs.archives import Archive
 
 
 def picture(size: tuple[int, int], box: tuple[int, int, int, int], mode: str = "RGBA") -> bytes:

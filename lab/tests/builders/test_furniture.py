@@ -11,10 +11,10 @@ import pytest
 from PIL import Image
 
 from pixelword.errors import AssetError
+from pixelword_lab.builders.archives import Archive
 from pixelword_lab.builders.furniture import furniture
 from pixelword_lab.drawing.meshes import Mesh
 from pixelword_lab.drawing.wavefront import read_wavefront
-from pixelword_lab.packs.archives import Archive
 
 # A box that lies on its back: 2 wide, 1 high, 4 deep, red below and with a texture above.
 _OBJ = b"""mtllib box.mtl

@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 
 from pixelword_lab.builders import real
-from pixelword_lab.packs.archives import Archive
+from pixelword_lab.builders.archives import Archive
 
 
 def test_the_package_mnist_becomes_digits(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import pytest
 from pixelword.errors import AssetError
 from pixelword.synthetic.assets import AssetPack
 from pixelword_lab.builders import PACKS, Part
-from pixelword_lab.packs.archives import Archive
+from pixelword_lab.builders.archives import Archive
 from pixelword_lab.packs.fetch import fetch
 from pixelword_lab.packs.packages import PACKAGES, Package
 

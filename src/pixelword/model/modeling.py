@@ -101,7 +101,7 @@ class NeoOVModel(VisualTokens, NeoOVPreTrainedModel):
 
     _keys_to_ignore_on_load_unexpected = [r"language_model\.lm_head\.weight"]
     _has_head = False
-    _decoder = Decoder  # another one is compared with it in `experiments.ablations`
+    _decoder = Decoder  # the lab's ablations put another in its place
 
     def __init__(self, config: NeoOVConfig) -> None:
         super().__init__(config)

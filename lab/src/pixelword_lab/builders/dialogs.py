@@ -7,9 +7,9 @@ import re
 
 from PIL import Image
 
+from pixelword_lab.builders.archives import Archive
 from pixelword_lab.builders.cutouts import encoded, opened
 from pixelword_lab.builders.part import Made, Part
-from pixelword_lab.packs.archives import Archive
 
 _MANUAL = "usr/share/gimp/2.0/help/en/"
 #: Sides of a figure in pixels: below are buttons, above whole screens.

@@ -6,10 +6,10 @@ import html
 import json
 import re
 
+from pixelword_lab.builders.archives import Archive
 from pixelword_lab.builders.cutouts import cutout, encoded, opened
 from pixelword_lab.builders.part import Made, Part
 from pixelword_lab.builders.svg import raster
-from pixelword_lab.packs.archives import Archive
 
 _CLIPART = "usr/share/openclipart/svg/"
 #: Stars by the hundred, icons without a thing in them, and what has no name.

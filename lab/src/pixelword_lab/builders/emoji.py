@@ -9,9 +9,9 @@ from __future__ import annotations
 import json
 
 from pixelword.synthetic.assets import Item, split_of
+from pixelword_lab.builders.archives import Archive
 from pixelword_lab.builders.cutouts import cutout
 from pixelword_lab.builders.part import Made, Part
-from pixelword_lab.packs.archives import Archive
 
 #: Skin tones and hair are parts of other images; they have none of their own.
 _LEFT_OUT = ("component",)

@@ -8,8 +8,8 @@ from functools import partial
 from PIL import ImageFont
 
 from pixelword.utils.fonts import all_capitals, family, writes_english
+from pixelword_lab.builders.archives import Archive
 from pixelword_lab.builders.part import Made, Part
-from pixelword_lab.packs.archives import Archive
 
 #: The cuts that are taken: a family of eighteen would be seen eighteen times as often.
 CUTS = (

@@ -16,10 +16,10 @@ import numpy as np
 
 from pixelword.errors import AssetError
 from pixelword.synthetic.assets import HELD_OUT
+from pixelword_lab.builders.archives import Archive, inner_zip
 from pixelword_lab.builders.part import Made, Part
 from pixelword_lab.drawing.meshes import Mesh
 from pixelword_lab.drawing.wavefront import read_wavefront
-from pixelword_lab.packs.archives import Archive, inner_zip
 
 _CATALOGUE = "PluginFurnitureCatalog.properties"
 #: What a thing is called in questions -> its names in the catalogues.

@@ -15,9 +15,9 @@ import numpy as np
 from PIL import Image
 
 from pixelword.errors import AssetError
+from pixelword_lab.builders.archives import Archive
 from pixelword_lab.builders.cutouts import encoded, opened
 from pixelword_lab.builders.part import Made, Part
-from pixelword_lab.packs.archives import Archive
 
 #: Longest side of a photograph in pixels.
 MOST = 768

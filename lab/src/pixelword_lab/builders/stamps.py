@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 
+from pixelword_lab.builders.archives import Archive
 from pixelword_lab.builders.cutouts import cutout
 from pixelword_lab.builders.part import Made, Part
 from pixelword_lab.builders.svg import raster
-from pixelword_lab.packs.archives import Archive
 
 _STAMPS = "usr/share/tuxpaint/stamps/"
 #: Letters, digits and signs are not things.

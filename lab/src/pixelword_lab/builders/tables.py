@@ -16,9 +16,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from pixelword.synthetic.assets import Item, split_of
+from pixelword_lab.builders.archives import Archive
 from pixelword_lab.builders.frames import Unreadable, frame, plain_pickle
 from pixelword_lab.builders.part import Made, Part
-from pixelword_lab.packs.archives import Archive
 
 MOST_ROWS, MOST_COLUMNS, LEAST_ROWS = 200, 12, 4
 #: Letters of a cell; tables of long texts make no charts.

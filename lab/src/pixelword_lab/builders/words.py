@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator
 
 from pixelword.synthetic.assets import Item
+from pixelword_lab.builders.archives import Archive
 from pixelword_lab.builders.part import Made, Part
-from pixelword_lab.packs.archives import Archive
 
 #: Letters of the longest document; longer ones go on in items of the same key.
 LONGEST = 12_000

@@ -14,7 +14,7 @@ from PIL import Image, ImageEnhance
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Box, Split
 
-#: What a family's `render` is; see `tasks.family.Family`.
+#: What a family's `render` is; see `family.Family`.
 Render = Callable[[Random, Split, Assets], tuple[dict[str, bytes], dict[str, Any]]]
 
 

@@ -16,7 +16,7 @@ from pixelword.errors import AssetError
 from pixelword.synthetic.assets import Item, write_pack
 from pixelword.utils.files import sha256, try_lock
 from pixelword_lab.builders import PACKS, Part
-from pixelword_lab.packs.archives import Archive
+from pixelword_lab.builders.archives import Archive
 from pixelword_lab.packs.downloads import download
 from pixelword_lab.packs.manifest import Built, Fetched, Manifest
 from pixelword_lab.packs.packages import PACKAGES, Package

@@ -19,9 +19,9 @@ import numpy as np
 import pytest
 
 from pixelword.errors import AssetError
+from pixelword_lab.builders import archives
+from pixelword_lab.builders.archives import Archive, inner_zip
 from pixelword_lab.builders.frames import Unreadable, frame, plain_pickle
-from pixelword_lab.packs import archives
-from pixelword_lab.packs.archives import Archive, inner_zip
 
 
 def everything(name: str) -> bool:
