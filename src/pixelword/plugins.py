@@ -1,7 +1,7 @@
-"""What other distributions add to Pixelword, found by their entry points and imported when it is used.
+"""Plugins of other distributions, found through entry points and imported on use.
 
-Groups: `pixelword.commands` (a verb of the command line: a Typer app or a function), `pixelword.tasks` (a source of
-drawn samples: a `training.curriculum.Curriculum` with its `NAMES`), `pixelword.suites` (an `evaluation.types.Suite`).
+Groups: `pixelword.commands` (a command: a Typer app or a function), `pixelword.tasks` (a source of synthetic
+samples: a `training.curriculum.Curriculum` with its `NAMES`), `pixelword.suites` (an `evaluation.types.Suite`).
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from typing import Any
 from pixelword.errors import InputError
 
 COMMANDS, TASKS, SUITES = "pixelword.commands", "pixelword.tasks", "pixelword.suites"
-#: The command that brings the workshop.
+#: The command that installs pixelword-lab.
 INSTALL_LAB = "pip install --editable lab, in a clone of pixelword"
-#: The verbs of pixelword-lab with their lines of help, known without importing it.
+#: Commands of pixelword-lab with their help lines, known without importing it.
 LAB_COMMANDS = {
-    "tasks": "Fetch what tasks are made of, render what is slow to draw, and look at both.",
-    "ablate": "Train and measure the variants of an ablation with several seeds; stopped, the same command goes on.",
-    "speedrun": "Train from random weights, stage after stage, then sit the exam; print a row for RECORDS.md.",
-    "lab": "Make mini, and study single choices: overfitting, starts, bits of a delta, long inputs.",
+    "tasks": "Fetch asset packs, pre-render slow tasks, and preview both.",
+    "ablate": "Train and measure the variants of an ablation with several seeds; rerun to resume.",
+    "speedrun": "Train from random weights, stage by stage, run the exam, and print a row for RECORDS.md.",
+    "lab": "Build mini, and run studies: overfitting, initialisation, delta quantization, long inputs.",
 }
 _LAB = {COMMANDS: tuple(LAB_COMMANDS), TASKS: ("mini",), SUITES: ("held-out", "real", "retrieval")}
 _KINDS = {COMMANDS: "command", TASKS: "source of drawn tasks", SUITES: "suite"}
@@ -28,7 +28,7 @@ _KINDS = {COMMANDS: "command", TASKS: "source of drawn tasks", SUITES: "suite"}
 
 @cache
 def entry_points(group: str) -> dict[str, metadata.EntryPoint]:
-    """What is installed of a group, by name; those of pixelword-lab first."""
+    """Return the installed entry points of a group by name, those of pixelword-lab first."""
     found = {one.name: one for one in metadata.entry_points(group=group)}
     return {name: found[name] for name in dict.fromkeys((*_LAB[group], *sorted(found))) if name in found}
 

@@ -37,7 +37,7 @@ from pixelword.errors import PixelwordError
 
 
 class _OneLineErrors(GroupWithPlugins):
-    """Prints what the user can mend as one line and exits with 2; anything else is a bug and keeps its traceback."""
+    """Print user errors as one line and exit with 2; anything else is a bug and keeps its traceback."""
 
     def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
         with _one_line():
@@ -92,7 +92,7 @@ def pixelword(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print versions and exit.")
     ] = False,
 ) -> None:
-    """Ask pictures: native vision-language models, in which pixels and words are one sequence.
+    """Native vision-language models: pixels and words in one sequence, through one decoder.
 
     Example: pixelword ask photo.png "what is on the left?"
     """
@@ -108,8 +108,8 @@ app.add_typer(models.app)
 app.add_typer(data.app)
 
 
-#: Packages that transformers, accelerate and peft import wherever they are installed, and that no verb uses. Some take
-#: a second to import, and torchao warns of each GPU kernel that it cannot load.
+#: Packages that transformers, accelerate and peft import if installed, and that no command uses. Some take a second to
+#: import, and torchao warns about every GPU kernel it cannot load.
 _UNUSED = ("torchao", "torchvision", "torchaudio", "torchcodec", "sklearn", "scipy", "librosa", "soundfile")
 
 

@@ -1,4 +1,4 @@
-"""`pixelword ask PICTURE… "question"`: one question, one answer."""
+"""`pixelword ask IMAGE… "question"`: one question, one answer."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pixelword.cli import options
 
 
 def ask(
-    words: Annotated[list[str], typer.Argument(metavar="PICTURE|QUESTION", help="The images, and last the question.")],
+    words: Annotated[list[str], typer.Argument(metavar="IMAGE|QUESTION", help="The images, then the question.")],
     video: options.Videos = None,
     model: options.Model = "nano",
     system: options.System = None,
@@ -31,9 +31,9 @@ def ask(
     allow_urls: options.AllowUrls = False,
     dtype: options.Dtype = None,
     device: options.Device = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer and its costs as one JSON object.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the answer, token counts and timing as JSON.")] = False,
 ) -> None:
-    """Ask about images, videos, or nothing but words.
+    """Ask a question about images, videos or text alone.
 
     Example: pixelword ask left.png right.png "which picture has a triangle?"
 

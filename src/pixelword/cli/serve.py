@@ -21,50 +21,62 @@ if TYPE_CHECKING:
 def serve(
     model: Annotated[str, typer.Argument(metavar=options.MODEL, help=options.MODEL_HELP)] = "nano",
     host: Annotated[
-        str, typer.Option(help="Address to listen on; others reach it only if you change this.")
+        str, typer.Option(help="Address to listen on; the default accepts local connections only.")
     ] = "127.0.0.1",
-    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 picks a free one.")] = 8000,
     api_key: Annotated[
-        list[str] | None, typer.Option(help="Clients must give one of these (repeatable); also $PIXELWORD_API_KEY.")
+        list[str] | None, typer.Option(help="API key that clients must send (repeatable); also $PIXELWORD_API_KEY.")
     ] = None,
-    served_model_name: Annotated[str | None, typer.Option(help="What clients call the model.")] = None,
-    max_model_len: Annotated[int | None, typer.Option(min=16, help="Tokens of prompt and answer together.")] = None,
-    max_num_seqs: Annotated[int, typer.Option(min=1, help="Requests that run at once.")] = 16,
-    max_num_batched_tokens: Annotated[int, typer.Option(min=1, help="Prompt tokens read between two steps.")] = 1024,
-    num_speculative_tokens: Annotated[int, typer.Option(min=0, help="Longest guess of the next tokens; 0: none.")] = 4,
+    served_model_name: Annotated[
+        str | None, typer.Option(help="Model name in the API (default: the name or folder of the model).")
+    ] = None,
+    max_model_len: Annotated[
+        int | None, typer.Option(min=16, help="Maximum tokens of prompt and answer (default: the model's).")
+    ] = None,
+    max_num_seqs: Annotated[int, typer.Option(min=1, help="Maximum number of concurrent requests.")] = 16,
+    max_num_batched_tokens: Annotated[
+        int, typer.Option(min=1, help="Prompt tokens prefilled between two decode steps.")
+    ] = 1024,
+    num_speculative_tokens: Annotated[
+        int, typer.Option(min=0, help="Maximum draft length of prompt lookup; 0 disables it.")
+    ] = 4,
     quantization: Annotated[
-        str | None, typer.Option(metavar="int8", help="weights rounded to half of bfloat16's bytes, on a CPU.")
+        str | None, typer.Option(metavar="int8", help="Quantize weights to 8 bits, on a CPU.")
     ] = None,
     pack: Annotated[
-        bool | None, typer.Option(help="Hold weights in the order that a CPU reads fastest; by default where it pays.")
+        bool | None, typer.Option(help="Reorder weights for faster CPU reads (default: if it helps).")
     ] = None,
     compile_steps: Annotated[
-        bool, typer.Option("--compile", help="Compile the steps at the start; needs a C++ compiler and a minute.")
+        bool,
+        typer.Option("--compile", help="Compile the decode step at startup; needs a C++ compiler and about a minute."),
     ] = False,
-    prefix_cache_mb: Annotated[int, typer.Option(min=0, help="Memory for images and prompts read before.")] = 512,
+    prefix_cache_mb: Annotated[int, typer.Option(min=0, help="Memory of the prefix cache, in MB.")] = 512,
     limit_mm_per_prompt: Annotated[
-        str, typer.Option(help="Pictures and videos in a request, as JSON.")
+        str, typer.Option(help="Maximum number of images and videos per request, as JSON.")
     ] = '{"image": 16, "video": 2}',
     allowed_media_domains: Annotated[
-        list[str] | None, typer.Option(help="Fetch images from this host over https (repeatable); none by default.")
+        list[str] | None,
+        typer.Option(help="Allow fetching media from this host over https (repeatable; default: none)."),
     ] = None,
     allowed_local_media_path: Annotated[
-        Path | None, typer.Option(help="Open file:// addresses in this folder; none by default.")
+        Path | None, typer.Option(help="Allow file:// URLs in this folder (default: none).")
     ] = None,
     allowed_origins: Annotated[
         list[str] | None,
-        typer.Option(help='Web pages that may ask: origins, repeated or as JSON (["https://a.example"]); "*": all.'),
+        typer.Option(
+            help='Origins of web pages that may call the API: repeated, or JSON (["https://a.example"]); "*": all.'
+        ),
     ] = None,
     default_max_tokens: Annotated[
-        int, typer.Option(min=1, help="Longest answer where a request has no max_tokens and the context has room.")
+        int, typer.Option(min=1, help="Maximum answer length of requests without max_tokens.")
     ] = 4096,
     max_explain_tokens: Annotated[
-        int, typer.Option(min=0, help="Longest prompt whose answer can be looked into (/v1/explain); 0: none.")
+        int, typer.Option(min=0, help="Longest prompt for /v1/explain; 0 disables the route.")
     ] = 2048,
     dtype: options.Dtype = None,
     device: options.Device = None,
 ) -> None:
-    """Answer OpenAI clients: chat with images and videos, streaming, /metrics.
+    """Serve an OpenAI-compatible API: chat with images and videos, streaming, /metrics.
 
     Example: pixelword serve nano --port 8000 --api-key secret
     """
@@ -123,7 +135,7 @@ def serve(
 
 
 def _bound(host: str, port: int) -> list[socket.socket]:
-    """Sockets that hold the address until the server listens on it. Raises InputError: it is taken, or not ours."""
+    """Bind sockets before the model is loaded. Raises InputError if the address is taken or not local."""
     sockets = []
     try:
         for family, kind, protocol, _, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
@@ -171,7 +183,7 @@ def _settings(
 
 
 def _origins(given: list[str]) -> tuple[str, ...]:
-    """Each by itself, or lists of them as JSON, which is how vLLM takes them."""
+    """Parse origins, given singly or, as in vLLM, as JSON lists."""
     found: list[str] = []
     for text in given:
         try:

@@ -18,34 +18,36 @@ MFU = 0.4  # what a dry run takes for granted; runs say what they reach
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="The stage's YAML file, for example recipes/nano/scratch.yaml.")],
+    recipe: Annotated[Path, typer.Argument(help="Recipe of the stage, such as recipes/nano/scratch.yaml.")],
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a field: --set optimizer.lr=2e-4 (repeatable).")
     ] = None,
-    out: Annotated[Path | None, typer.Option(help="Folder of the run; the recipe's `out` when absent.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Output folder (default: the recipe's `out`).")] = None,
     resume: Annotated[
         str,
-        typer.Option(help="'auto': go on from the newest checkpoint in --out, if any; 'no'; or a checkpoint folder."),
+        typer.Option(help="auto: resume from the newest checkpoint in --out, if any; no; or a checkpoint folder."),
     ] = "no",
-    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also write OUT/tensorboard.")] = False,
+    tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log to OUT/tensorboard.")] = False,
     profile: Annotated[
-        bool, typer.Option("--profile", help="Write a trace and the memory of a few steps into OUT/profile.")
+        bool, typer.Option("--profile", help="Write a trace and memory use of a few steps to OUT/profile.")
     ] = False,
     trust_checkpoint: Annotated[
         bool,
-        typer.Option("--trust-checkpoint", help="Let --resume read another run's folder, which can run code."),
+        typer.Option(
+            "--trust-checkpoint", help="Allow --resume with another run's checkpoint, which can execute code."
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print parameters, memory, FLOPs and time; no data, no weights needed.")
+        bool, typer.Option("--dry-run", help="Print parameters, memory, FLOPs and time; needs no data or weights.")
     ] = False,
     gpus: Annotated[
-        int | None, typer.Option(min=1, help="Dry run: number of GPUs (default: up to a node's 8).")
+        int | None, typer.Option(min=1, help="Dry run: number of GPUs (default: at most one node of 8).")
     ] = None,
     gpu: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Dry run: A100, H100, H200, B200 or CPU (this machine's).")
+        str | None, typer.Option(metavar="KIND", help="Dry run: A100, H100, H200, B200 or CPU (this machine).")
     ] = None,
     mfu: Annotated[
-        float | None, typer.Option(min=0.01, max=1.0, help=f"Dry run: share of the peak that is reached; {MFU}.")
+        float | None, typer.Option(min=0.01, max=1.0, help=f"Dry run: assumed share of peak FLOP/s (default: {MFU}).")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Dry run: print one JSON object.")] = False,
 ) -> None:
@@ -84,7 +86,7 @@ def train(
 
 
 def _checked(recipe: Path, overrides: Sequence[str]) -> Recipe:
-    """The recipe, and what it starts from is there: all that can be known before torch is imported."""
+    """Load the recipe and check that its inputs exist, before torch is imported."""
     from pixelword.training.recipe_file import load_recipe
     from pixelword.training.start import check_files, check_start, fetched
 

@@ -24,26 +24,31 @@ _FEW = 4
 def verify(
     model: Annotated[str, typer.Argument(metavar=options.MODEL, help=options.MODEL_HELP)],
     headers: Annotated[
-        bool, typer.Option("--headers", help="Names, shapes and types alone: reads no weight, so any machine will do.")
+        bool, typer.Option("--headers", help="Check names, shapes and types only, without reading weights.")
     ] = False,
     against: Annotated[
         Path | None,
-        typer.Option(metavar="REPORT.json", help="A report to compare with: what --json printed elsewhere."),
+        typer.Option(metavar="REPORT.json", help="Compare with this report, written by --json elsewhere."),
     ] = None,
     tolerance: Annotated[
         float | None,
-        typer.Option(min=0.0, help="With --against: how far scores may differ, in standard deviations of theirs."),
+        typer.Option(
+            min=0.0,
+            help="With --against: allowed difference of logits, in standard deviations (default: by dtype).",
+        ),
     ] = None,
     inputs: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Also write the probe's prompts, as safetensors.")
+        Path | None, typer.Option(metavar="FILE", help="Also write the probe's prompts to a safetensors file.")
     ] = None,
-    dtype: Annotated[str, typer.Option(help="What the probe runs in: float32 is what machines agree on.")] = "float32",
-    device: Annotated[str, typer.Option(help="Where the probe runs.")] = "cpu",
+    dtype: Annotated[
+        str, typer.Option(help="Precision of the probe; float32 compares best across machines.")
+    ] = "float32",
+    device: Annotated[str, typer.Option(help="Device of the probe.")] = "cpu",
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole report as one JSON object.")] = False,
 ) -> None:
-    """Every tensor against the architecture, then a fixed probe; a report to compare with another machine's.
+    """Check every tensor against the architecture, run a fixed probe, and print a report to compare across machines.
 
-    Ends with 0 where all is well, 1 where a tensor is wrong or the two reports differ, 2 where nothing can be read.
+    Exit code: 0 if everything matches, 1 if a tensor is wrong or the reports differ, 2 if nothing can be read.
 
     Example: pixelword verify nano
 
@@ -72,7 +77,7 @@ def verify(
 
 
 def _write_inputs(model: str, path: Path) -> None:
-    """The prompts of the probe for another implementation: ids, pixels and grids of each question."""
+    """Write the probe's prompts for another implementation: ids, pixels and grids of each question."""
     from safetensors.torch import save_file
 
     from pixelword.checkpoints.names import resolve
@@ -112,7 +117,7 @@ def _print(report: Mapping[str, Any], against: Path | None) -> None:
 
 
 def _print_released(console: Console, found: Mapping[str, Any]) -> None:
-    """Which released model this is by its configuration, or what keeps it from being the nearest."""
+    """Print the released model with this configuration, or the differences from the nearest one."""
     if found["models"]:
         names = " or ".join(found["models"])
         more = "" if len(found["models"]) == 1 else "; their shapes are the same, and weights alone tell them apart"

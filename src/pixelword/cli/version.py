@@ -1,4 +1,4 @@
-"""`pixelword version`: what a bug report needs."""
+"""`pixelword version`: versions for a bug report."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _PACKAGES = ("transformers", "tokenizers", "safetensors", "Pillow", "av", "numpy
 
 
 def version() -> None:
-    """Print the versions, the device and the kernels in use: what a bug report needs.
+    """Print versions, device and kernels in use, for bug reports.
 
     Example: pixelword version
     """

@@ -1,4 +1,4 @@
-"""`pixelword ablate FILE…`: train and measure variants side by side, and write down what came out."""
+"""`pixelword ablate FILE…`: train and measure variants side by side, and report the results."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from pixelword.cli import options
 
 
 def ablate(
-    files: Annotated[list[Path], typer.Argument(help="Ablations' YAML files, in the order of their importance.")],
-    out: Annotated[Path, typer.Option(help="Folder of everything that is trained.")] = Path("runs/ablations"),
-    plan: Annotated[bool, typer.Option("--plan", help="Only say what would be run, and what is done.")] = False,
+    files: Annotated[list[Path], typer.Argument(help="YAML files of the ablations, most important first.")],
+    out: Annotated[Path, typer.Option(help="Output folder of all runs.")] = Path("runs/ablations"),
+    plan: Annotated[bool, typer.Option("--plan", help="Only print what would run and what is done.")] = False,
     report: Annotated[
         Path | None,
-        typer.Option(help="Train nothing; write tables and plots of what is there between the marks of this page."),
+        typer.Option(help="Train nothing; update the tables and plots of this page from existing results."),
     ] = None,
 ) -> None:
-    """Train and measure the variants of an ablation with several seeds; stopped, the same command goes on.
+    """Train and measure the variants of an ablation with several seeds; rerun to resume.
 
-    What variants have in common is trained once. Variants marked `later` come after everything else. Started again
-    beside itself with the same --out, it shares the work with the other.
+    Stages shared by variants are trained once. Variants marked `later` run after everything else. Several processes with
+    the same --out share the work.
 
     Example: pixelword ablate recipes/ablations/attention.yaml
 

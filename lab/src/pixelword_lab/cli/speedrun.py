@@ -1,4 +1,4 @@
-"""`pixelword speedrun`: train from random weights to a score of the exam, and count what it took."""
+"""`pixelword speedrun`: train from random weights to a target exam score, and measure the time."""
 
 from __future__ import annotations
 
@@ -17,29 +17,29 @@ RECIPES, RUNS = Path("recipes/speedrun"), Path("runs/speedrun")
 
 def speedrun(
     track: Annotated[
-        str, typer.Option(metavar="s1|s2|g", help="s1, s2: two processor cores, two targets; g: one GPU (RECORDS.md).")
+        str, typer.Option(metavar="s1|s2|g", help="s1, s2: two CPU cores, two targets; g: one GPU (RECORDS.md).")
     ],
     recipe: Annotated[
         list[Path] | None,
         typer.Option(
             metavar="FILE|DIR",
-            help="A stage's YAML file (repeatable, in order), or a folder of them; recipes/speedrun/TRACK if absent.",
+            help="Recipe of a stage (repeatable, in order), or a folder of them (default: recipes/speedrun/TRACK).",
         ),
     ] = None,
     set_: Annotated[
         list[str] | None, typer.Option("--set", help="Override a field of every stage: --set threads=1 (repeatable).")
     ] = None,
-    seeds: Annotated[int, typer.Option(min=1, help="Seeds to run; a record is the median of three.")] = 3,
-    out: Annotated[Path | None, typer.Option(help="Folder of the runs; runs/speedrun/TRACK if absent.")] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with what is in --out, or add seeds to it.")] = False,
+    seeds: Annotated[int, typer.Option(min=1, help="Number of seeds; a record is the median of three.")] = 3,
+    out: Annotated[Path | None, typer.Option(help="Output folder (default: runs/speedrun/TRACK).")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Resume the runs in --out, or add seeds.")] = False,
     questions: Annotated[
-        int | None, typer.Option(min=2, help="Questions of each kind in the exam, for a trial; a record takes all.")
+        int | None, typer.Option(min=2, help="Number of exam questions per kind, for a trial; a record needs all.")
     ] = None,
 ) -> None:
-    """Train from random weights, stage after stage, then sit the exam; print a row for RECORDS.md.
+    """Train from random weights, stage by stage, run the exam, and print a row for RECORDS.md.
 
-    Processor-seconds (user and system, of training and its data workers) are counted, on track g seconds; the exam's
-    are not. The row, its curve, the log and the recipes as they ran go to --out.
+    Counts CPU seconds (user and system, of training and its data workers), on track g wall-clock seconds; the exam is
+    excluded. The row, its curve, the log and the resolved recipes go to --out.
 
     Example: pixelword speedrun --track s1 --seeds 1
 

