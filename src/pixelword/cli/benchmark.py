@@ -1,4 +1,4 @@
-"""`pixelword benchmark MODEL`: the paper's thirty benchmarks, from files of yours."""
+"""`pixelword benchmark MODEL`: the paper's thirty benchmarks, from local files."""
 
 from __future__ import annotations
 
@@ -13,29 +13,32 @@ from pixelword.cli import options, paper
 def benchmark(
     model: Annotated[str, typer.Argument(metavar=options.MODEL, help=options.MODEL_HELP)] = "nano",
     tasks: Annotated[
-        list[str] | None, typer.Option(help="Only this benchmark or category (repeatable): mmstar, spatial …")
+        list[str] | None, typer.Option(help="Run only this benchmark or category (repeatable): mmstar, spatial …")
     ] = None,
-    data: Annotated[Path, typer.Option(help="The folder with the benchmarks' files.")] = paper.DATA,
-    plan: Annotated[bool, typer.Option("--plan", help="Print what a run needs, and ask nothing.")] = False,
+    data: Annotated[Path, typer.Option(help="Folder with the benchmark files.")] = paper.DATA,
+    plan: Annotated[bool, typer.Option("--plan", help="Print what a run needs, without running it.")] = False,
     gpu: Annotated[
-        str | None, typer.Option(metavar="H100|…|CPU", help="--plan: what it would run on; this CPU when absent.")
+        str | None, typer.Option(metavar="H100|…|CPU", help="--plan: target hardware (default: this CPU).")
     ] = None,
-    questions: Annotated[int | None, typer.Option(min=2, help="Questions of each benchmark; all when absent.")] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Another seed draws other questions.")] = 0,
+    questions: Annotated[
+        int | None, typer.Option(min=2, help="Number of questions per benchmark (default: all).")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Random seed of the selected questions.")] = 0,
     sampling: Annotated[
-        str, typer.Option(metavar="greedy|upstream", help="greedy repeats; upstream draws at temperature 0.6.")
+        str, typer.Option(metavar="greedy|upstream", help="greedy, or upstream's sampling at temperature 0.6.")
     ] = "greedy",
     own_limits: Annotated[
-        bool, typer.Option("--own-limits", help="The model's own pixel limits instead of the paper's.")
+        bool, typer.Option("--own-limits", help="Use the model's own pixel limits instead of the paper's.")
     ] = False,
     out: Annotated[
-        Path | None, typer.Option(help="A folder for paper.json, paper.md and every answer; goes on where it was.")
+        Path | None,
+        typer.Option(help="Output folder for paper.json, paper.md and answers; resumes an interrupted run."),
     ] = None,
     dtype: options.Dtype = None,
     device: options.Device = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON instead of tables.")] = False,
 ) -> None:
-    """The paper's thirty benchmarks, from local files, with its prompts and metrics.
+    """Run the paper's thirty benchmarks on local files, with its prompts and metrics.
 
     Example: pixelword benchmark 2b --plan --gpu H100
 

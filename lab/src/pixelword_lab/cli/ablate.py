@@ -21,8 +21,8 @@ def ablate(
 ) -> None:
     """Train and measure the variants of an ablation with several seeds; rerun to resume.
 
-    Stages shared by variants are trained once. Variants marked `later` run after everything else. Several processes with
-    the same --out share the work.
+    Stages shared by variants are trained once. Variants marked `later` run last. Processes with the same --out share
+    the work.
 
     Example: pixelword ablate recipes/ablations/attention.yaml
 
