@@ -29,7 +29,7 @@ def info(
     ],
     here: Annotated[
         bool,
-        typer.Option("--here", help="Measure this machine too: the dtype it would take, memory, tokens/s at best."),
+        typer.Option("--here", help="Also measure this machine: dtype, memory and an upper bound on tokens/s."),
     ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
 ) -> None:
