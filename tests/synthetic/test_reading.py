@@ -64,7 +64,7 @@ def test_the_font_of_a_test_is_none_of_training(reading_assets: Assets) -> None:
     assert sign["train"].tobytes() != sign["test"].tobytes()
 
 
-@pytest.mark.parametrize("kind", reading.KINDS)
+@pytest.mark.parametrize("kind", nano.READING)
 @pytest.mark.parametrize("split", SPLITS)
 def test_questions_have_the_answer_of_their_kind(kind: str, split: str, reading_assets: Assets) -> None:
     rng = Random(5)

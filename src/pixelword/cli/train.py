@@ -88,9 +88,11 @@ def train(
 def _checked(recipe: Path, overrides: Sequence[str]) -> Recipe:
     """Load the recipe and check that its inputs exist, before torch is imported."""
     from pixelword.training.recipe_file import load_recipe
-    from pixelword.training.start import check_files, check_start, fetched
 
     stage = load_recipe(recipe, overrides)
+
+    from pixelword.training.start import check_files, check_start, fetched
+
     check_files(stage.data)
     stage = fetched(stage)
     check_start(stage)

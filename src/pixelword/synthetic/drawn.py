@@ -15,20 +15,11 @@ from pixelword.synthetic import boxes, changed, glyphs, motion, nearer, order, p
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.comparing import YES_NO, alternatives
 from pixelword.synthetic.drawing import render
+from pixelword.synthetic.kinds import KINDS, READING
 from pixelword.synthetic.questions import ASKERS, Facts, Turn, ask_count_of
 from pixelword.synthetic.scenes import CELLS, COLOURS, PAIRS, SHAPES, Pair, Scene, Split, draw_scene, most_things
 from pixelword.synthetic.text import ask_text
 
-KINDS: tuple[str, ...] = (
-    "colour", "shape", "count", "where", "what", "yesno", "describe", "digits", "letters", "pair", "motion", "text",
-    "changed", "order", "nearer", "box",
-    *reading.KINDS,
-)  # fmt: skip
-#: What one question can be. "count" draws both "how many things?" and, of other images, "how many red circles?",
-#: which is another skill: `Sample.kind` says which it was.
-ASKED: tuple[str, ...] = (*KINDS[:3], "count_of", *KINDS[3:])
-#: Kinds whose texts are drawn, in training, with the packs `fonts` and `words`.
-READING: tuple[str, ...] = reading.KINDS
 SYSTEM_SHARE = 0.02
 SYSTEMS = ("You are nano.", "Reason step by step.", "Answer the question.", "You are a helpful assistant.")
 _LARGE_SHARE = 0.25
@@ -277,5 +268,5 @@ _FAMILIES: dict[str, Callable[[Random, str, float, Split, Assets], Drawn]] = {
     "digits": _draw_glyphs, "letters": _draw_glyphs,
     "pair": _draw_pair, "motion": _draw_motion, "text": _draw_text,
     "changed": _draw_changed, "order": _draw_order, "nearer": _draw_nearer, "box": _draw_box,
-    **dict.fromkeys(reading.KINDS, _draw_reading),
+    **dict.fromkeys(READING, _draw_reading),
 }  # fmt: skip

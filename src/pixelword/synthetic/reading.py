@@ -14,7 +14,6 @@ from pixelword.synthetic.scenes import Split
 from pixelword.synthetic.wording import boxed, phrase
 from pixelword.synthetic.words import LONGEST, LONGEST_LINE, draw_character, draw_line, draw_word
 
-KINDS = ("glyph", "read", "line", "nth", "find")
 ORDINALS = ("first", "second", "third", "fourth")
 _GLYPH = ("What character is this?", "Which character is this?", "What does it say?", "Read it.",
           "What is written here?")  # fmt: skip

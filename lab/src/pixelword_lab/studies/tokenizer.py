@@ -49,7 +49,7 @@ def corpus() -> Iterator[str]:
     rng = np.random.default_rng(0)
     for kind in nano.KINDS:
         for _ in range(_SAMPLES):
-            if kind not in reading.KINDS:  # what those say is spelled, and needs the packs
+            if kind not in nano.READING:  # what those say is spelled, and needs the packs
                 for message in nano.draw(kind, rng, level=1.0, turns=4).messages:
                     content = message["content"]
                     text = content if isinstance(content, str) else content[-1]["text"]
