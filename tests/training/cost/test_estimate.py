@@ -20,7 +20,7 @@ from pixelword.training.recipe_file import load_recipe
 from pixelword.training.stages import set_trainable
 from pixelword.training.trainer import Trainer
 
-RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPES = Path(__file__).parents[3] / "recipes"
 STAGE_1 = ("patch_embedding", "pre_buffer", "hw_projections")
 SMALL = Machine("H100", 1, 1e12, 80e9, 450e9, 50e9)
 
