@@ -12,7 +12,7 @@ from PIL import Image
 
 from pixelword.errors import InputError
 from pixelword.generation.limits import answer_room
-from pixelword.generation.long_context.crops import chosen, looked_at, with_crops
+from pixelword.generation.long_context.crops import attention_maps, select_crops, with_crops
 from pixelword.generation.long_context.frame_eviction import EvictingPrefill, frames_of
 from pixelword.generation.long_context.incremental_prefill import IncrementalPrefill
 from pixelword.generation.long_context.options import LongInputs
@@ -166,10 +166,10 @@ def test_crops_lie_where_most_was_looked_at() -> None:
     heat = np.zeros((8, 8))
     heat[5:7, 1:3] = 1.0
     heat[0, 7] = 0.5
-    one, two = chosen([heat], [(800, 400)], 200 * 100, 2)
+    one, two = select_crops([heat], [(800, 400)], 200 * 100, 2)
     assert two.box == (100, 250, 300, 350)
     assert one.box[0] <= 700 and one.box[2] == 800 and one.box[1] == 0
-    assert chosen([heat], [(0, 0)], 100, 2) == []
+    assert select_crops([heat], [(0, 0)], 100, 2) == []
 
 
 def test_crops_follow_the_picture_that_they_are_of(session: Session) -> None:
@@ -181,7 +181,7 @@ def test_crops_follow_the_picture_that_they_are_of(session: Session) -> None:
     share = 2 * 16_384 // 3
     assert all(0.5 * share <= one.width * one.height <= 2 * share for one in pictures[1:])
     assert all(0 <= crop.box[0] < crop.box[2] <= 512 and 0 <= crop.box[1] < crop.box[3] <= 256 for crop in crops)
-    (heat,) = looked_at(session.model, session.processor, messages, MediaOptions())
+    (heat,) = attention_maps(session.model, session.processor, messages, MediaOptions())
     assert heat.size <= 16 and heat.sum() > 0
     assert with_long(session, crops=2).answer(messages).visual_tokens > session.answer(messages).visual_tokens
 

@@ -113,7 +113,7 @@ class EngineCore:
             raise InputError(
                 f"the prompt has {len(prompt):,} tokens ({prompt.visual_tokens:,} of them visual) and the answer may "
                 f"have {sampling.max_new_tokens:,}, which is more than the context of "
-                f"{min(self.max_model_len, self.context):,}: lower max_tokens, max_pixels or the number of pictures"
+                f"{min(self.max_model_len, self.context):,}: lower max_tokens, max_pixels or the number of images"
             )
 
     def room(self, prompt: Encoded, *, evicts: bool = False) -> int:
@@ -134,7 +134,7 @@ class EngineCore:
 
     def step(self) -> None:
         """Read the next chunk of a prompt, if any, and decode a token, or several, of every running request."""
-        for sequence in [one for one in self.sequences if one.request.cancelled or one.request.error is not None]:
+        for sequence in [item for item in self.sequences if item.request.cancelled or item.request.error is not None]:
             self.finish(sequence, "cancelled")
         plan = self.scheduler.plan()
         for sequence in plan.admitted:
@@ -226,7 +226,10 @@ class EngineCore:
         for sequence in running:
             sequence.num_computed_tokens += 1
         self._sample(
-            [(one, scores[: 1 + len(draft)], draft) for one, scores, draft in zip(running, logits, drafts, strict=True)]
+            [
+                (sequence, scores[: 1 + len(draft)], draft)
+                for sequence, scores, draft in zip(running, logits, drafts, strict=True)
+            ]
         )
 
     def _draft(self, sequence: Sequence) -> list[int]:

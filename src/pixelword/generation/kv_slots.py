@@ -106,7 +106,7 @@ class KVSlots:
 
 @dataclass
 class SlotView:
-    """The cache of one forward: what the network asks of a cache, over some slots."""
+    """The cache of one forward: the network's view of some slots."""
 
     buffers: KVSlots
     slots: slice

@@ -145,8 +145,8 @@ def _right_padded(rows: Sequence[Tensor], value: int) -> Tensor:
 
 def _joined(images: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """The images of several prompts, in order; {} where there is none."""
-    found = [one for one in images if one]
-    return {name: torch.cat([one[name] for one in found]) for name in found[0]} if found else {}
+    found = [inputs for inputs in images if inputs]
+    return {name: torch.cat([inputs[name] for inputs in found]) for name in found[0]} if found else {}
 
 
 def images_within(prompt: Encoded, start: int, stop: int, device: torch.device) -> dict[str, Tensor]:

@@ -1,8 +1,8 @@
-"""What was read once is not read again: keys and values of prompts' beginnings, found by content.
+"""Content-addressed cache of keys and values of prompts' beginnings.
 
-A prompt is cut into pieces: every image is one, text is cut into blocks. A piece's name is a hash of its content and
-of all before it, so that equal names mean equal keys and values. No piece is part of an image, whose tokens see one
-another. Pieces are kept within a bound of memory, the least recently used go first.
+A prompt is cut into blocks: every image is one, text is cut into blocks of 16 tokens. A block's name is a hash of its
+content and of all before it, so that equal names mean equal keys and values. No block is part of an image, whose tokens
+see each other. The cache has a bound in bytes; the least recently used blocks are evicted first.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class PrefixBlock:
 
 
 def prefix_blocks(prompt: Encoded) -> list[PrefixBlock]:
-    """The whole pieces of a prompt, in order; a last block that is not full is left out."""
+    """The whole blocks of a prompt, in order; a last block that is not full is left out."""
     found: list[PrefixBlock] = []
     name = b""
     for start, stop, content in _contents(prompt):
@@ -42,7 +42,7 @@ def prefix_blocks(prompt: Encoded) -> list[PrefixBlock]:
 
 
 def extend_blocks(known: Sequence[PrefixBlock], tokens: Sequence[int]) -> list[PrefixBlock]:
-    """The pieces of a prompt and of what was generated after it. tokens: all of both; no image is read again."""
+    """The blocks of a prompt and of what was generated after it. tokens: all of both; no image is read again."""
     found = list(known)
     start, name = (known[-1].stop, known[-1].name) if known else (0, b"")
     ids = torch.tensor(list(tokens), dtype=torch.int64)
@@ -73,7 +73,7 @@ def _blocks(ids: Tensor, start: int, stop: int) -> Iterator[tuple[int, int, byte
 
 
 class PrefixCache:
-    """Pieces by name, at most `most_bytes` of them. Not for several threads at once.
+    """Blocks by name, at most `most_bytes` of them. Not for several threads at once.
 
     tokens_asked, tokens_found: of all prompts so far, for a server's figures.
     """
@@ -107,14 +107,14 @@ class PrefixCache:
 
     def store(self, read: Sequence[PrefixBlock], slots: KVSlots, slot: int) -> None:
         """Keep the blocks of a slot that are not kept yet."""
-        for piece in read:
-            if piece.name in self._held:
+        for block in read:
+            if block.name in self._held:
                 continue
-            taken = slots.take(slot, piece.start, piece.stop)
+            taken = slots.take(slot, block.start, block.stop)
             size = _size(taken)
             if size > self.most_bytes:
                 break
-            self._held[piece.name] = taken
+            self._held[block.name] = taken
             self.nbytes += size
         self._touch(read)
         while self.nbytes > self.most_bytes:
@@ -128,9 +128,9 @@ class PrefixCache:
 
     def _touch(self, used: Sequence[PrefixBlock]) -> None:
         """The beginning is the last to go: without it the rest is of no use."""
-        for piece in reversed(used):
-            if piece.name in self._held:
-                self._held.move_to_end(piece.name)
+        for block in reversed(used):
+            if block.name in self._held:
+                self._held.move_to_end(block.name)
 
 
 def _size(stretches: Sequence[KVBlock]) -> int:

@@ -146,7 +146,7 @@ def prepare(
         release = quantization is not None or sum(x.weight.nbytes for x in linears) > KEPT
     if (known := _PREPARED.get(model)) is not None:
         if known.quantization != quantization:
-            raise InputError("this model was made ready for answering in another way: load it again for this one")
+            raise InputError("the model's weights are prepared in another way already: load it again for this one")
         return known
     make: Callable[[Tensor], Any] = Int8Linear if quantization else MkldnnLinear
     with torch.no_grad():

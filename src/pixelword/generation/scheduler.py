@@ -166,7 +166,7 @@ class Scheduler(Generic[S]):
             if not fits or not self._may_share(request) or self._kernel(request.num_remaining_tokens) != kernel:
                 break
             group.append(request)
-        return tuple(PrefillChunk(one, one.num_computed_tokens, self._chunk_end(one)) for one in group)
+        return tuple(PrefillChunk(item, item.num_computed_tokens, self._chunk_end(item)) for item in group)
 
     def _may_share(self, request: S) -> bool:
         """Whether what is left of its prompt can be read in one pass with that of others."""

@@ -35,11 +35,11 @@ def loglikelihood(session: Session, prompt: Encoded, answers: Sequence[Tensor]) 
     device = session.model.device
     inputs = {name: value.to(device) for name, value in session.processor.batch([prompt]).items()}
     read = session.model(**inputs, logits_to_keep=1, use_cache=True)
-    ids = [one.to(device) for one in answers]
+    ids = [answer.to(device) for answer in answers]
     return [
-        one
+        scored
         for a in range(0, len(ids), _ROWS)
-        for one in _after(session, read.cache, read.logits[:, -1:], ids[a : a + _ROWS])
+        for scored in _after(session, read.cache, read.logits[:, -1:], ids[a : a + _ROWS])
     ]
 
 

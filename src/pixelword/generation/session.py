@@ -200,7 +200,7 @@ class Session:
         if not isinstance(question, list):
             return self.answer(conversation(user_message(question, images, videos), system=system), sampling).text
         parts = zip(question, _for_each(question, images, "images"), _for_each(question, videos, "videos"), strict=True)
-        conversations = [conversation(user_message(*one), system=system) for one in parts]
+        conversations = [conversation(user_message(*part), system=system) for part in parts]
         return [answer.text for answer in self.answers(conversations, sampling)]
 
     def stream(
@@ -349,7 +349,7 @@ class Session:
         room = answer_room(prompt, self.context, evicts=kept is not None and kept < len(frames_of(prompt)))
         if room < 1:
             raise ContextError(
-                f"the question is {len(prompt)} tokens long ({prompt.visual_tokens} of them pictures), but this model "
-                f"reads {self.context} with the answer: ask for less, or send fewer or smaller pictures"
+                f"the question is {len(prompt)} tokens long ({prompt.visual_tokens} of them of images), but this model "
+                f"reads {self.context} with the answer: ask for less, or send fewer or smaller images"
             )
         return replace(sampling, max_new_tokens=min(sampling.max_new_tokens, room))

@@ -28,9 +28,9 @@ Box = tuple[int, int, int, int]
 
 @dataclass(frozen=True)
 class Crop:
-    """A part of image number `picture` of a conversation: (left, top, right, bottom) in its pixels."""
+    """A part of image number `image` of a conversation: (left, top, right, bottom) in its pixels."""
 
-    picture: int
+    image: int
     box: Box
 
 
@@ -45,27 +45,29 @@ def with_crops(
 
     As it was, and none, where no image is larger than what the model would be shown of it.
     """
-    pictures = [
-        load_image(one.source, limits=media.limits, allow_urls=media.allow_urls, allow_files=media.allow_files)
-        for one in segments(messages)
-        if isinstance(one, Picture)
+    images = [
+        load_image(segment.source, limits=media.limits, allow_urls=media.allow_urls, allow_files=media.allow_files)
+        for segment in segments(messages)
+        if isinstance(segment, Picture)
     ]
     low, high = processor.image_processor.budget(media.min_pixels, media.max_pixels)
-    shown_at = shared_max_pixels(len(pictures), min_pixels=low, max_pixels=high)
-    large = [one.width * one.height > shown_at for one in pictures]
+    shown_at = shared_max_pixels(len(images), min_pixels=low, max_pixels=high)
+    large = [image.width * image.height > shown_at for image in images]
     if not any(large) or not count:
-        return [dict(one) for one in messages], []
-    heat = looked_at(model, processor, _replaced(messages, pictures, {}), media)
-    share = shared_max_pixels(len(pictures) + count, min_pixels=low, max_pixels=high)
-    crops = chosen(heat, [one.size if big else (0, 0) for one, big in zip(pictures, large, strict=True)], share, count)
+        return [dict(message) for message in messages], []
+    heat = attention_maps(model, processor, _replaced(messages, images, {}), media)
+    share = shared_max_pixels(len(images) + count, min_pixels=low, max_pixels=high)
+    crops = select_crops(
+        heat, [image.size if big else (0, 0) for image, big in zip(images, large, strict=True)], share, count
+    )
     shown: dict[int, list[Image.Image]] = {}
     for crop in crops:
-        shown.setdefault(crop.picture, []).append(to_rgb(pictures[crop.picture]).crop(crop.box))
-    return _replaced(messages, pictures, shown), crops
+        shown.setdefault(crop.image, []).append(to_rgb(images[crop.image]).crop(crop.box))
+    return _replaced(messages, images, shown), crops
 
 
 def _replaced(
-    messages: Sequence[Mapping[str, Any]], pictures: Sequence[Image.Image], crops: Mapping[int, Sequence[Image.Image]]
+    messages: Sequence[Mapping[str, Any]], images: Sequence[Image.Image], crops: Mapping[int, Sequence[Image.Image]]
 ) -> list[dict[str, Any]]:
     """The messages with their images decoded, each followed by its crops."""
     number, made = 0, []
@@ -78,20 +80,20 @@ def _replaced(
             if part["type"] not in ("image", "image_url"):
                 parts.append(part)
                 continue
-            shown = [pictures[number], *crops.get(number, ())]
-            parts += [{"type": "image", "image": one} for one in shown]
+            shown = [images[number], *crops.get(number, ())]
+            parts += [{"type": "image", "image": image} for image in shown]
             number += 1
         made.append({**message, "content": parts})
     return made
 
 
-def looked_at(
+def attention_maps(
     model: NeoOVForConditionalGeneration,
     processor: NeoOVProcessor,
     messages: Sequence[Mapping[str, Any]],
     media: MediaOptions,
 ) -> list[np.ndarray]:
-    """Of each image (rows, columns) of its visual tokens: how much the words after the last one look at them."""
+    """For each image, (rows, columns): the attention that the words after the last image give its visual tokens."""
     prompt = processor.encode(messages, add_generation_prompt=True, media=media)
     merge = processor.image_processor.merge_size
     end = prompt.images[-1].stop
@@ -102,12 +104,12 @@ def looked_at(
     return [looked[image.tokens].reshape([side // merge for side in image.grid_hw]) for image in still]
 
 
-def chosen(heat: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], pixels: int, count: int) -> list[Crop]:
-    """The `count` windows of about `pixels` pixels with the most attention; what one holds counts for no other.
+def select_crops(heat: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], pixels: int, count: int) -> list[Crop]:
+    """The `count` windows of about `pixels` pixels with the most attention; no place counts for two of them.
 
     heat: of each image (rows, columns). sizes: (width, height) of each; (0, 0) for one that is not cut.
     """
-    left = [np.array(one, np.float64) for one in heat]
+    left = [np.array(each, np.float64) for each in heat]
     found: list[Crop] = []
     for _ in range(count):
         best: tuple[float, Crop, tuple[slice, slice]] | None = None
@@ -124,8 +126,8 @@ def chosen(heat: Sequence[np.ndarray], sizes: Sequence[tuple[int, int]], pixels:
         if best is None:
             break
         found.append(best[1])
-        left[best[1].picture][best[2]] = 0
-    return sorted(found, key=lambda crop: (crop.picture, crop.box[1], crop.box[0]))
+        left[best[1].image][best[2]] = 0
+    return sorted(found, key=lambda crop: (crop.image, crop.box[1], crop.box[0]))
 
 
 def _window(shape: tuple[int, ...], width: int, height: int, pixels: int) -> tuple[int, int]:
