@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pixelword.synthetic.assets import write_pack
-from pixelword_lab.drawing.things import concepts
+from pixelword_lab.drawing.objects import concepts
 
 
 @pytest.fixture(scope="session")

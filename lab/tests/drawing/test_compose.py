@@ -15,6 +15,7 @@ from PIL import Image, ImageDraw
 from pixelword.errors import AssetError
 from pixelword.synthetic.assets import Assets, write_pack
 from pixelword.synthetic.wording import article, plural, uncounted
+from pixelword_lab.drawing.backgrounds import NAMED, Ground, contrast, ground_for, paint
 from pixelword_lab.drawing.compose import (
     CELLS,
     Placed,
@@ -27,9 +28,8 @@ from pixelword_lab.drawing.compose import (
     render,
     side_of,
 )
-from pixelword_lab.drawing.grounds import NAMED, Ground, contrast, ground_for, paint
 from pixelword_lab.drawing.naming import absent, draw_things, label, settle, shows
-from pixelword_lab.drawing.things import (
+from pixelword_lab.drawing.objects import (
     COLOURS,
     clash,
     colour_of,

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageDraw, ImageFilter
 
 from pixelword.synthetic.assets import Assets, write_pack
-from pixelword_lab.drawing.things import concepts
+from pixelword_lab.drawing.objects import concepts
 
 Boxes = list[tuple[int, int, int, int]]
 #: 26 colours, none near another.

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from pixelword.synthetic.assets import Assets
-from pixelword_lab.drawing.grounds import NAMED
+from pixelword_lab.drawing.backgrounds import NAMED
 from pixelword_lab.families.captions import FAMILY, GROUNDS
 from pixelword_lab.family import Task, draw
 

@@ -26,7 +26,7 @@ from pixelword_lab.drawing.tabular import COLOURS, Chart, Columns, Series, draw_
 from pixelword_lab.families.charts import FAMILY, POOL, render_item
 from pixelword_lab.families.charts.ask import candidates
 from pixelword_lab.family import Task, draw
-from pixelword_lab.packs.pools import render_pool
+from pixelword_lab.packs.prerendered import render_pool
 
 TOWNS = ("Aby", "Borga", "Celle", "Dover", "Essen", "Fulda", "Ghent", "Halle", "Iserlohn", "Jena", "Kiel", "Lund")
 OWN_FONTS = ("DejaVu Sans",)

@@ -16,7 +16,7 @@ from pixelword.processing.videos import Video, clock, load_video
 from pixelword.synthetic.assets import Assets, write_pack
 from pixelword.synthetic.types import Question
 from pixelword_lab.drawing.clips import encode
-from pixelword_lab.drawing.things import concepts
+from pixelword_lab.drawing.objects import concepts
 from pixelword_lab.families.motion import FAMILY
 from pixelword_lab.families.motion.plots import PLOTS
 from pixelword_lab.family import Task, draw
@@ -213,7 +213,7 @@ def test_no_question_tells_the_answer_of_a_later_one(assets: Assets) -> None:
 
 
 def test_every_plot_can_be_played_with_what_is_there(assets: Assets) -> None:
-    from pixelword_lab.drawing.things import cutouts
+    from pixelword_lab.drawing.objects import cutouts
     from pixelword_lab.families.motion import _cast  # the cast is what `draw` gives its plots
 
     for name, (_, plot) in PLOTS.items():

@@ -23,7 +23,7 @@ from pixelword_lab.families.rooms import FAMILY, POOL, layout, shoot
 from pixelword_lab.families.rooms.ask import Thing, about_picture, about_walk
 from pixelword_lab.families.rooms.layout import alike
 from pixelword_lab.family import Task, draw
-from pixelword_lab.packs.pools import render_pool
+from pixelword_lab.packs.prerendered import render_pool
 
 pytest.importorskip("vtk", reason='rooms are drawn with vtk: pip install --editable "lab[tasks]"', exc_type=ImportError)
 

@@ -11,7 +11,7 @@ from pixelword.errors import AssetError
 from pixelword.evaluation import tables
 from pixelword.generation.session import Session
 from pixelword.synthetic.assets import Assets
-from pixelword_lab.drawing.things import clash
+from pixelword_lab.drawing.objects import clash
 from pixelword_lab.suites import matching
 from pixelword_lab.suites.matching import SOURCES, matched, pairs
 

@@ -110,7 +110,7 @@ def render(
     with options.quiet_imports():
         from pixelword.data.progress import bar
         from pixelword.synthetic.assets import Assets
-        from pixelword_lab.packs.pools import render_pool
+        from pixelword_lab.packs.prerendered import render_pool
 
     cores = (os.cpu_count() or 1) if workers is None else workers
     with bar("rendering") as shown:

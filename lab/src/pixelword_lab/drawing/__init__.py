@@ -1,1 +1,1 @@
-"""What images are drawn with: things, grounds, type, charts, pages, rooms."""
+"""What images are drawn with: objects, backgrounds, type, charts, pages, rooms."""

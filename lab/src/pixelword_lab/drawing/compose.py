@@ -1,6 +1,6 @@
 """Scenes of cut-outs: where each thing is and what ground it is on, then the image, with boxes taken from the alpha.
 
-    pool = cutouts(assets, split)                              # `things.py`: what can be shown
+    pool = cutouts(assets, split)                              # `objects.py`: what can be shown
     scene = arrange(rng, rng.sample(pool, 3), canvas(rng))     # where; `None` where they do not fit
     picture = render(scene)                                    # RGB
     scene.placed[0].box                                        # pixels, exactly what is seen of the first one
@@ -18,8 +18,8 @@ from random import Random
 
 from PIL import Image
 
-from pixelword_lab.drawing.grounds import Ground, ground_for, paint
-from pixelword_lab.drawing.things import Cutout, picture, rim, trimmed
+from pixelword_lab.drawing.backgrounds import Ground, ground_for, paint
+from pixelword_lab.drawing.objects import Cutout, picture, rim, trimmed
 
 IntBox = tuple[int, int, int, int]
 #: Pixels that one visual token covers: a pair of patches each way.

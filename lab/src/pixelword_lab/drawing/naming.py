@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from random import Random
 
 from pixelword.synthetic.types import Box, Split
+from pixelword_lab.drawing.backgrounds import Ground
 from pixelword_lab.drawing.compose import Placed, Scene, arrange, canvas
-from pixelword_lab.drawing.grounds import Ground
-from pixelword_lab.drawing.things import COLOURS, SHAPES, Cutout, Pool, clash, colour_of, concepts, shape
+from pixelword_lab.drawing.objects import COLOURS, SHAPES, Cutout, Pool, clash, colour_of, concepts, shape
 
 _TRIES = 60
 

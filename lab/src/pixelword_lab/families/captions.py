@@ -9,10 +9,10 @@ from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Question, Split
 from pixelword.synthetic.wording import article, phrase
 from pixelword_lab.candidates import Candidate, choose
+from pixelword_lab.drawing.backgrounds import NAMED, worn
 from pixelword_lab.drawing.compose import Scene, render
-from pixelword_lab.drawing.grounds import NAMED, worn
 from pixelword_lab.drawing.naming import absent, draw_things, label, made_of, settle, whole
-from pixelword_lab.drawing.things import COLOURS, STYLES, Cutout, clash, colour_named, colour_of, concepts, cutouts
+from pixelword_lab.drawing.objects import COLOURS, STYLES, Cutout, clash, colour_named, colour_of, concepts, cutouts
 from pixelword_lab.families import flags
 from pixelword_lab.family import Family, Task
 

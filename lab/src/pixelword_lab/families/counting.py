@@ -10,7 +10,7 @@ from pixelword.synthetic.wording import phrase, plural, uncounted
 from pixelword_lab.candidates import Candidate
 from pixelword_lab.drawing.compose import Scene
 from pixelword_lab.drawing.naming import absent, draw_things, label, settle, shows, whole
-from pixelword_lab.drawing.things import COLOURS, SHAPES, Cutout, Pool, clash, colour_of, concepts, shape
+from pixelword_lab.drawing.objects import COLOURS, SHAPES, Cutout, Pool, clash, colour_of, concepts, shape
 
 MOST = 6
 _CHOICES = tuple(str(number) for number in range(MOST + 1))

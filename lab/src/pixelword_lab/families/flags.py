@@ -15,10 +15,10 @@ from PIL import Image
 from pixelword.synthetic.assets import AssetPack, Assets
 from pixelword.synthetic.types import Question, Split
 from pixelword.synthetic.wording import phrase
+from pixelword_lab.drawing.backgrounds import worn
 from pixelword_lab.drawing.compose import Scene, render
-from pixelword_lab.drawing.grounds import worn
 from pixelword_lab.drawing.naming import made_of, settle, whole
-from pixelword_lab.drawing.things import Cutout, Pool
+from pixelword_lab.drawing.objects import Cutout, Pool
 from pixelword_lab.family import Task
 
 #: Packs that draw flags; countries are named as in the first.

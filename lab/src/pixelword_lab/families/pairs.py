@@ -12,10 +12,10 @@ from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Box, Question, Split
 from pixelword.synthetic.wording import article, phrase, plural
 from pixelword_lab.candidates import Candidate, choose
+from pixelword_lab.drawing.backgrounds import worn
 from pixelword_lab.drawing.compose import Placed, Scene, overlap, place_at, render, shown
-from pixelword_lab.drawing.grounds import worn
 from pixelword_lab.drawing.naming import absent, draw_things, label, made_of, settle, shows, whole
-from pixelword_lab.drawing.things import STYLES, Cutout, Pool, clash, colour_of, cutouts, shape
+from pixelword_lab.drawing.objects import STYLES, Cutout, Pool, clash, colour_of, cutouts, shape
 from pixelword_lab.family import Family, Task
 
 KINDS = dict.fromkeys(

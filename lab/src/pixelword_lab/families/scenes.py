@@ -9,10 +9,10 @@ from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Question, Split
 from pixelword.synthetic.wording import article, phrase
 from pixelword_lab.candidates import Candidate, choose
+from pixelword_lab.drawing.backgrounds import worn
 from pixelword_lab.drawing.compose import CELLS, Placed, Scene, cell_of, render, side_of
-from pixelword_lab.drawing.grounds import worn
 from pixelword_lab.drawing.naming import absent, draw_things, label, made_of, settle, whole
-from pixelword_lab.drawing.things import COLOURS, STYLES, colour_of, cutouts
+from pixelword_lab.drawing.objects import COLOURS, STYLES, colour_of, cutouts
 from pixelword_lab.families.counting import draw_counted
 from pixelword_lab.family import Family, Task
 

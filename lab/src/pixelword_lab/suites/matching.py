@@ -18,7 +18,7 @@ from pixelword.evaluation.scores import wilson
 from pixelword.evaluation.types import Matched, Measure, PairSet, Suite
 from pixelword.synthetic.types import Split
 from pixelword_lab import family
-from pixelword_lab.drawing.things import clash, concepts
+from pixelword_lab.drawing.objects import clash, concepts
 from pixelword_lab.families import flags
 from pixelword_lab.suites import retrieval
 

@@ -10,8 +10,8 @@ from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Box, Question, Split
 from pixelword.synthetic.wording import boxed, grounded, phrase
 from pixelword_lab.candidates import Candidate, choose
+from pixelword_lab.drawing.objects import COLOURS
 from pixelword_lab.drawing.texts import bare
-from pixelword_lab.drawing.things import COLOURS
 from pixelword_lab.families.lines.pages import Page, Row, draw_page, near_word
 from pixelword_lab.family import Family, Task
 

@@ -19,11 +19,11 @@ from pixelword.synthetic.typeset import (
     set_line,
     tilt,
 )
+from pixelword_lab.drawing.backgrounds import RGB, Ground, ground_for, paint, weathered
 from pixelword_lab.drawing.compose import overlap
-from pixelword_lab.drawing.grounds import RGB, Ground, ground_for, paint, weathered
+from pixelword_lab.drawing.objects import COLOURS
 from pixelword_lab.drawing.stacking import SMALLEST, Stack, stack
 from pixelword_lab.drawing.texts import Found, draw_headword, draw_name, draw_number, draw_run
-from pixelword_lab.drawing.things import COLOURS
 
 _WIDEST, _LEAST = 620, 96
 #: Least difference in brightness between type and what it stands on, of 255.

@@ -9,7 +9,7 @@ from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Split
 from pixelword_lab.candidates import choose
 from pixelword_lab.drawing.clips import film
-from pixelword_lab.drawing.things import Cutout, clash, cutouts, shape
+from pixelword_lab.drawing.objects import Cutout, clash, cutouts, shape
 from pixelword_lab.families.motion.ask import KINDS, candidates
 from pixelword_lab.families.motion.plots import PLOTS, Cast
 from pixelword_lab.families.motion.stage import Stage

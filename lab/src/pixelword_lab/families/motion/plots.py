@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from random import Random
 
+from pixelword_lab.drawing.backgrounds import Ground, ground_for
 from pixelword_lab.drawing.compose import arrange
-from pixelword_lab.drawing.grounds import Ground, ground_for
-from pixelword_lab.drawing.things import Cutout, rim
+from pixelword_lab.drawing.objects import Cutout, rim
 from pixelword_lab.families.motion.stage import Actor, Key, Stage, sides, size_of
 
 #: Gives up to that many things with names that cannot be mixed up.

@@ -12,9 +12,9 @@ from random import Random
 from PIL import Image
 
 from pixelword.synthetic.types import Box
+from pixelword_lab.drawing.backgrounds import Ground, paint
 from pixelword_lab.drawing.compose import TOKEN, Placed, place_at, sprite
-from pixelword_lab.drawing.grounds import Ground, paint
-from pixelword_lab.drawing.things import Cutout, colour_of
+from pixelword_lab.drawing.objects import Cutout, colour_of
 
 #: Less of a thing than this within the image counts as not seen.
 _SEEN = 0.3

@@ -11,8 +11,8 @@ from pixelword.synthetic.assets import Item, split_of
 from pixelword.synthetic.scenes import jitter
 from pixelword.synthetic.types import Split
 from pixelword_lab.drawing.meshes import RGB, Mesh, shape_mesh
+from pixelword_lab.drawing.objects import COLOURS
 from pixelword_lab.drawing.rooms3d import Camera, Placed, Room
-from pixelword_lab.drawing.things import COLOURS
 
 SHAPES = ("cube", "ball", "cone", "cylinder", "pyramid")
 #: Names that people may use for each other: a room has things of one of each group only.

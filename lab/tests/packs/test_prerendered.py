@@ -13,7 +13,7 @@ pytest.importorskip("matplotlib", reason='needs matplotlib: pip install --editab
 from pixelword.errors import AssetError
 from pixelword.synthetic.assets import AssetPack, Assets, split_of, write_pack
 from pixelword_lab.family import draw
-from pixelword_lab.packs.pools import render_one, render_pool
+from pixelword_lab.packs.prerendered import render_one, render_pool
 
 POOL = "chart-pool.zip"
 

@@ -6,7 +6,7 @@ from random import Random
 
 from PIL import Image
 
-from pixelword_lab.drawing.grounds import weathered
+from pixelword_lab.drawing.backgrounds import weathered
 
 
 def test_weather_keeps_the_size_and_repeats() -> None:

@@ -1,4 +1,4 @@
-"""Things with names: the vocabulary of `things.txt`, and the cut-outs that show them, each in one split for good.
+"""Things with names: the vocabulary of `objects.txt`, and the cut-outs that show them, each in one split for good.
 
 A cut-out's style is its pack. Most things are shown in several styles, and what is held out in one is taught in the
 others (or by another image): a test image is new, its name is not.
@@ -79,14 +79,14 @@ class Cutout:
 def concepts() -> dict[str, Concept]:
     """The vocabulary by name, in the file's order."""
     found = {}
-    for line in resources.files("pixelword_lab.drawing").joinpath("things.txt").read_text().splitlines():
+    for line in resources.files("pixelword_lab.drawing").joinpath("objects.txt").read_text().splitlines():
         if line.startswith("#"):
             continue
         kind, _, entries = line.partition(": ")
         for entry in entries.split("; "):
             match = _ENTRY.fullmatch(entry)
             if match is None:
-                raise ValueError(f"things.txt: cannot read {entry!r}")
+                raise ValueError(f"objects.txt: cannot read {entry!r}")
             name, also, pictures = match[1], match[2] or "", match[3].split()
             others = frozenset(also.split(", ")) if also else frozenset()
             found[name] = Concept(name, kind.strip("()"), kind[0] != "(", others, tuple(pictures))
