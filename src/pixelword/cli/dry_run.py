@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from pixelword.training.cost.advice import Remedy
     from pixelword.training.cost.estimate import Estimate
     from pixelword.training.cost.memory import Memory
 
@@ -25,9 +28,21 @@ _PARTS = {
 }
 
 
-def print_json(cost: Estimate) -> None:
-    """Print one JSON object: bytes, seconds, FLOPs."""
-    print(json.dumps(cost.to_dict()))
+def print_json(cost: Estimate, remedies: Sequence[Remedy] = ()) -> None:
+    """Print one JSON object: bytes, seconds, FLOPs, and the remedies where the stage does not fit."""
+    print(json.dumps({**cost.to_dict(), "remedies": [asdict(remedy) for remedy in remedies]}))
+
+
+def print_remedies(cost: Estimate, remedies: Sequence[Remedy]) -> None:
+    """Print what to change where the stage does not fit."""
+    if cost.memory.total <= cost.machine.memory:
+        return
+    print("\nDoes not fit. " + ("Apply in order:" if remedies else "No recipe field saves enough memory."))
+    for remedy in remedies:
+        verdict = "fits" if remedy.fits else "still too large"
+        print(f"  --set {remedy.change:42} {remedy.memory / 1e9:7.1f} GB, {verdict}: {remedy.reason}")
+    if not remedies or not remedies[-1].fits:
+        print("  then use a larger GPU, or more of them (--gpus)")
 
 
 def print_tables(cost: Estimate) -> None:

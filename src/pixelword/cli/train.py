@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -44,7 +45,8 @@ def train(
         int | None, typer.Option(min=1, help="Dry run: number of GPUs (default: at most one node of 8).")
     ] = None,
     gpu: Annotated[
-        str | None, typer.Option(metavar="KIND", help="Dry run: A100, H100, H200, B200 or CPU (this machine).")
+        str | None,
+        typer.Option(metavar="KIND", help="Dry run: H100, L40S, L4, RTX 4090 … or CPU (this machine)."),
     ] = None,
     mfu: Annotated[
         float | None, typer.Option(min=0.01, max=1.0, help=f"Dry run: assumed share of peak FLOP/s (default: {MFU}).")
@@ -107,8 +109,20 @@ def _print_cost(recipe: Path, overrides: Sequence[str], machine: dict[str, Any],
     if checked.model.size is None:
         checked = fetched(checked, weights=False)
     with options.progress(f"reading {recipe} …"), options.quiet_imports():
-        from pixelword.cli.dry_run import print_json, print_tables
+        from pixelword.cli.dry_run import print_json, print_remedies, print_tables
+        from pixelword.training.arguments import NO_BF16
+        from pixelword.training.cost.advice import remedies
         from pixelword.training.cost.estimate import estimate, machine_for
+        from pixelword.training.epochs import expected
 
-        cost = estimate(checked, machine_for(checked, **machine), mfu)
-    (print_json if as_json else print_tables)(cost)
+        checked = expected(checked)
+        where = machine_for(checked, **machine)
+        if where.name in NO_BF16 and checked.precision != "fp32":
+            print(f"note: {where.name} has no bf16 arithmetic: --set precision=fp32", file=sys.stderr)
+        cost = estimate(checked, where, mfu)
+        advice = [] if cost.memory.total <= where.memory else remedies(checked, where, mfu)
+    if as_json:
+        print_json(cost, advice)
+    else:
+        print_tables(cost)
+        print_remedies(cost, advice)

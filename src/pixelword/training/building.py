@@ -14,6 +14,7 @@ from transformers import AutoTokenizer
 
 from pixelword.checkpoints.load import load_pretrained
 from pixelword.checkpoints.released import read_config
+from pixelword.errors import RecipeError
 from pixelword.model import NeoOVConfig, NeoOVForConditionalGeneration
 from pixelword.model.meta import meta_model
 from pixelword.processing.image_processor import NeoOVImageProcessor
@@ -68,7 +69,10 @@ def build_network(
     if world.mesh is None:
         model = (build or build_model)(recipe, processor).to(world.device)
         _prepare(model, recipe)
+        _round_base(model, recipe, world)
         return model, copy_over(model, world) if world.size > 1 else model
+    if recipe.lora is not None and recipe.lora.base != "fp32":
+        raise RecipeError("lora.base: bf16 is for one GPU, or copies of it: --set parallel.shard=1, or lora.base=fp32")
     whole: dict[str, Tensor] = {}
     if world.rank == 0:
         source = build_model(recipe, processor)
@@ -95,6 +99,22 @@ def _choose(model: NeoOVForConditionalGeneration, recipe: Recipe) -> None:
     set_trainable(model, recipe.trainable)
     if recipe.lora is not None:
         add_adapters(model, recipe.lora)
+
+
+def _round_base(model: NeoOVForConditionalGeneration, recipe: Recipe, world: World) -> None:
+    """Store the layers' frozen projections as `lora.base` says.
+
+    Raises:
+        RecipeError: bf16, where arithmetic is float32.
+    """
+    if recipe.lora is None or recipe.lora.base == "fp32":
+        return
+    if compute_dtype(recipe, world.device) != torch.bfloat16:
+        raise RecipeError("lora.base: bf16 needs bf16 arithmetic; --set precision=bf16, or lora.base=fp32")
+    for layer in decoder_layers(model):
+        for module in layer.modules():
+            if isinstance(module, nn.Linear) and not module.weight.requires_grad:
+                module.weight.data = module.weight.data.to(torch.bfloat16)
 
 
 def build_model(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVForConditionalGeneration:

@@ -96,7 +96,7 @@ def world(recipe: Recipe) -> Iterator[World]:
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if recipe.data.packs % size:
         raise RecipeError(f"data.packs: {recipe.data.packs} packs a step cannot be shared evenly by {size} ranks")
-    shard = recipe.parallel.shard or size
+    shard = 1 if size == 1 else recipe.parallel.shard or size
     if size % shard:
         raise RecipeError(
             f"parallel.shard: {shard} GPUs are to share the weights, and {size} cannot be divided by that: start "

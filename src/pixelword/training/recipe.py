@@ -149,11 +149,16 @@ class SpikeRecipe(RecipePart):
 
 
 class LoraRecipe(RecipePart):
-    """Low-rank adapters (PEFT) on the layers' projections; the roles in `trainable` are trained whole beside them."""
+    """Low-rank adapters (PEFT) on the layers' projections; the roles in `trainable` are trained whole beside them.
+
+    base: what the layers' frozen projections are stored in; bf16 takes half, and needs bf16 arithmetic and a GPU that
+        shares no weights.
+    """
 
     rank: PositiveInt = 16
     alpha: Positive = 32.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    base: Literal["fp32", "bf16"] = "fp32"
     targets: list[str] = [
         "q_proj", "q_proj_hw", "k_proj", "k_proj_hw", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     ]  # fmt: skip
@@ -197,7 +202,8 @@ class GateRecipe(RecipePart):
 class Recipe(RecipePart):
     """One stage. `max_minutes` ends it by the clock: its rate and end follow whichever is further, steps or time.
 
-    Data follows the steps alone, so that pack k is the same on a slow machine.
+    Data follows the steps alone, so that pack k is the same on a slow machine. `epochs`, passes over `data.sources`,
+    stand in place of `steps` and become them when the data is there.
     """
 
     stage: str
@@ -209,7 +215,8 @@ class Recipe(RecipePart):
     loss_weight: Literal["token", "square", "sample"] = "square"
     optimizer: OptimizerRecipe
     schedule: ScheduleRecipe
-    steps: PositiveInt
+    steps: PositiveInt = 1  # in a recipe with epochs: until they are counted
+    epochs: Positive | None = None
     max_minutes: Positive | None = None
     device: Literal["auto", "cpu", "cuda"] = "auto"
     attention: Literal["eager", "sdpa", "flex_attention"] = "sdpa"  # eager: fast for short rows on a CPU, compiled
@@ -231,6 +238,28 @@ class Recipe(RecipePart):
     @field_serializer("tokenizer")
     def _id_of_snapshot(self, name: str | None) -> str | None:
         return None if name is None else str(hub.origin(Path(name)) or name)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_no_steps(cls, values: Any) -> Any:
+        """`--set steps=null --set epochs=3` changes a recipe's steps for epochs."""
+        if isinstance(values, dict) and values.get("steps", 1) is None:
+            return {name: value for name, value in values.items() if name != "steps"}
+        return values
+
+    @model_validator(mode="after")
+    def _has_an_end(self) -> Recipe:
+        if ("steps" in self.model_fields_set) == (self.epochs is not None):
+            raise ValueError("give steps, or epochs: passes over the data" + (", not both" if self.epochs else ""))
+        return self
+
+    @model_validator(mode="after")
+    def _epochs_can_be_counted(self) -> Recipe:
+        if self.epochs is not None and not self.data.sources:
+            raise ValueError("epochs: drawn tasks have no end; give steps")
+        if self.epochs is not None and isinstance(self.data.length, list):
+            raise ValueError("epochs: they are counted for one data.length; give steps")
+        return self
 
     @model_validator(mode="after")
     def _has_tokenizer(self) -> Recipe:

@@ -19,6 +19,7 @@ from pixelword.training import building, state
 from pixelword.training.checkpoints import Checkpoints, Saved
 from pixelword.training.cost.throughput import Window, time_left
 from pixelword.training.distill import Teacher
+from pixelword.training.epochs import counted
 from pixelword.training.log import RunLog
 from pixelword.training.pack_sources import open_held_out, open_packs
 from pixelword.training.parallel import World, release
@@ -72,6 +73,7 @@ class Trainer:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)
         self.processor = building.build_processor(recipe)
+        self.recipe = recipe = counted(recipe, self.processor)
         self.source: PackSource = open_packs(recipe, self.processor)  # its faults are reported before weights load
         self.gate = Gate(recipe, self.processor, self.world) if recipe.gate else None
         self.model, network = building.build_network(recipe, self.processor, self.world, build)

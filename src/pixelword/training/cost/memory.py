@@ -70,6 +70,7 @@ def step_memory(
     every, trained = _size(network.parameters()), _size(p for p in network.parameters() if p.requires_grad)
     adapters = adapter_parameters(network, recipe)
     every, trained = every + adapters, trained + adapters
+    halved = _stored_in_bf16(layers, recipe)
     largest = max(_size(layer.parameters()) for layer in layers)
     root = every - sum(_size(layer.parameters()) for layer in layers)
     passing = max(_size(p for p in layer.parameters() if p.requires_grad) for layer in layers)
@@ -78,10 +79,10 @@ def step_memory(
         gathered = (2 * largest + root) * compute
         gradients = trained / shard * FLOAT + passing * (compute + FLOAT)
     else:  # autocast keeps a bf16 copy of every weight until the step ends
-        gathered = every * compute if recipe.precision == "bf16" else 0
+        gathered = (every - halved) * compute if recipe.precision == "bf16" else 0
         gradients = trained * FLOAT
     return Memory(
-        weights=every / shard * FLOAT,
+        weights=(every / shard - halved / 2) * FLOAT,
         gathered=gathered,
         gradients=gradients,
         optimizer=moments(network, recipe) / shard * FLOAT,
@@ -91,6 +92,14 @@ def step_memory(
         head=_head(network, load.supervised, compute),
         overhead=OVERHEAD if gpu else 0,
     )
+
+
+def _stored_in_bf16(layers: Iterable[Layer], recipe: Recipe) -> int:
+    """Parameters of frozen projections that `lora.base` stores in bf16; one GPU alone has such."""
+    if recipe.lora is None or recipe.lora.base == "fp32":
+        return 0
+    modules = (module for layer in layers for module in layer.modules() if isinstance(module, nn.Linear))
+    return sum(module.weight.numel() for module in modules if not module.weight.requires_grad)
 
 
 def adapter_parameters(network: NeoOVForConditionalGeneration, recipe: Recipe) -> int:
