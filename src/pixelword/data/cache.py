@@ -1,4 +1,4 @@
-"""Arrays kept on the disk beside what they were made from, whole or absent, and rebuilt when that has changed."""
+"""Arrays cached on disk, complete or absent, and rebuilt when their inputs change."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _VERSION = 1  # of the files' layout and of what is put into them: raise it when
 
 @dataclass(frozen=True)
 class Table:
-    """arrays: equal names give equal meanings to whoever made them; notes: what is not a number (in JSON)."""
+    """arrays: by name; notes: everything else, as JSON."""
 
     arrays: Mapping[str, np.ndarray]
     notes: Mapping[str, Any]
 
 
 def state_of(files: Iterable[Path]) -> list[list[Any]]:
-    """[path, bytes, time of the last change] of every file: what changes when one of them does."""
+    """Return [path, size, modification time] of every file, a fingerprint of their contents."""
     stats = ((file, file.stat()) for file in files)
     return [[str(file.resolve()), stat.st_size, stat.st_mtime_ns] for file, stat in stats]
 
@@ -44,7 +44,7 @@ def kept(
     *,
     holds: Callable[[Table], bool] = lambda table: True,
 ) -> Table:
-    """The table that `make` made of `files` once, memory-mapped; made and saved now when there is none that is current.
+    """Return the cached table of `files`, memory-mapped; make and save it with `make` if there is no current one.
 
     folder: where tables are kept; `DEFAULT_FOLDER` when None. name: what a person finds it by.
     key: what else it depends on (in JSON); tables of other keys stay beside it.
@@ -88,7 +88,7 @@ def _save(place: Path, header: Mapping[str, Any], table: Table) -> None:
 
 
 def _load(place: Path, header: Mapping[str, Any]) -> Table | None:
-    """The table at `place` if it is one of this header."""
+    """Return the table at `place` if its header matches."""
     try:
         found = json.loads((place / _HEADER).read_text(encoding="utf-8"))
         if {name: found.get(name) for name in header} != json.loads(json.dumps(header)):

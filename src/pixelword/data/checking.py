@@ -1,4 +1,4 @@
-"""Every fault of a source, by file and line, before a run meets it."""
+"""Finds all faults of a source, by file and line, before a run."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def check(
     folder: Path | None = None,
     progress: Progress | None = None,
 ) -> tuple[Index, list[str]]:
-    """The index of a source, rebuilt, and its faults, each with its place, in order.
+    """Rebuild the index of a source; return it with its faults in order, each with its location.
 
-    decode: prepare every sample whole, as training would; else images and videos are read as far as their headers.
+    decode: Encode every sample in full, as training would; otherwise read only headers of images and videos.
     """
     index = build_index(source, processor, media, workers=workers, folder=folder, progress=progress, rebuild=True)
     if not decode:
@@ -38,7 +38,7 @@ def check(
 
 
 def _decoded(source: Source, i: int, processor: NeoOVProcessor, media: MediaOptions) -> int | str:
-    """The tokens of sample i as training would read it, or what is wrong with it."""
+    """Return the token count of sample i as in training, or its fault."""
     try:
         return len(processor.encode(source.read(i).messages, media=media))
     except PixelwordError as error:

@@ -1,4 +1,4 @@
-"""What people write into their data files -> messages: the forms that a sample may have.
+"""Sample schemas of data files -> messages.
 
 - turns, under `messages` or `conversations`: {"role": ..., "content": ...}, or LLaVA's and ShareGPT's {"from": ...,
   "value": ...}. A content is a text, or a list of typed parts. Images stand in `image` or `images`, videos in `video`
@@ -51,7 +51,7 @@ _OWN_KEYS = ("image", "images", "video", "videos")
 
 
 def messages_of(values: Mapping[str, Any], resolve: Resolve) -> tuple[dict[str, Any], ...]:
-    """The messages of a sample, images and videos as `resolve` makes them of what is written for them.
+    """Convert a sample to messages; `resolve` maps its image and video entries to sources.
 
     Raises InputError: no known form, an unknown role, no answer, or media that do not match the places for them.
     """
@@ -72,7 +72,7 @@ def messages_of(values: Mapping[str, Any], resolve: Resolve) -> tuple[dict[str, 
 
 
 def _turns(values: Mapping[str, Any], has_media: bool) -> Iterator[Mapping[str, Any]]:
-    """The turns of any form, as {"role": ..., "content": ...} or {"from": ..., "value": ...}."""
+    """Return the turns of any schema, as {"role": ..., "content": ...} or {"from": ..., "value": ...}."""
     if isinstance(values.get("system"), str) and values["system"]:
         yield {"role": "system", "content": values["system"]}
     for name in ("messages", "conversations"):
@@ -105,7 +105,7 @@ def _parts(message: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
 
 
 def _check_no_media_meant(values: Mapping[str, Any], messages: Sequence[Mapping[str, Any]]) -> None:
-    """Raises InputError: a sample without media that names some where they are not read."""
+    """Raise InputError if a sample without media names some under keys that are not read."""
     if values.get("caption") is not None and not any(values.get(name) for name in ("messages", "conversations")):
         raise InputError("a caption without an image or a video; name it under 'image' or 'video', or write 'text'")
     for key, value in values.items():
@@ -128,7 +128,7 @@ def _check_no_media_meant(values: Mapping[str, Any], messages: Sequence[Mapping[
 
 
 def _names_media(key: str, value: Any) -> bool:
-    """Whether a value of a sample is a file of an image or a video, by itself or by its key."""
+    """Whether a value of a sample names an image or video file, by its extension or its key."""
     if isinstance(value, Mapping):
         return any(_names_media(key, value.get(name)) for name in ("bytes", "path"))
     if _is_list(value):
@@ -144,7 +144,7 @@ def _names_media(key: str, value: Any) -> bool:
 
 
 class _Media:
-    """The images and videos of a sample that its turns do not hold themselves, taken in order."""
+    """Images and videos listed by a sample, outside its turns, taken in order."""
 
     def __init__(self, values: Mapping[str, Any], resolve: Resolve) -> None:
         self.resolve = resolve
@@ -157,17 +157,17 @@ class _Media:
         return any(self.given.values())
 
     def next(self, kind: str) -> Any:
-        """What belongs to the next place of this kind; None when all are taken (`place_rest` reports it)."""
+        """Return the next medium of this kind; None when all are used (`place_rest` reports it)."""
         self.places[kind] += 1
         number = self.places[kind] - 1
         return self.source(self.given[kind][number]) if number < len(self.given[kind]) else None
 
     def source(self, written: Any) -> Any:
-        """One medium; a list of images is a video's frames."""
+        """Return one medium; a list of images is the frames of a video."""
         return [self.resolve(item) for item in written] if _is_list(written) else self.resolve(written)
 
     def place_rest(self, messages: Sequence[dict[str, Any]], *, in_front: bool) -> None:
-        """A lone medium without a place, and those of `texts`, go before the first question, as LLaVA and NEO do."""
+        """Put a single unplaced medium, and those of `texts`, before the first question, as LLaVA and NEO do."""
         total = sum(map(len, self.given.values()))
         if total and not any(self.places.values()) and (total == 1 or in_front or _is_caption(messages)):
             first = next((message for message in messages if message["role"] == "user"), None)
@@ -207,7 +207,7 @@ def _message(turn: Any, where: str, media: _Media) -> dict[str, Any]:
 
 
 def _split(text: str, media: _Media) -> str | list[dict[str, Any]]:
-    """The parts of a text in which each placeholder (and the newline after it) stands for the next medium."""
+    """Split a text into parts; each placeholder (and the newline after it) becomes the next medium."""
     pieces = _PLACEHOLDER.split(text)
     if len(pieces) == 1:
         return text
@@ -223,7 +223,7 @@ def _split(text: str, media: _Media) -> str | list[dict[str, Any]]:
 
 
 def _placed(placeholder: str, media: _Media) -> dict[str, Any]:
-    """The part that stands at a placeholder: the next medium, or the image that it names itself."""
+    """Return the part for a placeholder: the next medium, or the image that it names."""
     if named := _NAMED_IMAGE.fullmatch(placeholder):
         return {"type": "image", "image": media.source(named[1].strip())}
     kind = placeholder.strip("<>")
@@ -231,7 +231,7 @@ def _placed(placeholder: str, media: _Media) -> dict[str, Any]:
 
 
 def _part(part: Any, where: str, media: _Media) -> dict[str, Any]:
-    """A typed part with its medium found; without a source it is the next of those that the sample lists."""
+    """Resolve the medium of a typed part; without a source, it takes the next one the sample lists."""
     if not isinstance(part, Mapping) or not isinstance(part.get("type"), str):
         raise InputError(f"{where} is not a {{'type': 'text' | 'image' | 'video', ...}}; give it a type")
     if part["type"] == "text":

@@ -1,7 +1,7 @@
-"""What every sample of a source will cost, known without decoding an image.
+"""The cost of every sample of a source, without decoding images.
 
-An index holds the tokens of a sample's words and the sizes of its images. Tokens, patches and attention pairs at any
-resolution follow from that by arithmetic, for a million samples at once; `build_index` (data/indexing.py) makes it.
+An index has the text token count and image sizes of each sample. Tokens, patches and attention pairs at any resolution
+are computed from these, for a million samples at once. `build_index` (data/indexing.py) builds it.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ PICTURE, FRAME, VIDEO = 0, 1, 2
 
 @dataclass(frozen=True)
 class Lengths:
-    """Costs of n samples, each (n,) int64, equal to those of `processor.encode`; those of faulty samples mean nothing.
+    """Costs of n samples, each (n,) int64, as by `processor.encode`; undefined for faulty samples.
 
     tokens: all of them; patches: of all images and frames; pairs: visible (query, key) pairs.
     """
@@ -56,13 +56,13 @@ class Index:
 
     @property
     def usable(self) -> np.ndarray:
-        """(n,) bool: the samples without a fault."""
+        """Mask of samples without a fault: (n,) bool."""
         usable = np.ones(len(self), dtype=bool)
         usable[list(self.faults)] = False
         return usable
 
     def take(self, rows: np.ndarray) -> Index:
-        """The index of these samples alone, in this order."""
+        """Return the index of these samples only, in this order."""
         rows = np.asarray(rows, np.int64)
         media = np.diff(self.offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(media)])
@@ -81,10 +81,10 @@ class Index:
     def lengths(
         self, processor: NeoOVProcessor, media: MediaOptions | None = None, max_pixels: np.ndarray | None = None
     ) -> Lengths:
-        """Costs of every sample as `processor.encode(messages, ...)` would have them.
+        """Return the costs of every sample, as by `processor.encode(messages, ...)`.
 
         media: `min_pixels` and `max_pixels` as in encode; fps and frames are those the index was built with.
-        max_pixels (n,): in place of media's, sample by sample; where it is below `min_pixels`, that gives way.
+        max_pixels (n,): Per-sample override of media's; below `min_pixels` it lowers that too.
         """
         media = media or MediaOptions()
         visual = self.visual_tokens(processor, media, max_pixels)
@@ -98,7 +98,7 @@ class Index:
     def visual_tokens(
         self, processor: NeoOVProcessor, media: MediaOptions | None = None, max_pixels: np.ndarray | None = None
     ) -> np.ndarray:
-        """(m,) int64: visual tokens of each image, or of each frame of a video, at these resolutions."""
+        """Visual tokens of each image, or of each frame of a video, at these resolutions: (m,) int64."""
         media = media or MediaOptions()
         factor = processor.image_processor.patch_size * processor.image_processor.merge_size
         sides = self.grids(processor, media, max_pixels)
@@ -107,7 +107,7 @@ class Index:
     def grids(
         self, processor: NeoOVProcessor, media: MediaOptions | None = None, max_pixels: np.ndarray | None = None
     ) -> np.ndarray:
-        """(m, 2) int64: height and width in pixels that each medium (each frame of it) is resized to."""
+        """Height and width, in pixels, that each medium (or frame) is resized to: (m, 2) int64."""
         media = media or MediaOptions()
         images = processor.image_processor
         factor = images.patch_size * images.merge_size
@@ -130,7 +130,7 @@ class Index:
         return smart_resize_all(sizes, min_pixels=floor, max_pixels=cap, factor=factor)
 
     def _summed(self, owner: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """(m,) values summed by the sample they belong to, exactly: (n,) int64."""
+        """Sum (m,) values per sample, exactly: (n,) int64."""
         summed = np.zeros(len(self), dtype=np.int64)
         np.add.at(summed, owner, values.astype(np.int64))
         return summed

@@ -1,4 +1,4 @@
-"""Making the index of a source: every sample's words are tokenized and its images' headers read, once.
+"""Builds the index of a source: tokenizes every sample's text and reads its image headers, once.
 
 The index is kept beside the places of the samples (`data.index`) and rebuilt when a file of the source, the
 tokenizer or the sampling of videos has changed. Resolution is not part of it.
@@ -51,7 +51,7 @@ def build_index(
     progress: Progress | None = None,
     rebuild: bool = False,
 ) -> Index:
-    """The index of a source: the kept one where it is current, else a new one, by `workers` processes (0: this one).
+    """Return the index of a source: the cached one if current, else a new one by `workers` processes (0: this one).
 
     folder: where indexes are kept (`data.index`). A build that is stopped leaves nothing. Bad samples are faults of
     the index, looked at again each time: an image that was missing may be there now. rebuild: though it is current
@@ -87,7 +87,7 @@ def build_index(
 def open_indexes(
     data: DataRecipe, processor: NeoOVProcessor, *, progress: Progress | None = None
 ) -> tuple[dict[str, Source], dict[str, Index]]:
-    """Every source of a recipe and its index, by the source's name. Raises RecipeError."""
+    """Open every source of a recipe with its index, by name. Raises RecipeError."""
     sources = open_sources(data)
     workers = min(os.cpu_count() or 1, 16)
     indexes = {
@@ -101,7 +101,7 @@ _ARRAYS = ("text_tokens", "answer_tokens", "offsets", "sizes", "kinds", "counts"
 
 
 def _fingerprint(processor: NeoOVProcessor) -> str:
-    """What the tokens of a text depend on."""
+    """Return a fingerprint of everything the tokens of a text depend on."""
     return hashlib.sha256(processor.tokenizer.backend_tokenizer.to_str().encode()).hexdigest()
 
 
@@ -137,7 +137,7 @@ _read: list[tuple[Source, NeoOVProcessor, MediaOptions]] = []
 def _mapping(
     chunk: Callable[[range], list[Found]], read: tuple[Source, NeoOVProcessor, MediaOptions], workers: int
 ) -> Iterator[Callable[[Sequence[range]], Iterator[list[Found]]]]:
-    """`map` of `chunk`, in order, by `workers` processes or by this one."""
+    """`map(chunk, ...)` in order, by `workers` processes or by this one."""
     _read.append(read)
     try:
         if workers < 1:
@@ -158,7 +158,7 @@ def _mapping(
 
 
 def _start_worker() -> None:
-    """One core a worker; Ctrl-C is the parent's to answer."""
+    """Initialise a worker: one core; the parent handles Ctrl-C."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -170,7 +170,7 @@ def _chunk(item: Callable[[Source, int, NeoOVProcessor, MediaOptions], Found], s
 
 
 def measured(source: Source, i: int, processor: NeoOVProcessor, media: MediaOptions) -> Outline | str:
-    """The outline of sample i, or what is wrong with it, with its place."""
+    """Return the outline of sample i, or its fault with its location."""
     try:
         messages = source.read(i).messages
     except PixelwordError as error:

@@ -1,4 +1,4 @@
-"""Packs by number, made ahead of the training loop by worker processes, handed out in order."""
+"""Loads packs by number, ahead of the training loop, in worker processes; yields them in order."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from pixelword.errors import PixelwordError
 
 
 class PackDataset(Dataset["Pack | PixelwordError"]):
-    """Pack number k of a stage. `make(k)` must be a pure function of k: workers share nothing."""
+    """Dataset of a stage's packs. `make(k)` must be a pure function of k: workers share nothing."""
 
     def __init__(self, make: Callable[[int], Pack]) -> None:
         self.make = make
@@ -35,7 +35,7 @@ def _one(pack: Pack) -> Pack:
 
 
 def _start_worker(worker: int) -> None:
-    """One core a worker, and no end by a signal meant for the trainer: it saves first and stops its workers itself."""
+    """Initialise a worker: one core, and signals ignored, since the trainer saves first and then stops its workers."""
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(1)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
@@ -45,7 +45,7 @@ def _start_worker(worker: int) -> None:
 def packs(
     make: Callable[[int], Pack], numbers: Iterable[int], *, workers: int = 1, prefetch: int = 4, timeout: float = 0.0
 ) -> Iterator[Pack]:
-    """Packs of these numbers, in their order; the same packs for every number of workers (0: in this process).
+    """Yield packs by number, in order; the same packs for any number of workers (0: in this process).
 
     numbers: may be a generator: it is advanced when a worker is free. prefetch: packs ahead for each worker.
     timeout: seconds to wait for one pack, 0 for ever. Raises PixelwordError when a worker dies or the wait is over.
@@ -70,7 +70,7 @@ def packs(
 
 
 def _end(workers: Iterable[BaseProcess]) -> None:
-    """Kill what still works when this process ends in disorder: it would wait for them, and they ignore SIGTERM."""
+    """Kill remaining workers when this process crashes: it would wait for them, and they ignore SIGTERM."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch's handler raises at every worker that is killed
     for worker in workers:
         worker.kill()
@@ -79,7 +79,7 @@ def _end(workers: Iterable[BaseProcess]) -> None:
 def _checked(
     made: Iterator[Pack | PixelwordError], end: Callable[[], None], explained: Callable[[str], str]
 ) -> Iterator[Pack]:
-    """The packs, with every fault on the way as one line."""
+    """Yield the packs, with loader errors as one line."""
     while True:
         try:
             pack = next(made, None)
@@ -97,7 +97,7 @@ def _checked(
 
 
 def _explained(message: str, *, workers: int, timeout: float) -> str:
-    """What torch says of a dead or silent worker, with what to do."""
+    """Explain torch's error about a dead or silent worker, with what to do."""
     if "timed out" in message:
         return (
             f"no pack came from {workers} data workers in {timeout:g} s: the storage of the data does not answer, or "

@@ -1,4 +1,4 @@
-"""Planned packs, read: samples from files, encoded and laid out. What cannot be read is a fault, never an end."""
+"""Reads planned packs: samples from files, encoded and laid out. Unreadable samples are faults, never fatal."""
 
 from __future__ import annotations
 
@@ -59,21 +59,21 @@ class FilePacks:
         return replace(packer.pack(), faults=tuple(faults))
 
     def costs(self, step: int) -> list[int]:
-        """Visible (query, key) pairs of each of the step's packs."""
+        """Return the visible (query, key) pairs of each of the step's packs."""
         return self.plan.costs(step)
 
     def name(self, source: str, index: int) -> str:
-        """What a sample is called in messages: its source and its place there."""
+        """Return `source: location`, for messages."""
         return f"{source}: {self.sources[source].where(index)}"
 
     def set_aside(self) -> Iterator[Fault]:
-        """Every sample that the plan leaves out, by its name, and why."""
+        """Yield every sample that the plan skips, by name, with the reason."""
         for left_out in self.plan.set_aside():
             where = self.sources[left_out.source].where(left_out.index)  # which the name says, too
             yield Fault(self.name(left_out.source, left_out.index), left_out.reason.removeprefix(f"{where}: "))
 
     def samples(self, count: int) -> list[Sample]:
-        """The first `count` readable samples of the plan, unread media and all."""
+        """Return the first `count` readable samples of the plan, with media not yet loaded."""
         found: list[Sample] = []
         number = 0
         while len(found) < count and self.plan.passes(number) < 1:
@@ -103,12 +103,12 @@ class FilePacks:
 
 
 class _TimeUp(BaseException):
-    """Not an Exception: decoders that turn every one of those into "a damaged file" must let it through."""
+    """Not an Exception, since decoders turn every Exception into "a damaged file"."""
 
 
 @contextmanager
 def time_limit(seconds: float) -> Iterator[None]:
-    """InputError when the block takes longer. Outside the main thread, where no alarm can ring, there is no limit."""
+    """Raise InputError if the block takes longer. No limit outside the main thread, which cannot get an alarm."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return

@@ -1,4 +1,4 @@
-"""A bar for what takes longer than two seconds; nothing where nobody looks."""
+"""Progress bar on terminals for work of more than two seconds."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pixelword.data.indexing import Progress as Report
 
 @contextmanager
 def bar(doing: str) -> Iterator[Report]:
-    """A function called with (source, samples done, samples in all); a bar a source, on a terminal's stderr."""
+    """Yield a callback (source, samples done, samples in total); one bar per source, on stderr."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     tasks: dict[str, TaskID] = {}
     console = Console(stderr=True)

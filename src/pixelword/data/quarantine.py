@@ -1,4 +1,4 @@
-"""Samples that could not be read while training went on: kept in a file by name and reason, and not read again.
+"""Samples that could not be read in training, recorded in a file with the reason and skipped afterwards.
 
 A run that resumes leaves out what it left out before, from the same step on, so that its packs are the same even where
 a sample failed by chance (a disk that did not answer in time).

@@ -1,8 +1,8 @@
-"""A page to look at: samples and packs exactly as the model sees them.
+"""HTML page of samples and packs exactly as the model sees them.
 
-One HTML file without any network: images rebuilt from the patches, every token with its label and loss weight, the
-documents of each row, and the attention mask drawn from the interval. What it shows is taken from the `Pack`'s own
-tensors and from the functions the model calls, so that a fault of the data shows on the page, too.
+A self-contained file: images rebuilt from the patches, every token with its label and loss weight, the documents of
+each row, and the attention mask drawn from the interval. Everything comes from the `Pack`'s tensors and the functions
+the model calls, so that data bugs show on the page, too.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _DIGITS = 5  # of a loss weight, enough to tell 1/sqrt(n) of two answers apart
 
 @dataclass(frozen=True)
 class Sheet:
-    """One thing to look at: a pack, or a sample alone in a row as long as itself (None where it cannot be read).
+    """A pack, or a single sample in a row of its own length (None if it cannot be read).
 
     group: "pack", or the source of a sample. said: the conversation as it was written, (role, words) a turn.
     """
@@ -49,7 +49,7 @@ class Sheet:
 
 
 def pack_sheet(pack: Pack, number: int) -> Sheet:
-    """The sheet of pack `number`."""
+    """Return the sheet of pack `number`."""
     return Sheet(f"pack {number}", "pack", pack, faults=pack.faults)
 
 
@@ -62,7 +62,7 @@ def sample_sheet(
     media: MediaOptions | None = None,
     loss_weight: LossWeight = "square",
 ) -> Sheet:
-    """The sheet of one sample, encoded as for training; what cannot be encoded is shown with its reason."""
+    """Return the sheet of one sample, encoded as in training, or with the reason why it cannot be."""
     turns = tuple((str(message.get("role", "?")), _as_written(message.get("content"))) for message in sample.messages)
     try:
         encoded = processor.encode(sample.messages, media=media)
@@ -74,7 +74,7 @@ def sample_sheet(
 
 
 def _as_written(content: Any) -> str:
-    """A turn as its file or task wrote it: words, and [image: …] where a medium stands."""
+    """Format a turn as written: text, with [image: …] for media."""
     if isinstance(content, str):
         return content
     parts = content if isinstance(content, Sequence) else [content]
@@ -96,7 +96,7 @@ def _part_as_written(part: Any) -> str:
 
 
 def page(title: str, facts: Mapping[str, str], sheets: Iterable[Sheet], processor: NeoOVProcessor) -> str:
-    """The whole page as HTML. `facts`: what it is made of, by name. Raises InputError when there are no sheets."""
+    """Render the page as HTML. `facts`: shown at its top, by name. Raises InputError if there are no sheets."""
     from jinja2 import Environment, FileSystemLoader
 
     described = [describe(sheet, processor) for sheet in sheets]
@@ -117,18 +117,18 @@ def page(title: str, facts: Mapping[str, str], sheets: Iterable[Sheet], processo
 def write_page(
     path: Path, title: str, facts: Mapping[str, str], sheets: Iterable[Sheet], processor: NeoOVProcessor
 ) -> int:
-    """Write the page, whole or not at all; returns its bytes. Raises InputError when it cannot be written."""
+    """Write the page atomically; return its size in bytes. Raises InputError if it cannot be written."""
     return atomic_write(path, page(title, facts, sheets, processor))
 
 
 def _piece(tokenizer: Any, token: int) -> str:
-    """What a token says; the tokenizer's own name of it where it is only some bytes of a character."""
+    """Return a token's text, or the tokenizer's name for it if it is part of a character."""
     text = tokenizer.decode([token])
     return str(tokenizer.convert_ids_to_tokens(token)) if "\ufffd" in text else str(text)
 
 
 def describe(sheet: Sheet, processor: NeoOVProcessor) -> dict[str, Any]:
-    """A sheet as the page's script reads it: plain lists and numbers, one entry of `rows` a row of the pack."""
+    """Convert a sheet to JSON data for the page's script, one entry of `rows` per row of the pack."""
     pack = sheet.pack
     described: dict[str, Any] = {
         "title": sheet.title,
@@ -167,7 +167,7 @@ def describe(sheet: Sheet, processor: NeoOVProcessor) -> dict[str, Any]:
 
 
 def _documents(pack: Pack, row: int, processor: NeoOVProcessor) -> list[dict[str, Any]]:
-    """The documents of a row in order, its padding last."""
+    """Return the documents of a row in order, its padding last."""
     own = [document for document in pack.documents if document.row == row]
     found = [_document(document, pack, processor) for document in own]
     used, length = own[-1].stop if own else 0, pack.input_ids.shape[1]
@@ -178,7 +178,7 @@ def _documents(pack: Pack, row: int, processor: NeoOVProcessor) -> list[dict[str
 
 
 def _document(document: DocumentSpan, pack: Pack, processor: NeoOVProcessor) -> dict[str, Any]:
-    """A document's place, its name and its images."""
+    """Return a document's span, name and images."""
     weights = pack.loss_weight[document.row, document.tokens]
     return {
         "start": document.start,
@@ -193,7 +193,7 @@ def _document(document: DocumentSpan, pack: Pack, processor: NeoOVProcessor) -> 
 
 
 def _picture(image: ImageSpan, pack: Pack, processor: NeoOVProcessor) -> dict[str, Any]:
-    """Where an image's tokens begin in the row, its grid in visual tokens, and its pixels rebuilt as a PNG."""
+    """Return an image's first token in the row, its grid in visual tokens, and its pixels as a PNG."""
     images = processor.image_processor
     rows, columns = image.grid_hw
     patches = pack.pixel_values[image.patches].numpy()

@@ -1,6 +1,6 @@
 """Images, videos and chat -> tensors.
 
-Names are imported on first use; those of the processors make transformers' Auto classes know them (see `auto`).
+Names are imported on first use; importing a processor registers it with transformers' Auto classes (see `auto`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Importing this makes transformers' Auto classes know the processors of the model type neo_chat."""
+"""Registers the processors of the model type neo_chat with transformers' Auto classes on import."""
 
 from __future__ import annotations
 

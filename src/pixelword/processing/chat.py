@@ -1,4 +1,4 @@
-"""Messages -> one sequence of control tokens, words and images.
+"""Messages -> one sequence of control tokens, text and images.
 
 Messages have transformers' chat form: {"role": "system" | "user" | "assistant", "content": str or list of parts}, a
 part being {"type": "text", "text": ...}, {"type": "image", "image": ...} or {"type": "video", "video": ...}. A user's
@@ -29,7 +29,7 @@ _EARLIER_TEMPLATE = "506eaf79adcf00658bf8b35ae795577e171c82b087f7e4d78dc3ea51897
 
 
 def is_own_template(template: str | None) -> bool:
-    """Whether it is the packaged template, or as it was before it marked the assistant's words; None counts as it."""
+    """Whether the template is None, the packaged one, or its version before it marked assistant text."""
     if template is None or template == CHAT_TEMPLATE:
         return True
     return hashlib.sha256(template.encode()).hexdigest() == _EARLIER_TEMPLATE
@@ -37,7 +37,7 @@ def is_own_template(template: str | None) -> bool:
 
 @dataclass(frozen=True)
 class Words:
-    """Plain text. answer: an assistant's own words."""
+    """Plain text. answer: whether it is assistant text."""
 
     text: str
     answer: bool = False
@@ -45,7 +45,7 @@ class Words:
 
 @dataclass(frozen=True)
 class Control:
-    """A control token, written by id. learn: the token is a label."""
+    """A control token, written by id. learn: whether it is a label."""
 
     token: str
     learn: bool = False
@@ -53,7 +53,7 @@ class Control:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image by its source, or a frame of video number `video` of the conversation, `timestamp` seconds into it."""
+    """An image source, or the frame `timestamp` seconds into video number `video` of the conversation."""
 
     source: Any
     video: int | None = None
@@ -61,13 +61,13 @@ class Picture:
 
     @property
     def frame(self) -> bool:
-        """Whether it is a frame of a video."""
+        """Whether this is a video frame."""
         return self.video is not None
 
 
 @dataclass(frozen=True)
 class Clip:
-    """A video by its source; `expand` turns it into its header, labels and frames."""
+    """A video source; `expand` turns it into its header, labels and frames."""
 
     source: Any
     options: Mapping[str, Any]
@@ -75,7 +75,7 @@ class Clip:
 
 @dataclass(frozen=True)
 class NoSource:
-    """The source of a bare {"type": "image"}: enough to write a prompt, an error where pixels are needed."""
+    """Source of a bare {"type": "image"}: enough to write a prompt, an error when pixels are needed."""
 
     message: str
 
@@ -84,7 +84,7 @@ Segment = Words | Control | Picture | Clip
 
 
 def content_from_text(text: str, images: Sequence[Any]) -> list[dict[str, Any]]:
-    """Parts of a trusted text in which each `<image>` (and the newline after it) stands for one of `images`."""
+    """Split a trusted text into parts; each `<image>` (and the newline after it) becomes one of `images`."""
     pieces = re.split(re.escape(IMAGE_PLACEHOLDER) + r"\n?", text)
     if len(pieces) - 1 != len(images):
         raise InputError(
@@ -106,9 +106,9 @@ def segments(
     continue_final_message: bool = False,
     need_sources: bool = True,
 ) -> list[Segment]:
-    """The conversation in order, adjacent words merged, videos still whole. Raises `InputError` on malformed ones.
+    """Return a conversation's segments, adjacent text merged, videos unexpanded. Raises `InputError` if malformed.
 
-    need_sources: refuse images and videos that name no source.
+    need_sources: reject images and videos without a source.
     """
     if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence) or not messages:
         raise InputError("messages must be a list of {'role': ..., 'content': ...}; give at least one message")
@@ -146,7 +146,7 @@ def _turn(message: Mapping[str, Any], index: int, is_open: bool) -> Iterator[Seg
 
 
 def _content(content: Any, where: str, answer: bool) -> list[Segment]:
-    """Parts in order; a lone image or video goes first, several keep their place."""
+    """Return parts in order; a single image or video goes first, several keep their positions."""
     if content is None:
         raise InputError(f"{where} has no content; give it a text or a list of parts")
     if isinstance(content, str):
@@ -190,10 +190,10 @@ def _source(part: Mapping[str, Any], keys: Iterable[str], where: str) -> Any:
 
 
 def expand(clip: Video, number: int = 0) -> list[Segment]:
-    """A video as the model reads it: its header, then a label and an image a frame; without times, just images.
+    """Return a video's segments: its header, then a label and an image per frame; without timestamps, only images.
 
     Args:
-        number: of the video among those of the conversation.
+        number: Index of the video in the conversation.
     """
     found: list[Segment] = []
     if not clip.timestamps:
@@ -207,9 +207,9 @@ def expand(clip: Video, number: int = 0) -> list[Segment]:
 
 
 def _merged(found: Iterable[Segment]) -> Iterator[Segment]:
-    """Adjacent words become one string, so that they are tokenized as the whole string would be.
+    """Merge adjacent text into one string, so that it is tokenized as a whole.
 
-    An assistant's words stay apart from the `assistant\\n` before them: that is where generation starts.
+    Assistant text stays separate from the `assistant\\n` before it: that is where generation starts.
     """
     held: Words | None = None
     for segment in found:
@@ -226,7 +226,7 @@ def _merged(found: Iterable[Segment]) -> Iterator[Segment]:
 
 
 def expanded(found: Iterable[Segment], clips: Iterable[Video]) -> list[Segment]:
-    """Segments with every `Clip` replaced by its frames; `clips` are the videos they stand for, in order."""
+    """Replace every `Clip` by its frames; `clips` are the loaded videos, in order."""
     videos = enumerate(clips)
     flat: list[Segment] = []
     for segment in found:
@@ -239,7 +239,7 @@ def expanded(found: Iterable[Segment], clips: Iterable[Video]) -> list[Segment]:
 
 
 def as_text(found: Iterable[Segment], visual_tokens: Sequence[int] | None = None) -> str:
-    """The prompt: `<image>` and `<video>` for media, or `<img>...</img>` with the given number of tokens each."""
+    """Write the prompt, with `<image>` and `<video>` for media, or `<img>...</img>` with the given token counts."""
     pieces: list[str] = []
     counts = iter(visual_tokens or ())
     for segment in found:
@@ -261,7 +261,7 @@ def picture_text(tokens: int) -> str:
 def segments_from_prompt(
     prompt: str, images: Sequence[Any], videos: Sequence[Any], control: Collection[str]
 ) -> list[Segment]:
-    """A trusted, formatted prompt: `control` tokens are themselves, `<image>` and `<video>` take the next medium."""
+    """Parse a trusted, formatted prompt with `control` tokens; `<image>` and `<video>` take the next medium."""
     for token in (IMG_START, IMG_END, IMG_CONTEXT):
         if token in prompt:
             raise InputError(

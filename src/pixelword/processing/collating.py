@@ -18,7 +18,7 @@ _MEDIA = ("pixel_values", "image_grid_hw")
 
 @dataclass(frozen=True)
 class BatchOptions:
-    """How samples become a batch, under transformers' names.
+    """Options for collating samples into a batch, under transformers' names.
 
     max_length: to fill up to with padding "max_length", to cut to with truncation. assistant_masks: also return where
     an assistant's words are.
@@ -34,7 +34,7 @@ class BatchOptions:
 
 
 def batch_options(options: dict[str, Any], tokenizer: Any) -> BatchOptions:
-    """Take the options of a batch out of `options`. Raises `InputError`."""
+    """Pop the batch options from `options`. Raises `InputError`."""
     side = options.pop("padding_side", None) or tokenizer.padding_side
     if side not in ("left", "right"):
         raise InputError(f"padding_side {side!r} is neither 'left' nor 'right'")
@@ -76,7 +76,7 @@ def collated(samples: Sequence[Encoded], options: BatchOptions, tokenizer: Any, 
 
 
 def truncated(sample: Encoded, limit: int, side: str) -> Encoded:
-    """The first `limit` tokens, or the last where `side` is "left". Raises `InputError` where an image would be cut."""
+    """Keep the first `limit` tokens, or the last if `side` is "left". Raises `InputError` if an image would be cut."""
     if len(sample) <= limit:
         return sample
     begin, end = (0, limit) if side == "right" else (len(sample) - limit, len(sample))
@@ -94,7 +94,7 @@ def truncated(sample: Encoded, limit: int, side: str) -> Encoded:
 def padded(
     samples: Sequence[Encoded], length: int, pad: int, *, side: str, with_labels: bool
 ) -> dict[str, torch.Tensor]:
-    """input_ids, attention_mask, mm_token_type_ids (B, length), and the images of all samples one after another."""
+    """Pad to input_ids, attention_mask, mm_token_type_ids (B, length), with the images of all samples concatenated."""
     size = (len(samples), length)
     data = {
         "input_ids": torch.full(size, pad, dtype=torch.int64),
@@ -118,7 +118,7 @@ def _images(samples: Sequence[Encoded]) -> Mapping[str, torch.Tensor]:
 
 
 def _unpadded(samples: Sequence[Encoded], assistant_masks: bool) -> BatchFeature:
-    """Lists of each sample's own length, images as arrays."""
+    """Return unpadded lists per sample, with images as arrays."""
     data: dict[str, Any] = {
         "input_ids": [sample.input_ids.tolist() for sample in samples],
         "attention_mask": [[1] * len(sample) for sample in samples],

@@ -1,4 +1,4 @@
-"""The boundary around Pillow and PyAV: whatever a decoder raises leaves it as one `MediaError` with its reason."""
+"""Guard around Pillow and PyAV: any decoder error becomes a `MediaError` with its reason."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def decoding(name: str, kind: str, problem: str = "the {kind} is damaged or cut 
 
 
 def reason(error: BaseException) -> str:
-    """A decoder's error in a few words, without the paths and buffers that some of them print."""
+    """Summarise a decoder's error, without the paths and buffers that some decoders print."""
     text = getattr(error, "strerror", None) or str(error) or type(error).__name__
     text = " ".join(str(text).split())
     return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"

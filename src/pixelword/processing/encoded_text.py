@@ -1,6 +1,6 @@
-"""Images and videos written as text: base64, bare or in a data: URL.
+"""Images and videos encoded as text: bare base64 or data: URLs.
 
-Read leniently, as browsers do: white space, base64url's alphabet, lost padding and capitals change nothing.
+Parsed leniently, as in browsers: white space, the base64url alphabet, missing padding and case are accepted.
 """
 
 from __future__ import annotations
@@ -33,14 +33,14 @@ def is_data_url(text: str) -> bool:
 
 
 def data_url(image: Image.Image, format: str, **options: Any) -> str:
-    """An image inside an address, for a page or a request. format: "PNG", "WEBP", ...; options: of PIL's `save`."""
+    """Encode an image as a data: URL. format: "PNG", "WEBP", ...; options: passed to PIL's `save`."""
     file = io.BytesIO()
     image.save(file, format, **options)
     return f"data:image/{format.lower()};base64,{base64.b64encode(file.getvalue()).decode('ascii')}"
 
 
 def from_data_url(url: str, kind: str) -> bytes:
-    """The bytes in a data: URL. Raises `MediaError`."""
+    """Decode a data: URL. Raises `MediaError`."""
     header, comma, body = url.partition(",")
     if not comma or not header.rstrip().lower().endswith(";base64"):
         raise MediaError(f"data URL: must look like data:<type>;base64,<data>; encode the {kind} as base64")
@@ -50,7 +50,7 @@ def from_data_url(url: str, kind: str) -> bytes:
 
 
 def from_base64(text: str, kind: str) -> bytes | None:
-    """Bytes of bare base64 text, or None when the text is better read as a path. Raises `MediaError`: flawed base64."""
+    """Decode bare base64, or return None if the text looks like a path. Raises `MediaError` for invalid base64."""
     if len(text) < SHORTEST_BASE64 or (len(text) < _LONGEST_PATH and _exists(text)):
         return None
     letters = _letters(text)

@@ -1,7 +1,7 @@
 """Fetching http(s) URLs without reaching into private networks.
 
-A host is resolved once, every address it has must be global, and the checked address itself is dialled, so neither a
-redirect nor a second look-up of the name can lead somewhere else. No proxy, no cookies, no credentials.
+A host is resolved once, all its addresses must be global, and the connection goes to the checked address, so neither a
+redirect nor a second DNS look-up can lead elsewhere. No proxies, cookies or credentials.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ CHUNK = 1 << 16
 def fetch_url(
     url: str, limits: Limits, *, address_of: Callable[[str, int], str] | None = None, only_https: bool = False
 ) -> bytes:
-    """The body behind `url`, at most `limits.max_bytes`. Raises `MediaError` naming the URL.
+    """Download `url`, at most `limits.max_bytes`. Raises `MediaError` naming the URL.
 
-    address_of: (host, port) -> the address to dial, or `MediaError`; `global_address` by default. Asked at every hop.
-    only_https: of every hop.
+    address_of: (host, port) -> the address to connect to, or `MediaError` (default: `global_address`); called per hop.
+    only_https: require https at every hop.
     """
     schemes = ("https",) if only_https else ("http", "https")
     deadline = time.monotonic() + limits.url_deadline
@@ -46,7 +46,7 @@ def fetch_url(
 
 
 def global_address(host: str, port: int) -> str:
-    """An address of `host`, all of whose addresses are global. Raises `MediaError`."""
+    """Resolve `host` to an address. Raises `MediaError` unless all its addresses are global."""
     try:
         found = {str(entry[4][0]) for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
@@ -62,7 +62,7 @@ def global_address(host: str, port: int) -> str:
 def _get(
     url: str, limits: Limits, deadline: float, address_of: Callable[[str, int], str], schemes: tuple[str, ...]
 ) -> tuple[bytes, str | None]:
-    """One hop: (body, None) or (b"", where it moved to)."""
+    """Request one hop; return (body, None) or (b"", redirect target)."""
     parts = urlsplit(url)
     if parts.scheme not in schemes or not parts.hostname:
         raise MediaError(f"{url}: only {' and '.join(schemes)} addresses are fetched")

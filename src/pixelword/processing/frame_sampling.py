@@ -1,8 +1,8 @@
-"""A frame budget: of a video's frames, those between which something changes.
+"""Frame budget: keep the frames of a video between which something changes.
 
 Evenly spread frames spend as much on a still hour as on the second in which everything happens. Here the frames that
 would be shown are candidates, and as many as the budget allows are kept, evenly spread over change instead of time.
-Each keeps its own time, so the prompt's form stays the released one.
+Each keeps its own timestamp, so the prompt keeps the released format.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ CANDIDATES = 8
 
 
 def spend(video: Video, budget: int | None) -> Video:
-    """The video with at most `budget` of its frames, the first and the last among them; as it is without a budget.
+    """Reduce a video to at most `budget` frames, including the first and last; without a budget, return it unchanged.
 
-    Raises InputError: a budget below 1.
+    Raises InputError if the budget is below 1.
     """
     if budget is None:
         return video
@@ -43,7 +43,7 @@ def spend(video: Video, budget: int | None) -> Video:
 
 
 def changes(frames: Sequence[Image.Image]) -> np.ndarray:
-    """(frames - 1,) how much each frame differs from the one before: mean over a small copy, noise taken off."""
+    """Mean difference of each frame from the previous one, on small copies, minus noise: (frames - 1,)."""
     small = np.stack([np.asarray(_small(frame), np.float32) for frame in frames])
     differences = np.abs(np.diff(small, axis=0))
     return np.maximum(differences - _NOISE, 0).mean((1, 2, 3))
@@ -54,9 +54,9 @@ def _small(frame: Image.Image) -> Image.Image:
 
 
 def chosen(change: np.ndarray, budget: int) -> list[int]:
-    """Places of `budget` of the len(change) + 1 frames, ascending, evenly spread over the sum of change.
+    """Pick `budget` of len(change) + 1 frames, evenly spread over cumulative change; ascending indices.
 
-    No step counts for more than one frame's share: a cut needs the frames on its two sides, and no more.
+    A step counts for at most one frame's share: a cut needs the frames on its two sides and no more.
     """
     count = len(change) + 1
     if budget == 1:
@@ -76,7 +76,7 @@ def chosen(change: np.ndarray, budget: int) -> list[int]:
 
 
 def _even_share(change: np.ndarray, shares: int) -> np.ndarray:
-    """Change with its largest steps cut to one share of the whole."""
+    """Clip the largest steps of `change` to one share of the total."""
     for _ in range(8):  # cutting lowers the whole, and so the share
         most = change.sum() / shares
         if not (change > most * 1.01).any():

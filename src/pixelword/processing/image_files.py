@@ -1,6 +1,6 @@
-"""Encoded images -> decoded Pillow images. Pillow is shown what the pixels need; metadata is read here, leniently.
+"""Encoded images -> Pillow images. Pillow gets only what the pixels need; metadata is parsed here, leniently.
 
-A broken or oversized metadata block (EXIF, ICC profile, text, multi-picture index) therefore never costs the pixels.
+Broken or oversized metadata (EXIF, ICC profile, text, multi-image index) therefore never makes an image unreadable.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ _UNREAD = {
 
 
 def open_picture(file: BinaryIO, name: str) -> Image.Image:
-    """The image in a file, of which only the header is read yet; `orientation` below says how to turn it.
+    """Open an image file, reading only its header; see `orientation` for how to rotate it.
 
     Raises `MediaError`.
     """
@@ -78,7 +78,7 @@ def _opened(format: str, factory: Any, file: BinaryIO) -> Image.Image:
 
 
 def _open_tiff(factory: Any, file: BinaryIO) -> Image.Image:
-    """A TIFF; where its tags cannot be read, without those that have nothing to do with its pixels."""
+    """Open a TIFF; if its tags cannot be parsed, without those that do not affect the pixels."""
     try:
         image: Image.Image = factory(file, "")
     except Exception:
@@ -91,19 +91,19 @@ def _open_tiff(factory: Any, file: BinaryIO) -> Image.Image:
 
 
 def _turn_decoded(image: Image.Image, turn: Image.Transpose | None) -> None:
-    """What Pillow does at the end of decoding a TIFF, whose size is upright before, without rewriting its tags."""
+    """Do what Pillow does at the end of decoding a TIFF (its size is already upright), without rewriting tags."""
     if turn is not None:
         image.im = image.im.transpose(turn)
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation (1..8) of an opened image."""
+    """Return the EXIF orientation (1..8) of an opened image."""
     return int(image.info.get("orientation") or orientation_of(image.info))
 
 
 @lru_cache(maxsize=1)
 def _formats() -> tuple[str, ...]:
-    """Those of `FORMATS` that this build of Pillow has and that have a signature."""
+    """Return the `FORMATS` that this build of Pillow supports and that have a signature."""
     Image.init()
     return tuple(name for name in FORMATS if name in Image.OPEN and name != "TGA")
 
@@ -116,7 +116,7 @@ def _unknown(head: bytes, name: str) -> str:
 
 
 class _Pieces(io.RawIOBase):
-    """Parts of an open file one after another, as a file of its own. pieces: (offset, size) of each."""
+    """Pieces of an open file, concatenated, as a file. pieces: (offset, size) of each."""
 
     def __init__(self, file: BinaryIO, pieces: list[tuple[int, int]]) -> None:
         super().__init__()
@@ -160,7 +160,7 @@ def _joined(file: BinaryIO, pieces: list[tuple[int, int]]) -> BinaryIO:
 
 
 def _open_png(file: BinaryIO) -> Image.Image:
-    """The chunks that make the pixels: the critical ones and the transparency. An animation is its first image."""
+    """Return the chunks that determine the pixels: critical ones and transparency; the first image of an animation."""
     pieces = [(0, len(_PNG_START))]
     info: dict[str, Any] = {}
     for kind, start, size in _png_chunks(file):
@@ -175,7 +175,7 @@ def _open_png(file: BinaryIO) -> Image.Image:
 
 
 def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
-    """(type, where its data starts, size) of every chunk."""
+    """Yield (type, data offset, size) of every chunk."""
     place = len(_PNG_START)
     while True:
         file.seek(place)
@@ -190,7 +190,7 @@ def _png_chunks(file: BinaryIO) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _png_text(kind: bytes, data: bytes) -> dict[str, Any]:
-    """What a metadata chunk says that may hold an orientation: EXIF, ImageMagick's copy of it in text, or XMP."""
+    """Return the metadata of a chunk that may hold an orientation: EXIF, ImageMagick's text copy of it, or XMP."""
     if kind == b"eXIf":
         return {"exif": data}
     key, _, value = data.partition(b"\0")
@@ -211,7 +211,7 @@ def _inflated(data: bytes) -> bytes:
 
 
 def _open_jpeg(file: BinaryIO) -> Image.Image:
-    """The segments that make the pixels. Of a file of several images (MPO) the first is the image."""
+    """Return the segments that determine the pixels; in a file of several images (MPO), those of the first."""
     pieces = [(0, len(_JPEG_START))]
     info: dict[str, Any] = {}
     place = len(_JPEG_START)
@@ -241,7 +241,7 @@ def _read_app1(data: bytes, info: dict[str, Any]) -> None:
 
 
 def _open_avif(factory: Any, file: BinaryIO) -> Image.Image:
-    """Pillow rewrites EXIF as it opens an AVIF, and fails where that cannot be done; the decoder itself does not."""
+    """Open an AVIF with the decoder itself: Pillow rewrites EXIF on opening, and fails if it cannot."""
     try:
         image: Image.Image = factory(file, "")
     except Exception:

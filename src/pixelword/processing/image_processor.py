@@ -1,4 +1,4 @@
-"""The image processor that transformers' Auto classes know: images -> patches, within a budget of pixels."""
+"""The image processor for transformers' Auto classes: images -> patches, within a pixel budget."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _FIXED: dict[str, tuple[Any, ...]] = {
 class NeoOVImageProcessor(PilBackend):
     """Images -> `pixel_values` (patches, 3*patch_size**2) float32 and `image_grid_hw` (images, 2) int64 in patches.
 
-    `merge_size` patches a side become one visual token, so resized sides are multiples of patch_size * merge_size.
+    `merge_size` patches per side form one visual token, so resized sides are multiples of patch_size * merge_size.
     """
 
     model_input_names = ["pixel_values", "image_grid_hw"]
@@ -70,10 +70,10 @@ class NeoOVImageProcessor(PilBackend):
             raise InputError(f"min_pixels {self.min_pixels} is above max_pixels {self.max_pixels}; swap or change them")
 
     def adjusted(self, options: dict[str, Any]) -> NeoOVImageProcessor:
-        """This image processor with the settings that `options` name, which are taken out of it; itself for none.
+        """Return an image processor with the settings popped from `options`; itself if there are none.
 
         Raises:
-            InputError: an option of transformers' asks for what is not done here.
+            InputError: A transformers option is not supported here.
         """
         changes = {name: options.pop(name) for name in SETTINGS if name in options}
         fixed = {name: options.pop(name) for name in ImagesKwargs.__annotations__ if name in options}
@@ -89,7 +89,7 @@ class NeoOVImageProcessor(PilBackend):
 
     @property
     def _normalization(self) -> tuple[Any, Any]:
-        """Mean and standard deviation by which values of 0..1 are normalised, whatever the settings scale them to."""
+        """Return mean and standard deviation for values in 0..1, whatever range the settings rescale to."""
         mean: Any = self.image_mean
         std: Any = self.image_std
         if self.do_normalize is False:
@@ -101,7 +101,7 @@ class NeoOVImageProcessor(PilBackend):
         return tuple(item / scale for item in mean), tuple(item / scale for item in std)
 
     def budget(self, min_pixels: int | None = None, max_pixels: int | None = None) -> tuple[int, int]:
-        """The (min_pixels, max_pixels) of a call: given values win; one given alone pulls the other along."""
+        """Return (min_pixels, max_pixels) of a call: arguments override settings, and one alone adjusts the other."""
         high = self.max_pixels if max_pixels is None else _one_int("max_pixels", max_pixels)
         low = min(self.min_pixels, high) if min_pixels is None else _one_int("min_pixels", min_pixels)
         if max_pixels is None:
@@ -113,14 +113,14 @@ class NeoOVImageProcessor(PilBackend):
     def resized(
         self, height: int, width: int, *, min_pixels: int | None = None, max_pixels: int | None = None
     ) -> tuple[int, int]:
-        """Height and width in pixels that an image of this size is resized to."""
+        """Return the height and width, in pixels, that an image of this size is resized to."""
         low, high = self.budget(min_pixels, max_pixels)
         return smart_resize(height, width, min_pixels=low, max_pixels=high, factor=self.patch_size * self.merge_size)
 
     def image_tokens(
         self, height: int, width: int, *, min_pixels: int | None = None, max_pixels: int | None = None
     ) -> int:
-        """Visual tokens that an image of this size costs (without `<img>` and `</img>`); nothing is decoded."""
+        """Return the number of visual tokens of an image of this size, without `<img>` and `</img>`."""
         high, wide = self.resized(height, width, min_pixels=min_pixels, max_pixels=max_pixels)
         return high * wide // (self.patch_size * self.merge_size) ** 2
 
@@ -152,9 +152,9 @@ class NeoOVImageProcessor(PilBackend):
         return_tensors: str | None = "pt",
         **options: Any,
     ) -> BatchFeature:
-        """The images of one sample, sharing its budget; for images of several samples call once a sample.
+        """Preprocess the images of one sample, which share its pixel budget; call once per sample.
 
-        options: settings that differ in this call alone, such as do_normalize. Raises `InputError` for unknown ones.
+        options: Settings for this call only, such as do_normalize. Raises `InputError` for unknown ones.
         """
         other = self.adjusted(options)
         if options:
@@ -173,7 +173,7 @@ class NeoOVImageProcessor(PilBackend):
 
 
 def _check_fixed(options: dict[str, Any]) -> None:
-    """Raises `InputError` for an option of transformers' that asks for what is not done here."""
+    """Raise `InputError` for a transformers option that is not supported here."""
     for name, value in options.items():
         if name in SETTINGS or name == "return_tensors" or value is None:
             continue
@@ -192,7 +192,7 @@ def _flat(images: Any) -> list[Any]:
 
 
 def _one_int(name: str, value: Any) -> int:
-    """Released configurations hold some integers as one-element lists."""
+    """Unwrap integers that released configurations store as one-element lists."""
     if isinstance(value, (list, tuple)) and len(value) == 1:
         value = value[0]
     if isinstance(value, bool) or not isinstance(value, (int, float, np.integer)) or value < 1 or int(value) != value:

@@ -1,6 +1,6 @@
 """Images: any source -> RGB or RGBA -> patches, exactly as the released preparation makes them.
 
-One deliberate difference from the released code: EXIF orientation is honoured (it is ignored there), so a photograph
+One deliberate difference from the released code: EXIF orientation is applied (it is ignored there), so a photograph
 taken upright is seen upright. Palette and grey images with a transparent colour are treated as RGBA images are.
 """
 
@@ -30,8 +30,7 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 def load_image(
     source: Any, *, limits: Limits | None = None, allow_urls: bool = False, allow_files: bool = True
 ) -> Image.Image:
-    """An image from a path, file:// URL, PIL image, array, tensor, bytes, open file, base64, data URL or, if allowed,
-    http(s) URL; see `sources` for the forms.
+    """Load an image from a path, URL, PIL image, array, tensor, bytes, open file or base64; see `media_io`.
 
     Arrays are (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels, uint8, uint16, or floating in 0..1. Of an
     animation the first frame is taken; EXIF orientation is applied. Returns an RGB or RGBA image; raises `MediaError`.
@@ -51,7 +50,7 @@ def load_image(
 
 
 def is_tensor(source: Any) -> bool:
-    """Whether it is a torch tensor; nobody can have one where torch is not imported."""
+    """Whether a value is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(source, torch.Tensor)
 
@@ -64,7 +63,7 @@ def _tensor_to_array(tensor: Any) -> np.ndarray:
 
 
 def _finish(image: Image.Image, name: str, limits: Limits) -> Image.Image:
-    """Check the header's size, decode, turn upright, and bring any mode to RGB or RGBA."""
+    """Check the size in the header, decode, rotate upright, and convert any mode to RGB or RGBA."""
     check_size(*image.size, name, limits)
     with decoding(name, "image"):
         image.load()
@@ -74,7 +73,7 @@ def _finish(image: Image.Image, name: str, limits: Limits) -> Image.Image:
 
 
 def check_size(width: int, height: int, name: str, limits: Limits) -> None:
-    """Raises `MediaError` for images without pixels, with too many, or too long ones."""
+    """Raise `MediaError` for images that are empty, too large or too elongated."""
     if width < 1 or height < 1:
         raise MediaError(f"{name}: {width}x{height} pixels have no area; give a picture with at least one pixel a side")
     if width * height > limits.max_image_pixels:
@@ -88,7 +87,7 @@ def check_size(width: int, height: int, name: str, limits: Limits) -> None:
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
-    """RGB as the released code makes it: any fully transparent pixel -> pasted on white; otherwise alpha is dropped."""
+    """Convert to RGB like the released code: with any fully transparent pixel, composite on white; else drop alpha."""
     if image.mode == "RGBA":
         alpha = image.getchannel("A")
         if alpha.getextrema()[0] == 0:
@@ -100,7 +99,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
 
 @lru_cache(maxsize=8)
 def _normal_table(mean: tuple[float, ...], std: tuple[float, ...]) -> np.ndarray:
-    """(3, 256) float32: what each 8-bit value of each channel becomes. The order of operations is the released one."""
+    """Lookup table from 8-bit to normalised values per channel, (3, 256) float32, in the released operation order."""
     levels = np.arange(256, dtype=np.float32) / np.float32(255)
     mean_, std_ = np.asarray(mean, np.float32)[:, None], np.asarray(std, np.float32)[:, None]
     return (levels - mean_) / std_

@@ -1,4 +1,4 @@
-"""What a caller's images and videos may cost before they are refused."""
+"""Limits on images and videos, above which they are rejected."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ PILLOW_CEILING = 2 * 89_478_485
 
 @dataclass(frozen=True)
 class Limits:
-    """Bounds that are checked before work is done.
+    """Limits that are checked before any decoding.
 
     max_image_pixels: height * width in an image's (or a video stream's) header, checked before anything is decoded.
     max_bytes: size of an image in memory or on disk, and of anything fetched from a URL.

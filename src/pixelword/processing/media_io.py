@@ -1,7 +1,7 @@
-"""Where images and videos come from.
+"""Sources of images and videos.
 
 A source is a path or file:// URL, bytes, anything with `read()`, Hugging Face's {"bytes": ..., "path": ...}, base64
-text, a data: URL or, only where allowed, an http(s) URL.
+text, a data: URL or, only if allowed, an http(s) URL.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["FilePiece", "data_url", "describe", "is_url", "open_binary", "plain"
 
 @dataclass(frozen=True)
 class FilePiece:
-    """A file stored whole inside another one, such as a member of a tar. name: for messages."""
+    """A file stored inside another one, such as a tar member. name: for messages."""
 
     path: Path
     offset: int
@@ -35,14 +35,14 @@ class FilePiece:
     name: str
 
     def open(self) -> BinaryIO:
-        """It as a file of its own, of which only what is requested is read. Raises `MediaError`."""
+        """Open it as a file that is read on demand. Raises `MediaError`."""
         try:
             return io.BufferedReader(_Window(self.path.open("rb", buffering=0), self.offset, self.size))
         except OSError as error:
             raise MediaError(f"{self.name}: cannot be read ({error.strerror}); check the file") from error
 
     def read(self) -> bytes:
-        """All of it. Raises `MediaError`."""
+        """Read all of it. Raises `MediaError`."""
         try:
             with self.open() as file:
                 data = file.read()
@@ -54,7 +54,7 @@ class FilePiece:
 
 
 class _Window(io.RawIOBase):
-    """`size` bytes of an open file from `offset` on."""
+    """`size` bytes of an open file, starting at `offset`."""
 
     def __init__(self, file: io.FileIO, offset: int, size: int) -> None:
         super().__init__()
@@ -84,7 +84,7 @@ class _Window(io.RawIOBase):
 
 
 def describe(source: Any) -> str:
-    """A short name for messages: the path, the URL, or what kind of bytes it is."""
+    """Return a short name for messages: the path, the URL, or the kind of source."""
     if isinstance(source, FilePiece):
         return source.name
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -105,7 +105,7 @@ def is_url(source: Any) -> bool:
 
 
 def file_url_path(source: str) -> str | None:
-    """The path of a file: URL, or None for any other text. What follows two slashes may be a relative path."""
+    """Return the path of a file: URL, None for any other text. After two slashes, the path may be relative."""
     if not source[:64].lstrip().lower().startswith("file:"):
         return None
     rest = source.strip()[len("file:") :]
@@ -117,7 +117,7 @@ def file_url_path(source: str) -> str | None:
 
 
 def plain(source: Any) -> Any:
-    """The source that stands in {"bytes": ..., "path": ...}, and the path that a file: URL means."""
+    """Unwrap {"bytes": ..., "path": ...} and file: URLs."""
     if isinstance(source, Mapping):
         found = next((source[name] for name in ("bytes", "path", "url") if source.get(name)), None)
         if found is None:
@@ -128,7 +128,7 @@ def plain(source: Any) -> Any:
 
 
 def read_bytes(source: Any, *, kind: str, limits: Limits, allow_urls: bool = False, allow_files: bool = True) -> bytes:
-    """The encoded bytes of a `kind` ("image", "video"), never more than `limits.max_bytes`. Raises `MediaError`."""
+    """Read the encoded bytes of a `kind` ("image", "video"), at most `limits.max_bytes`. Raises `MediaError`."""
     source = plain(source)
     name = describe(source)
     if isinstance(source, (bytes, bytearray, memoryview)):
@@ -175,7 +175,7 @@ def _check_length(name: str, size: int, kind: str, limits: Limits) -> None:
 
 
 def _read_stream(file: Any, name: str, kind: str, limits: Limits) -> bytes:
-    """All of an open file, from its start where it can be rewound; its position stays."""
+    """Read all of an open file, from its start if it is seekable; the position is restored."""
     with decoding(name, kind, "it cannot be read"), _rewound(file):
         data = file.read(limits.max_bytes + 1)
     if inspect.isawaitable(data):
@@ -207,7 +207,7 @@ def _rewound(file: Any) -> Iterator[None]:
 def open_binary(
     source: Any, *, kind: str, limits: Limits, allow_urls: bool = False, allow_files: bool = True
 ) -> BinaryIO:
-    """The same as a stream; a file is opened, not read, so it may be longer than `limits.max_bytes`."""
+    """Open the source as a stream; files are not read here, so they may be longer than `limits.max_bytes`."""
     source = plain(source)
     if isinstance(source, FilePiece) and allow_files:
         if not source.size:
@@ -229,7 +229,7 @@ def open_binary(
 
 
 def _is_open_file(source: Any) -> bool:
-    """Whether this is an open file that its name still leads to."""
+    """Whether this is an open file whose name still refers to it."""
     if not isinstance(source, io.BufferedReader) or not isinstance(source.name, str):
         return False
     try:
@@ -239,7 +239,7 @@ def _is_open_file(source: Any) -> bool:
 
 
 def check_file(source: str | os.PathLike[str], *, kind: str, allow_files: bool) -> Path:
-    """The path of an existing, non-empty file. Raises `MediaError`."""
+    """Return the path of an existing, non-empty file. Raises `MediaError`."""
     name = describe(source)
     _check_files(name, kind, allow_files)
     path = Path(os.fsdecode(source))

@@ -1,4 +1,4 @@
-"""The options of one call, under the names that transformers' callers use."""
+"""Options of one call, under transformers' names."""
 
 from __future__ import annotations
 
@@ -30,9 +30,9 @@ HARMLESS = (
 
 @dataclass(frozen=True)
 class MediaOptions:
-    """How the images and videos of one call are read; None means the processor's own setting.
+    """Options for reading images and videos; None uses the processor's setting.
 
-    frame_budget: the most frames that a video may cost; those are kept between which something changes.
+    frame_budget: Maximum number of frames per video, chosen where the video changes.
     """
 
     min_pixels: int | None = None
@@ -61,7 +61,7 @@ def media_options(given: Mapping[str, Any], base: MediaOptions | None = None) ->
 
 
 def check_standard(given: Mapping[str, Any]) -> None:
-    """Raises `InputError` for an option of transformers' that asks for what is not done here."""
+    """Raise `InputError` for a transformers option that is not supported here."""
     for name in STANDARD:
         value = given.get(name)
         if not (value is None or value is False or (isinstance(value, (list, tuple, dict, int)) and not value)):
@@ -72,7 +72,7 @@ _GROUPS = ("common_kwargs", "text_kwargs", "images_kwargs", "videos_kwargs", "au
 
 
 def flattened(options: Mapping[str, Any]) -> dict[str, Any]:
-    """transformers lets options be grouped by modality: text_kwargs={...}, images_kwargs={...}.
+    """Flatten transformers' options grouped by modality: text_kwargs={...}, images_kwargs={...}.
 
     Raises:
         InputError: an option is given twice.

@@ -1,4 +1,4 @@
-"""Which way up an image is shown, read leniently: a broken tag elsewhere in its metadata does not matter."""
+"""Image orientation, parsed leniently: broken metadata elsewhere does not matter."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _RAW_PROFILE = "Raw profile type exif"  # ImageMagick's text chunk in PNG: EXIF 
 
 
 def orientation_of(info: Mapping[Any, Any]) -> int:
-    """The EXIF orientation (1..8) in an image's `info`; 1 where there is none or it cannot be read."""
+    """Return the EXIF orientation (1..8) in an image's `info`; 1 if missing or unreadable."""
     exif = info.get("exif")
     if not isinstance(exif, bytes) and _RAW_PROFILE in info:
         exif = _from_hexadecimal(info[_RAW_PROFILE])
@@ -44,7 +44,7 @@ def orientation_of(info: Mapping[Any, Any]) -> int:
 
 
 def exif_orientation(exif: bytes) -> int | None:
-    """The orientation in an EXIF block, or None where it has none."""
+    """Return the orientation in an EXIF block, or None."""
     block = exif.removeprefix(b"Exif\0\0")
     order = {b"II": "<", b"MM": ">"}.get(block[:2])
     if order is None:
@@ -63,13 +63,13 @@ def exif_orientation(exif: bytes) -> int | None:
 
 
 def xmp_orientation(xmp: bytes | str) -> int | None:
-    """The orientation in an XMP packet, or None where it has none."""
+    """Return the orientation in an XMP packet, or None."""
     found = _XMP.search(xmp.encode("utf-8", "replace") if isinstance(xmp, str) else bytes(xmp))
     return int(found[1]) if found else None
 
 
 def pixel_tags_alone(tiff: bytes) -> bytes:
-    """A TIFF whose first directory has every tag blanked that its pixels do not need."""
+    """Return a TIFF with all tags of its first directory blanked that the pixels do not need."""
     order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
     if order is None:
         return tiff

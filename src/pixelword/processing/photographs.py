@@ -1,4 +1,4 @@
-"""Whether pixels look like a photograph, from their brightness alone: cheap enough to ask of every image."""
+"""Detects photographs by brightness alone, cheap enough to run on every image."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ PHOTOGRAPHIC = 4.2
 
 
 def brightness_entropy(pixel_values: Tensor) -> float:
-    """Entropy in bits of the histogram of brightness, 0 to 6.
+    """Entropy of the brightness histogram in bits, 0 to 6.
 
-    pixel_values: (patches, 3 * side * side), normalized as the processor leaves them, channel-first.
+    pixel_values: (patches, 3 * side * side), normalised by the processor, channel-first.
     """
     brightness = pixel_values.float().unflatten(1, (3, -1)).mean(1)
     counts = torch.histc(brightness, _BINS, *_RANGE)
@@ -28,12 +28,12 @@ def brightness_entropy(pixel_values: Tensor) -> float:
 
 
 def looks_photographic(pixel_values: Tensor) -> bool:
-    """Whether the brightness is spread as in a photograph. Drawn shapes and text have few shades."""
+    """Whether the brightness is distributed as in a photograph; drawn shapes and text have few shades."""
     return pixel_values.numel() > 0 and brightness_entropy(pixel_values) > PHOTOGRAPHIC
 
 
 def warn_of_photograph(pixel_values: Tensor) -> bool:
-    """Warns where the pixels look like a photograph, for models that were trained on none; whether it did."""
+    """Warn if the pixels look like a photograph, for models trained without any; return whether it did."""
     if photograph := looks_photographic(pixel_values):
         text = "this looks like a photograph; the packaged model was trained on drawn images and text alone"
         warnings.warn(text, DomainWarning, stacklevel=2)

@@ -1,7 +1,7 @@
-"""Any mode of image and any array -> 8-bit RGB or RGBA, by a rule for each that `docs/data.md` states.
+"""Any image mode and any array -> 8-bit RGB or RGBA, by the rules in `docs/data.md`.
 
-Where the mode or the type says the scale, that is used; else it is found among the known ones. Values may overshoot it
-a little, as resizing makes them, and are clipped.
+If the mode or dtype defines the scale, it is used; otherwise it is estimated among the known ones. Values that
+overshoot a little, as after resizing, are clipped.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ SCALES = (1.0, 255.0, 1023.0, 4095.0, 16383.0, 65535.0)
 
 
 def to_rgb_or_rgba(image: Image.Image) -> Image.Image:
-    """A decoded image of any mode as RGB or, where anything may be transparent, RGBA."""
+    """Convert a decoded image of any mode to RGB or, if it may be transparent, RGBA."""
     if image.mode in ("RGB", "RGBA") and "transparency" not in image.info:
         return image
     if image.mode.startswith("I;16"):
@@ -43,7 +43,7 @@ def _sixteen_bits(values: np.ndarray) -> np.ndarray:
 
 
 def deep_to_8_bit(values: np.ndarray) -> np.ndarray:
-    """Floating values or integers of more than 16 bits, whose scale nothing says, as 8 bits.
+    """Convert floating-point values or integers of more than 16 bits, of unknown scale, to 8 bits.
 
     The scale is the smallest of `SCALES` that holds 99 % of the positive values, so that a few hot pixels darken
     nothing; negative values beyond the overshoot, or larger ones, mean that all are stretched between their 1st and
@@ -69,7 +69,7 @@ def deep_to_8_bit(values: np.ndarray) -> np.ndarray:
 
 
 def from_array(array: np.ndarray) -> Image.Image:
-    """(H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels -> an image. Raises `MediaError`.
+    """Convert an array (H, W), (H, W, C) or (C, H, W) with 1, 3 or 4 channels to an image. Raises `MediaError`.
 
     bool; uint16 as 0..65535; other integers as 0..255; floating as 0..1, clipped where it overshoots a little.
     """

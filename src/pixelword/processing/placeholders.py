@@ -1,4 +1,4 @@
-"""Which of a call's conversations, images and videos belong to which prompt."""
+"""Assigns a call's images and videos to its prompts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def is_batch_of_conversations(conversation: Any) -> bool:
 
 
 def dealt(media: Any, counts: Sequence[int], name: str, placeholder: str) -> list[list[Any]]:
-    """Media a prompt: given nested, or flat and dealt out in order by each prompt's placeholders."""
+    """Return the media of each prompt: nested, or flat and distributed in order of the placeholders."""
     if media is None:
         return [[] for _ in counts]
     is_one = isinstance(media, (str, bytes, Image.Image, Video, np.ndarray, torch.Tensor)) or not isinstance(

@@ -1,4 +1,4 @@
-"""The tokenizer and the settings of a processor from a folder or a hub name; nothing from there is ever run."""
+"""Loads a processor's tokenizer and settings from a folder or Hub id; never runs code from there."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def _tokenizer_loader(name: str | os.PathLike[str], hub: dict[str, Any]) -> Call
 
 
 def _settings(name: str | os.PathLike[str], hub: dict[str, Any]) -> dict[str, Any]:
-    """What `save_pretrained` wrote; failing that, the vision part of the model's config.json."""
+    """Return the settings written by `save_pretrained`, or else the vision part of the model's config.json."""
     saved = _json(name, "processor_config.json", hub) or {}
     image = saved.get("image_processor") or _json(name, "preprocessor_config.json", hub) or {}
     if "min_pixels" in image:  # another family's preprocessor_config.json has none and says nothing about this model
@@ -99,7 +99,7 @@ def _settings(name: str | os.PathLike[str], hub: dict[str, Any]) -> dict[str, An
 
 
 def _templates(name: str | os.PathLike[str], hub: dict[str, Any]) -> str | dict[str, str] | None:
-    """A processor's chat template; several by their names where there are more.
+    """Return a processor's chat template, or several by name.
 
     They are in chat_template.jinja and additional_chat_templates/NAME.jinja; before transformers 4.48 the one was in
     chat_template.json.

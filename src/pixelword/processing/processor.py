@@ -1,7 +1,7 @@
-"""NeoOVProcessor: conversations with images and videos -> what the model reads.
+"""NeoOVProcessor: conversations with images and videos -> model inputs.
 
-`encode` is the one typed path (training, chat and serving all use it); `apply_chat_template` and `__call__` are the
-same path behind transformers' names.
+`encode` is the typed entry point for training, chat and serving; `apply_chat_template` and `__call__` wrap it under
+transformers' names.
 """
 
 from __future__ import annotations
@@ -108,7 +108,7 @@ class NeoOVProcessor(ProcessorMixin):
 
     @property
     def video_processor(self) -> NeoOVVideoProcessor:
-        """Reads videos alone; a view of this processor, so nothing of it is saved."""
+        """The video processor: a view of this processor, not saved separately."""
         return NeoOVVideoProcessor(self)
 
     # The one typed path
@@ -125,8 +125,8 @@ class NeoOVProcessor(ProcessorMixin):
         """One conversation -> `Encoded`.
 
         Args:
-            media: How its images and videos are read.
-            options: Fields of `MediaOptions` by name, in place of those of `media`.
+            media: Options for reading its images and videos.
+            options: Fields of `MediaOptions` by name, overriding `media`.
 
         Raises:
             InputError: The messages are malformed, or an option is unknown.
@@ -150,7 +150,7 @@ class NeoOVProcessor(ProcessorMixin):
 
     @property
     def pad_token_id(self) -> int:
-        """The token that fills up the rows of batches and packs: the tokenizer's, or where it has none a turn's end."""
+        """Padding token of batches and packs: the tokenizer's, or the end-of-turn token if it has none."""
         pad = self.tokenizer.pad_token_id
         return self.encoder.control[TURN_END] if pad is None else pad
 
@@ -195,7 +195,7 @@ class NeoOVProcessor(ProcessorMixin):
         )
 
     def words(self, segment: Segment) -> tuple[list[int], bool]:
-        """The ids of words or of a control token, and whether they are labels."""
+        """Return the ids of text or a control token, and whether they are labels."""
         if isinstance(segment, Control):
             return [self.encoder.added[segment.token]], segment.learn
         assert isinstance(segment, Words)
@@ -209,11 +209,11 @@ class NeoOVProcessor(ProcessorMixin):
         return load_image(source, limits=options.limits, allow_urls=options.allow_urls, allow_files=options.allow_files)
 
     def video(self, clip: Clip, high: int, options: MediaOptions) -> Video:
-        """The frames of a clip that are shown, of at most `high` pixels each."""
+        """Load the frames of a clip, of at most `high` pixels each."""
         return spend(self._frames(clip, high, options), options.frame_budget)
 
     def _frames(self, clip: Clip, high: int, options: MediaOptions) -> Video:
-        """All that would be shown, before a budget is spent on them."""
+        """Load the candidate frames, before the frame budget is applied."""
         source = clip.source
         if isinstance(source, (np.ndarray, torch.Tensor)) and source.ndim == 4:
             source = list(source)  # (frames, height, width, channels) or (frames, channels, height, width)
@@ -232,7 +232,7 @@ class NeoOVProcessor(ProcessorMixin):
         )
 
     def sampling(self, clip: Clip, options: MediaOptions) -> dict[str, Any]:
-        """fps, max_frames and num_frames of a clip: its own, else the call's, else the processor's."""
+        """Return fps, max_frames and num_frames: the clip's own, else the call's, else the processor's."""
         fps, most = self.given_rate(clip, options), clip.options.get("max_frames", options.max_frames)
         number = clip.options.get("num_frames", options.num_frames)
         if options.frame_budget is not None and most is None:
@@ -241,12 +241,12 @@ class NeoOVProcessor(ProcessorMixin):
 
     @staticmethod
     def given_rate(clip: Clip, options: MediaOptions) -> float | None:
-        """Frames a second as the clip or the call says; without it, the times of listed frames are unknown."""
+        """Return the frame rate given by the clip or the call; without it, the times of listed frames are unknown."""
         return clip.options.get("fps", options.fps)
 
     @staticmethod
     def listed_frames(sources: Sequence[Any], options: MediaOptions) -> Sequence[Any]:
-        """The frames of a video that is given as images. Raises `InputError` when there are too many."""
+        """Return the frames of a video given as images. Raises `InputError` if there are too many."""
         if len(sources) > options.limits.max_frames:
             raise InputError(
                 f"a video of {len(sources)} frames is over the limit of {options.limits.max_frames}; give fewer"
@@ -270,8 +270,8 @@ class NeoOVProcessor(ProcessorMixin):
     ) -> Any:
         """Messages, or a list of conversations, -> the prompt (tokenize=False), its ids, or everything the model reads.
 
-        For a prompt alone, {"type": "image"} needs no source. Control tokens in anybody's words stay plain text.
-        With a chat template other than the model's own, words that hold control tokens are refused.
+        For a prompt only, {"type": "image"} needs no source. Control tokens in messages stay plain text.
+        With a custom chat template, text that contains control tokens is rejected.
         Raises `InputError` or `MediaError`.
         """
         options = flattened({**kwargs, "processor_kwargs": processor_kwargs})
@@ -295,7 +295,7 @@ class NeoOVProcessor(ProcessorMixin):
         return data if return_dict else data["input_ids"]
 
     def _template(self, wanted: str | None) -> str | None:
-        """A template by its name, or as it is given; the default one where none is. Raises `InputError`."""
+        """Return a template given by name or as text; the default if None. Raises `InputError`."""
         known = self.chat_template
         if not isinstance(known, dict):
             return wanted or known
@@ -310,7 +310,7 @@ class NeoOVProcessor(ProcessorMixin):
         template: str,
         options: Mapping[str, Any],
     ) -> list[str]:
-        """Prompts by a Jinja template. Raises `InputError` for words that would become control tokens in it."""
+        """Render prompts with a Jinja template. Raises `InputError` for text that would become control tokens."""
         control = (*self.encoder.added, IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER)
         for segment in (item for each in found for item in each):
             held = [token for token in control if isinstance(segment, Words) and token in segment.text]
@@ -323,7 +323,7 @@ class NeoOVProcessor(ProcessorMixin):
         ]
 
     def _with_media(self, prompt: str, found: Sequence[Segment]) -> list[Segment]:
-        """A rendered prompt's segments, with the conversation's images and videos in order."""
+        """Parse a rendered prompt into segments, with the conversation's images and videos in order."""
         images = [item.source for item in found if isinstance(item, Picture)]
         clips = [item.source for item in found if isinstance(item, Clip)]
         return segments_from_prompt(prompt, images, clips, self.encoder.added)
@@ -368,13 +368,13 @@ class NeoOVProcessor(ProcessorMixin):
         return data
 
     def image_tokens(self, height: int, width: int, **budget: int | None) -> int:
-        """Visual tokens an image of this size costs alone; two more stand around them. Nothing is decoded."""
+        """Return the visual tokens of a single image of this size, without the two marks around them."""
         return self.image_processor.image_tokens(height, width, **budget)
 
     def _get_num_multimodal_tokens(
         self, image_sizes: Sequence[Sequence[int]] | None = None, **budget: int | None
     ) -> MultiModalData:
-        """For engines that plan ahead: visual tokens and patches of images of these (height, width), each alone."""
+        """Return visual tokens and patches of single images of these (height, width), for engines that plan ahead."""
         if image_sizes is None:
             return MultiModalData()
         tokens = [self.image_tokens(int(size[0]), int(size[1]), **budget) for size in image_sizes]
@@ -384,14 +384,14 @@ class NeoOVProcessor(ProcessorMixin):
         )
 
     def replace_image_token(self, image_inputs: Mapping[str, Any], image_idx: int = 0, **unused: Any) -> str:
-        """The text that stands for image `image_idx` of the image processor's output."""
+        """Return the placeholder text of image `image_idx` in the image processor's output."""
         rows, columns = (int(side) for side in image_inputs["image_grid_hw"][image_idx])
         return picture_text(rows * columns // self.image_processor.merge_size**2)
 
     def post_process_image_text_to_text(
         self, generated_outputs: Any, skip_special_tokens: bool = True, **kwargs: Any
     ) -> list[str]:
-        """Generated ids (B, L) or (L,) -> their words."""
+        """Decode generated ids (B, L) or (L,) to text."""
         ids = torch.as_tensor(generated_outputs)
         return self.tokenizer.batch_decode(
             ids[None] if ids.ndim == 1 else ids, skip_special_tokens=skip_special_tokens, **kwargs

@@ -1,4 +1,4 @@
-"""The size that an image is resized to, and so the tokens that it costs; imports nothing heavy."""
+"""Computes the size an image is resized to, and so its token count; imports nothing heavy."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def smart_resize(
     factor: int = 32,
     max_aspect_ratio: float = 200.0,
 ) -> tuple[int, int]:
-    """Height and width that an image is resized to.
+    """Return the height and width that an image is resized to.
 
     Both are multiples of `factor`, `min_pixels <= height * width <= max_pixels` where rounding allows it, and the
     aspect ratio is kept as well as possible. Raises `MediaError` above `max_aspect_ratio`.
@@ -70,5 +70,5 @@ def smart_resize_all(
 
 
 def shared_max_pixels(count: int, *, min_pixels: int, max_pixels: int) -> int:
-    """Pixels for each of `count` images of a sample: max(2 * max_pixels / count, min_pixels), at most max_pixels."""
+    """Pixel limit per image in a sample of `count`: max(2 * max_pixels / count, min_pixels), at most max_pixels."""
     return min(max_pixels, max(2 * max_pixels // max(count, 1), min_pixels))

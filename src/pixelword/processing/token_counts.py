@@ -1,6 +1,6 @@
-"""What a conversation will cost, from the headers of its images alone.
+"""Token counts of a conversation, computed from the headers of its images only.
 
-`outline` follows `NeoOVProcessor.encode` step by step and counts where that one builds; a test holds them equal.
+`outline` mirrors `NeoOVProcessor.encode` step by step, but only counts; a test keeps them equal.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _NO_PICTURE = Image.new("L", (1, 1))  # stands for a frame where only the words 
 
 @dataclass(frozen=True)
 class Medium:
-    """An image, a frame of a video given as an image, or a video of `count` frames; upright pixels."""
+    """An image, a video frame given as an image, or a video of `count` frames; size in upright pixels."""
 
     kind: Literal["picture", "frame", "video"]
     height: int
@@ -45,9 +45,9 @@ class Outline:
 
 
 def outline(processor: NeoOVProcessor, messages: Sequence[Mapping[str, Any]], options: MediaOptions) -> Outline:
-    """The outline of what `processor.encode(messages, ...)` would give. Raises `InputError` and `MediaError` like it.
+    """Return the outline of `processor.encode(messages, ...)`. Raises `InputError` and `MediaError` like it.
 
-    Images and videos are not decoded, so that damage behind their headers goes unseen.
+    Images and videos are not decoded, so damage behind their headers is not detected.
     """
     found = segments(messages)
     media: list[Medium] = []
@@ -72,7 +72,7 @@ def outline(processor: NeoOVProcessor, messages: Sequence[Mapping[str, Any]], op
 
 
 def image_size(source: Any, options: MediaOptions | None = None) -> tuple[int, int]:
-    """Height and width of the upright image that `load_image` would give, from its header. Raises `MediaError`."""
+    """Return the height and width of the upright image, from its header. Raises `MediaError`."""
     options = options or MediaOptions()
     source = plain(source)
     if isinstance(source, (Image.Image, np.ndarray)) or is_tensor(source):
@@ -97,7 +97,7 @@ def image_size(source: Any, options: MediaOptions | None = None) -> tuple[int, i
 
 
 def _clip(processor: NeoOVProcessor, clip: Clip, options: MediaOptions) -> tuple[Video, list[Medium]]:
-    """A video with blank frames, around which the words are the real one's, and what it is made of."""
+    """Return a stand-in video with blank frames and the real labels, and its outline."""
     source = clip.source
     if options.frame_budget is not None:  # which frames are kept, and so their times, depends on their pixels
         source = processor.video(clip, processor.frame_max_pixels, options)

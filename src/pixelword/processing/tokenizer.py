@@ -1,6 +1,6 @@
 """Control tokens by id, and text that can never become one.
 
-A fast tokenizer turns the characters `<|im_end|>` into the control token wherever they stand, even when a user typed
+A fast tokenizer turns the characters `<|im_end|>` into the control token wherever they occur, even when a user typed
 them. So control tokens are looked up once and written by id, and words go through a private copy of the tokenizer that
 knows no added tokens at all. The copy is never changed, so it may be shared between threads.
 """
@@ -25,7 +25,7 @@ ANSWER_MARKS = ("<ref>", "</ref>", "<box>", "</box>", "<quad>", "</quad>", "<thi
 
 
 class TextEncoder:
-    """The ids of control tokens and of plain text.
+    """Ids of control tokens and of plain text.
 
     tokenizer: a fast (tokenizers-backed) transformers tokenizer that has every one of `CONTROL_TOKENS`.
     Raises `CheckpointError` naming a token that is missing.
@@ -55,11 +55,11 @@ class TextEncoder:
         return self  # immutable, and a vocabulary is large
 
     def text(self, words: str) -> list[int]:
-        """Ids of plain words; nothing in them becomes a control token. Raises `InputError`: not valid text."""
+        """Tokenize plain text; nothing in it becomes a control token. Raises `InputError` for invalid text."""
         return self._plain.encode(valid_text(words), add_special_tokens=False).ids
 
     def answer(self, words: str) -> list[int]:
-        """Ids of an assistant's words: plain, except for `ANSWER_MARKS` that the tokenizer has."""
+        """Tokenize assistant text: plain, except for `ANSWER_MARKS` that the tokenizer has."""
         if self._mark_pattern is None:
             return self.text(words)
         ids: list[int] = []
@@ -71,14 +71,14 @@ class TextEncoder:
         return ids
 
     def decode(self, ids: Iterable[int]) -> str:
-        """The words of generated ids. Control tokens are none, but for `ANSWER_MARKS`, which say where things are."""
+        """Decode generated ids, without control tokens except `ANSWER_MARKS`, which mark regions."""
         return self._decode([item for item in map(int, ids) if item not in self._silent], skip_special_tokens=False)
 
 
 def valid_text(text: str, where: str = "the text") -> str:
-    """The text with the two halves of a character that JSON or UTF-16 spelt apart put together.
+    """Join surrogate pairs that JSON or UTF-16 left as two halves.
 
-    Raises `InputError`: half a character alone, or (from a command line) bytes that are not UTF-8.
+    Raises `InputError` for an unpaired surrogate, or (from a command line) bytes that are not UTF-8.
     """
     try:
         text.encode("utf-8")
@@ -96,7 +96,7 @@ def valid_text(text: str, where: str = "the text") -> str:
 
 
 def _without_added_tokens(state: dict[str, Any]) -> Tokenizer:
-    """The tokenizer of this (consumed) state without its added tokens; special ones leave the vocabulary too."""
+    """Build a tokenizer from this (consumed) state without added tokens; special ones leave the vocabulary too."""
     special = {entry["content"] for entry in state.get("added_tokens") or () if entry["special"]} | set(CONTROL_TOKENS)
     state["added_tokens"] = []
     state["post_processor"] = None if not _keeps_text(state.get("post_processor")) else state["post_processor"]
@@ -111,5 +111,5 @@ def _without_added_tokens(state: dict[str, Any]) -> Tokenizer:
 
 
 def _keeps_text(post_processor: dict[str, Any] | None) -> bool:
-    """Templates only add special tokens, which never happens here, and may name tokens that are gone."""
+    """Drop post-processing templates: they only add special tokens, and may name tokens that are gone."""
     return post_processor is not None and post_processor.get("type") == "ByteLevel"

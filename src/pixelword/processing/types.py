@@ -1,4 +1,4 @@
-"""A conversation before and after the processor: a sample; its tokens and patches, and which are each image's."""
+"""Types of a conversation before and after the processor: samples, encoded tokens and patches, image spans."""
 
 from __future__ import annotations
 
@@ -69,21 +69,21 @@ class ImageSpan:
     timestamp: float | None = None
 
     def __len__(self) -> int:
-        """Visual tokens."""
+        """Number of visual tokens."""
         return self.stop - self.start
 
     @property
     def tokens(self) -> slice:
-        """Places of its visual tokens in the sequence."""
+        """Slice of its visual tokens in the sequence."""
         return slice(self.start, self.stop)
 
     @property
     def patches(self) -> slice:
-        """Places of its patches in `pixel_values`."""
+        """Slice of its patches in `pixel_values`."""
         return slice(self.first_patch, self.first_patch + math.prod(self.grid_hw))
 
     def moved(self, *, tokens: int = 0, patches: int = 0) -> ImageSpan:
-        """The same image in a sequence that has `tokens` and `patches` more before it."""
+        """Return the span shifted by `tokens` and `patches`."""
         return replace(self, start=self.start + tokens, stop=self.stop + tokens, first_patch=self.first_patch + patches)
 
 
@@ -128,9 +128,9 @@ class Encoded:
 
     @property
     def visual_tokens(self) -> int:
-        """Tokens that stand for images and frames."""
+        """Number of visual tokens."""
         return sum(map(len, self.images))
 
     def images_within(self, start: int, stop: int) -> tuple[ImageSpan, ...]:
-        """The images whose tokens are all in [start, stop)."""
+        """Return the images whose tokens are all in [start, stop)."""
         return tuple(image for image in self.images if start <= image.start and image.stop <= stop)

@@ -1,7 +1,7 @@
-"""The video stream of an open file, through PyAV: packets, frames and seeking, with no error but `MediaError`.
+"""The video stream of an open file, through PyAV: packets, frames and seeking; all errors are `MediaError`.
 
-Times are the stream's own, in `base` seconds. What a container says of its length and start is not used: it may be that
-of the sound, a guess, or missing.
+Times are the stream's own, in units of `base` seconds. The container's duration and start are not used: they may be
+those of the audio, guesses or missing.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _COUNTED = ("avi", "mpeg")
 
 @dataclass(frozen=True, order=True)
 class Moment:
-    """When a frame is shown: `time` since the file's zero, for `duration`; both in units of the stream."""
+    """Presentation of a frame: `time` since the file's zero, for `duration`; both in stream units."""
 
     time: int
     duration: int
@@ -52,7 +52,7 @@ class Moment:
 
 
 class VideoFile:
-    """The first video stream of `file`, which stays the caller's. Raises `MediaError`: no video, or beyond `limits`."""
+    """First video stream of `file`, which the caller closes. Raises `MediaError`: no video, or beyond `limits`."""
 
     def __init__(self, file: BinaryIO, name: str, limits: Limits) -> None:
         self.file, self.name, self.limits = file, name, limits
@@ -84,7 +84,7 @@ class VideoFile:
             raise
 
     def _moving(self) -> Any:
-        """The first stream that is not the cover of an audio file."""
+        """Return the first stream that is not the cover art of an audio file."""
         cover = av.stream.Disposition.attached_pic
         stream = next((item for item in self.container.streams.video if not item.disposition & cover), None)
         if stream is None:
@@ -94,7 +94,7 @@ class VideoFile:
         return stream
 
     def _check_size(self, width: int, height: int) -> None:
-        """Raises `MediaError`: frames too large or too long."""
+        """Raise `MediaError` if frames are too large or too elongated."""
         if width * height > self.limits.max_image_pixels:
             raise MediaError(
                 f"{self.name}: frames of {width}x{height} pixels exceed the limit of "
@@ -117,12 +117,12 @@ class VideoFile:
             self.container.close()
 
     def rewind(self) -> None:
-        """Start over from the first packet: opened again, since not every format can seek to its start."""
+        """Restart from the first packet by reopening, since not every format can seek to its start."""
         self.close()
         self._open()
 
     def seek(self, time: int) -> bool:
-        """Go to the key frame at or before `time`; False where that does not work."""
+        """Seek to the key frame at or before `time`; return False if that fails."""
         try:
             self.container.seek(time, stream=self.stream, backward=True)
         except Exception:  # PermissionError (a raw stream), OverflowError (a time of a damaged file), ...
@@ -130,7 +130,7 @@ class VideoFile:
         return True
 
     def packets(self) -> Iterator[Any]:
-        """Packets from here on, in the file's order; a broken tail ends them."""
+        """Yield packets from here on, in file order, up to a broken tail."""
         with decoding(self.name, "video"):
             found = self.container.demux(self.stream)
         while True:
@@ -144,7 +144,7 @@ class VideoFile:
             yield packet
 
     def moments(self) -> Iterator[Moment]:
-        """When the frames of the packets from here on are shown, in the file's order."""
+        """Yield the presentation of each packet's frame from here on, in file order."""
         after = 0  # the end of the packet before, which is the time of one that has none
         for packet in self.packets():
             moment = self._moment(packet, after)
@@ -160,9 +160,9 @@ class VideoFile:
         return Moment(time, packet.duration or self.frame_time, packet.is_keyframe)
 
     def frames(self) -> Iterator[tuple[int, Any]]:
-        """(time, frame) from here on; damaged packets are left out.
+        """Yield (time, frame) from here on, skipping damaged packets.
 
-        Where packets have no times to be shown at, a frame takes the earliest of the packets so far.
+        If packets have no presentation times, a frame takes the earliest time of the packets so far.
         """
         waiting: list[Moment] = []
         is_counted = self.container.format.name == "avi"
@@ -191,7 +191,7 @@ class VideoFile:
         )
 
     def span(self) -> tuple[int, int]:
-        """When the first frame appears, and when the last one has been shown; the file must be at its start.
+        """Return the start of the first frame and the end of the last; the file must be at its start.
 
         Raises `MediaError`: no frames.
         """
@@ -209,7 +209,7 @@ class VideoFile:
         return start, end
 
     def _tail(self, start: int) -> list[Moment]:
-        """The moments of the end of the file; none where they cannot be sought."""
+        """Yield presentations near the end of the file; none if seeking fails."""
         length = max(self.stream.duration or 0, round(Fraction(self.container.duration or 0, av.time_base) / self.base))
         aim = start + length - round(_TAIL / self.base)
         if aim <= start or not self.is_timed or self.container.format.name in _COUNTED or not self.seek(aim):
@@ -219,14 +219,14 @@ class VideoFile:
         return tail if tail and (tail[0].is_key or len(tail) >= _REORDERED) else []
 
     def image(self, frame: Any) -> Image.Image:
-        """A frame as an upright image."""
+        """Convert a frame to an upright image."""
         self._check_size(frame.width, frame.height)
         with decoding(self.name, "video"):
             image: Image.Image = frame.to_image()
             return image.rotate(frame.rotation, expand=True) if frame.rotation else image
 
     def upright_size(self, frame: Any) -> tuple[int, int]:
-        """Height and width of that image."""
+        """Return the height and width of that image."""
         with decoding(self.name, "video"):
             width, height = Image.new("1", (frame.width, frame.height)).rotate(frame.rotation, expand=True).size
         return height, width

@@ -1,4 +1,4 @@
-"""Videos by themselves, under the name and with the settings that transformers' tools look for."""
+"""The video processor, with the name and settings that transformers' tools look for."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class NeoOVVideoProcessor:
-    """A view of its processor, which reads videos by itself: a setting changed here is changed there.
+    """Video-only view of its processor: settings changed here change there.
 
     Attributes:
         fps, max_frames: The processor's `video_fps` and `video_max_frames`.
@@ -65,7 +65,7 @@ class NeoOVVideoProcessor:
         return self._processor.image_processor.merge_size
 
     def __call__(self, videos: Any, *, return_tensors: str | None = "pt", **options: Any) -> BatchFeature:
-        """The frames of one video or of a list of them, as `NeoOVProcessor` shows them.
+        """Preprocess the frames of one video or a list of videos, as `NeoOVProcessor` does.
 
         Args:
             videos: In any form that a message takes; a list of images is one video.
@@ -96,7 +96,7 @@ class NeoOVVideoProcessor:
 
 
 def _each(videos: Any) -> list[Any]:
-    """Each video of a list; a list of images, as a video, is one."""
+    """Split a list into videos; a list of images is one video."""
     if not isinstance(videos, list | tuple):
         return [videos]
     is_video = isinstance(videos[0], Video | str | bytes | list | tuple) if videos else True

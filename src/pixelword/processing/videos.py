@@ -1,4 +1,4 @@
-"""Videos: any source -> frames with their real times -> the text that stands around them."""
+"""Videos: any source -> frames with real timestamps -> the text around them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ EPSILON = Fraction(1, 1000)
 
 @dataclass(frozen=True)
 class VideoOutline:
-    """A video without its images: height and width of its upright frames, before shrinking; the rest as in `Video`.
+    """A video without pixels: height and width of its upright frames before shrinking; the rest as in `Video`.
 
-    frames: how many are shown.
+    frames: number of sampled frames.
     """
 
     height: int
@@ -48,7 +48,7 @@ class VideoOutline:
 
 
 def frames_to_video(frames: Sequence[Image.Image], fps: float | None = None) -> Video:
-    """A video of decoded frames; without `fps` their times are unknown."""
+    """Make a video of decoded frames; without `fps`, timestamps are unknown."""
     if fps is None:
         return Video(tuple(frames), (), 0.0)
     if not fps > 0:
@@ -57,7 +57,7 @@ def frames_to_video(frames: Sequence[Image.Image], fps: float | None = None) -> 
 
 
 def header(frames: int, duration: float) -> str:
-    """The line before a video's frames."""
+    """Return the line before a video's frames."""
     rate = frames / duration if duration > 0 else float(frames)
     return (
         f"The time range of this video is [00:00-{clock(duration)}], and the following is a series of {frames} frames "
@@ -66,12 +66,12 @@ def header(frames: int, duration: float) -> str:
 
 
 def frame_label(seconds: float) -> str:
-    """What stands before a frame: `[MM:SS.ss]:`."""
+    """Return the label before a frame: `[MM:SS.ss]:`."""
     return f"[{clock(seconds, decimals=True)}]:"
 
 
 def clock(seconds: float, *, decimals: bool = False) -> str:
-    """MM:SS rounded down, or MM:SS.ss; from an hour on H:MM:SS (there is no upstream form for that)."""
+    """Format MM:SS rounded down, or MM:SS.ss; H:MM:SS from one hour on (upstream has no format for that)."""
     hundredths = round(max(seconds, 0.0) * 100)
     whole = hundredths // 100 if decimals else int(max(seconds, 0.0) + 1e-6)  # 8.9999999 is a 9 that was summed up
     hours, minutes, rest = whole // 3600, whole // 60 % 60, whole % 60
@@ -90,7 +90,7 @@ def load_video(
     allow_urls: bool = False,
     allow_files: bool = True,
 ) -> Video:
-    """Frames of a video file (path, bytes, base64 or data URL, or, if allowed, an http(s) URL), spread evenly over it.
+    """Load evenly spaced frames of a video (path, bytes, base64 or data URL, or, if allowed, an http(s) URL).
 
     fps: frames a second, up to `max_frames`, beyond which that many are spread over the whole; num_frames: that many,
     whatever the length. Each is the frame on the screen at that moment, once, with its own time; a video with fewer
@@ -114,9 +114,9 @@ def video_outline(
     allow_urls: bool = False,
     allow_files: bool = True,
 ) -> VideoOutline:
-    """What `load_video` would give of a file, without its images: only the first frame is decoded.
+    """Return what `load_video` would load, without pixels; only the first frame is decoded.
 
-    Frames that cannot be decoded are counted all the same. Raises as `load_video`.
+    Undecodable frames are counted too. Raises what `load_video` raises.
     """
     sampling = _Sampling(fps, max_frames, num_frames)
     limits = limits or Limits()
@@ -139,7 +139,7 @@ def _opened(source: Any, limits: Limits, *, allow_urls: bool, allow_files: bool)
 
 @dataclass(frozen=True)
 class _Sampling:
-    """Which moments of a video to look at; see `load_video`."""
+    """Sampling of a video's frames; see `load_video`."""
 
     fps: float
     max_frames: int
@@ -157,7 +157,7 @@ class _Sampling:
 
 
 def _targets(duration: Fraction, fps: float, max_frames: int, num_frames: int | None) -> list[Fraction]:
-    """The moments to look at: multiples of 1/fps, or the starts of equal pieces."""
+    """Return the sampling times: multiples of 1/fps, or the starts of equal segments."""
     count = num_frames
     if count is None:
         wanted = max(1, math.ceil((duration - EPSILON) * Fraction(fps)))
@@ -168,9 +168,9 @@ def _targets(duration: Fraction, fps: float, max_frames: int, num_frames: int | 
 
 
 class _Reader:
-    """Shows the frames of a file that are on screen at given moments, seeking where that is cheaper.
+    """Reads the frames on screen at given times, seeking where that is cheaper.
 
-    duration: seconds from the first frame's appearance to the last one's end.
+    duration: Seconds from the start of the first frame to the end of the last.
     """
 
     def __init__(self, file: VideoFile) -> None:
@@ -182,13 +182,13 @@ class _Reader:
         file.rewind()
 
     def read(self, targets: Sequence[Fraction], max_pixels: int) -> Video:
-        """The frames on screen at `targets` (ascending seconds), each once."""
+        """Yield the frames on screen at `targets` (ascending seconds), each once."""
         shown = self._shown(targets, self._frames())
         frames = [(float(time), self._image(frame, max_pixels)) for time, frame in shown]
         return Video(tuple(image for _, image in frames), tuple(time for time, _ in frames), float(self.shown_duration))
 
     def frame_size(self) -> tuple[int, int]:
-        """Height and width of the first frame, upright. The file is at its start before and after."""
+        """Return height and width of the first frame, upright. The file is at its start before and after."""
         _, frame = next(self.file.frames(), (None, None))
         if frame is None:
             raise self.file.no_frames()
@@ -197,7 +197,7 @@ class _Reader:
         return size
 
     def times(self, targets: Sequence[Fraction]) -> tuple[tuple[float, ...], float]:
-        """Seconds of the frames that `read` shows, and the duration, from the packets alone."""
+        """Return timestamps of the frames that `read` yields, and the duration, from packets only."""
         moments = sorted((self._seconds(moment.time), moment) for moment in self.file.moments())
         self.seek_gap = self.duration + 1  # all times are known
         shown = tuple(float(time) for time, _ in self._shown(targets, iter(moments)))
@@ -206,7 +206,7 @@ class _Reader:
     def _shown(
         self, targets: Sequence[Fraction], frames: Iterator[tuple[Fraction, Any]]
     ) -> Iterator[tuple[Fraction, Any]]:
-        """(seconds, frame) of those on screen at `targets`, each once; sets `shown_duration` at the end."""
+        """Yield (seconds, frame) on screen at `targets`, each once; sets `shown_duration` at the end."""
         held: tuple[Fraction, Any] | None = None  # the newest frame at or before the moment
         ahead = next(frames, None)
         is_cut = False
@@ -230,12 +230,12 @@ class _Reader:
             self.shown_duration = min(self.duration, last + step)
 
     def _end(self, held: tuple[Fraction, Any]) -> Fraction:
-        """The moment until which a last frame is on screen."""
+        """Return the time until which a last frame is on screen."""
         time, frame = held
         return time + (frame.duration * self.file.base if frame.duration else self.frame_time)
 
     def _sought(self, target: Fraction, position: Fraction) -> tuple[Iterator[tuple[Fraction, Any]], Any]:
-        """(frames, the first of them) from a key frame at or before `target`."""
+        """Return (frames, the first of them) from a key frame at or before `target`."""
         for earlier in SEEK_STEPS:
             aim = max(target - earlier, Fraction(0))
             if not self.file.seek(int(aim / self.file.base) + self.start):
@@ -252,7 +252,7 @@ class _Reader:
         return frames, next(frames, None)
 
     def _frames(self) -> Iterator[tuple[Fraction, Any]]:
-        """(seconds since the start, frame) in order, from where the file stands."""
+        """Yield (seconds since the start, frame) in order, from the current position."""
         for time, frame in self.file.frames():
             yield self._seconds(time), frame
 

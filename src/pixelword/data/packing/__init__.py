@@ -1,1 +1,1 @@
-"""Fill rows without waste: order, bounds, best fit, and the plan that says which sample goes where."""
+"""Packing: sample order, row budgets, best fit, and the plan that assigns samples to packs."""

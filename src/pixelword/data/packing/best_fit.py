@@ -1,4 +1,4 @@
-"""Best fit: samples of known cost into rows of fixed length, within the row's other budgets."""
+"""Best-fit packing of samples of known cost into rows of fixed length, within the row's other budgets."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ _TRIES = 64  # rows looked at for one sample before a new row is begun
 
 @dataclass(frozen=True)
 class Budget:
-    """What one row holds at most. None: as much as comes."""
+    """Limits of one row; None is unlimited."""
 
     tokens: int
     patches: int | None = None
     pairs: int | None = None
 
     def holds(self, lengths: Lengths) -> np.ndarray:
-        """(n,) bool: which samples fit a row of their own."""
+        """Mask of samples that fit a row of their own: (n,) bool."""
         fits = lengths.tokens <= self.tokens
         for values, most in ((lengths.patches, self.patches), (lengths.pairs, self.pairs)):
             if most is not None:
@@ -28,7 +28,7 @@ class Budget:
         return fits
 
     def describe(self, lengths: Lengths, i: int) -> str:
-        """What sample i costs of what there is, for people."""
+        """Describe the cost of sample i against the limits."""
         costs: tuple[tuple[str, np.ndarray, int | None], ...] = (
             ("tokens", lengths.tokens, self.tokens),
             ("patches", lengths.patches, self.patches),
@@ -38,7 +38,7 @@ class Budget:
 
 
 def best_fit(lengths: Lengths, budget: Budget) -> list[list[int]]:
-    """Rows of sample numbers: the longest sample first, each into the fullest row that has room for it.
+    """Pack samples, longest first, each into the fullest row with room; return rows of sample numbers.
 
     Every sample must fit a row of its own (`Budget.holds`).
     """
@@ -73,7 +73,7 @@ def best_fit(lengths: Lengths, budget: Budget) -> list[list[int]]:
 def _fullest(
     rooms: int, need: int, cost: tuple[int, int], by_room: list[list[int]], spent: list[list[int]], budget: Budget
 ) -> tuple[int, int]:
-    """(row, its room): the row with the least room that takes the sample, or (-1, 0)."""
+    """Return the row with the least room that fits the sample, and its room; or (-1, 0)."""
     left = rooms >> need
     room, tries = need, 0
     while left and tries < _TRIES:

@@ -1,6 +1,6 @@
 """Encoded samples -> one `Pack` of fixed shape, every document with its own boundary.
 
-A packed batch is (rows, length) whatever is in it, so the layers compile once. `cu_seqlens` marks the documents in the
+A packed batch is always (rows, length), so the layers compile once. `cu_seqlens` marks the documents in the
 flattened stream of rows * length tokens; a document never crosses a row, and the padding at a row's end is a document
 of its own, without labels. Nothing else describes visibility: the interval of every query follows.
 """
@@ -28,7 +28,7 @@ MISSES = 3  # a pack is full when this many samples in a row find no place
 
 
 def token_weight(answer_tokens: int, scheme: LossWeight) -> float:
-    """Weight of one answer token in a sample of `answer_tokens`: 1, 1/sqrt(n) (as NEO trains) or 1/n."""
+    """Loss weight of one answer token in a sample of `answer_tokens`: 1, 1/sqrt(n) (as NEO trains) or 1/n."""
     if scheme == "token" or answer_tokens == 0:
         return 1.0
     return 1.0 / math.sqrt(answer_tokens) if scheme == "square" else 1.0 / answer_tokens
@@ -44,7 +44,7 @@ class Packer:
         self._used = [0] * rows
 
     def place(self, row: int, encoded: Encoded, name: str = "") -> None:
-        """Put a document at the end of a row. Raises InputError when the row has no room for it."""
+        """Append a document to a row. Raises InputError if it does not fit."""
         if self._used[row] + len(encoded) > self.length:
             raise InputError(
                 f"a sample of {len(encoded)} tokens does not fit a row of {self.length} with {self._used[row]} in use: "
@@ -54,7 +54,7 @@ class Packer:
         self._used[row] += len(encoded)
 
     def add(self, encoded: Encoded, name: str = "") -> bool:
-        """Place a document in the first row with room; False when none has. InputError when no row ever could."""
+        """Append a document to the first row with room; False if there is none. InputError if it fits no empty row."""
         if len(encoded) > self.length:
             raise InputError(
                 f"a sample of {len(encoded)} tokens does not fit a row of {self.length}: raise data.length or lower "
@@ -96,7 +96,7 @@ class Packer:
         )
 
     def _documents(self) -> tuple[DocumentSpan, ...]:
-        """Where each document is, its images moved to where they are in the row and in the pack's pixels."""
+        """Return the document spans, with image spans shifted to the row and the pack's pixels."""
         found: list[DocumentSpan] = []
         patches = 0
         for row, documents in enumerate(self._contents):
@@ -108,7 +108,7 @@ class Packer:
         return tuple(found)
 
     def _boundaries(self, documents: Iterable[DocumentSpan]) -> list[int]:
-        """`cu_seqlens`: where documents end, and the rows, whose padding sees itself only."""
+        """Return `cu_seqlens`: ends of documents and of rows, whose padding attends only to itself."""
         ends = {document.row * self.length + document.stop for document in documents}
         return sorted({0, *ends, *((row + 1) * self.length for row in range(self.rows))})
 
@@ -119,13 +119,13 @@ def visible_pairs(tokens: int, pictures: Iterable[int]) -> int:
 
 
 def _join(parts: Sequence[torch.Tensor], empty: torch.Tensor) -> torch.Tensor:
-    """Concatenate along the first axis; `empty` when there is nothing to join."""
+    """Concatenate along the first axis; `empty` if the list is empty."""
     filled = [part for part in parts if part.shape[0]]
     return torch.cat(filled) if filled else empty
 
 
 def fill(samples: Iterator[Encoded], packer: Packer) -> Pack:
-    """Take samples until `MISSES` in a row no longer fit (or there are no more) and return the pack."""
+    """Add samples until `MISSES` in a row do not fit, or none are left, and return the pack."""
     missed = 0
     for encoded in samples:
         missed = 0 if packer.add(encoded) else missed + 1
@@ -135,6 +135,6 @@ def fill(samples: Iterator[Encoded], packer: Packer) -> Pack:
 
 
 def seeded_pack(draw: Callable[[np.random.Generator], Encoded], packer: Packer, seed: Sequence[int]) -> Pack:
-    """The pack that belongs to `seed`: a pure function of it, so a run resumes at any pack by its number alone."""
+    """Return the pack of `seed`, a pure function of it, so that a run can resume at any pack."""
     rng = np.random.default_rng(list(seed))
     return fill((draw(rng) for _ in itertools.count()), packer)

@@ -1,12 +1,11 @@
 """Which samples form which pack: a pure function of (indexes, recipe, seed), known before anything is decoded.
 
-The samples of all sources come in one endless order (`sampler.py`), in windows of some thousands. A window is packed
-by best fit (`best_fit.py`) and its packs are shuffled, so packs are full and steps are mixed. Packs are numbered
-through; those of step s are `s * packs_per_step` and on, whatever the number of ranks. A stage that runs on is planned
-window by window, as far as it is needed.
+The samples of all sources form one endless order (`sampler.py`), taken in windows of some thousands. Each window is
+packed by best fit (`best_fit.py`) and its packs are shuffled, so packs are full and steps are mixed. Packs are numbered
+consecutively; those of step s start at `s * packs_per_step`, for any number of ranks. Windows are planned on demand.
 
-A sample that is too long for a row has its images shrunk until it fits, no further than `min_pixels`; one that does
-not fit even then is set aside, and `set_aside` gives the reason.
+A sample that is too long for a row has its images shrunk until it fits, but not below `min_pixels`; if that is not
+enough, it is set aside, and `set_aside` gives the reason.
 """
 
 from __future__ import annotations
@@ -41,12 +40,12 @@ _SHARE = 104_729 << 32  # beside the seed: which half of a source `name%50` take
 
 @dataclass(frozen=True)
 class Planned:
-    """One sample in its place.
+    """One sample and its place in a pack.
 
     Attributes:
         index: Its number in the source.
-        max_pixels: Of its images where they were shrunk to fit; None is as the recipe says.
-        row: Of the pack.
+        max_pixels: Limit of its images if they were shrunk to fit; None uses the recipe's.
+        row: Row of the pack.
     """
 
     source: str
@@ -58,7 +57,7 @@ class Planned:
 
 @dataclass(frozen=True)
 class SetAside:
-    """A sample that is not trained on, and why."""
+    """A skipped sample and the reason."""
 
     source: str
     index: int
@@ -67,7 +66,7 @@ class SetAside:
 
 @dataclass(frozen=True)
 class _Phase:
-    """A stretch of the stage with rows of one length; from pack `start` on."""
+    """Part of the stage with rows of one length, starting at pack `start`."""
 
     start: int
     length: int
@@ -75,7 +74,7 @@ class _Phase:
 
 @dataclass(frozen=True)
 class _Window:
-    """What one window packs: the samples of its stretch of the order, and those left over by rows of another length."""
+    """Input of one window: its samples of the order, and those left over from rows of another length."""
 
     phase: int
     left_over: tuple[np.ndarray, np.ndarray]
@@ -83,7 +82,7 @@ class _Window:
 
 @dataclass(frozen=True)
 class _Contents:
-    """The packs of a window, each a list of rows, each a list of places in `sources` and `positions`."""
+    """Packs of a window, each a list of rows, each a list of indices into `sources` and `positions`."""
 
     sources: np.ndarray
     positions: np.ndarray
@@ -92,9 +91,9 @@ class _Contents:
 
 
 class Plan:
-    """`plan.pack(number)`: what pack `number` consists of, row by row.
+    """The packing plan of a stage; `plan.pack(number)` returns the samples of a pack, row by row.
 
-    indexes: by the sources' names. part: what is trained on, what is held out of it, or both.
+    indexes: by source name. part: training samples, held-out samples, or both.
     Raises RecipeError when the recipe leaves a source without samples, or names one twice.
     """
 
@@ -155,7 +154,7 @@ class Plan:
                 )
 
     def pack(self, number: int) -> list[Planned]:
-        """The samples of a pack, row by row."""
+        """Return the samples of a pack, row by row."""
         window = self._window(number)
         contents = self._contents(window)
         fitted = self._fitted[self._phases[self._windows[window].phase].length]
@@ -182,23 +181,23 @@ class Plan:
         return [self._contents(window).pairs[number - self._first(window)] for number, window in windows]
 
     def length(self, number: int) -> int:
-        """Length of pack `number`'s rows."""
+        """Return the row length of pack `number`."""
         return self._phases[self._phase(number)].length
 
     def passes(self, number: int) -> float:
-        """How often the packs before `number` went over the data."""
+        """Return the number of epochs before pack `number`."""
         window = self._window(number)
         first = self._first(window)
         return (window + (number - first) / (self._ends[window] - first)) / self._windows_per_pass
 
     @property
     def steps_per_epoch(self) -> float:
-        """Steps in the first pass over the data."""
+        """Return the number of steps in the first epoch."""
         self._extend(lambda: len(self._ends) >= self._windows_per_pass)
         return self._ends[self._windows_per_pass - 1] / self.packs_per_step
 
     def set_aside(self) -> Iterator[SetAside]:
-        """Every sample that takes no part: those that cannot be used, and those that do not fit the longest rows."""
+        """Return all skipped samples: unusable ones, and those that do not fit the longest rows."""
         budget = self._budget(self._longest)
         for name, index, (too_long, fitted) in zip(self.sources, self._indexes, self._too_long, strict=True):
             for i, reason in sorted(index.faults.items()):
@@ -212,16 +211,16 @@ class Plan:
     # From a number to its window
 
     def _window(self, number: int) -> int:
-        """The window that pack `number` is in."""
+        """Return the window of pack `number`."""
         self._extend(lambda: bool(self._ends) and self._ends[-1] > number)
         return bisect_right(self._ends, number)
 
     def _first(self, window: int) -> int:
-        """The first pack of a window."""
+        """Return the first pack of a window."""
         return self._ends[window - 1] if window else 0
 
     def _extend(self, enough: Callable[[], bool]) -> None:
-        """Plan one window after the other until it is enough."""
+        """Plan further windows until enough packs are planned."""
         left_over = np.zeros(0, np.int32), np.zeros(0, np.int64)
         while not enough():
             first, window = self._ends[-1] if self._ends else 0, len(self._ends)
@@ -237,7 +236,7 @@ class Plan:
         return bisect_right(self._phases, number, key=lambda phase: phase.start) - 1
 
     def _left_over(self, window: int) -> tuple[np.ndarray, np.ndarray]:
-        """Samples of the packs of a window that its phase had no more steps for."""
+        """Return samples of those packs of a window for which its phase had no steps left."""
         contents = self._contents(window)
         packs = contents.packs[self._ends[window] - self._first(window) :]
         places = [place for pack in packs for row in pack for place in row]
@@ -246,7 +245,7 @@ class Plan:
     # What a window holds
 
     def _fill(self, window: int) -> _Contents:
-        """Take the samples of a window, leave out what has no place, pack and shuffle."""
+        """Take the samples of a window, drop those that do not fit, pack and shuffle."""
         stretch = self.samples / self._windows_per_pass
         phase, left_over = self._windows[window].phase, self._windows[window].left_over
         taken = self._order.stretch(window * stretch, (window + 1) * stretch)
@@ -261,12 +260,12 @@ class Plan:
         return _Contents(sources, positions, packs, pairs)
 
     def _budget(self, length: int) -> Budget:
-        """Of one row: an equal part of what its pack may hold."""
+        """Return the budget of one row: an equal share of its pack's."""
         patches, pairs = (most and most // self.data.rows for most in (self.data.max_patches, self.data.max_pairs))
         return Budget(length, patches, pairs)
 
     def _fit(self, rows: Sequence[np.ndarray], length: int) -> list[Fitted]:
-        """What these samples of each source cost in rows of this length."""
+        """Return the costs of these samples of each source in rows of this length."""
         budget = self._budget(length)
         return [
             fit(index, own, budget, self._processor, self._media)
@@ -275,10 +274,10 @@ class Plan:
 
 
 def assign(costs: Sequence[int] | None, packs: int, ranks: int) -> list[list[int]]:
-    """Which of a step's packs each rank takes: equally many, ranks (all wait for the slowest) equally busy.
+    """Assign a step's packs to ranks: equal numbers, and balanced cost, since all ranks wait for the slowest.
 
-    Packs of like cost are taken at the same time, one by each rank, and the dearest by the rank with the least so far.
-    costs: of each of the `packs` packs; None when all cost alike. Raises RecipeError when they cannot be shared evenly.
+    Packs of similar cost run at the same time, one per rank, and the costliest goes to the least loaded rank.
+    costs: of each of the `packs` packs; None if all are equal. Raises RecipeError if ranks do not divide the packs.
     """
     if packs % ranks:
         raise RecipeError(f"data.packs: {packs} packs a step cannot be shared evenly by {ranks} ranks")
@@ -295,7 +294,7 @@ def assign(costs: Sequence[int] | None, packs: int, ranks: int) -> list[list[int
 
 
 def shares_of(data: DataRecipe) -> dict[str, tuple[float | None, float]]:
-    """Source -> (its weight, None for that of its samples; the share of its samples that is taken)."""
+    """Source -> (weight, None for its number of samples; share of its samples that is used)."""
     if not data.mixture:
         return dict.fromkeys(data.sources, (None, 1.0))
     shares: dict[str, tuple[float | None, float]] = {}
@@ -313,7 +312,7 @@ def shares_of(data: DataRecipe) -> dict[str, tuple[float | None, float]]:
 
 
 def _taken(index: Index, holdout: float, share: float, part: Part, seed: int) -> np.ndarray:
-    """(n,) bool: which samples of a source take part."""
+    """Mask of the samples of a source that are used: (n,) bool."""
     taken = index.usable & (index.answer_tokens > 0)
     if part != "all" and holdout > 0:
         held_out = chosen(len(index), holdout, _HELD_OUT)
@@ -326,7 +325,7 @@ def _taken(index: Index, holdout: float, share: float, part: Part, seed: int) ->
 
 
 def _phases(data: DataRecipe, steps: int) -> list[_Phase]:
-    """Where `data.length_at` changes, as numbers of packs."""
+    """Return pack numbers at which `data.length_at` changes."""
     phases = [_Phase(0, data.length_at(0.0))]
     points = [point for point, _ in data.length] if isinstance(data.length, list) else []
     for point in points:
@@ -339,7 +338,7 @@ def _phases(data: DataRecipe, steps: int) -> list[_Phase]:
 
 
 def _gathered(fitted: Sequence[Fitted], sources: np.ndarray, positions: np.ndarray) -> tuple[Lengths, np.ndarray]:
-    """Costs of samples of several sources, and which of them have a place."""
+    """Concatenate costs of samples of several sources, and whether each fits."""
     costs = {name: np.empty(len(sources), np.int64) for name in COSTS}
     fits = np.empty(len(sources), bool)
     for source, here in enumerate(fitted):

@@ -1,7 +1,7 @@
-"""The endless order in which samples are taken: a pure function of (how many, weights, seed), by stretches of it.
+"""Endless sample order: a pure function of (counts, weights, seed), computed slice by slice.
 
-Every source is gone through in a new random order a pass. Sources take turns evenly: up to any moment each has had its
-share of the samples to within one, so that no stretch of training sees a mixture other than the recipe's.
+Every source is shuffled again in each pass. Sources are interleaved evenly: at any point, each has had its share of
+samples to within one, so every part of training sees the recipe's mixture.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _PASSES_KEPT = 2  # orders in memory for each source: a stretch may cross from o
 
 
 def chosen(count: int, share: float, salt: int) -> np.ndarray:
-    """(count,) bool: which positions belong to a share. At least one does, when `share` is above 0.
+    """Mask of positions that belong to a share: (count,) bool; at least one if `share` is above 0.
 
     Position i belongs or does not whatever `count` is, so what is held out stays held out when a source grows or when
     another stage has a limit.
@@ -34,7 +34,7 @@ def chosen(count: int, share: float, salt: int) -> np.ndarray:
 
 
 class Order:
-    """counts: samples of each source; weights: share of the stream for each, any positive scale (0: never taken)."""
+    """counts: samples of each source; weights: relative share of the stream for each (0: never used)."""
 
     def __init__(self, counts: Sequence[int], weights: Sequence[float], seed: int) -> None:
         self.counts, self.seed = tuple(counts), seed
@@ -59,7 +59,7 @@ class Order:
         return np.concatenate(sources)[turn], np.concatenate(positions)[turn]
 
     def _positions(self, source: int, draws: np.ndarray) -> np.ndarray:
-        """What the source's draws number `draws` (ascending) give."""
+        """Return positions of the source's draws number `draws` (ascending)."""
         count = self.counts[source]
         passes, places = np.divmod(draws, count)
         found = np.empty(draws.size, np.int64)
@@ -69,7 +69,7 @@ class Order:
         return found
 
     def _pass(self, source: int, number: int) -> np.ndarray:
-        """The order of one pass over a source."""
+        """Return the permutation of one pass over a source."""
         key = (source, number)
         if key not in self._passes:
             for old in [k for k in self._passes if k[0] == source][: 1 - _PASSES_KEPT]:

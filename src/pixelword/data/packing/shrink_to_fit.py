@@ -1,4 +1,4 @@
-"""Samples that are too long for a row: their images are shrunk until they fit, by arithmetic on the index alone."""
+"""Shrinks the images of samples that are too long for a row until they fit, using only the index."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _CHUNK = 1 << 18  # samples whose costs are found at once
 
 @dataclass(frozen=True)
 class Fitted:
-    """Costs of n samples of a source, images shrunk where that makes a sample fit a row.
+    """Costs of n samples of a source, with images shrunk where that makes a sample fit.
 
-    max_pixels (n,) int32: of the images that were shrunk, 0 elsewhere; fits (n,) bool: which have a place at all.
+    max_pixels (n,) int32: limit of shrunk images, 0 elsewhere; fits (n,) bool: whether the sample fits a row.
     """
 
     lengths: Lengths
@@ -30,19 +30,19 @@ class Fitted:
     fits: np.ndarray
 
     def take(self, which: np.ndarray) -> Fitted:
-        """Those of these samples (numbers or a mask)."""
+        """Return those of these samples (indices or a mask)."""
         return Fitted(of_lengths(self.lengths, which), self.max_pixels[which], self.fits[which])
 
 
 def of_lengths(lengths: Lengths, which: np.ndarray) -> Lengths:
-    """Costs of these samples (numbers or a mask)."""
+    """Return the costs of these samples (indices or a mask)."""
     return Lengths(*(getattr(lengths, name)[which] for name in COSTS))
 
 
 def fit(
     index: Index, rows: np.ndarray, budget: Budget, processor: NeoOVProcessor, media: MediaOptions | None = None
 ) -> Fitted:
-    """Samples `rows` of an index within a row's budget. No image is shrunk below `min_pixels`."""
+    """Fit samples `rows` of an index into a row's budget; no image is shrunk below `min_pixels`."""
     media = media or MediaOptions()
     pieces = [
         _fit(index.take(rows[start : start + _CHUNK]), budget, processor, media)
