@@ -18,9 +18,9 @@ _LEAST = 1_000  # samples before which the share of bad ones says little
 
 
 class Quarantine:
-    """`out/quarantine.jsonl`, one line a sample. Written by the first rank alone, and read by all.
+    """`out/quarantine.jsonl`, one line per sample, written by the first rank and read by all.
 
-    max_bad: share of bad samples, over all that this process has seen, past which `add` raises PixelwordError.
+    max_bad: Share of bad samples among those seen by this process, above which `add` raises PixelwordError.
     """
 
     def __init__(self, path: Path, max_bad: float = 1.0) -> None:
@@ -31,12 +31,12 @@ class Quarantine:
         self.refresh()
 
     def reason(self, name: str, step: int) -> str | None:
-        """Why sample `name` is left out of step `step`, None when it is not."""
+        """Return why sample `name` is skipped in step `step`, or None."""
         since, reason = self._known.get(name, (step + 1, ""))
         return reason if since <= step else None
 
     def add(self, faults: Iterable[Fault], seen: int, step: int) -> list[Fault]:
-        """Count the faults among `seen` samples of a step, write down those that are new, and return these."""
+        """Count the faults among `seen` samples of a step; record and return the new ones."""
         self.refresh()
         listed = list(faults)
         new = list({fault.name: fault for fault in listed if fault.name not in self._known}.values())
@@ -57,7 +57,7 @@ class Quarantine:
         return new
 
     def refresh(self) -> None:
-        """Read the lines that were written since the last time."""
+        """Read the lines written since the last call."""
         if not self.path.exists() or self.path.stat().st_size <= self._read:
             return
         with self.path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""The part of a recipe that says what a stage reads, and what all parts of a recipe are made of."""
+"""The data section of a recipe, and the base class of all sections."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class RecipePart(BaseModel):
-    """Strict and frozen: a key that is not known is an error."""
+    """Strict and frozen: unknown keys are errors."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
-    """A hint for a mistyped name: the closest known one, else all of them."""
+    """Return a hint for a misspelt name: the closest known one, else all of them."""
     close = difflib.get_close_matches(name, known, n=1)
     return f"; did you mean {close[0]!r}?" if close else f"; known: {', '.join(known)}"
 
@@ -44,7 +44,7 @@ class SourceRecipe(RecipePart):
 
 
 class ExpectRecipe(RecipePart):
-    """What a sample is like on average, for a dry run without the data. Training does not look at it.
+    """An average sample, for a dry run without data. Training does not use it.
 
     tokens: of a sample, visual ones among them. spread: mean square of it over the squared mean, 1 where all are alike.
     visual, answer: shares of the tokens that are visual, that have a loss. pictures: in a sample, frames counted.
@@ -60,7 +60,7 @@ class ExpectRecipe(RecipePart):
 
 
 def drawn_names(tasks: str) -> tuple[str, ...]:
-    """What a mixture of drawn tasks may name. Raises InputError for tasks that nothing installed here draws."""
+    """Return the names allowed in a mixture of synthetic tasks. Raises InputError if no installed package has them."""
     if tasks == "nano":
         return synthetic.KINDS
     names: tuple[str, ...] = plugins.load(plugins.TASKS, tasks, ("nano",)).NAMES
@@ -68,7 +68,7 @@ def drawn_names(tasks: str) -> tuple[str, ...]:
 
 
 class DataRecipe(RecipePart):
-    """What a stage reads: samples in files (`sources`) or, without any, drawn tasks.
+    """Data of a stage: samples in files (`sources`) or, without any, synthetic tasks.
 
     mixture: weight of every source (of every kind or family of drawn tasks), by samples; `name%50` takes half of a
         source's samples. Without it every source has the weight of its samples, repeats counted.
@@ -162,7 +162,7 @@ class DataRecipe(RecipePart):
         return given
 
     def length_at(self, fraction: float) -> int:
-        """Length of a row at a fraction of the stage's steps: that of the last point reached."""
+        """Return the row length at a fraction of the stage's steps: that of the last point reached."""
         if not isinstance(self.length, list):
             return self.length
         reached = [length for point, length in self.length if point <= fraction]
@@ -170,11 +170,11 @@ class DataRecipe(RecipePart):
 
     @property
     def longest(self) -> int:
-        """The longest row of the stage."""
+        """Return the longest row of the stage."""
         return max(length for _, length in self.length) if isinstance(self.length, list) else self.length
 
     def mixture_at(self, fraction: float) -> dict[str, float]:
-        """The weights of the kinds that are drawn at a fraction of the stage's steps."""
+        """Return the weights of the kinds in use at a fraction of the stage's steps."""
         return {
             kind: w
             for kind, w in self.mixture.items()
@@ -182,7 +182,7 @@ class DataRecipe(RecipePart):
         }
 
     def level_at(self, fraction: float, kind: str = "") -> float:
-        """Level of a kind at a fraction of the stage's steps; flat before the first point and after the last."""
+        """Return the level of a kind at a fraction of the stage's steps, constant outside its points."""
         points = self.levels.get(kind, self.level)
         if not isinstance(points, list):
             return points

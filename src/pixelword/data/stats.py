@@ -1,6 +1,6 @@
-"""What a stage's data looks like in numbers: tokens, images, answers and padding, source by source.
+"""Statistics of a stage's data per source: tokens, images, answers and padding.
 
-A source in files is measured by its index alone, so nothing is decoded; drawn tasks are drawn and counted.
+Sources in files are measured by their index, so nothing is decoded; synthetic tasks are generated and counted.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _WIDE = 16  # the greatest over the least value, from which on bins grow by a fa
 
 @dataclass(frozen=True)
 class Measures:
-    """n samples of a source with m images and frames, as the model reads them.
+    """Measurements of n samples of a source with m images and frames, as the model reads them.
 
     tokens, answers (n,) int64: all tokens of a sample, and those with a loss; pictures (n,): images and frames in it.
     sizes (m, 2) int64: height and width in pixels that each is resized to; given (m, 2): those it comes with, or None
@@ -46,7 +46,7 @@ class Measures:
 
 
 def measure_index(index: Index, processor: NeoOVProcessor, media: MediaOptions | None = None) -> Measures:
-    """Measures of the usable samples of a source, from its index."""
+    """Measure the usable samples of a source, from its index."""
     usable = index.take(np.flatnonzero(index.usable))
     owner = np.repeat(np.arange(len(usable)), np.diff(usable.offsets))
     counts = usable.counts.astype(np.int64)
@@ -62,7 +62,7 @@ def measure_index(index: Index, processor: NeoOVProcessor, media: MediaOptions |
 
 
 def measure_encoded(samples: Iterable[Encoded], patch_size: int) -> Measures:
-    """Measures of samples that are encoded already."""
+    """Measure encoded samples."""
     listed = list(samples)
     grids = [sample.image_grid_hw.numpy() for sample in listed]
     return Measures(
@@ -76,7 +76,7 @@ def measure_encoded(samples: Iterable[Encoded], patch_size: int) -> Measures:
 
 @dataclass(frozen=True)
 class Spread:
-    """Distribution of values: their sum and mean, and the values that 0, 10, 50, 90 and 100 % of them do not pass."""
+    """Distribution of values: sum, mean, and the 0, 10, 50, 90 and 100 % quantiles."""
 
     count: int
     total: int
@@ -89,7 +89,7 @@ class Spread:
 
     @classmethod
     def of(cls, values: np.ndarray) -> Spread:
-        """Of no values at all, every number is 0."""
+        """Describe values; all numbers are 0 if there are none."""
         if values.size == 0:
             return cls(0, 0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
         places = (float(value) for value in np.percentile(values, (0, 10, 50, 90, 100)))
@@ -98,14 +98,14 @@ class Spread:
 
 @dataclass(frozen=True)
 class Histogram:
-    """counts[i] values are from edges[i] up to, but for the last bin not with, edges[i + 1]."""
+    """counts[i] values are in [edges[i], edges[i + 1]); the last bin includes its end."""
 
     edges: tuple[int, ...]
     counts: tuple[int, ...]
 
 
 def edges_for(values: np.ndarray, bins: int = BINS) -> tuple[int, ...]:
-    """Whole-numbered edges of at most `bins` bins over the values: equal steps, or equal factors for a wide range."""
+    """Integer edges of at most `bins` bins over the values: linear, or logarithmic for a wide range."""
     if values.size == 0:
         return (0, 1)
     least, most = int(values.min()), int(values.max()) + 1
@@ -123,7 +123,7 @@ def histogram(values: np.ndarray, edges: Sequence[int]) -> Histogram:
 
 @dataclass(frozen=True)
 class SourceReport:
-    """One source. weight: its share of the samples that a stage takes (0 to 1). faults, left_out: as in `Measures`.
+    """One source. weight: its share of the stage's samples (0 to 1). faults, left_out: as in `Measures`.
 
     words_only, videos: samples without any image, and with a video. visual_share: of all its tokens, the visual ones.
     kept: resized over given area, the mean over images; None where the given size is not known.
@@ -150,7 +150,7 @@ class SourceReport:
 
 @dataclass(frozen=True)
 class PacksReport:
-    """What some packs are filled with. documents, tokens, pairs: of a pack; room: tokens that all of them could hold.
+    """Contents of packs. documents, tokens, pairs: per pack; room: total capacity in tokens.
 
     padding: share of that room that no document takes. uneven: the greatest over the mean pairs of a pack, so what a
     step waits for when every rank takes one pack.
@@ -169,7 +169,7 @@ class PacksReport:
 def packs_report(
     tokens: Sequence[int], documents: Sequence[int], pairs: Sequence[int], room: int, faults: int = 0
 ) -> PacksReport:
-    """From each pack's tokens, documents and visible pairs, and the tokens that they all could hold."""
+    """Summarise packs by their tokens, documents and visible pairs, and their total capacity in tokens."""
     costs = np.asarray(pairs, np.int64)
     return PacksReport(
         packs=len(tokens),
@@ -185,7 +185,7 @@ def packs_report(
 
 @dataclass(frozen=True)
 class Report:
-    """Everything `pixelword data stats` reports; the histograms of the sources share their edges."""
+    """The report of `pixelword data stats`; the histograms of all sources share their edges."""
 
     sources: tuple[SourceReport, ...]
     packs: PacksReport | None
@@ -194,7 +194,7 @@ class Report:
 def report(
     measured: Mapping[str, Measures], weights: Mapping[str, float], side: int, packs: PacksReport | None = None
 ) -> Report:
-    """The report on these sources. weights: of each source, on any scale; side: pixels along a visual token."""
+    """Report on these sources. weights: relative, one per source; side: side of a visual token in pixels."""
     lengths = np.concatenate([np.zeros(0, np.int64), *(item.tokens for item in measured.values())])
     edges = edges_for(lengths)
     total = sum(weights.get(name, 0.0) for name in measured) or 1.0

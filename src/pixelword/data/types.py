@@ -1,4 +1,4 @@
-"""What travels through the data room."""
+"""Types of the data package."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Fault:
-    """A sample that could not be read while a pack was made: its name (source and place) and why."""
+    """A sample that could not be read for a pack: its name (source and location) and the reason."""
 
     name: str
     reason: str
@@ -23,7 +23,7 @@ class Fault:
 
 @dataclass(frozen=True)
 class DocumentSpan:
-    """One document of a pack: tokens [start, stop) of a row. Padding belongs to none.
+    """One document of a pack: tokens [start, stop) of a row. Padding belongs to no document.
 
     Attributes:
         images: Its images and frames, their tokens as places in the row, their patches as places in the pack.
@@ -41,13 +41,13 @@ class DocumentSpan:
 
     @property
     def tokens(self) -> slice:
-        """Places of its tokens in the row."""
+        """Slice of its tokens in the row."""
         return slice(self.start, self.stop)
 
 
 @dataclass(frozen=True)
 class Pack:
-    """Several samples in one batch of fixed shape (rows, length); what a training step takes.
+    """Several samples in one batch of fixed shape (rows, length), the input of a training step.
 
     input_ids, labels, mm_token_type_ids: (rows, length) int64; labels are -100 where there is no loss,
         the types 0 text, 1 image, 2 video frame.
@@ -73,12 +73,12 @@ class Pack:
 
     @property
     def samples(self) -> int:
-        """Documents; padding is none."""
+        """Number of documents, without padding."""
         return len(self.documents)
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Where the documents come from, in order, to report a bad step by; drawn ones have no name."""
+        """Names of the documents in order, to report a bad step; synthetic ones have none."""
         return tuple(document.name for document in self.documents if document.name)
 
     @property
@@ -87,13 +87,13 @@ class Pack:
         return float(self.loss_weight.double().sum())
 
     def to(self, device: torch.device) -> Pack:
-        """The same pack with its tensors on `device`."""
+        """Return the pack with its tensors on `device`."""
         values = {field.name: getattr(self, field.name) for field in fields(self) if field.type == "Tensor"}
         moved: dict[str, Any] = {name: tensor.to(device, non_blocking=True) for name, tensor in values.items()}
         return replace(self, **moved)
 
     def inputs(self) -> dict[str, Tensor]:
-        """The model's keyword arguments."""
+        """Return the model's keyword arguments."""
         text = {
             "input_ids": self.input_ids,
             "labels": self.labels,
@@ -107,16 +107,16 @@ class Pack:
 
 
 class PackSource(Protocol):
-    """The packs of a stage by number, whether drawn or read from files.
+    """Packs of a stage by number, from synthetic tasks or files.
 
-    Packs `step * packs_per_step` .. `(step + 1) * packs_per_step - 1` are those of one step, over all ranks together:
-    what a step learns from does not depend on how many ranks share it.
+    Packs `step * packs_per_step` .. `(step + 1) * packs_per_step - 1` belong to one step, over all ranks together, so a
+    step's data does not depend on the number of ranks.
     """
 
     packs_per_step: int
 
     def __call__(self, number: int) -> Pack:
-        """Pack `number`; a pure function of it (and of what is on the disk), so that any worker may make it."""
+        """Return pack `number`: a pure function of it and of the files, so that any worker may build it."""
 
     def costs(self, step: int) -> Sequence[int] | None:
-        """Visible pairs of each of the step's packs, to balance ranks by; None when all cost alike."""
+        """Return the visible pairs of each of the step's packs, to balance ranks; None if all costs are equal."""

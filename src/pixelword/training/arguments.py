@@ -1,4 +1,4 @@
-"""What a command line says of a run, checked at once: nothing heavy is imported here."""
+"""Checks of command-line arguments, without heavy imports."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ CPU = "CPU"
 
 
 def check_kind(kind: str, gpus: int | None) -> None:
-    """Raises InputError: an unknown kind, or several CPUs."""
+    """Raise InputError for an unknown kind, or several CPUs."""
     if kind.upper() == CPU:
         if gpus not in (None, 1):
             raise InputError("--gpus counts GPUs: leave it out with --gpu CPU, or name a GPU")
@@ -63,6 +63,6 @@ def _bare(kind: str) -> str:
 
 
 def check_resume(resume: str) -> None:
-    """Raises CheckpointError: `resume` is neither "auto", "no" nor a folder."""
+    """Raise CheckpointError if `resume` is neither "auto", "no" nor a folder."""
     if resume not in ("auto", "no") and not Path(resume).is_dir():
         raise CheckpointError(f"--resume {resume}: no such folder; 'auto', 'no' or a checkpoint folder")

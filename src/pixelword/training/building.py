@@ -1,4 +1,4 @@
-"""From a recipe to the objects of a run: processor, network, compiled layers, precision."""
+"""Builds the objects of a run from a recipe: processor, network, compiled layers, precision."""
 
 from __future__ import annotations
 
@@ -46,9 +46,9 @@ _CONTROL = {"img_context_token_id": IMG_CONTEXT, "img_start_token_id": IMG_START
 
 
 def build_processor(recipe: Recipe) -> NeoOVProcessor:
-    """The processor of the stage before, or for a start the named tokenizer with the pixel limits of `model.config`.
+    """Load the previous stage's processor, or build one from the named tokenizer and `model.config`'s pixel limits.
 
-    Raises RecipeError when the tokenizer is not there, CheckpointError when the stage before is not.
+    Raises RecipeError if the tokenizer is missing, CheckpointError if the previous stage is.
     """
     if recipe.model.from_ is not None:
         return NeoOVProcessor.from_pretrained(existing(recipe.model.from_))
@@ -61,10 +61,10 @@ def build_processor(recipe: Recipe) -> NeoOVProcessor:
 def build_network(
     recipe: Recipe, processor: NeoOVProcessor, world: World, build: Builder | None = None
 ) -> tuple[NeoOVForConditionalGeneration, nn.Module]:
-    """The network as the stage trains it, and what to call in its place: frozen, adapted, compiled, shared out.
+    """Build the network, and its wrapped callable: frozen, with adapters, compiled, sharded.
 
-    Every rank calls this. Sharded, only the first one reads the weights (or draws them), into its CPU's memory.
-    build: makes the network in place of `build_model`, where it is not sharded.
+    Every rank calls this. If sharded, only the first reads (or initialises) the weights, in CPU memory.
+    build: replaces `build_model`, if not sharded.
     """
     if world.mesh is None:
         model = (build or build_model)(recipe, processor).to(world.device)
@@ -95,7 +95,7 @@ def _prepare(model: NeoOVForConditionalGeneration, recipe: Recipe) -> None:
 
 
 def _choose(model: NeoOVForConditionalGeneration, recipe: Recipe) -> None:
-    """Mark what is trained; put adapters on the rest where the recipe wants them."""
+    """Set which parameters are trained; add adapters to the rest if the recipe has them."""
     set_trainable(model, recipe.trainable)
     if recipe.lora is not None:
         add_adapters(model, recipe.lora)
@@ -118,7 +118,7 @@ def _round_base(model: NeoOVForConditionalGeneration, recipe: Recipe, world: Wor
 
 
 def build_model(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVForConditionalGeneration:
-    """The network in float32: from the stage before, or with random weights."""
+    """Build the network in float32: from the previous stage, or with random weights."""
     config = _network_config(recipe, processor)
     if recipe.model.from_ is not None:
         model = load_pretrained(recipe.model.from_, dtype=torch.float32)  # a delta, too
@@ -137,7 +137,7 @@ def _network_config(recipe: Recipe, processor: NeoOVProcessor) -> NeoOVConfig:
 
 
 def with_vocabulary(config: dict[str, Any], processor: NeoOVProcessor) -> dict[str, Any]:
-    """`config` with the vocabulary's size and the control tokens' ids where it does not give them."""
+    """Fill in the vocabulary size and control token ids if `config` lacks them."""
     tokenizer = processor.tokenizer
     text = {
         "vocab_size": len(tokenizer),
@@ -150,10 +150,10 @@ def with_vocabulary(config: dict[str, Any], processor: NeoOVProcessor) -> dict[s
 
 
 def checkpoint_activations(model: NeoOVForConditionalGeneration, kind: str) -> None:
-    """Compute again in the backward pass what a layer's forward pass does not keep.
+    """Apply activation checkpointing to the layers.
 
-    full: a layer keeps its input. selective: also what its matrix products and its attention gave, so that only cheap
-    operations run twice.
+    full: a layer keeps its input. selective: also the outputs of matrix products and attention, so that only cheap
+    operations are recomputed.
     """
     if kind == "none":
         return
@@ -175,7 +175,7 @@ def _keep_costly(context: Any, operator: Any, *inputs: Any, **options: Any) -> C
 
 
 def compile_layers(model: NeoOVForConditionalGeneration) -> None:
-    """Compile every layer by itself for the one shape a stage has; the first steps take a minute."""
+    """Compile every layer separately, for the stage's fixed shape; the first steps take a minute."""
     # two graphs a layer (training, validation) would pass the default limit of 8 and fall back to eager in silence
     torch._dynamo.config.recompile_limit = 4 * len(decoder_layers(model))
     for layer in decoder_layers(model):
@@ -184,7 +184,7 @@ def compile_layers(model: NeoOVForConditionalGeneration) -> None:
 
 
 def precision(recipe: Recipe, world: World) -> AbstractContextManager[Any]:
-    """bf16 arithmetic on float32 weights, or plain float32; sharded weights are gathered as that wants them."""
+    """Autocast to bf16 on float32 weights, or plain float32; sharded weights are gathered in the same type."""
     dtype = compute_dtype(recipe, world.device)
     if dtype == torch.float32 or world.mesh is not None:
         return nullcontext()

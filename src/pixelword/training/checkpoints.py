@@ -1,4 +1,4 @@
-"""Checkpoints of a run: whole or absent, written by all ranks together, in the background, and read by any number.
+"""Checkpoints of a run: complete or absent, written by all ranks in the background, readable by any number.
 
 The format is torch's distributed checkpoint (DCP): every rank writes its own shards, and what was saved by one number
 of ranks loads on another. Beside the tensors is `state.json`, with what is not a tensor. All ranks must see one
@@ -45,7 +45,7 @@ warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavai
 
 @dataclass(frozen=True)
 class Saved:
-    """A checkpoint on the disk: its tensors' shapes and dtypes by name, and what is not a tensor."""
+    """A checkpoint on disk: shapes and dtypes of its tensors by name, and everything that is not a tensor."""
 
     folder: Path
     tensors: dict[str, tuple[torch.Size, torch.dtype]]
@@ -53,7 +53,7 @@ class Saved:
 
 
 def checkpoints(out: Path) -> list[Path]:
-    """Whole checkpoints of a run, oldest first."""
+    """Return the complete checkpoints of a run, oldest first."""
     return [path for _, path in _numbered(out)]
 
 
@@ -63,13 +63,12 @@ def _numbered(out: Path) -> list[tuple[int, Path]]:
 
 
 class Checkpoints:
-    """The checkpoints of the run in `out`. Every method is called by all ranks alike, and all get the same error.
+    """Checkpoints of the run in `out`. All ranks call every method, and all get the same error.
 
-    It makes a process group of its own, so that what is written in the background never meets the collectives of
-    training.
+    It has a process group of its own, so that background writes never interleave with the collectives of training.
 
     Raises:
-        CheckpointError: another process is at work in `out`.
+        CheckpointError: Another process is using `out`.
     """
 
     def __init__(self, out: Path, recipe: CheckpointRecipe, world: World) -> None:
@@ -81,7 +80,7 @@ class Checkpoints:
         self.world.on_first(self._take_over)
 
     def save(self, tensors: Mapping[str, Tensor], facts: Mapping[str, Any], step: int, *, wait: bool = False) -> Path:
-        """Write the checkpoint of `step` and delete those that are no longer kept.
+        """Write the checkpoint of `step` and delete expired ones.
 
         Args:
             tensors: by names that are the same at any number of ranks; DTensors are written in shards. They may change
@@ -108,7 +107,7 @@ class Checkpoints:
         return folder
 
     def wait(self) -> None:
-        """Until what is being written is on the disk. Raises CheckpointError when it could not be written."""
+        """Wait until the current checkpoint is on disk. Raises CheckpointError if it could not be written."""
         if self._pending is not None:
             (folder, future), self._pending = self._pending, None
             self._guarded(folder, future.result)
@@ -119,7 +118,7 @@ class Checkpoints:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Waits as `wait` does; after another error, whose word goes first, nothing unfinished is left all the same."""
+        """Wait like `wait`. If the body raised, that error wins, and partial checkpoints are still removed."""
         if error is None:
             self.wait()
         elif self._pending is not None:
@@ -129,17 +128,17 @@ class Checkpoints:
 
     @property
     def failed(self) -> bool:
-        """Whether writing in the background has failed by now; ranks may learn of it some steps apart."""
+        """Whether the background write has failed; ranks may notice some steps apart."""
         return self._pending is not None and self._pending[1].done() and self._pending[1].exception() is not None
 
     def read(self, folder: Path, *, trust: bool = False) -> Saved:
-        """What a checkpoint holds, without its tensors' values.
+        """Read a checkpoint's metadata, without tensor values.
 
         Args:
-            trust: read it even if it is not this run's own. DCP's metadata is a pickle, which can run code.
+            trust: Read it even if it is from another run. DCP metadata is a pickle, which can run code.
 
         Raises:
-            CheckpointError: it is not there, not whole, or another's and not to be trusted.
+            CheckpointError: It is missing, incomplete, or from another run without `trust`.
         """
         if not trust and folder.resolve().parent != (self.out / "checkpoints").resolve():
             raise CheckpointError(
@@ -156,7 +155,7 @@ class Checkpoints:
         return Saved(folder, tensors, facts)
 
     def load(self, saved: Saved, into: Mapping[str, Tensor]) -> None:
-        """Fill the tensors of `into` in place; DTensors take their shards. Raises CheckpointError: a damaged file."""
+        """Load into the tensors of `into`, in place; DTensors take their shards. Raises CheckpointError if damaged."""
         wrong = [name for name, tensor in into.items() if saved.tensors.get(name, (None,))[0] != tensor.shape]
         if wrong:
             raise CheckpointError(
@@ -171,7 +170,7 @@ class Checkpoints:
             raise CheckpointError(f"{saved.folder}: cannot read the checkpoint: {_cause(error)}") from error
 
     def abandon_after(self, step: int) -> None:
-        """Set aside checkpoints past `step`: the run goes on from there, and theirs is another history now."""
+        """Rename checkpoints after `step`: the run continues from there with a different history."""
 
         def rename() -> None:
             for number, path in _numbered(self.out):
@@ -183,7 +182,7 @@ class Checkpoints:
         self.world.on_first(rename)
 
     def _publish(self, unfinished: Path, folder: Path, facts: dict[str, Any]) -> None:
-        """Name a checkpoint that is whole, then delete what is not kept. Runs on the first rank, after all others."""
+        """Rename a complete checkpoint into place, then delete expired ones. Runs on rank 0, after all others."""
         (unfinished / STATE_FILE).write_text(json.dumps(facts, indent=1) + "\n", encoding="utf-8")
         publish(unfinished, folder)
         milestones = self.recipe.milestones
@@ -193,7 +192,7 @@ class Checkpoints:
                 shutil.rmtree(old.rename(old.with_name(f"{_UNFINISHED}{old.name}")), ignore_errors=True)
 
     def _guarded(self, folder: Path, write: Callable[[], Any]) -> None:
-        """`write()`, its error as one line on every rank. DCP has gathered it from all ranks, so none is still busy."""
+        """Call `write()`, with its error as one line on every rank. DCP has gathered it, so no rank is still busy."""
         try:
             write()
         except (CheckpointException, Exception) as error:  # CheckpointException is not an Exception
@@ -205,7 +204,7 @@ class Checkpoints:
             ) from error
 
     def _take_over(self) -> None:
-        """From here on the run is this process's alone; what a killed one left unfinished goes."""
+        """Lock the run for this process, and remove what a killed one left unfinished."""
         try:
             self._lock = try_lock(self.out / ".lock", reentrant=True)
         except OSError as error:
@@ -225,7 +224,7 @@ class Checkpoints:
 
 
 class _Writer(dcp.FileSystemWriter):
-    """DCP's own, and `publish` once every rank's files are written; an error there reaches all ranks as any other."""
+    """DCP's writer, which calls `publish` once every rank's files are written; errors reach all ranks."""
 
     def __init__(self, folder: Path, publish: Callable[[], None]) -> None:
         super().__init__(folder)
@@ -237,7 +236,7 @@ class _Writer(dcp.FileSystemWriter):
 
 
 def _cause(error: BaseException) -> str:
-    """What went wrong first, in a line: the operating system's word where there is one."""
+    """Return the first cause of an error in one line, the operating system's if there is one."""
     if isinstance(error, CheckpointException):
         error = next(iter(error.failures.values()))[0]
     first: BaseException | None = error

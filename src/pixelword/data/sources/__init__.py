@@ -1,4 +1,4 @@
-"""Samples in files. One module a format; `docs/data.md` describes them for people."""
+"""Samples in files, one module per format; see `docs/data.md`."""
 
 from pixelword.data.sources.source import Source, media_options, open_source, open_sources
 

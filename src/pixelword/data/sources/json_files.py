@@ -1,4 +1,4 @@
-"""JSON and JSON lines: where each sample starts, so that one is read without the others.
+"""JSON and JSON Lines: byte offsets of samples, so that each is read by itself.
 
 Arrays of places: `offset` and `size` in bytes; `line`, counted from 1; `number`, the sample's in its file, from 1;
 `item`, the sample's in a packed list (several samples in one entry, each a document of its own), from 1, or 0.
@@ -41,7 +41,7 @@ class _Rows:
 
 
 class JsonLines(_Rows):
-    """One sample, or one packed list of samples, a line; empty lines count, and hold none."""
+    """One sample, or one packed list of samples, per line; empty lines are counted, but have none."""
 
     def scan(self, file: Path) -> Places:
         rows: list[tuple[int, ...]] = []
@@ -62,7 +62,7 @@ class JsonLines(_Rows):
 
 
 class JsonArray(_Rows):
-    """One list of samples (or of packed lists), or a single sample. What cannot be read on from is one broken place."""
+    """One list of samples (or of packed lists), or a single sample. A syntax error is one broken place."""
 
     def scan(self, file: Path) -> Places:
         data = file.read_bytes()
@@ -89,7 +89,7 @@ class JsonArray(_Rows):
 
 
 def _elements(text: str, start: int) -> Iterator[tuple[int, int, str]]:
-    """(begin, end, what is wrong) of every element of the list in `text`, or of the one object that it is."""
+    """Yield (begin, end, fault) of every element of the list in `text`, or of its single object."""
     decoder = json.JSONDecoder()
     place = _skip(text, start)
     if place == len(text):
@@ -125,7 +125,7 @@ def _skip(text: str, place: int) -> int:
 
 
 def _items(entry: bytes) -> list[int]:
-    """The numbers of the samples in a packed list; [0] for a sample by itself, or for what only reading it can show."""
+    """Return the numbers of samples in a packed list; [0] for a single sample, or if only parsing can tell."""
     if not entry.lstrip().startswith(b"["):
         return [0]
     try:

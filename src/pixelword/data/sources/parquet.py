@@ -1,4 +1,4 @@
-"""Parquet with images inside, as Hugging Face writes data sets.
+"""Parquet with embedded images, in the Hugging Face datasets layout.
 
 Arrays of places: `group`, a row group; `row`, in it; `number`, in the file, all from 0. To read one row is to read its
 group, so the last few groups are kept; sources for training have groups of some tens of megabytes at most.

@@ -1,4 +1,4 @@
-"""Where the samples of a file are, so that any of them is read alone."""
+"""Locations of samples within files, so that each is read by itself."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import numpy as np
 
 @dataclass(frozen=True)
 class Places:
-    """n samples of one file, or of several one after another.
+    """Locations of n samples in one file or several.
 
     arrays: (n,) integers each; every format has names of its own for them, described in its module.
     broken: why there is nothing to read at a place, by its number: a line that is not JSON, the end of a file cut off.
@@ -29,29 +29,29 @@ class Places:
 
 @dataclass(frozen=True)
 class Row:
-    """What is written at a place: values by name, and (tars) the files beside them, by their name in the archive."""
+    """Content at a location: values by name and, for tars, files by their name in the archive."""
 
     values: Mapping[str, Any]
     files: Mapping[str, Any]
 
 
 class Format(Protocol):
-    """One way of keeping samples in files. pointers: names of the arrays that are numbers in `Places.extra`."""
+    """A file format. pointers: names of the arrays that index `Places.extra`."""
 
     pointers: tuple[str, ...]
 
     def scan(self, file: Path) -> Places:
-        """Where the samples of a file are. Raises OSError; what else is wrong is in `Places.broken`."""
+        """Locate the samples of a file. Raises OSError; other faults are in `Places.broken`."""
 
     def row(self, file: Path, places: Places, i: int) -> Row:
-        """What place i holds. Raises InputError (what is wrong, not where)."""
+        """Read the content at place i. Raises InputError (with the fault, not the location)."""
 
     def where(self, name: str, places: Places, i: int) -> str:
-        """Place i for people; `name` is the file's."""
+        """Describe place i, for messages; `name` is the file's."""
 
 
 def joined(places: Sequence[Places], pointers: Sequence[str]) -> Places:
-    """Places of several files one after another; `file`, the number of the file, is one more array."""
+    """Concatenate the places of several files; adds the array `file`, the number of the file."""
     arrays = {name: np.concatenate([place.arrays[name] for place in places]) for name in places[0].arrays}
     arrays["file"] = np.repeat(np.arange(len(places), dtype=np.int32), [len(place) for place in places])
     first = np.cumsum([0, *map(len, places)]).tolist()

@@ -1,4 +1,4 @@
-"""One source of samples: files of one format, any sample of which is read by its number."""
+"""A source: files of one format, with samples read by number."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ _SCANS = 8  # files looked through at once: mostly waiting for the disk
 
 @dataclass(frozen=True)
 class Source:
-    """The samples of a source by number, 0 .. len - 1.
+    """Samples of a source by number, 0 .. len - 1.
 
     files: in order; names: what they are called in messages; root: what relative paths of media join.
     """
@@ -58,7 +58,7 @@ class Source:
         return len(self.places) if self.limit is None else min(self.limit, len(self.places))
 
     def read(self, i: int) -> Sample:
-        """Sample i, its images and videos not opened yet. Raises InputError naming the place and what is wrong."""
+        """Read sample i, without opening its images and videos. Raises InputError with location and fault."""
         try:
             if i in self.places.broken:
                 raise InputError(self.places.broken[i])
@@ -70,20 +70,20 @@ class Source:
             raise InputError(f"{self.where(i)}: cannot be read ({error.strerror}); check the file") from error
 
     def values(self, i: int) -> Mapping[str, Any]:
-        """What is written for sample i, as its file has it. Raises InputError."""
+        """Read sample i as written in its file. Raises InputError."""
         if i in self.places.broken:
             raise InputError(f"{self.where(i)}: {self.places.broken[i]}")
         return _FORMATS[self.format].row(self.files[self._file(i)], self.places, i).values
 
     def where(self, i: int) -> str:
-        """The place of sample i for people: "captions.jsonl:17", "shard.tar:000017", "part-0.parquet:row 5"."""
+        """Return the location of sample i: "captions.jsonl:17", "shard.tar:000017", "part-0.parquet:row 5"."""
         return _FORMATS[self.format].where(self.names[self._file(i)], self.places, i)
 
     def _file(self, i: int) -> int:
         return int(self.places.arrays["file"][i])
 
     def _medium(self, beside: Mapping[str, Any], written: Any) -> Any:
-        """What `written` for an image or video stands for: a file beside it, bytes, an address, or a path."""
+        """Resolve what a file has for an image or video: an archive member, bytes, a URL or a path."""
         if isinstance(written, Mapping):  # Hugging Face's {"bytes": ..., "path": ...}
             if written.get("bytes"):
                 return written["bytes"]
@@ -104,7 +104,7 @@ class Source:
 
 
 def open_source(name: str, recipe: SourceRecipe, folder: Path | None = None) -> Source:
-    """The source that the recipe calls `name`. The places of its samples are kept in `folder` (`data.index`).
+    """Open the recipe's source `name`. Locations of its samples are cached in `folder` (`data.index`).
 
     Raises RecipeError: no such file, an unknown format, or no sample in it.
     """
@@ -121,12 +121,12 @@ def open_source(name: str, recipe: SourceRecipe, folder: Path | None = None) -> 
 
 
 def open_sources(data: DataRecipe) -> dict[str, Source]:
-    """Every source of a recipe, by its name. Raises RecipeError."""
+    """Open every source of a recipe, by name. Raises RecipeError."""
     return {name: open_source(name, recipe, data.index) for name, recipe in data.sources.items()}
 
 
 def media_options(data: DataRecipe) -> MediaOptions:
-    """How a recipe reads images and videos."""
+    """Return the media options of a recipe."""
     return MediaOptions(
         min_pixels=data.min_pixels, max_pixels=data.max_pixels, fps=data.fps, max_frames=data.max_frames
     )
@@ -151,7 +151,7 @@ def _scanned(name: str, files: tuple[Path, ...], format: Format) -> Table:
 
 
 def source_files(name: str, pattern: str) -> Iterator[Path]:
-    """The files that a path with globs and {000..127} ranges names, each once, in order. Raises RecipeError."""
+    """Expand a path with globs and {000..127} ranges to unique files, in order. Raises RecipeError."""
     seen: set[str] = set()
     for item in _ranges(os.path.expanduser(pattern)):
         # a file may have brackets in its name

@@ -1,4 +1,4 @@
-"""WebDataset tars, read in place: the place of every member is found once, and nothing is unpacked.
+"""WebDataset tars, read in place: member offsets are found once, and nothing is unpacked.
 
 Members whose names agree up to the first dot are one sample: `000017.jpg` and `000017.json`. Arrays of places: `first`
 and `count` of the sample's members; of members (extra): `offset` and `size` in bytes, `name` in UTF-8.
@@ -22,7 +22,7 @@ from pixelword.processing.video_file import SUFFIXES as VIDEOS
 
 
 class WebDataset:
-    """Samples in tars; an archive that is cut off has one broken place more, at its end."""
+    """Samples in tars; a truncated archive has an extra broken place at its end."""
 
     pointers: tuple[str, ...] = ("first",)
 
@@ -100,7 +100,7 @@ class WebDataset:
 
 
 def split(name: str) -> tuple[str, str]:
-    """(key, the rest in small letters) of a member: "a/000017.left.JPG" -> ("a/000017", "left.jpg")."""
+    """Split a member name into (key, lower-case rest): "a/000017.left.JPG" -> ("a/000017", "left.jpg")."""
     folder, slash, base = name.rpartition("/")
     key, _, rest = base.partition(".")
     return folder + slash + key, rest.lower()
@@ -111,7 +111,7 @@ def _name(places: Places, member: int) -> str:
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in a JSON value, by which it may name files."""
+    """Yield every string in a JSON value; any may name a file."""
     if isinstance(value, str):
         yield value
         yield value.lower()
@@ -125,7 +125,7 @@ def _ending(name: str) -> str:
 
 
 def _ends(file: Path, offset: int) -> bool:
-    """Whether the block of zeros that closes an archive stands near `offset`."""
+    """Whether the block of zeros that ends an archive is near `offset`."""
     with file.open("rb") as handle:
         handle.seek(max(offset - tarfile.BLOCKSIZE, 0))
         return b"\0" * tarfile.BLOCKSIZE in handle.read(3 * tarfile.BLOCKSIZE)

@@ -1,1 +1,1 @@
-"""What training costs: floating-point operations, memory, hardware, time."""
+"""Cost of training: FLOPs, memory, hardware, time."""

@@ -1,7 +1,7 @@
-"""What a stage will cost, from its recipe alone: parameters, memory, tokens, FLOPs, communication, time.
+"""Estimates the cost of a stage from its recipe: parameters, memory, tokens, FLOPs, communication, time.
 
-No weights and no data are read. The network is built on the meta device; nano's tasks are drawn (that is quick), and
-what samples in files and mini's tasks are like is taken from `data.expect`.
+No weights or data are read. The network is built on the meta device; nano's tasks are generated (that is fast), and
+average samples of files and of mini's tasks come from `data.expect`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _DRAWN = 4  # drawn packs that are looked at
 
 @dataclass(frozen=True)
 class Work:
-    """What this many packs hold. samples: 0 where it is not known (drawn tasks)."""
+    """Contents of a number of packs. samples: 0 if unknown (synthetic tasks)."""
 
     slots: float = 0
     tokens: float = 0
@@ -90,7 +90,7 @@ class Estimate:
         return self.step.tokens / self.step_seconds * 86400
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything as plain numbers, bytes, seconds and FLOPs."""
+        """Return everything as plain numbers: bytes, seconds and FLOPs."""
         return {**asdict(self), "memory_total": self.memory.total, "tokens_per_day": self.tokens_per_day}
 
 
@@ -162,7 +162,7 @@ def estimate(recipe: Recipe, machine: Machine, mfu: float) -> Estimate:
 
 
 def _division(recipe: Recipe, gpus: int) -> tuple[int, int]:
-    """(GPUs that share the weights, packs that each GPU takes in a step)."""
+    """Return (GPUs per shard group, packs per GPU and step)."""
     packs = recipe.data.packs
     shard = 1 if gpus == 1 else recipe.parallel.shard or gpus
     if packs % gpus:
@@ -173,7 +173,7 @@ def _division(recipe: Recipe, gpus: int) -> tuple[int, int]:
 
 
 def _parameters(network: NeoOVForConditionalGeneration, recipe: Recipe) -> dict[str, tuple[int, int]]:
-    """Role -> (all, trained); adapters are a row of their own."""
+    """Return role -> (all, trained) parameters; adapters are a separate row."""
     owner = role_of(network)
     counted = {role: [0, 0] for role in ROLES}
     for parameter in network.parameters():
@@ -186,7 +186,7 @@ def _parameters(network: NeoOVForConditionalGeneration, recipe: Recipe) -> dict[
 
 
 def _shares(recipe: Recipe) -> dict[int, float]:
-    """Length of a row -> the share of the stage's steps that has it."""
+    """Return row length -> share of the stage's steps with it."""
     points = recipe.data.length if isinstance(recipe.data.length, list) else [(0.0, recipe.data.length)]
     starts = [0.0, *(fraction for fraction, _ in points[1:]), 1.0]
     shares: dict[int, float] = {}
@@ -196,7 +196,7 @@ def _shares(recipe: Recipe) -> dict[int, float]:
 
 
 def _expected(recipe: Recipe) -> Callable[[int], Work]:
-    """A pack of samples that are all as `data.expect` says, by the length of its rows."""
+    """Return the work of a pack of average samples (`data.expect`), by row length."""
     data, expect = recipe.data, recipe.data.expect
 
     def pack(length: int) -> Work:
@@ -217,7 +217,7 @@ def _expected(recipe: Recipe) -> Callable[[int], Work]:
 
 
 def _pairs(expect: ExpectRecipe, length: int) -> float:
-    """Visible pairs of the mean sample; they grow with the square of its tokens, and so with their spread."""
+    """Return the visible pairs of an average sample; quadratic in its tokens, so they grow with the spread."""
     tokens = round(min(expect.tokens, length))
     if not expect.pictures:
         return expect.spread * visible_pairs(tokens, [])
@@ -227,7 +227,7 @@ def _pairs(expect: ExpectRecipe, length: int) -> float:
 
 
 def _drawn(recipe: Recipe) -> Callable[[int], Work]:
-    """The mean of a few packs from the stage's end, drawn with nano's processor where the stage before is not there."""
+    """Return the mean of a few packs from the stage's end, with nano's processor if the previous stage is missing."""
     there = recipe.model.from_ is None or (recipe.model.from_ / "config.json").is_file()
     source = DrawnPacks(recipe, build_processor(recipe) if there else NeoOVProcessor.from_pretrained(WEIGHTS / "nano"))
     last = recipe.steps * recipe.data.packs
@@ -243,7 +243,7 @@ def _drawn(recipe: Recipe) -> Callable[[int], Work]:
 
 
 def _again(recipe: Recipe, rates: Rates, step: Work) -> float:
-    """FLOPs that checkpointing computes twice; selective checkpointing keeps the products and so repeats none."""
+    """Return recomputed FLOPs; selective checkpointing keeps matrix products and so recomputes none."""
     if recipe.activation_checkpointing != "full":
         return 0.0
     token, pair = rates.again

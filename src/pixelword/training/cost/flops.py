@@ -1,4 +1,4 @@
-"""FLOPs of a training step, from what it multiplies: the one home of the formulas that MFU and the dry run use.
+"""FLOPs of a training step: the formulas behind MFU and the dry run.
 
 A product of (T, in) by (in, out) is 2 * T * in * out. Its backward pass is as much again for the gradient of the input,
 where something before it is trained, and for the gradient of the weight, where that is trained: frozen weights cost two
@@ -41,7 +41,7 @@ class Rates:
     again: tuple[float, float]
 
     def flops(self, tokens: float, pairs: float, supervised: float, patches: float) -> float:
-        """What the model needs for these counts, forward and backward, without anything computed twice."""
+        """Return the FLOPs for these counts, forward and backward, without recomputation."""
         return tokens * self.token + pairs * self.pair + supervised * self.supervised + patches * self.patch
 
 
@@ -54,7 +54,7 @@ def training_flops(
     patches: float,
     lora: LoraRecipe | None = None,
 ) -> float:
-    """FLOPs of one step, forward and backward: what MFU divides by time and peak.
+    """Return the FLOPs of one step, forward and backward, as used for MFU.
 
     Args:
         config: of the model.
@@ -68,7 +68,7 @@ def training_flops(
 
 
 def rates(config: NeoOVConfig, trainable: Sequence[str], lora: LoraRecipe | None = None) -> Rates:
-    """`Rates` of a model that trains these roles; remembered, so a step may ask."""
+    """Return the `Rates` of a model that trains these roles; cached, so it is cheap per step."""
     adapters = (lora.rank, tuple(lora.targets)) if lora else (0, ())
     return _rates(json.dumps(config.to_dict(), sort_keys=True, default=str), tuple(trainable), *adapters)
 
@@ -96,7 +96,7 @@ def network_rates(network: NeoOVForConditionalGeneration, rank: int = 0, targets
 
 
 class _Count:
-    """FLOPs of products, added up in the order of the forward pass, so that it is known where gradients must flow."""
+    """Sums FLOPs of matrix products in forward order, tracking where gradients flow."""
 
     def __init__(self, rank: int = 0, targets: tuple[str, ...] = ()) -> None:
         self.rank, self.targets = rank, targets
@@ -120,7 +120,7 @@ class _Count:
 
 
 def _layer(layer: Layer, flows: bool, token: _Count, pair: _Count) -> bool:
-    """Count one layer for a token and a pair. Returns whether its output needs a gradient."""
+    """Count one layer, per token and per pair. Returns whether its output needs a gradient."""
     item, heads = layer.self_attn, layer.self_attn.config.num_attention_heads
 
     def branch(names: Iterable[str], norms: Iterable[str], flows: bool) -> bool:

@@ -1,4 +1,4 @@
-"""GPUs and the networks between them, as data sheets have them, and what a sharded step sends over them."""
+"""GPUs and their interconnects, by data sheet, and the communication of a sharded step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pixelword.training.cost.throughput import PEAKS
 
 @dataclass(frozen=True)
 class Machine:
-    """`gpus` devices of one kind, eight a node.
+    """`gpus` devices of one kind, eight per node.
 
     peak: FLOP/s of one, in bf16 or what a CPU computes in. memory: bytes of one. nvlink, network: bytes/s that one
     sends within and out of its node, as data sheets say; `reached` is the share of them that collectives are taken
@@ -51,7 +51,7 @@ def machine(kind: str, gpus: int, dtype: torch.dtype | None = None) -> Machine:
 
 @dataclass(frozen=True)
 class Communication:
-    """Bytes that one GPU sends in one step, and the seconds that takes when nothing else happens.
+    """Bytes one GPU sends per step, and the time without overlap.
 
     gather: weights in the precision of the arithmetic, for the forward and, when resharded, the backward pass.
     reduce: float32 gradients, summed within a shard group. across: the same between groups (HSDP).
@@ -70,7 +70,7 @@ class Communication:
 def communication(
     where: Machine, shard: int, weights: float, gradients: float, micro_batches: int, gathers: int = 2
 ) -> Communication:
-    """What FSDP2 (and with several shard groups HSDP) sends in one step.
+    """Return the communication of FSDP2 (HSDP with several shard groups) in one step.
 
     Args:
         shard: GPUs that share the weights; a group within a node uses NVLink, a larger one all adapters of the nodes.

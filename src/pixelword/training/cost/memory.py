@@ -1,8 +1,8 @@
-"""Bytes that a training step needs on one device, from shapes alone: the home of the dry run's memory formulas.
+"""Memory of a training step on one device, computed from shapes: the dry run's memory formulas.
 
-Counted is what is there at the fullest moment, the start of the last layer's backward pass: weights, gradients and
-optimizer state, what every layer keeps for its backward pass, one layer at work, and one chunk of logits. Activations
-are those of uncompiled layers; a compiled layer keeps less.
+Counts the peak, at the start of the last layer's backward pass: weights, gradients and optimizer state, saved
+activations of every layer, one layer's working memory, and one chunk of logits. Activations are those of uncompiled
+layers; compiled ones keep less.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ class Memory:
 
 @dataclass(frozen=True)
 class Load:
-    """What one micro-batch (one pack) holds: slots with padding, supervised tokens, 16-pixel patches."""
+    """Contents of one micro-batch (one pack): slots with padding, supervised tokens, 16-pixel patches."""
 
     slots: float
     supervised: float
@@ -103,7 +103,7 @@ def _stored_in_bf16(layers: Iterable[Layer], recipe: Recipe) -> int:
 
 
 def adapter_parameters(network: NeoOVForConditionalGeneration, recipe: Recipe) -> int:
-    """Parameters of LoRA's adapters, which frozen projections get."""
+    """Return the parameters of LoRA adapters on frozen projections."""
     if recipe.lora is None:
         return 0
     targets = set(recipe.lora.targets)
@@ -117,7 +117,7 @@ def adapter_parameters(network: NeoOVForConditionalGeneration, recipe: Recipe) -
 
 
 def moments(network: NeoOVForConditionalGeneration, recipe: Recipe) -> int:
-    """Numbers of optimizer state: AdamW keeps two a parameter, Muon one of the layers' matrices."""
+    """Return the size of the optimizer state: two numbers per parameter for AdamW, one for Muon's matrices."""
     trained = _size(p for p in network.parameters() if p.requires_grad) + adapter_parameters(network, recipe)
     layers = decoder_layers(network)
     matrices = _size(p for layer in layers for p in layer.parameters() if p.ndim == 2 and p.requires_grad)
@@ -125,7 +125,7 @@ def moments(network: NeoOVForConditionalGeneration, recipe: Recipe) -> int:
 
 
 def _activations(network: NeoOVForConditionalGeneration, recipe: Recipe, compute: int, sharded: bool) -> float:
-    """Bytes a token takes in the whole stack, kept and at work."""
+    """Return bytes per token in the whole stack, saved and in use."""
     stream = compute if sharded else FLOAT  # under autocast the residual stream stays in float32
     layers = decoder_layers(network)
     whole = [kept_by_layer(layer, "none", compute, stream) for layer in layers]
@@ -136,7 +136,7 @@ def _activations(network: NeoOVForConditionalGeneration, recipe: Recipe, compute
 
 
 def kept_by_layer(layer: Layer, checkpointing: str, compute: int, stream: int) -> float:
-    """Bytes a token leaves in a layer for its backward pass; products and attention in `compute` bytes a number."""
+    """Return bytes per token saved in a layer for backward; products and attention at `compute` bytes per number."""
     attention, config = layer.self_attn, layer.self_attn.config
     d, ff = config.hidden_size, config.intermediate_size
     query, key = (n * config.head_dim for n in (config.num_attention_heads, config.num_key_value_heads))
@@ -161,7 +161,7 @@ def kept_by_layer(layer: Layer, checkpointing: str, compute: int, stream: int) -
 
 
 def _pixels(network: NeoOVForConditionalGeneration, compute: int) -> float:
-    """Bytes a patch takes: its pixels twice, the channels before and after GELU, their angles, and float32 at work."""
+    """Return bytes per patch: pixels twice, channels before and after GELU, their angles, float32 working memory."""
     vision = network.config.vision_config
     pixels, channels = vision.num_channels * vision.patch_size**2, vision.hidden_size
     return pixels * (FLOAT + compute) + channels * (2 * compute + FLOAT) + 2 * channels * FLOAT

@@ -1,8 +1,7 @@
-"""How fast a run goes and how well it uses its machine: sums between two reports, over all ranks.
+"""Throughput and MFU: sums between two reports, over all ranks.
 
-Rates count real tokens, never padding. Model FLOPs utilisation (MFU) counts what the step needs: no weight gradients of
-frozen parameters, attention over the visible pairs alone (`flops.training_flops`), nothing that checkpointing
-computes twice.
+Rates exclude padding. Model FLOPs utilisation (MFU) counts required FLOPs: no weight gradients of frozen parameters,
+attention over visible pairs only (`flops.training_flops`), no recomputation.
 """
 
 from __future__ import annotations
@@ -78,7 +77,7 @@ class Counts:
 
     @classmethod
     def of(cls, packs: Iterable[Pack]) -> Counts:
-        """Sums over packs. Count them before they go to a device: counting there would wait for it."""
+        """Sum over packs. Call before they are moved to a device: counting there would synchronise."""
         total = cls()
         for pack in packs:
             total += cls(
@@ -97,7 +96,7 @@ class Counts:
 
 
 def alone(values: torch.Tensor) -> torch.Tensor:
-    """The gathering of a run with one rank: (n,) -> (1, n)."""
+    """Gather of a single-rank run: (n,) -> (1, n)."""
     return values[None]
 
 
@@ -118,7 +117,7 @@ class Window:
 
     @classmethod
     def of_run(cls, recipe: Recipe, config: NeoOVConfig, device: torch.device, gather: Gather = alone) -> Window:
-        """The window of a run, with its MFU: by what the recipe trains of this network, and the device's peak."""
+        """Make the window of a run; MFU uses what the recipe trains and the device's peak."""
         trained = rates(config, recipe.trainable, recipe.lora)
         return cls(
             lambda counts: trained.flops(counts.tokens, counts.pairs, counts.supervised, counts.patches),
@@ -137,7 +136,7 @@ class Window:
     def add(
         self, counts: Counts, *, loss: float, grad_norm: float, lr: float, waited: float, kl: float | None = None
     ) -> None:
-        """One step: this rank's counts and seconds of waiting for data; loss, norm, rate and KL, alike on all ranks."""
+        """Add one step: this rank's counts and data wait in seconds; loss, norm, rate and KL, equal on all ranks."""
         self.steps += 1
         self.counts += counts
         self._loss += loss
@@ -148,11 +147,11 @@ class Window:
             self._kl.append(kl)
 
     def exclude(self, seconds: float) -> None:
-        """Take out what was not training: validation, writing a checkpoint."""
+        """Exclude time not spent training: validation, checkpointing."""
         self._excluded += seconds
 
     def report(self) -> dict[str, float]:
-        """What metrics.jsonl takes; starts a new window. Every rank calls this at the same step.
+        """Return the metrics for metrics.jsonl, and start a new window. Every rank calls this at the same step.
 
         loss: mean over the steps; kl: over those with text, where there is a teacher; grad_norm: the largest;
         data_wait: share of the time the mean rank waited for packs; memory_gb: peak of the worst rank, on the GPU or,
@@ -187,7 +186,7 @@ class Window:
 
 
 def memory_gb() -> float:
-    """Peak memory in GB (1e9 bytes): the GPU's where one is in use, else this process's resident set."""
+    """Return peak memory in GB (1e9 bytes): the GPU's if one is used, else the process's resident set."""
     if torch.cuda.is_available() and torch.cuda.is_initialized():
         return torch.cuda.max_memory_allocated() / 1e9
     import resource  # not on Windows, where nothing trains
@@ -197,13 +196,13 @@ def memory_gb() -> float:
 
 
 def known_peak(name: str) -> float | None:
-    """Peak bf16 FLOP/s of a device by its name ("NVIDIA H200"), None for one that is not known."""
+    """Return the peak bf16 FLOP/s of a device by name ("NVIDIA H200"), None if unknown."""
     found = [part for part in PEAKS if part.lower() in name.lower()]
     return PEAKS[max(found, key=len)] if found else None
 
 
 def peak_flops(device: torch.device, dtype: torch.dtype) -> float:
-    """FLOP/s of a device at best: a GPU's bf16 from its data sheet, else what a product reaches here and now.
+    """Return the peak FLOP/s of a device: a GPU's bf16 by its data sheet, else as measured by a matrix product.
 
     While others are at work, a measured one is low, and MFU high.
     """
