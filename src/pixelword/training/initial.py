@@ -1,4 +1,4 @@
-"""Initial values of a network that starts from nothing, where the usual random ones learn slowly."""
+"""Initial values for training from scratch, where random ones learn slowly."""
 
 from __future__ import annotations
 
@@ -46,6 +46,6 @@ def cosine_filters(count: int, side: int) -> Tensor:
 
 @torch.no_grad()
 def set_cosine_patches(model: NeoOVForConditionalGeneration) -> None:
-    """Let the patch embedding's first convolution begin as `cosine_filters`."""
+    """Initialise the patch embedding's first convolution with `cosine_filters`."""
     weight = model.vision_model.embeddings.patch_embedding.weight
     weight.copy_(cosine_filters(weight.shape[0], weight.shape[-1]))

@@ -1,4 +1,4 @@
-"""Start or go on with a stage: recipe, folder of the run, checkpoint to resume, trainer."""
+"""Starts or resumes a stage: recipe, output folder, checkpoint, trainer."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def launch(
 
 @contextmanager
 def _full_disk(out: Path) -> Iterator[None]:
-    """A disk that takes no more, whoever wrote (metrics, checkpoints say so themselves), as the user's to mend."""
+    """Report a full disk as a user error, whoever was writing."""
     try:
         yield
     except OSError as error:
@@ -72,7 +72,7 @@ def _full_disk(out: Path) -> Iterator[None]:
 
 
 def _checkpoint(out: Path, resume: str) -> Path | None:
-    """The checkpoint to go on from, None for a start."""
+    """Return the checkpoint to resume from, or None."""
     found = checkpoints(out)
     if resume == "auto":
         return found[-1] if found else None
@@ -85,7 +85,7 @@ def _checkpoint(out: Path, resume: str) -> Path | None:
 
 
 def record(recipe: Recipe) -> None:
-    """Write what runs, overrides included, beside its checkpoints."""
+    """Save the resolved recipe next to the checkpoints."""
     recipe.out.mkdir(parents=True, exist_ok=True)
     values = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
     (recipe.out / "recipe.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")

@@ -1,4 +1,4 @@
-"""The state of a run at a glance: three lines in a terminal, or one in a log."""
+"""Live view of a run: three lines in a terminal, or one in a log."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _HISTORY = 24  # reports the sparkline spans
 
 
 class RunView:
-    """Draws itself with rich: where the stage is, how the loss goes, how fast and how well the machine works."""
+    """A rich renderable with progress, loss, throughput and utilisation."""
 
     def __init__(self, name: str, steps: int, start: int) -> None:
         self.name, self.steps, self.step = name, steps, start
@@ -28,7 +28,7 @@ class RunView:
         self._losses.append(values["loss"])
 
     def line(self) -> str:
-        """Everything in one plain line."""
+        """Return everything as one plain line."""
         if not self._values:
             return f"{self.name} {self.step}/{self.steps}"
         pairs = [*self._learning(), *self._speed()]
@@ -70,7 +70,7 @@ class RunView:
 
 
 def _field_line(pairs: Sequence[tuple[str, str]], after_first: str = "") -> Text:
-    """Names dim and values plain, on one line."""
+    """Format names (dim) and values on one line."""
     text = Text(overflow="fold")
     for number, (name, value) in enumerate(pairs):
         text.append(f"{name} ", style="dim").append(value)
@@ -81,7 +81,7 @@ def _field_line(pairs: Sequence[tuple[str, str]], after_first: str = "") -> Text
 
 
 def sparkline(values: Sequence[float] | deque[float]) -> str:
-    """One bar a value, the smallest lowest; nothing for fewer than two."""
+    """Draw one bar per value; empty for fewer than two."""
     if len(values) < 2:
         return ""
     low, high = min(values), max(values)
@@ -90,7 +90,7 @@ def sparkline(values: Sequence[float] | deque[float]) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Hours, minutes and seconds: 75 -> "1:15"; from a day on, days and hours."""
+    """Format hours, minutes and seconds: 75 -> "1:15"; days and hours from one day on."""
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     if hours >= 24:

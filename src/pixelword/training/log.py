@@ -1,4 +1,4 @@
-"""What a run reports: `metrics.jsonl` always, TensorBoard on request, and a live view or plain lines for people."""
+"""Run logging: `metrics.jsonl`, TensorBoard on request, and a live view or plain lines."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _LINE_EVERY = 15.0  # seconds between lines where there is no terminal
 
 
 class RunLog:
-    """A context manager. Steps in the file never go back: a resumed run drops the lines past its start.
+    """Context manager. Steps in the file only increase: on resume, lines past the starting step are removed.
 
     Args:
         path: of metrics.jsonl.
@@ -77,7 +77,7 @@ class RunLog:
             self._board.close()
 
     def report(self, step: int, values: Mapping[str, float]) -> None:
-        """A window of training steps, up to `step`: into the file, and before people's eyes."""
+        """Report a window of training steps up to `step`, to the file and the view."""
         self.write("train", step, **values)
         self.view.update(step, values)
         if self.speaks and not self.console.is_terminal and time.monotonic() - self._last_line > _LINE_EVERY:
@@ -85,7 +85,7 @@ class RunLog:
             self.say(self.view.line())
 
     def write(self, event: str, step: int, **values: Any) -> None:
-        """One line of metrics.jsonl, on disk when this returns (a killed run keeps what it reported)."""
+        """Append one line to metrics.jsonl, flushed to disk (a killed run keeps what it reported)."""
         if not self.speaks:
             return
         self._file.write(json.dumps({"event": event, "step": step, "time": round(time.time(), 3), **values}) + "\n")
@@ -95,13 +95,13 @@ class RunLog:
                 self._board.add_scalar(name, value, step)
 
     def say(self, line: str) -> None:
-        """A line for people, above the live view where there is one."""
+        """Print a line, above the live view if there is one."""
         if self.speaks:
             self.console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
 def _scalars(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, float]]:
-    """Every number in `values`, those of nested ones too, as (name/with/slashes, number)."""
+    """Yield every number in `values`, including nested ones, as (name/with/slashes, number)."""
     found: list[tuple[str, float]] = []
     for name, value in values.items():
         if isinstance(value, Mapping):
@@ -120,7 +120,7 @@ def _open_board(folder: Path, start: int) -> SummaryWriter:
 
 
 def _drop_after(path: Path, step: int) -> None:
-    """Keep the lines of steps up to `step`; a line that a kill cut short goes too."""
+    """Keep lines up to `step`, and drop a partial last line."""
     if not path.exists():
         return
     kept = []

@@ -1,7 +1,7 @@
-"""Low-rank adapters (PEFT) on the layers' projections: put on before training, merged into the weights at the end.
+"""Low-rank adapters (PEFT) on the layers' projections: added before training, merged at the end.
 
-LoRA (Hu et al. 2021, arXiv 2106.09685): W + alpha / rank * B A, with B zero at first, so that training starts at the
-model as it is. A projection of a role that is trained whole beside them gets no adapter: it moves by itself.
+LoRA (Hu et al. 2021, arXiv 2106.09685): W + alpha / rank * B A, with B zero initially, so that training starts from the
+unchanged model. Projections of roles that are trained in full get no adapter.
 
 The adapter is also written as PEFT has it, `adapter/` in the exported folder; what was trained in full is in it too, as
 PEFT's `modules_to_save`. `PeftModel.from_pretrained(base, folder)` is then the merged model, to rounding.
@@ -52,7 +52,7 @@ def add_adapters(model: NeoOVForConditionalGeneration, recipe: LoraRecipe) -> li
 
 
 def _targets(model: NeoOVForConditionalGeneration, recipe: LoraRecipe) -> list[str]:
-    """Full names of the layers' frozen projections that `recipe.targets` names."""
+    """Return full names of the frozen projections matching `recipe.targets`."""
     layers = {id(layer) for layer in decoder_layers(model)}
     found = {
         f"{prefix}.{name}": module
@@ -80,9 +80,9 @@ def _config(recipe: LoraRecipe, targets: list[str]) -> LoraConfig:
 
 
 def merged(tensors: Mapping[str, Tensor], recipe: LoraRecipe) -> dict[str, Tensor]:
-    """The plain model's tensors, by its own names, from those of the model with adapters; not in place.
+    """Merge adapters: return the plain model's tensors by name, not in place.
 
-    What PEFT's `merge_and_unload` computes, on whole tensors from wherever: a sharded model has none to merge.
+    The computation of PEFT's `merge_and_unload`, on full tensors: a sharded model has none to merge.
     """
     plain: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
@@ -98,7 +98,7 @@ def merged(tensors: Mapping[str, Tensor], recipe: LoraRecipe) -> dict[str, Tenso
 def write_adapter(
     folder: Path, tensors: Mapping[str, Tensor], recipe: LoraRecipe, base: Path | None, moved: Collection[str]
 ) -> None:
-    """Write the adapter as PEFT has it.
+    """Write the adapter in PEFT format.
 
     Args:
         folder: is made.

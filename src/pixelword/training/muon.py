@@ -1,4 +1,4 @@
-"""Muon with the matrices of one shape orthogonalised together: torch's numbers, in half of the time for small matrices.
+"""Muon, batched over matrices of the same shape: torch's numbers, in half the time for small matrices.
 
 Jordan et al. 2024; the update scaled to AdamW's RMS as in Liu et al. 2025 (arXiv 2502.16982).
 """
@@ -40,7 +40,7 @@ class Muon(torch.optim.Muon):
         return loss
 
     def _step_alike(self, parameters: list[Tensor], group: dict[str, Any]) -> None:
-        """One update of matrices that are all (m, n) or (n, m)."""
+        """Update matrices that are all (m, n) or (n, m)."""
         for p in parameters:
             if "momentum_buffer" not in self.state[p]:
                 self.state[p]["momentum_buffer"] = torch.zeros_like(p)
@@ -79,7 +79,7 @@ def _wide(matrix: Tensor) -> Tensor:
 
 
 def _alike(parameters: list[Tensor]) -> Iterator[list[Tensor]]:
-    """Matrices of the same two sides, in lists of at most `STACKED` elements (or of one matrix)."""
+    """Group matrices of the same two sides, in lists of at most `STACKED` elements (or one matrix)."""
     by_sides: dict[tuple[Any, ...], list[Tensor]] = {}
     for p in parameters:
         by_sides.setdefault((*sorted(p.shape), p.device, p.dtype), []).append(p)

@@ -1,4 +1,4 @@
-"""The data that a `pixelword data` command names, a recipe's or files: checked before anything heavy is imported."""
+"""Data of a `pixelword data` command, from a recipe or files, checked before heavy imports."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ RECIPES = (".yaml", ".yml")
 
 @dataclass(frozen=True)
 class NamedData:
-    """The data of a recipe, or (recipe None) of files by themselves.
+    """Data of a recipe, or (recipe None) of files.
 
     folder: whose processor reads it; None: the recipe's own.
     """
@@ -34,7 +34,7 @@ class NamedData:
 def named_data(
     what: str, overrides: Sequence[str] = (), *, model: str | None = None, root: Path | None = None
 ) -> NamedData:
-    """A recipe's YAML file, or files of samples.
+    """Read a recipe's YAML file, or name sample files.
 
     model: whose tokenizer and settings to read with, in place of the recipe's `model.from` (nano's, for files).
     root: what relative paths of media in the files join. Raises RecipeError, CheckpointError.

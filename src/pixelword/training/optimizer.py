@@ -71,7 +71,7 @@ def parameter_groups(
 
 
 class Optimizer:
-    """The optimizers of a stage behind one `step`, `zero_grad` and `state_dict`."""
+    """All optimizers of a stage behind one `step`, `zero_grad` and `state_dict`."""
 
     def __init__(self, model: NeoOVForConditionalGeneration, recipe: OptimizerRecipe) -> None:
         adamw_groups, muon_groups = parameter_groups(model, recipe)
@@ -82,7 +82,7 @@ class Optimizer:
             self.parts["muon"] = Muon(muon_groups)
 
     def set_factor(self, factor: float) -> float:
-        """Set every group's rate to its peak times `factor`; returns the first group's rate (for the log)."""
+        """Set each group's learning rate to its peak times `factor`; return the first group's, for the log."""
         for part in self.parts.values():
             for group in part.param_groups:
                 group["lr"] = group["peak_lr"] * factor
@@ -100,7 +100,7 @@ class Optimizer:
         return {name: part.state_dict() for name, part in self.parts.items()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up the moments of a saved state; rates and other settings stay this recipe's.
+        """Load the moments of a saved state; learning rates and other settings stay this recipe's.
 
         Raises KeyError / ValueError when the state belongs to another set of parameters.
         """

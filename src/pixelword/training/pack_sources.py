@@ -1,4 +1,4 @@
-"""From a recipe to its packs: those it trains on, and those it is tried on."""
+"""Opens the training and validation packs of a recipe."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ SET_ASIDE, QUARANTINE = "set_aside.jsonl", "quarantine.jsonl"
 
 
 def open_packs(recipe: Recipe, processor: NeoOVProcessor, *, progress: Progress | None = None) -> PackSource:
-    """What a stage trains on: samples in files, or drawn tasks. Indexes that are missing are made first.
+    """Open the training packs: samples in files, or synthetic tasks. Missing indexes are built first.
 
-    Every rank may call this at once: one makes an index and the others wait for it. progress: shows it.
-    Raises RecipeError, also when more samples than `data.max_bad` cannot be used.
+    All ranks may call this: one builds an index, the others wait. progress: callback for a progress bar.
+    Raises RecipeError, also if more samples than `data.max_bad` are unusable.
     """
     if not recipe.data.sources:
         return DrawnPacks(recipe, processor)
@@ -71,7 +71,7 @@ def open_held_out(recipe: Recipe, processor: NeoOVProcessor, *, progress: Progre
 
 
 def record_set_aside(packs: FilePacks, out: Path) -> str | None:
-    """Write what the plan leaves out to `out/set_aside.jsonl`; one line on it for the log, None when all take part."""
+    """Write skipped samples to `out/set_aside.jsonl`; return a line for the log, or None if there are none."""
     left_out = list(packs.set_aside())
     path = out / SET_ASIDE
     if not left_out:
@@ -87,7 +87,7 @@ def _quarantine(recipe: Recipe) -> Quarantine:
 
 
 def _check_faults(data: DataRecipe, sources: Mapping[str, Source], indexes: Mapping[str, Index]) -> None:
-    """RecipeError when a source has more unusable samples than `data.max_bad` allows."""
+    """Raise RecipeError if a source has more unusable samples than `data.max_bad` allows."""
     for name, index in indexes.items():
         if len(index.faults) > data.max_bad * len(index):
             first = min(index.faults)

@@ -1,8 +1,8 @@
-"""The ranks of a run: who they are, by torchrun's environment, what they agree on, and how they share the network.
+"""Ranks of a run: process group, collectives, and sharding or replication of the network.
 
-Sharded (FSDP2): every rank holds a part of each parameter, its gradient and its moments in float32; a layer's weights
-are gathered in the precision of the arithmetic when it is their turn, and gradients are summed in float32. Shards that
-are copied over groups of ranks are HSDP. Copied (DDP): every rank holds everything; small models, and Muon.
+Sharded (FSDP2): every rank holds a shard of each parameter, its gradient and moments in float32; a layer's weights are
+gathered in compute precision when needed, and gradients are reduced in float32. Shards replicated over groups of ranks
+are HSDP. Replicated (DDP): every rank holds everything; for small models, and Muon.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class World:
-    """One process among `size` of them; alone when no launcher says otherwise.
+    """One process among `size`; a single one without a launcher.
 
     device: where this rank computes.
     mesh: (shard,) or (copies, shard) ranks that the parameters are sharded over; None where each rank holds all.
@@ -50,7 +50,7 @@ class World:
     copies: list[DistributedDataParallel] = field(default_factory=list, compare=False)
 
     def sum(self, *values: float) -> list[float]:
-        """Each value summed over all ranks, the same numbers everywhere. In float64 on the CPU: no GPU waits for it."""
+        """Sum each value over all ranks, in float64 on the CPU, so that no GPU synchronises."""
         if self.size == 1:
             return list(values)
         total = torch.tensor(values, dtype=torch.float64)
@@ -66,7 +66,7 @@ class World:
         return torch.stack(rows)
 
     def gather(self, value: Any) -> list[Any]:
-        """The values of all ranks, in their order."""
+        """Gather the values of all ranks, in order."""
         if self.size == 1:
             return [value]
         values: list[Any] = [None] * self.size
@@ -74,7 +74,7 @@ class World:
         return values
 
     def on_first(self, do: Callable[[], T]) -> T:
-        """`do()` on rank 0, its result on all; its error is raised on all, so that none waits for another in vain."""
+        """Run `do()` on rank 0 and broadcast its result; its error raises on every rank, so that none hangs."""
         answer: tuple[T | None, Exception | None] = None, None
         if self.rank == 0:
             try:
@@ -89,9 +89,9 @@ class World:
 
 @contextmanager
 def world(recipe: Recipe) -> Iterator[World]:
-    """This process's place, and its membership in the process group while the block runs.
+    """Join the process group while the block runs; yields this process's rank.
 
-    Raises RecipeError when the ranks cannot share the recipe's packs or there is no such device.
+    Raises RecipeError if the ranks do not divide the recipe's packs or the device does not exist.
     """
     rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
     if recipe.data.packs % size:
@@ -124,7 +124,7 @@ def world(recipe: Recipe) -> Iterator[World]:
 
 
 def _store(size: int) -> dist.Store | None:
-    """Where ranks find one another, as torchrun provides it; None for PyTorch's own way without torchrun.
+    """Return the rendezvous store under torchrun; None for PyTorch's default without it.
 
     torchrun keeps one store over all restarts, so after a restart ranks would wait for those killed, which have left
     their addresses there. Each start gets keys of its own. Its number is the same on all ranks of one machine only.
@@ -141,7 +141,7 @@ def _store(size: int) -> dist.Store | None:
 
 
 def shard(model: NeoOVForConditionalGeneration, recipe: Recipe, mesh: DeviceMesh) -> None:
-    """Shard a network in place: every layer by itself, and what is around them together.
+    """Shard a network in place: each layer separately, and the remaining parameters together.
 
     Call it after layers are compiled and checkpointed, before the optimizer exists. On a network of the meta device,
     `take_weights` then gives the shards their values.
@@ -159,20 +159,20 @@ def shard(model: NeoOVForConditionalGeneration, recipe: Recipe, mesh: DeviceMesh
 
 
 def take_weights(model: nn.Module, whole: Mapping[str, Tensor], device: torch.device) -> None:
-    """Fill a sharded network on the meta device from whole tensors by name, which only the first rank needs to have."""
+    """Fill a sharded network on the meta device from full tensors by name, needed only on rank 0."""
     model.to_empty(device=device)
     set_model_state_dict(model, dict(whole), options=StateDictOptions(full_state_dict=True, broadcast_from_rank0=True))
 
 
 def release(model: nn.Module) -> None:
-    """Let go of gathered weights: with no backward pass after a forward pass they would outlive a change of shards."""
+    """Free gathered weights: without a backward pass they would outlive a change of the shards."""
     for module in model.modules():
         if isinstance(module, FSDPModule):
             module.reshard()
 
 
 def copy_over(model: nn.Module, world: World) -> nn.Module:
-    """What to call in place of a network that every rank holds whole; it begins with the first rank's weights."""
+    """Wrap a replicated network for gradient averaging; it starts with rank 0's weights."""
     network = DistributedDataParallel(model, device_ids=[world.device] if world.device.type == "cuda" else None)
     world.copies.append(network)
     return network
@@ -180,9 +180,9 @@ def copy_over(model: nn.Module, world: World) -> nn.Module:
 
 @contextmanager
 def micro_batch(network: nn.Module, *, last: bool) -> Iterator[None]:
-    """Around forward and backward of a micro-batch: copies of the weights exchange gradients after the last one only.
+    """Context of a micro-batch's forward and backward: replicas exchange gradients after the last one only.
 
-    Shards are summed after each, so that no rank ever holds a whole gradient.
+    Shards are reduced after each, so that no rank ever holds a full gradient.
     """
     if isinstance(network, FSDPModule):
         network.set_requires_all_reduce(last)
@@ -191,7 +191,7 @@ def micro_batch(network: nn.Module, *, last: bool) -> Iterator[None]:
 
 
 def _device(name: str) -> torch.device:
-    """The recipe's device; on a machine with several GPUs, the one of this process."""
+    """Return the recipe's device; with several GPUs, this process's."""
     if name == "cuda" and not torch.cuda.is_available():
         raise RecipeError("device: cuda, but PyTorch finds no GPU here; set device=cpu or auto")
     if name == "cpu" or not torch.cuda.is_available():

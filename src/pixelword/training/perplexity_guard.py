@@ -1,4 +1,4 @@
-"""The gate of a run: what images teach must not cost more of the language than the recipe allows."""
+"""Perplexity guard (`gate`): stops a run whose text perplexity gets worse than the recipe allows."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Reading:
-    """perplexity: of the model in training; against: of the one it is compared with; bound: of the `excess`."""
+    """perplexity: of the model in training; against: of the reference model; bound: limit of `excess`."""
 
     perplexity: float
     against: float
@@ -33,22 +33,22 @@ class Reading:
 
     @property
     def excess(self) -> float:
-        """How much worse, as a share: 0.05 is 5 %."""
+        """Relative increase: 0.05 is 5 %."""
         return self.perplexity / self.against - 1
 
     @property
     def passes(self) -> bool:
-        """False also for a perplexity that is not a number."""
+        """False also for a NaN perplexity."""
         return self.excess <= self.bound
 
     def values(self) -> dict[str, Any]:
-        """For metrics.jsonl."""
+        """Return the values for metrics.jsonl."""
         return {
             "perplexity": round(self.perplexity, 4), "against": round(self.against, 4), "excess": round(self.excess, 5)
         }  # fmt: skip
 
     def line(self) -> str:
-        """For people."""
+        """Return a line for the log."""
         return (
             f"perplexity on text {self.perplexity:.2f}, {self.excess:+.1%} against {self.against:.2f} "
             f"(bound {self.bound:.0%})"
@@ -56,9 +56,9 @@ class Reading:
 
 
 class Gate:
-    """Reads a text's perplexity under the model in training, and the same text's under the one it began with.
+    """Compares a text's perplexity under the model in training with that under the initial model.
 
-    Raises RecipeError when there is nothing to read or to compare with; before weights are loaded.
+    Raises RecipeError if the text or the reference model is missing, before weights are loaded.
     """
 
     def __init__(self, recipe: Recipe, processor: NeoOVProcessor, world: World) -> None:
@@ -73,12 +73,12 @@ class Gate:
 
     @cached_property
     def against(self) -> float:
-        """Perplexity of the model to compare with; read once a run, on every rank."""
+        """Perplexity of the reference model, computed once per run on every rank."""
         dtype = compute_dtype(self.recipe, self.world.device)
         return perplexity(load_frozen(self._against_folder, dtype, "sdpa", self.world.device), self._documents)
 
     def read(self, model: NeoOVForConditionalGeneration) -> Reading:
-        """Every rank calls this at the same step, and gets the same."""
+        """Measure; every rank calls this at the same step and gets the same result."""
         assert self.recipe.gate is not None
         with uncompiled(model), precision(self.recipe, self.world):
             own = perplexity(model, self._documents)

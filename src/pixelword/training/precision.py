@@ -1,4 +1,4 @@
-"""What a stage's products are computed in: as its recipe says, or with `precision: auto` what suits the device."""
+"""Compute precision of a stage: the recipe's, or with `precision: auto` what suits the device."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _TYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def compute_dtype(recipe: Recipe, device: torch.device) -> torch.dtype:
-    """The type of products on a device; "auto" is bfloat16 where the device has instructions for it, else float32."""
+    """Return the compute dtype on a device; "auto" is bfloat16 if the hardware supports it, else float32."""
     return _TYPES.get(recipe.precision) or machine.training_dtype(device)
 
 
 def settled(recipe: Recipe, world: World, saved: str | None = None) -> Recipe:
-    """The recipe with its precision decided, alike on all ranks: "auto" becomes what the first one finds.
+    """Resolve the recipe's precision, equally on all ranks: "auto" becomes rank 0's choice.
 
-    saved: what a checkpoint was trained in, which "auto" keeps to, so that a resumed run repeats every bit.
+    saved: The checkpoint's precision, which "auto" keeps, so that a resumed run is bitwise identical.
     """
     if recipe.precision != "auto":
         return recipe
@@ -32,5 +32,5 @@ def settled(recipe: Recipe, world: World, saved: str | None = None) -> Recipe:
 
 
 def precision_name(dtype: torch.dtype) -> str:
-    """The name that recipes have for a type."""
+    """Return a recipe's name for a dtype."""
     return next(name for name, item in _TYPES.items() if item == dtype)

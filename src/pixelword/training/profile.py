@@ -1,4 +1,4 @@
-"""`--profile`: where the time and the memory of a few steps go, written into OUT/profile.
+"""`--profile`: time and memory of a few steps, written to OUT/profile.
 
 trace.json      every operator, for ui.perfetto.dev or chrome://tracing
 operators.txt   the same summed up by operator
@@ -54,7 +54,7 @@ class StepProfiler:
         self._profile.stop()  # of a run that ends earlier it writes what there is
 
     def step(self) -> None:
-        """The end of one training step."""
+        """Mark the end of a training step."""
         self._steps += 1
         if self._cuda and self._steps == SKIPPED + WARM:
             torch.cuda.memory._record_memory_history(max_entries=_BLOCKS)

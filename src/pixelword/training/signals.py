@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as a wish to stop: at once where nothing would be lost, else after the step at hand."""
+"""SIGINT and SIGTERM handling: stop immediately if nothing would be lost, else after the current step."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Stopped(BaseException):
-    """Raised wherever the main thread is, which may be inside a compiler; so no `except Exception` keeps it."""
+    """Raised in the main thread, possibly inside a compiler; not an Exception, so that nothing swallows it."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -40,12 +40,12 @@ class StopSignals:
         self._restore()
 
     def votes(self) -> list[float]:
-        """One number a signal, to be summed over the ranks."""
+        """Return one number per signal, to be summed over ranks."""
         return [float(self.asked == number) for number in STOPS]
 
     @staticmethod
     def elected(votes: list[float]) -> int | None:
-        """The signal that any rank was sent, by the summed votes."""
+        """Return the signal that any rank received, from the summed votes."""
         return next((int(number) for number, vote in zip(STOPS, votes, strict=True) if vote), None)
 
     def _ask(self, number: int, frame: FrameType | None) -> None:

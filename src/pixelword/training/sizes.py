@@ -1,4 +1,4 @@
-"""Which network a stage trains, known before any weights are there."""
+"""Resolves the configuration of the network that a stage trains, without weights."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _SHAPE = (
 def stage_config(recipe: Recipe) -> NeoOVConfig:
     """The configuration of the network that a stage trains: the checkpoint's where it is there, else the recipe's.
 
-    Raises RecipeError when neither says it, or when the checkpoint is of another size than the recipe names.
+    Raises RecipeError if neither defines it, or if the checkpoint's size differs from the recipe's.
     """
     model = recipe.model
     found = checked_config(recipe)
@@ -42,7 +42,7 @@ def stage_config(recipe: Recipe) -> NeoOVConfig:
 def checked_config(recipe: Recipe) -> NeoOVConfig | None:
     """The configuration of the checkpoint that a stage begins with, None where there is none.
 
-    Raises RecipeError, naming the first difference, when it is not of the size that the recipe names.
+    Raises RecipeError, naming the first difference, if its size differs from the recipe's.
     """
     model = recipe.model
     if model.from_ is None or not (model.from_ / "config.json").is_file():

@@ -1,4 +1,4 @@
-"""Steps that must not count: a loss that is not a number, or far above those before it."""
+"""Detects steps to skip: NaN or infinite losses, and loss spikes."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ LEAST = 0.01  # of the mean: a flat stretch of losses makes no deviation smaller
 
 
 class Spikes:
-    """Judges a step by its loss and gradient norm, which are the same on every rank, and so is the verdict."""
+    """Judges a step by loss and gradient norm; these are equal on all ranks, and so is the verdict."""
 
     def __init__(self, recipe: SpikeRecipe | None) -> None:
         self.recipe = recipe
@@ -25,7 +25,7 @@ class Spikes:
         self.in_a_row = 0
 
     def reason(self, loss: float, norm: float) -> str | None:
-        """Why the step is to be skipped, None for a good one, whose loss joins the window. Counts skipped ones."""
+        """Return why to skip the step, or None and add its loss to the window. Counts skipped steps."""
         found = None
         if not (math.isfinite(loss) and math.isfinite(norm)):
             found = f"loss {loss}, gradient norm {norm}"
@@ -40,7 +40,7 @@ class Spikes:
         return found
 
     def check_patience(self, stage: str, step: int) -> None:
-        """Raises PixelwordError when too many steps in a row were skipped."""
+        """Raise PixelwordError if too many steps in a row were skipped."""
         patience = self.recipe.patience if self.recipe else PATIENCE
         if self.in_a_row >= patience:
             raise PixelwordError(
@@ -50,7 +50,7 @@ class Spikes:
             )
 
     def restart(self) -> None:
-        """Forget the losses so far: those of other data do not compare."""
+        """Clear the window, when the data changes and losses do not compare."""
         self.losses.clear()
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What a stage trains, chosen by module. A name is never searched for a substring (`_h` is also in `lm_head`).
+"""Trainable parameters of a stage, selected by module, never by substrings (`_h` is also in `lm_head`).
 
 Roles: `patch_embedding` (pixels to visual tokens), `pre_buffer` (the first `extra_num_layers` layers, whole),
 `hw_projections` (in every layer the H/W query and key projections and their norms) and `language` (the rest: the
@@ -20,18 +20,18 @@ ROLES = ("patch_embedding", "pre_buffer", "hw_projections", "language")
 
 
 def decoder_layers(model: NeoOVForConditionalGeneration) -> list[Layer]:
-    """The one stack: pre-buffer first, then the language model's layers."""
+    """Return all layers: pre-buffer first, then the language model's."""
     return cast("list[Layer]", list(model.language_model.model.layers))
 
 
 def _hw_modules(attention: Attention) -> tuple[nn.Module, ...]:
-    """The H/W projections of queries and keys, and their norms."""
+    """Return the H/W projections of queries and keys, and their norms."""
     norms = (getattr(attention, name) for name in ("q_norm_h", "q_norm_w", "k_norm_h", "k_norm_w"))
     return (attention.q_proj_hw, attention.k_proj_hw, *norms)
 
 
 def role_parameters(model: NeoOVForConditionalGeneration) -> dict[str, list[nn.Parameter]]:
-    """Parameters of every role. The pre-buffer's H/W projections are in both roles; `language` is what no other has."""
+    """Return parameters by role. The pre-buffer's H/W projections have both roles; `language` is the rest."""
     layers = decoder_layers(model)
     pre_buffer = layers[: model.config.llm_config.extra_num_layers]
     attentions = [layer.self_attn for layer in layers]
@@ -48,7 +48,7 @@ def role_parameters(model: NeoOVForConditionalGeneration) -> dict[str, list[nn.P
 
 
 def role_of(model: NeoOVForConditionalGeneration) -> dict[int, str]:
-    """id(parameter) -> its one role for learning rates: the first in `ROLES` that holds it."""
+    """Return id(parameter) -> role for learning rates: the first in `ROLES` that contains it."""
     owner: dict[int, str] = {}
     for role, parameters in role_parameters(model).items():
         for parameter in parameters:
@@ -57,7 +57,7 @@ def role_of(model: NeoOVForConditionalGeneration) -> dict[int, str]:
 
 
 def set_trainable(model: NeoOVForConditionalGeneration, trainable: Sequence[str]) -> list[nn.Parameter]:
-    """Freeze everything but the roles in `trainable` ("all" for every role); returns what is trained, each once."""
+    """Freeze all parameters outside the roles in `trainable` ("all": every role); return the trained ones."""
     roles = role_parameters(model)
     chosen = set(ROLES) if "all" in trainable else set(trainable)
     train = {id(p) for role in chosen for p in roles[role]}

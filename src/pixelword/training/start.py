@@ -1,4 +1,4 @@
-"""What a stage starts from, checked before anything heavy is imported."""
+"""Checks the inputs of a stage, before heavy imports."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def fetched(recipe: Recipe, *, weights: bool = True) -> Recipe:
 
 
 def _hub_folder(place: Path | None, weights: bool) -> Path | None:
-    """Of a model of the Hub, its folder in the cache; None for what names something here."""
+    """Return the cache folder of a Hub model; None for local names."""
     name = str(place)
     if place is None or place.exists() or hub_id(name) is None:
         return None
@@ -42,7 +42,7 @@ def _hub_folder(place: Path | None, weights: bool) -> Path | None:
 
 
 def check_start(recipe: Recipe) -> None:
-    """Raises CheckpointError, RecipeError: the stage before or the tokenizer is not there."""
+    """Raise CheckpointError, RecipeError if the previous stage or the tokenizer is missing."""
     if recipe.model.from_ is not None:
         existing(recipe.model.from_)
     else:
@@ -50,14 +50,14 @@ def check_start(recipe: Recipe) -> None:
 
 
 def check_files(data: DataRecipe) -> None:
-    """Raises RecipeError: a source names a file that is not there."""
+    """Raise RecipeError if a source names a missing file."""
     for name, source in data.sources.items():
         for _ in source_files(name, source.path):
             pass
 
 
 def existing(folder: Path) -> Path:
-    """The folder of `model.from`. Raises CheckpointError: it holds no checkpoint."""
+    """Return the folder of `model.from`. Raises CheckpointError if it has no checkpoint."""
     if (folder / "config.json").is_file():
         return folder
     if folder.exists() or len(folder.parts) > 1:
@@ -66,7 +66,7 @@ def existing(folder: Path) -> Path:
 
 
 def tokenizer_folder(recipe: Recipe) -> Path:
-    """The folder of a recipe's `tokenizer`. Raises RecipeError: there is none."""
+    """Return the folder of a recipe's `tokenizer`. Raises RecipeError if it is missing."""
     name = str(recipe.tokenizer)
     folder = Path(name) if Path(name).is_dir() else WEIGHTS / name
     if not (folder / "tokenizer.json").is_file():

@@ -1,4 +1,4 @@
-"""What a run is between two steps, under names that do not depend on ranks, wrappers or the order of parameters.
+"""The state of a run between steps, by names that do not depend on ranks, wrappers or parameter order.
 
 out/recipe.yaml                 what ran, overrides included
 out/metrics.jsonl               one line an event
@@ -38,7 +38,7 @@ _CHUNKS, _CHUNK = 64, 1 << 16  # of a file of weights, spread over it, that its 
 
 @dataclass(frozen=True)
 class Progress:
-    """Steps done; over all pieces of the run, seconds of training, samples, and tokens without padding."""
+    """Steps done; and over all restarts: seconds of training, samples, and tokens without padding."""
 
     step: int = 0
     elapsed: float = 0.0
@@ -48,7 +48,7 @@ class Progress:
 
 @dataclass(frozen=True)
 class TrainingState:
-    """The tensors that the next step depends on.
+    """All tensors that the next step depends on.
 
     parts: the optimizers by name. Their moments are saved; rates and other settings are the recipe's at hand.
     averages: the moving average of the trained parameters, by the parameters' names.
@@ -62,7 +62,7 @@ class TrainingState:
     frozen: bool = False
 
     def tensors(self) -> dict[str, Tensor]:
-        """The live tensors by name; random generators, which every rank has for itself, as they are now."""
+        """Return the live tensors by name, with copies of this rank's random generator states."""
         found: dict[str, Tensor] = {f"model.{name}": p.detach() for name, p in self._parameters().items()}
         for part, name, parameter in self._optimized():
             for key, value in self.parts[part].state.get(parameter, {}).items():
@@ -70,7 +70,7 @@ class TrainingState:
         return {**found, **self._averages(), **_generators()}
 
     def load(self, checkpoints: Checkpoints, saved: Saved) -> None:
-        """Take up a checkpoint in place. Raises CheckpointError: it is of another recipe, or damaged."""
+        """Load a checkpoint in place. Raises CheckpointError if it is of another recipe, or damaged."""
         into: dict[str, Tensor] = {f"model.{name}": p for name, p in self._parameters().items()}
         moments = self._moments(saved)
         into.update({name: tensor for name, (_, _, _, tensor) in moments.items()})
@@ -96,14 +96,14 @@ class TrainingState:
             torch.cuda.set_rng_state(state) if name.startswith("rng.cuda.") else torch.set_rng_state(state)
 
     def _parameters(self) -> dict[str, nn.Parameter]:
-        """The parameters to be saved by name; a tied one has one name."""
+        """Return the parameters to save by name; tied ones have one name."""
         return {_plain(n): p for n, p in self.model.named_parameters() if p.requires_grad or self.frozen}
 
     def _averages(self) -> dict[str, Tensor]:
         return {f"ema.{_plain(name)}": tensor for name, tensor in (self.averages or {}).items()}
 
     def _optimized(self) -> list[tuple[str, str, nn.Parameter]]:
-        """(optimizer, parameter's name, parameter) of everything trained."""
+        """Yield (optimizer, parameter name, parameter) of everything trained."""
         names = {id(p): name for name, p in self._parameters().items()}
         groups = [(part, group) for part, optimizer in self.parts.items() for group in optimizer.param_groups]
         return [(part, names[id(p)], p) for part, group in groups for p in group["params"]]
@@ -132,16 +132,16 @@ def _plain(name: str) -> str:
 
 
 def _generators() -> dict[str, Tensor]:
-    """Copies of the states of this rank's random generators."""
+    """Return copies of this rank's random generator states."""
     rank = dist.get_rank() if dist.is_initialized() else 0
     found = {f"rng.cpu.{rank}": torch.get_rng_state()}
     return {**found, f"rng.cuda.{rank}": torch.cuda.get_rng_state()} if torch.cuda.is_initialized() else found
 
 
 def fingerprint(folder: Path) -> str:
-    """A hash of a checkpoint's weights by pieces spread over its files; the same wherever the folder is.
+    """Hash a checkpoint's weights, by samples spread over its files; independent of its path.
 
-    Weights that were trained again differ everywhere, so pieces distinguish them, and large models are not read whole.
+    Retrained weights differ everywhere, so samples distinguish them without reading large models in full.
     """
     digest = hashlib.sha256()
     for path in sorted(folder.glob("*.safetensors")):

@@ -1,4 +1,4 @@
-"""What `pixelword data` looks at, with the processor that reads it."""
+"""The data that `pixelword data` inspects, with its processor."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Subject:
-    """What is looked at: the data of a recipe, or (recipe None) of files by themselves, and how it is read."""
+    """Data of a recipe, or (recipe None) of files, and the processor to read it."""
 
     data: DataRecipe
     processor: NeoOVProcessor
@@ -24,7 +24,7 @@ class Subject:
 
 
 def open_subject(named: NamedData) -> Subject:
-    """The data with its processor. Raises RecipeError, CheckpointError."""
+    """Open the data with its processor. Raises RecipeError, CheckpointError."""
     if named.folder is not None:
         return Subject(named.data, NeoOVProcessor.from_pretrained(named.folder), named.recipe)
     assert named.recipe is not None

@@ -1,4 +1,4 @@
-"""What a stage reads, before anything is trained on it: its numbers, and sheets to look at."""
+"""Surveys a stage's data before training: statistics, and sheets for the page."""
 
 from __future__ import annotations
 
@@ -39,17 +39,17 @@ _SEED = 4_241  # of the drawn samples that are looked at, whatever the recipe's 
 
 
 class Survey(Protocol):
-    """How a subject is looked at."""
+    """Interface of a survey."""
 
     def report(self, samples: int, packs: int) -> Report:
-        """Its numbers: of `packs` packs, and of the whole files or of `samples` drawn samples of each kind."""
+        """Return statistics of `packs` packs, and of whole files or `samples` synthetic samples per kind."""
 
     def sheets(self, samples: int, packs: int) -> Iterator[Sheet]:
-        """`packs` packs, then `samples` samples of each source or kind."""
+        """Return sheets of `packs` packs, then of `samples` samples per source or kind."""
 
 
 def survey(subject: Subject, step: int = 0) -> Survey:
-    """The survey of a subject, from step `step` of its stage on."""
+    """Return the survey of a subject, starting at step `step` of its stage."""
     if subject.data.sources:
         return FileSurvey(subject, step)
     assert subject.recipe is not None
@@ -58,7 +58,7 @@ def survey(subject: Subject, step: int = 0) -> Survey:
 
 @dataclass(frozen=True)
 class FileSurvey:
-    """Of samples in files. Files without a recipe make no packs."""
+    """Survey of samples in files. Files without a recipe have no packs."""
 
     subject: Subject
     step: int = 0
@@ -87,7 +87,7 @@ class FileSurvey:
                 yield self._sheet(files, name, i)
 
     def _packs(self) -> FilePacks | None:
-        """The packs of the stage; bad samples are there to be looked at, however many."""
+        """Open the packs of the stage, with any number of bad samples."""
         recipe = self.subject.recipe
         if recipe is None:
             return None
@@ -97,7 +97,7 @@ class FileSurvey:
         return source
 
     def _planned(self, source: FilePacks, count: int) -> PacksReport:
-        """From the plan alone: nothing is read."""
+        """Compute from the plan only, without reading samples."""
         first = self.step * source.packs_per_step
         numbers = range(first, first + count)
         packs = [source.plan.pack(number) for number in numbers]
@@ -111,7 +111,7 @@ class FileSurvey:
         )
 
     def _sheet(self, files: Source, name: str, i: int) -> Sheet:
-        """Sample i of a source, or why it cannot be read."""
+        """Return sample i of a source, or why it cannot be read."""
         where = files.where(i)
         try:
             sample = files.read(i)
@@ -124,7 +124,7 @@ class FileSurvey:
 
 @dataclass(frozen=True)
 class DrawnSurvey:
-    """Of drawn tasks, at the level that step `step` has."""
+    """Survey of synthetic tasks, at the level of step `step`."""
 
     recipe: Recipe
     processor: NeoOVProcessor

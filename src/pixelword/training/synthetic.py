@@ -1,4 +1,4 @@
-"""The packs of a stage whose samples are drawn on the fly: pack k is a pure function of (recipe, k)."""
+"""Packs of synthetic samples generated on the fly: pack k is a pure function of (recipe, k)."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _HELD_OUT = 7_919  # seed of validation, the same in all stages, so that their n
 
 
 class DrawnPacks:
-    """`packs(number)` draws a training pack; `held_out(kind, i, level)` a pack of one kind from the held-out split.
+    """`packs(number)` generates a training pack, `held_out(kind, i, level)` a held-out pack of one kind.
 
-    Raises RecipeError when what the tasks are made of is not there.
+    Raises RecipeError if asset packs of the tasks are missing.
     """
 
     def __init__(self, recipe: Recipe, processor: NeoOVProcessor) -> None:
@@ -35,15 +35,15 @@ class DrawnPacks:
         self.pad_token_id = processor.pad_token_id
 
     def fraction(self, k: int) -> float:
-        """How much of the stage is done before pack k's step, 0 to 1."""
+        """Return the fraction of the stage before pack k's step, 0 to 1."""
         return k // self.packs_per_step / self.recipe.steps
 
     def length(self, k: int) -> int:
-        """Length of pack k's rows."""
+        """Return the row length of pack k."""
         return self.recipe.data.length_at(self.fraction(k))
 
     def costs(self, step: int) -> None:
-        """Drawn packs cost alike."""
+        """Return None: synthetic packs have equal costs."""
 
     def __call__(self, number: int) -> Pack:
         data = self.recipe.data
@@ -60,11 +60,11 @@ class DrawnPacks:
         return seeded_pack(draw, self._packer(length), (self.recipe.seed, number))
 
     def question(self, kind: str, number: int, level: float) -> Sample:
-        """A held-out question of one kind: the first one of its held-out pack `number`."""
+        """Return a held-out question of one kind: the first of its held-out pack `number`."""
         return self.tasks.one(kind, np.random.default_rng(self._seed(kind, number)), level, "test", 1)
 
     def held_out(self, kind: str, number: int, level: float) -> Pack:
-        """A pack of one kind, one question per image, from the held-out split."""
+        """Generate a held-out pack of one kind, one question per image."""
         length = self.recipe.data.longest
 
         def draw(rng: np.random.Generator) -> Encoded:

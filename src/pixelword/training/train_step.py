@@ -1,4 +1,4 @@
-"""One step of training: micro-batches forward and backward, one normaliser over all of them, clip, judge, update."""
+"""One training step: forward and backward of micro-batches under one normaliser, clip, check, update."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ LEAST = 1e-12  # weight of a step in which nothing is supervised
 
 @dataclass(frozen=True)
 class Step:
-    """What one step did.
+    """Result of one step.
 
     loss: weighted mean over every supervised token of all ranks; kl: mean over every place of text, None where there is
         no text or no teacher; grad_norm: over all ranks, before clipping; lr: of the first group.
@@ -45,7 +45,7 @@ class Step:
 
 
 class TrainStep:
-    """The network with what updates it. Every rank calls `step` with its own packs of the same step.
+    """The network and its optimizers. Every rank calls `step` with its own packs of the same step.
 
     model: the network, whose parameters are trained. network: what to call in its place (`building.build_network`).
     teacher: the model to stay close to on text (KL).
@@ -66,7 +66,7 @@ class TrainStep:
         self.spikes = Spikes(recipe.spike)
 
     def step(self, packs: Sequence[Pack], number: int, fraction: float) -> Step:
-        """One update by all ranks' packs, or none when the loss or the gradient is not to be trusted.
+        """Update on all ranks' packs, or skip the step if loss or gradient are bad.
 
         number, fraction: of the stage, for the learning rate.
         """
@@ -106,7 +106,7 @@ class TrainStep:
         return (total - factor * diverged).item() / ranks, diverged.item() / ranks
 
     def _clip(self) -> float:
-        """Clip the gradients of all ranks together; returns their norm before."""
+        """Clip the gradients over all ranks; return the norm before clipping."""
         gradients = [p.grad for p in self.trained if p.grad is not None]
         norm = nn.utils.get_total_norm(gradients)
         norm = norm.full_tensor() if isinstance(norm, DTensor) else norm
@@ -115,5 +115,5 @@ class TrainStep:
 
 
 def _inputs(pack: Pack) -> dict[str, Tensor]:
-    """The network's arguments, with images even if there are none: every parameter gets a gradient on every rank."""
+    """Return the network's arguments, with images even if there are none, so every parameter gets a gradient."""
     return {**pack.inputs(), "pixel_values": pack.pixel_values, "image_grid_hw": pack.image_grid_hw}

@@ -1,4 +1,4 @@
-"""The loop of every stage: take a step's packs, update, report, validate, save; stop and resume anywhere."""
+"""The training loop of every stage: load packs, update, report, validate, save; resumable at any step."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended. `signal` is the number of the signal that stopped it, None when the stage is complete."""
+    """Outcome of a run. `signal`: number of the signal that stopped it, None if the stage is complete."""
 
     progress: Progress
     folder: Path
@@ -115,18 +115,18 @@ class Trainer:
         self.checkpoints.abandon_after(self.progress.step)
 
     def _base(self) -> str | None:
-        """Fingerprint of the weights that the run began with."""
+        """Fingerprint of the initial weights."""
         folder = self.recipe.model.from_
         return None if folder is None else self.world.on_first(lambda: state.fingerprint(folder))
 
     def fraction(self, progress: Progress) -> float:
-        """How far the stage is, in [0, 1]: by steps, or by the clock when `max_minutes` is further."""
+        """Progress of the stage in [0, 1]: by steps, or by time if `max_minutes` is further."""
         by_steps = progress.step / self.recipe.steps
         by_clock = progress.elapsed / (60 * self.recipe.max_minutes) if self.recipe.max_minutes else 0.0
         return min(1.0, max(by_steps, by_clock))
 
     def run(self) -> Outcome:
-        """Train to the end of the stage, or until SIGINT / SIGTERM, which saves what was done."""
+        """Train to the end of the stage, or until SIGINT / SIGTERM, which saves a checkpoint."""
         recipe, start = self.recipe, self.progress.step
         log = RunLog(
             *(recipe.out / "metrics.jsonl", self.console, recipe.stage, recipe.steps, start),
@@ -155,7 +155,7 @@ class Trainer:
         return Outcome(self.progress, final)
 
     def _loop(self, feed: Feed, log: RunLog) -> int | None:
-        """Steps until the stage is done (None) or a signal stops it (its number)."""
+        """Run steps until the stage is complete (None) or a signal stops it (its number)."""
         recipe = self.recipe
         window = Window.of_run(recipe, self.model.config, self.world.device, self.world.stack)
         validation = None
@@ -211,7 +211,7 @@ class Trainer:
         return self.engine.step(taken, step, self.fraction(self.progress))
 
     def _first_step(self, taken: list[Pack], log: RunLog) -> Step:
-        """The first step of this process, which compiles; from its end on, a signal waits for the step at hand."""
+        """Run the first step of this process, which compiles; afterwards, signals wait for the current step."""
         log.say("compiling, for the first step …" if self.recipe.compile else "first step …")
         began = time.monotonic()
         step = self._step(taken)
@@ -230,7 +230,7 @@ class Trainer:
         return any(steps and self.progress.step % steps == 0 for steps in every)
 
     def _pass(self, gate: Gate, window: Window, log: RunLog) -> None:
-        """Read the perplexity on text; past the recipe's bound save, and raise PixelwordError."""
+        """Measure text perplexity; beyond the recipe's bound, save and raise PixelwordError."""
         began = time.monotonic()
         average = self.engine.average
         with average.in_place() if average else nullcontext():
@@ -248,7 +248,7 @@ class Trainer:
         window.exclude(time.monotonic() - began)
 
     def _agree(self, taken: list[Pack], step: int, elapsed: float) -> tuple[Progress, bool, int | None]:
-        """Over all ranks: progress by their mean clock, whether samples could not be read, the signal one was sent."""
+        """Reduce over all ranks: progress by mean clock, whether samples failed, and any received signal."""
         own = (elapsed / self.world.size, self.checkpoints.failed, sum(len(pack.faults) for pack in taken))
         seen = (sum(pack.samples for pack in taken), sum(pack.tokens for pack in taken))
         clock, failures, faults, samples, tokens, *votes = self.world.sum(*own, *seen, *self.signals.votes())
@@ -268,7 +268,7 @@ class Trainer:
         log.report(progress.step, report | {"elapsed": round(progress.elapsed, 2), "left": round(left, 1)})
 
     def _skip(self, step: Step, taken: list[Pack], log: RunLog) -> None:
-        """Tell which samples a skipped step had; raises PixelwordError when too many were skipped in a row."""
+        """Report the samples of a skipped step; raises PixelwordError after too many in a row."""
         number = self.progress.step - 1
         names = [name for rank in self.world.gather([n for pack in taken for n in pack.names]) for name in rank]
         first = number * self.source.packs_per_step
@@ -309,7 +309,7 @@ class Trainer:
         return self.checkpoints.save(self.state.tensors(), facts, self.progress.step, wait=wait)
 
     def _finish(self) -> Path:
-        """Save the last state, then export the weights (their average, where there is one) in the recipe's dtype."""
+        """Save the last state, then export the weights (their EMA, if any) in the recipe's dtype."""
         self._save(wait=True)
         final = self.recipe.out / "final"
         dtype = torch.bfloat16 if self.recipe.export == "bf16" else torch.float32

@@ -1,7 +1,7 @@
-"""What a model makes of samples it never trains on: loss, answers right to the letter, and a few answers in words.
+"""Validation: held-out loss, exact match under teacher forcing, and a few generated answers.
 
-An answer counts as exact when every one of its tokens is the likeliest one after the right tokens before it: one
-forward pass measures that of a whole pack. The few free answers go the way that `pixelword ask` goes.
+An answer is exact if each of its tokens is the argmax given the reference prefix, measured in one forward pass per
+pack. Generated answers use the same path as `pixelword ask`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NEW_TOKENS = 64  # of a free answer
 
 @dataclass(frozen=True)
 class HeldOut:
-    """packs: by kind of task or by source; questions: samples to be answered freely; media: how these are read."""
+    """packs: by kind of task or source; questions: samples to generate answers for; media: their media options."""
 
     packs: Mapping[str, Sequence[Pack]]
     questions: Sequence[Sample] = ()
@@ -65,12 +65,12 @@ def exact_documents(logits: torch.Tensor, pack: Pack, columns: torch.Tensor) -> 
 
 
 def answer_columns(pack: Pack) -> torch.Tensor:
-    """(n,) int64 ascending: the places in a row that predict a label in some row. The head is run there alone."""
+    """Return the positions that predict a label in any row, ascending (n,) int64; the head runs only there."""
     return ((supervised_rows(pack.labels, pack.cu_seqlens) - 1) % pack.labels.shape[1]).unique()
 
 
 class Validation:
-    """The same held-out samples at every call. All ranks call `run` at the same step, and share the packs."""
+    """Validates on the same held-out samples every time. All ranks call `run` at the same step and share the packs."""
 
     def __init__(
         self, recipe: Recipe, held_out: HeldOut, processor: NeoOVProcessor, world: World | None = None
@@ -118,7 +118,7 @@ class Validation:
         return {name: _Score(*sums[4 * n : 4 * n + 4]) for n, name in enumerate(names)}
 
     def _answers(self, model: NeoOVForConditionalGeneration) -> dict[str, Any]:
-        """Answers to the questions, by the path of `ask`; every rank gives the same."""
+        """Generate answers as `ask` does; every rank returns the same."""
         session = Session(model, self._processor, media=self._held_out.media)
         answers = []
         with uncompiled(model), precision(self._recipe, self._world):
@@ -131,7 +131,7 @@ class Validation:
 
 
 def lines(scores: Mapping[str, Any]) -> list[str]:
-    """What `Validation.run` found, for people."""
+    """Format the results of `Validation.run` for the log."""
     exact = "  ".join(f"{name} {value:.2f}" for name, value in scores["exact"].items())
     shown = [f"held-out loss {scores['loss']:.3f}  {exact}"]
     if "answers" in scores:
@@ -144,7 +144,7 @@ def lines(scores: Mapping[str, Any]) -> list[str]:
 
 
 def first_question(sample: Sample) -> tuple[list[dict[str, Any]], str]:
-    """The messages up to a sample's first answer, and that answer."""
+    """Return the messages before a sample's first answer, and that answer."""
     turn = next(n for n, message in enumerate(sample.messages) if message["role"] == "assistant")
     content = sample.messages[turn]["content"]
     words = content if isinstance(content, str) else "".join(part["text"] for part in content)
@@ -167,7 +167,7 @@ def uncompiled(model: NeoOVForConditionalGeneration) -> Iterator[None]:
 
 
 def drawn_held_out(recipe: Recipe, drawn: DrawnPacks) -> HeldOut:
-    """Packs of every kind that is trained, and questions of each in turn, from the held-out split of drawn tasks."""
+    """Return held-out packs of every trained synthetic kind, and questions from each in turn."""
     assert recipe.validation is not None
     wanted, level = recipe.validation, recipe.validation.level
     kinds = [kind for kind, weight in recipe.data.mixture.items() if weight > 0]
