@@ -22,6 +22,9 @@ DTYPES = ("float32", "bfloat16", "float16")
 #: Where this file is, a folder holds what was changed in a packaged language model; see `delta`.
 DELTA = "delta.json"
 
+#: An adapter in PEFT's format.
+ADAPTER_CONFIG, ADAPTER_WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
+
 
 def is_delta(folder: Path) -> bool:
     """Whether the folder holds what was changed in a base, and no whole checkpoint."""
@@ -79,12 +82,24 @@ def note_twin(name: str | Path) -> None:
 
 def _check_model(folder: Path) -> None:
     """Raises CheckpointError: not a whole model of this family, as its small files say."""
-    if (folder / "adapter_config.json").is_file():  # transformers would load what it names instead
-        raise CheckpointError(f"{folder} holds an adapter: load its base model and merge the adapter with peft first")
+    if (folder / ADAPTER_CONFIG).is_file():  # transformers would load what it names instead
+        raise CheckpointError(f"{folder} holds an adapter: give it with --adapter, and its base as the model")
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder} has no config.json: give the folder of a checkpoint")
     check_not_quantized(folder)
     check_family(read_json(folder / "config.json"), folder)
+
+
+def check_adapter(folder: Path) -> None:
+    """Raises CheckpointError: the folder holds no adapter of a kind that can be merged."""
+    for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{folder} has no {name}: give an adapter's folder, such as runs/lora/final/adapter")
+    config = read_json(folder / ADAPTER_CONFIG)
+    if config.get("peft_type") != "LORA":
+        raise CheckpointError(f"{folder}: a {config.get('peft_type')} adapter; only LORA is read")
+    if found := [name for name in ("use_dora", "fan_in_fan_out", "lora_bias") if config.get(name)]:
+        raise CheckpointError(f"{folder}: {found[0]} is not supported; merge the adapter with peft")
 
 
 def check_not_quantized(folder: Path) -> None:

@@ -15,6 +15,7 @@ def ask(
     words: Annotated[list[str], typer.Argument(metavar="IMAGE|QUESTION", help="The images, then the question.")],
     video: options.Videos = None,
     model: options.Model = "nano",
+    adapter: options.Adapter = None,
     system: options.System = None,
     max_new_tokens: options.MaxNewTokens = None,
     temperature: options.Temperature = 0.0,
@@ -47,6 +48,7 @@ def ask(
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
         frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames},
+        adapter=adapter,
     )  # fmt: skip
     from pixelword.generation.messages import conversation, user_message
 

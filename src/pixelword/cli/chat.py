@@ -38,6 +38,7 @@ _HISTORY = Path("~/.cache/pixelword/chat_history")
 
 def chat(
     model: options.Model = "nano",
+    adapter: options.Adapter = None,
     system: options.System = None,
     max_new_tokens: options.MaxNewTokens = None,
     temperature: options.Temperature = 0.0,
@@ -64,6 +65,7 @@ def chat(
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
         frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames},
+        adapter=adapter,
     )  # fmt: skip
     how = {
         "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed, "top_p": top_p, "top_k": top_k,

@@ -34,6 +34,7 @@ _SUITES = Annotated[
 
 def evaluate(
     model: Annotated[str, typer.Argument(metavar=options.MODEL, help=options.MODEL_HELP)] = "nano",
+    adapter: options.Adapter = None,
     suite: _SUITES = None,
     tasks: Annotated[
         list[str] | None, typer.Option(help="Run only this test (repeatable): scenes, easy-vqa, colour …")
@@ -105,7 +106,8 @@ def evaluate(
         if set(suite or ()) != {"paper"}:
             raise InputError("--suite paper runs by itself: its files, prompts and metrics are its own")
         others_alone = {"--controls": controls, "--full": full, "--peer": peer, "--assets": assets, "--card": card,
-                        "--metric": metric, "--root": root, "--predictions": predictions}  # fmt: skip
+                        "--metric": metric, "--root": root, "--predictions": predictions,
+                        "--adapter": adapter}  # fmt: skip
         if given := [name for name, value in others_alone.items() if value]:
             raise InputError(f"{given[0]} is not of --suite paper: leave it out")
         print("note: `evaluate --suite paper` is `pixelword benchmark` now; this spelling goes in the next release",
@@ -136,18 +138,21 @@ def evaluate(
         tests = [own_test(data, metric=metric or "auto", root=root)]
     else:
         tests = chosen(suites, tasks or (), packs)
-    session = options.open_session(model, dtype=dtype, device=device)
+    session = options.open_session(model, dtype=dtype, device=device, adapter=adapter)
     _use_threads(session, threads)
-    from pixelword.checkpoints.names import resolve
+    from pixelword.checkpoints.names import ADAPTER_WEIGHTS, resolve
     from pixelword.data.progress import bar
     from pixelword.evaluation import baselines, page, tables
     from pixelword.evaluation.report import Summary
     from pixelword.evaluation.run_metadata import about, identity
     from pixelword.evaluation.runner import Answers, run
+    from pixelword.utils.files import sha256
 
     settings: dict[str, Any] = {"questions": questions, "controls": controls, "full": full, "seed": seed}
     if data:
         settings |= {"data": data, "metric": metric or "auto"}
+    if adapter is not None:
+        settings["adapter"] = sha256(adapter / ADAPTER_WEIGHTS)
     described = about(session, model, {"suites": suites, **settings})
     others = baselines.named(peer or (), device=device)
     answers = Answers(out, identity(described))

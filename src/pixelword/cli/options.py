@@ -58,6 +58,10 @@ StoredDtype = Annotated[
 Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps … (default: an accelerator if there is one).")]
 
 
+Adapter = Annotated[
+    Path | None, typer.Option(help="Folder of a LoRA adapter (PEFT), e.g. runs/lora/final/adapter; merged on loading.")
+]
+
 #: File extensions of videos, recognised where an image is expected.
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg")
 
@@ -106,11 +110,14 @@ def open_session(
     allow_urls: bool = False,
     frame_budget: int | None = None,
     long: Mapping[str, Any] | None = None,
+    adapter: Path | None = None,
 ) -> Session:
     """Open a session with the model. `long` has fields of `LongInputs`; raises what `pixelword.load` raises."""
-    from pixelword.checkpoints.names import check_dtype, resolve
+    from pixelword.checkpoints.names import check_adapter, check_dtype, resolve
 
     check_dtype(dtype)
+    if adapter is not None:
+        check_adapter(adapter)
     folder = resolve(model)
     with progress(f"loading {model} …"):
         with quiet_imports():
@@ -121,7 +128,7 @@ def open_session(
             min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls, frame_budget=frame_budget
         )
         warnings.showwarning = _noted(warnings.showwarning)
-        return load(folder, dtype=dtype, device=device, media=media, long=LongInputs(**(long or {})))
+        return load(folder, dtype=dtype, device=device, media=media, long=LongInputs(**(long or {})), adapter=adapter)
 
 
 def _noted(show: Callable[..., None]) -> Callable[..., None]:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 def serve(
     model: Annotated[str, typer.Argument(metavar=options.MODEL, help=options.MODEL_HELP)] = "nano",
+    adapter: options.Adapter = None,
     host: Annotated[
         str, typer.Option(help="Address to listen on; the default accepts local connections only.")
     ] = "127.0.0.1",
@@ -99,7 +100,7 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise InputError(f"serving needs {error.name}: {install_command('serve')}") from error
-    session = options.open_session(model, dtype=dtype, device=device)
+    session = options.open_session(model, dtype=dtype, device=device, adapter=adapter)
     from pixelword import machine
 
     kind = machine.note(session.model.dtype, session.model.device)

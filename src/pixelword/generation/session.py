@@ -15,6 +15,7 @@ from typing import Any, TypedDict, Unpack, overload
 
 import torch
 
+from pixelword.checkpoints.adapter import merge_adapter
 from pixelword.checkpoints.load import best_dtype, load_pretrained
 from pixelword.checkpoints.names import WEIGHTS, resolve
 from pixelword.errors import ContextError, InputError
@@ -88,6 +89,7 @@ def load(
     device: str | torch.device | None = None,
     media: MediaOptions | None = None,
     long: LongInputs | None = None,
+    adapter: str | Path | None = None,
 ) -> Session:
     """A session with a packaged model or with one from a folder.
 
@@ -98,6 +100,7 @@ def load(
         device: Where the model lives; None takes the accelerator where there is one, else the CPU.
         media: How images and videos are read: their pixels, their frames, whether URLs are fetched.
         long: What is done with images and videos larger than the model was taught with; by default nothing.
+        adapter: A folder with a LoRA adapter in PEFT's format, which is merged into the model.
 
     Raises:
         CheckpointError: there is no such model, its download fails, or its files are not a whole checkpoint.
@@ -106,8 +109,10 @@ def load(
     folder = resolve(name_or_dir)
     place = _device(device)
     model = load_pretrained(folder, dtype=dtype or best_dtype(folder, place), device=place)
+    if adapter is not None:
+        merge_adapter(model, Path(adapter))
     session = Session(model, NeoOVProcessor.from_pretrained(folder), media=media, long=long)
-    session.drawn_only = folder.parent == WEIGHTS
+    session.drawn_only = folder.parent == WEIGHTS and adapter is None
     return session
 
 
