@@ -1,4 +1,4 @@
-"""`pixelword data index|check|stats|view`: training data, before training."""
+"""`pixelword data convert|index|check|stats|view`: training data, before training."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 from pixelword.cli import data_look
 from pixelword.cli.help import Command, Group
-from pixelword.errors import RecipeError
+from pixelword.errors import InputError, RecipeError
 
 if TYPE_CHECKING:
     from pixelword.data.index import Index
@@ -27,6 +27,29 @@ app = typer.Typer(
 )
 app.command(cls=Command)(data_look.stats)
 app.command(cls=Command)(data_look.view)
+
+
+@app.command(cls=Command)
+def convert(
+    source: Annotated[Path, typer.Argument(help="CSV, TSV, JSON, JSONL, Parquet, or a folder with metadata.jsonl.")],
+    out: Annotated[Path, typer.Argument(help="The JSONL file to write; media paths become relative to it.")],
+    column: Annotated[
+        list[str] | None,
+        typer.Option(metavar="FIELD=NAME", help="Column of image, video, question, answer, system … (repeatable)."),
+    ] = None,
+) -> None:
+    """Convert a table, alpaca, TRL, LLaMA-Factory or Hugging Face data to JSONL samples.
+
+    Example: pixelword data convert answers.csv train.jsonl --column image=photo --column answer=truth
+    """
+    from pixelword.data.convert import convert as converted
+
+    pairs = [item.partition("=") for item in column or ()]
+    if bad := [field for field, equals, name in pairs if not (equals and name)]:
+        raise InputError(f"--column {bad[0]}: give FIELD=NAME")
+    number = converted(source, out, {field: name for field, _, name in pairs})
+    print(f"{out}: {number:,} samples; check them: pixelword data check {out}")
+
 
 Workers = Annotated[int | None, typer.Option(min=0, help="Number of reader processes (default: one per core).")]
 
