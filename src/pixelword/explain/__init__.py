@@ -1,4 +1,4 @@
-"""Look inside: which pixels an answer rests on, by layer, head and part of the score, and how far to believe it."""
+"""Explains answers: attention to pixels by layer, head and part of the score, and how far to trust it."""
 
 from pixelword.explain.explanation import Explanation, look_inside
 from pixelword.explain.figure import save_png

@@ -1,4 +1,4 @@
-"""`look_inside`: ask a session a question, and see what its answer rests on."""
+"""`look_inside`: asks a question and explains the answer."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ if TYPE_CHECKING:
 
 
 class Explanation(Evidence):
-    """What an answer rests on, and how to show it."""
+    """An explained answer, with renderers."""
 
     def save(self, path: str | Path, *, model: str = "") -> int:
-        """Write the page: one HTML file that needs no network; returns its bytes. Raises InputError when it cannot."""
+        """Write a self-contained HTML page; return its size in bytes. Raises InputError on failure."""
         return save_html(self, path, model)
 
     def save_png(self, path: str | Path, *, method: str = "mean", model: str = "") -> tuple[Path, ...]:
-        """Write one PNG: the images, and for each word its map over them; returns the files that were written.
+        """Write a PNG of the images and each token's map over them; return the files written.
 
         path: a .png file in a folder that exists; or such a folder, which gets `sheet.png` and, without a letter,
             the images of each word.
@@ -59,14 +59,14 @@ def look_inside(
     max_words: int = 24,
     occlusions: int = 144,
 ) -> Explanation:
-    """Ask, and look at what the answer rests on.
+    """Ask a question and explain the answer.
 
     Args:
         session: As `pixelword.load` gives it; float32 weights give the cleanest gradients.
-        question, images, videos, system: As of `Session.ask`.
+        question, images, videos, system: As in `Session.ask`.
         answer: Explain this answer instead of the model's own.
-        max_words: Tokens of the answer that are explained, its first.
-        occlusions: Parts of the images that are hidden one by one, at most; 0 hides nothing and checks nothing.
+        max_words: Number of answer tokens to explain, from the first.
+        occlusions: Maximum number of image regions to hide, one at a time; 0 disables the check.
 
     Raises:
         InputError: as `Session.ask`, or there is no answer to explain.
@@ -84,7 +84,7 @@ def explain_messages(
     max_words: int = 24,
     occlusions: int = 144,
 ) -> Explanation:
-    """As `look_inside`, of a conversation in chat form that ends with a question."""
+    """Like `look_inside`, for a conversation in chat form that ends with a question."""
     prompt = session.processor.encode(messages, add_generation_prompt=True, media=session.media)
     return explain_prompt(
         session, prompt, _question(messages), answer=answer, max_words=max_words, occlusions=occlusions
@@ -100,7 +100,7 @@ def explain_prompt(
     max_words: int = 24,
     occlusions: int = 144,
 ) -> Explanation:
-    """As `look_inside`, of a prompt that was prepared elsewhere."""
+    """Like `look_inside`, for an encoded prompt."""
     if max_words < 1 or occlusions < 0:
         raise InputError("max_words must be at least 1 and occlusions at least 0")
     tokens = _said(session, prompt, max_words) if answer is None else session.processor.encoder.answer(answer)
@@ -114,7 +114,7 @@ def explain_prompt(
 
 
 def _said(session: Session, prompt: Encoded, most: int) -> list[int]:
-    """The greedy answer's tokens without its end."""
+    """Return the greedy answer's tokens, without the end token."""
     room = answer_room(prompt, session.context)
     if room < 1:
         raise ContextError(f"the question's {len(prompt)} tokens fill the model's context of {session.context}")
@@ -124,7 +124,7 @@ def _said(session: Session, prompt: Encoded, most: int) -> list[int]:
 
 
 def _question(messages: Sequence[Mapping[str, Any]]) -> str:
-    """The words of the last turn."""
+    """Return the text of the last turn."""
     content = messages[-1]["content"]
     if isinstance(content, str):
         return content

@@ -1,4 +1,4 @@
-"""How far a map may be believed: whether it finds the cells that occlusion proves to matter, beside chance."""
+"""Scores maps against occlusion: how many of the cells that matter they find, compared with chance."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _STEPS, _SHUFFLES = 12, 4
 
 @dataclass(frozen=True)
 class Check:
-    """One method on one answer.
+    """Scores of one method on one answer.
 
     rank: Spearman's correlation with the drops. found: of the k cells that matter, the share among the method's first
     k. area: mean likelihood of the words, as a share of the untouched one, while cells are hidden in the method's
@@ -54,7 +54,7 @@ class Faithfulness:
 
 
 def by_method(maps: Maps, visual: Tensor) -> dict[str, Tensor]:
-    """(N, V) of each method at the visual tokens."""
+    """Return each method's map at the visual tokens, (N, V)."""
     return {
         "last": maps.weights[:, -1].mean(1)[:, visual],
         "mean": maps.weights.mean((1, 2))[:, visual],
@@ -64,7 +64,7 @@ def by_method(maps: Maps, visual: Tensor) -> dict[str, Tensor]:
 
 
 def check(hider: Hider, occlusion: Occlusion, maps: Mapping[str, Tensor], *, seed: int = 0) -> Faithfulness:
-    """Every method's map (N, V) against the drops, all words of the answer together."""
+    """Score every method's map (N, V) against the drops, over all words of the answer."""
     drops = occlusion.drops.mean(0)
     matter = mattering(drops)
     scores = {
@@ -87,19 +87,19 @@ def check(hider: Hider, occlusion: Occlusion, maps: Mapping[str, Tensor], *, see
 
 
 def mattering(drops: Tensor) -> frozenset[int]:
-    """The cells that matter, by number."""
+    """Return the numbers of the cells that matter."""
     most = float(drops.max())
     return frozenset() if most < LEAST else frozenset((drops >= SHARE * most).nonzero()[:, 0].tolist())
 
 
 def found(order: Tensor, matter: frozenset[int]) -> float:
-    """Of the k cells that matter, the share among the first k of an order; 0 where none matters."""
+    """Return the share of the k cells that matter among the first k of an order; 0 if none matters."""
     first = set(order[: len(matter)].tolist())
     return len(first & matter) / len(matter) if matter else 0.0
 
 
 def spearman(a: Tensor, b: Tensor) -> float:
-    """Rank correlation of two vectors, equal values sharing their mean rank; 0 where one of them is constant."""
+    """Spearman's rank correlation, ties sharing their mean rank; 0 if either vector is constant."""
     ranks = torch.stack([_ranks(a), _ranks(b)])
     spread = ranks - ranks.mean(1, keepdim=True)
     size = spread.norm(dim=1).prod()

@@ -1,4 +1,4 @@
-"""An explanation as one PNG for a paper or a slide: the images, and for each word of the answer its map over them."""
+"""Renders an explanation as a PNG: the images, and each answer token's map over them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _QUESTION, _ANSWER, _WORD, _SMALL = 30, 21, 20, 15
 
 
 def save_png(evidence: Evidence, path: str | Path, method: str = "mean", model: str = "") -> tuple[Path, ...]:
-    """Write the sheet, or into a folder that exists also each word's images without a letter; returns what is there.
+    """Write the sheet and, given an existing folder, each token's images without text; return the files.
 
     Raises InputError: as `painted`, or the files cannot be written.
     """
@@ -50,7 +50,7 @@ def save_png(evidence: Evidence, path: str | Path, method: str = "mean", model: 
 
 
 def sheet(evidence: Evidence, method: str, model: str = "") -> Image.Image:
-    """All of it on white: question and answer, the images as they are, the maps with their words, and the method."""
+    """Draw the sheet: question and answer, the images, the maps with their tokens, and the method."""
     pictures, panels = painted(evidence, method)
     blocks = [_block(panel, pictures, method) for panel in panels]
     wide, high = blocks[0].size
@@ -79,7 +79,7 @@ def sheet(evidence: Evidence, method: str, model: str = "") -> Image.Image:
 
 
 def _block(item: Painted, pictures: tuple[Seen, ...], method: str) -> Image.Image:
-    """A word, how strong its map is, and its images under it, each with its number or time."""
+    """Draw a token, its map's peak, and its images, each with its number or timestamp."""
     labels = tuple(seen.label for seen in pictures)
     strip = _strip(item.images, labels)
     head = _tall([""], _WORD) + 4
@@ -96,7 +96,7 @@ def _block(item: Painted, pictures: tuple[Seen, ...], method: str) -> Image.Imag
 
 
 def _strength(item: Painted, method: str) -> str:
-    """Of the strongest patch, where the map's numbers mean something."""
+    """Return the peak's label, if the map's values are meaningful."""
     if not item.text or method == "gradient":
         return ""
     if method == "occlusion":
@@ -106,13 +106,13 @@ def _strength(item: Painted, method: str) -> str:
 
 
 def _kind(pictures: tuple[Seen, ...]) -> str:
-    """What they are called: frames have times."""
+    """Return labels of the images; frames have timestamps."""
     name = "frame" if ":" in pictures[0].label else "picture"
     return name if len(pictures) == 1 else f"{name}s"
 
 
 def _strip(images: tuple[Image.Image, ...], labels: tuple[str, ...] = ()) -> Image.Image:
-    """Images side by side, in rows where they are too many, with a hairline around each."""
+    """Draw images side by side, wrapped into rows, with a hairline around each."""
     wide, high = (max(item.size[axis] for item in images) for axis in (0, 1))
     under = _tall([""], _SMALL) + 4 if any(labels) else 0
     across = min(len(images), max(1, (WIDE - 2 * MARGIN + BESIDE) // (wide + BESIDE)))
@@ -132,7 +132,7 @@ def _strip(images: tuple[Image.Image, ...], labels: tuple[str, ...] = ()) -> Ima
 
 
 def _legend(made: Image.Image, y: int, hottest: float, method: str) -> None:
-    """The colours from nothing to the strongest, over grey as on the page."""
+    """Draw the colour scale over grey, as on the page."""
     over = heat(np.linspace(0, 1, 160)[None].repeat(12, 0))
     cover = over[..., 3:]
     ramp = Image.fromarray(np.rint(np.array(_GREY) * (1 - cover) + over[..., :3] * cover).astype(np.uint8))
@@ -147,7 +147,7 @@ def _legend(made: Image.Image, y: int, hottest: float, method: str) -> None:
 
 
 def _footnote(evidence: Evidence, method: str, model: str, shown: tuple[Seen, ...]) -> str:
-    """The method, the model, and how far the map may be trusted, where that was checked."""
+    """Return the caption: method, model, and the map's score if it was checked."""
     parts = [PAINTED[method], model]
     if (total := len(evidence.reading.pictures)) > len(shown):
         parts.append(f"{len(shown)} of {total} {_kind(evidence.reading.pictures)}, those with most of the map")
@@ -161,7 +161,7 @@ def _footnote(evidence: Evidence, method: str, model: str, shown: tuple[Seen, ..
 
 
 def _lines(draw: ImageDraw.ImageDraw, y: int, lines: list[str], size: int, colour: str) -> int:
-    """Write them from y on; returns where the next may stand."""
+    """Draw lines of text from y on; return the next y."""
     for number, line in enumerate(lines):
         lettering.write(draw, (MARGIN, y + round(number * lettering.LEADING * size)), line, size, colour)
     return y + _tall(lines, size)

@@ -1,4 +1,4 @@
-"""Words on an image, in whatever font this machine has for them."""
+"""Draws text on images, in any suitable font on this machine."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ LEADING = 1.4
 
 
 def write(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int, colour: str) -> None:
-    """Write one line; `place` is its upper left corner."""
+    """Draw one line; `place` is its upper left corner."""
     font, text = _font(text, size)
     draw.text((place[0], place[1] + size), text, fill=colour, font=font, anchor="ls")
 
 
 def width(text: str, size: int) -> float:
-    """Of one line, in pixels."""
+    """Return the width of one line, in pixels."""
     font, text = _font(text, size)
     return font.getlength(text)
 
 
 def wrapped(text: str, size: int, most: float, lines: int) -> list[str]:
-    """The text in lines of at most `most` pixels, between words where it can be; what needs more lines ends in "…"."""
+    """Wrap a text to lines of at most `most` pixels, preferably between words; truncated text ends in "…"."""
     text, found = " ".join(text.split()), list[str]()
     while text and len(found) < lines:
         end = _fitting(text, size, most)
@@ -45,12 +45,12 @@ def wrapped(text: str, size: int, most: float, lines: int) -> list[str]:
 
 
 def _fitting(text: str, size: int, most: float) -> int:
-    """How many of its first characters fit; one at least."""
+    """Return how many leading characters fit, at least one."""
     return max(1, bisect_right(range(len(text) + 1), most, key=lambda end: width(text[:end], size)) - 1)
 
 
 def _font(text: str, size: int) -> tuple[ImageFont.FreeTypeFont, str]:
-    """The first font that has all of the text; where there is none, the first one, and what it lacks by number."""
+    """Return the first font with all characters of the text, else the first font, with missing characters as codes."""
     needed = frozenset("".join(text.split()))
     for font in _fonts(size):
         if all(_has(font, item) for item in needed):
@@ -65,7 +65,7 @@ def _numbered(character: str) -> str:
 
 @cache
 def _fonts(size: int) -> tuple[ImageFont.FreeTypeFont, ...]:
-    """Those of the list that are here, and the one inside Pillow, which writes English."""
+    """Return the installed fonts of the list, and Pillow's built-in one, which covers English."""
     found: list[ImageFont.FreeTypeFont] = []
     for name in _FILES:
         try:

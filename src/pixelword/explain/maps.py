@@ -1,8 +1,7 @@
-"""Where each word of an answer looked: attention by layer, head and part of its score, rollout, gradient × attention.
+"""Attention maps of each answer token, by layer, head and part of the score; rollout; gradient × attention.
 
-One pass from the last layer to the first. Attention is made again from each layer's state, some queries at a time, so
-that neither L x L x heads nor anything of L x L x layers is ever held in memory; of single heads only the rows of words
-are kept.
+One pass from the last layer to the first. Attention is recomputed from each layer's state, some queries at a time, so
+that memory never holds L x L x heads or L x L x layers; per head, only the rows of answer tokens are kept.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ STAGES = ("pre-buffer", "post-LLM")
 
 @dataclass(frozen=True)
 class Maps:
-    """Of N words over L tokens, V of them visual, F images or frames; float32 on the CPU.
+    """Maps of N words over L tokens, V of them visual, F images or frames; float32 on the CPU.
 
     weights: (N, layers, heads, L) attention of the state that produced each word; rows sum to 1, or are 0 where that
         layer's attention is not used (text in a pre-buffer that text bypasses).
@@ -56,7 +55,7 @@ def split(x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 
 @torch.no_grad()
 def make_maps(reading: Reading) -> Maps:
-    """All maps of a reading."""
+    """Compute all maps of a reading."""
     work = _Descent(reading)
     for number in reversed(range(work.layers)):
         work.layer(number)
@@ -64,7 +63,7 @@ def make_maps(reading: Reading) -> Maps:
 
 
 class _Descent:
-    """The pass from the last layer to the first, and what it gathers."""
+    """The pass from the last layer to the first, and its accumulators."""
 
     def __init__(self, reading: Reading) -> None:
         config: Any = reading.model.config.get_text_config()

@@ -1,4 +1,4 @@
-"""What happens when part of an image is hidden: the one map that is an experiment, not a reading of attention."""
+"""Occlusion: the effect of hiding parts of an image, the only map that is an experiment."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TOKENS = 8192
 
 @dataclass(frozen=True)
 class Cell:
-    """A square of visual tokens of an image, hidden at once. tokens: their numbers among all visual tokens."""
+    """A square of visual tokens, hidden together. tokens: their indices among all visual tokens."""
 
     picture: int
     row: int
@@ -30,13 +30,13 @@ class Cell:
 
 @dataclass(frozen=True)
 class Occlusion:
-    """drops: (N, cells) how much less likely each word is, in nats, when only this cell is hidden."""
+    """drops: (N, cells) decrease of each word's log-probability, in nats, when only this cell is hidden."""
 
     cells: tuple[Cell, ...]
     drops: Tensor
 
     def over_tokens(self, visual: int) -> Tensor:
-        """(N, visual): each visual token with its cell's drop."""
+        """Return the drop of each visual token's cell: (N, visual)."""
         spread = torch.zeros(len(self.drops), visual)
         for number, cell in enumerate(self.cells):
             spread[:, list(cell.tokens)] = self.drops[:, number : number + 1]
@@ -44,7 +44,7 @@ class Occlusion:
 
 
 def cut(pictures: Sequence[Seen], most: int) -> tuple[Cell, ...]:
-    """Images cut into at most `most` cells, squares of one size; single visual tokens where they are few enough.
+    """Divide images into at most `most` square cells of one size; single visual tokens if few enough.
 
     Raises InputError: more images than cells, so that not even whole images could be hidden one by one.
     """
@@ -66,7 +66,7 @@ def cut(pictures: Sequence[Seen], most: int) -> tuple[Cell, ...]:
 
 
 class Hider:
-    """Asks for the likelihood of a reading's words with some of its cells painted over.
+    """Computes the likelihood of a reading's words with some cells painted over.
 
     A hidden cell gets the mean colour of its image: a hole that is not a black square and carries no edge of its own in
     a plain image. The network reads the changed pixels afresh; nothing is masked inside it.
@@ -111,7 +111,7 @@ class Hider:
         return pixels
 
     def _patches(self, cell: Cell) -> list[int]:
-        """Places of a cell's patches: `merge` by `merge` a visual token, row by row of the image."""
+        """Return the indices of a cell's patches: `merge` by `merge` per visual token, in row-major order."""
         picture, merge = self.reading.pictures[cell.picture], self._merge
         rows = range(cell.row * merge, (cell.row + cell.rows) * merge)
         columns = range(cell.column * merge, (cell.column + cell.columns) * merge)
@@ -126,7 +126,7 @@ class Hider:
 
 
 def occlude(reading: Reading, most: int = 144) -> tuple[Hider, Occlusion]:
-    """Hide each cell by itself. Raises InputError: there is no image, or too many for so few occlusions."""
+    """Hide each cell separately. Raises InputError if there are no images, or more than `most` allows."""
     if not reading.pictures:
         raise InputError("there is no picture to hide parts of")
     cells = cut(reading.pictures, most)

@@ -1,4 +1,4 @@
-"""Maps painted over their images without a browser, in the page's colours."""
+"""Paints maps over their images without a browser, in the page's colours."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ MOST = 12
 
 @dataclass(frozen=True)
 class Painted:
-    """What one word of an answer, or all of it, rests on.
+    """The map of one answer token, or of the whole answer, over the images.
 
     text: the word, or "whole answer"; "" for the images with nothing over them. strongest: its map's largest value.
     hottest: the value of the hottest colour. images: each image or frame that is shown.
@@ -42,10 +42,10 @@ class Painted:
 
 
 def painted(evidence: Evidence, method: str) -> tuple[tuple[Seen, ...], tuple[Painted, ...]]:
-    """The images or frames that are shown, and: they as they are, the whole answer's map over them, each word's.
+    """Return the frames shown and their panels: original, whole-answer heatmap, one heatmap per token.
 
-    A word's own strongest patch is its hottest; of occlusion, whose zero and nats mean the same for all words, the
-    strongest of all. An answer of one word is not shown twice.
+    Each token's strongest patch gets the hottest colour; under occlusion, whose values compare across tokens, the
+    overall strongest does. A one-token answer is not shown twice.
 
     Raises InputError: there is no such method or no image, or occlusion was asked for and nothing was hidden.
     """
@@ -72,7 +72,7 @@ def painted(evidence: Evidence, method: str) -> tuple[tuple[Seen, ...], tuple[Pa
 
 
 def _map(evidence: Evidence, method: str) -> Tensor:
-    """(N, V) over the visual tokens."""
+    """Return the map over the visual tokens, (N, V)."""
     if method not in PAINTED:
         raise InputError(f"there is no method {method!r}: it is one of {', '.join(PAINTED)}")
     if not evidence.reading.pictures:
@@ -86,7 +86,7 @@ def _map(evidence: Evidence, method: str) -> Tensor:
 
 
 def named(word: str) -> str:
-    """A word as a caption: blanks have a name."""
+    """Format a token as a caption, with names for white space."""
     return " ".join(word.split()) or ("space" if set(word) <= {" "} else repr(word)[1:-1])
 
 
@@ -100,9 +100,9 @@ def heat(shares: np.ndarray) -> np.ndarray:
 
 
 def paint(seen: Seen, values: Sequence[float] | np.ndarray | None, hottest: float, side: int) -> Image.Image:
-    """An image about `side` pixels long, with the map of its visual tokens over it where there is one.
+    """Scale an image to about `side` pixels, overlaid with the map of its visual tokens, if any.
 
-    Each patch is a square of whole pixels, and pixels of small images stay squares: nothing is blurred.
+    Patches are squares of whole pixels, and small images are enlarged without blurring.
     """
     pixels = seen.pixels.shape[1] // seen.columns
     patch = max(1, round(side / max(seen.rows, seen.columns)))
@@ -120,7 +120,7 @@ def paint(seen: Seen, values: Sequence[float] | np.ndarray | None, hottest: floa
 
 
 def _side(pictures: int, words: int) -> int:
-    """Of each image, small enough that a sheet of all images for all words stays readable."""
+    """Return the display size per image that keeps a sheet of all images for all tokens readable."""
     if pictures == 1:
         return 320 if words <= 8 else 208
     return 224 if pictures <= 4 else 160 if pictures <= 8 else 128

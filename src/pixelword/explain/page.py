@@ -1,7 +1,6 @@
-"""An explanation as one page: maps over the images, layer by layer and head by head, and what they are worth.
+"""Renders an explanation as an HTML page: maps over the images by layer and head, with their scores.
 
-A single HTML file that asks no network for anything. What it draws is plain data (`page_data`), which the server's page
-gets as JSON for the same script.
+The file is self-contained. It draws plain data (`page_data`), which the server's page gets as JSON for the same script.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ MOST = 6_000_000
 
 
 def save_html(evidence: Evidence, path: str | Path, model: str = "") -> int:
-    """Write the page, whole or not at all; returns its bytes. Raises InputError when it cannot be written."""
+    """Write the page atomically; return its size in bytes. Raises InputError if it cannot be written."""
     return atomic_write(Path(path), html(page_data(evidence, model)))
 
 
 def html(data: dict[str, Any]) -> str:
-    """The page of `page_data`."""
+    """Render the page from `page_data`."""
     from jinja2 import Environment, FileSystemLoader
 
     template = Environment(loader=FileSystemLoader(LOOK), autoescape=True).get_template("page.html.jinja")
@@ -44,14 +43,14 @@ def html(data: dict[str, Any]) -> str:
 
 
 def _script() -> str:
-    """The modules as one: they stand in one element here, so what they import from each other is there already."""
+    """Concatenate the modules into one script, without their imports of each other."""
     modules = ((LOOK / f"{name}.js").read_text(encoding="utf-8") for name in ("draw", "trust", "look"))
     lines = "\n".join(modules).splitlines()
     return "\n".join(line for line in lines if not line.startswith("import "))
 
 
 def page_data(evidence: Evidence, model: str) -> dict[str, Any]:
-    """An explanation as the page's script reads it."""
+    """Convert an explanation to JSON data for the page's script."""
     reading, maps = evidence.reading, evidence.maps
     visual = reading.visual.nonzero()[:, 0].cpu()
     weights, parts = _bounded(maps.weights, 2), _bounded(maps.parts - maps.parts.mean(-1, keepdim=True), 3)
@@ -101,7 +100,7 @@ def packed(values: Tensor, *, signed: bool = False) -> dict[str, Any]:
 
 
 def _bounded(values: Tensor, heads: int) -> Tensor:
-    """As it is, or with the axis of heads as their mean where it would make the page heavy."""
+    """Average over heads if the array would make the page too large."""
     return values if values.numel() <= MOST else values.mean(heads, keepdim=True)
 
 

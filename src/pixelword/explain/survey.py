@@ -1,4 +1,4 @@
-"""Many explanations at once: which maps may be believed, kind of question by kind of question, on drawn images."""
+"""Scores the maps over many synthetic questions, per kind of question."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Progress = Callable[[str, int, int], None]
 
 @dataclass(frozen=True)
 class Mean:
-    """A mean with its 95 % interval by bootstrap."""
+    """A mean with its 95 % bootstrap interval."""
 
     value: float
     low: float

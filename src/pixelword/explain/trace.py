@@ -1,4 +1,4 @@
-"""A question and its answer, read once more with every layer's state kept, so that maps can be made layer by layer."""
+"""Traces a question and its answer, keeping every layer's state, so that maps can be computed layer by layer."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Word:
 
 @dataclass(frozen=True)
 class Seen:
-    """An image, or a frame of a video, as the network saw it.
+    """An image or video frame, as the network saw it.
 
     start: place of its first visual token. rows, columns: of visual tokens. pixels (H, W, 3) uint8. label: a frame's
     time, or an image's number where there are several. patches: where its patches begin in `pixel_values`.
@@ -49,7 +49,7 @@ class Seen:
 
     @property
     def tokens(self) -> range:
-        """Places of its visual tokens."""
+        """Slice of its visual tokens."""
         return range(self.start, self.start + self.rows * self.columns)
 
 
@@ -93,7 +93,7 @@ class Reading:
 
     @property
     def word_ids(self) -> Tensor:
-        """(N,) the tokens of the words."""
+        """The tokens of the words, (N,)."""
         return self.inputs["input_ids"][0, self.rows + 1]
 
     def in_use(self, number: int) -> Tensor:
@@ -178,7 +178,7 @@ def read(
 
 
 def _piece(processor: NeoOVProcessor, token: int) -> str:
-    """What a token says; the tokenizer's own name of it where it is only some bytes of a character."""
+    """Return a token's text, or the tokenizer's name for it if it is part of a character."""
     text = str(processor.tokenizer.decode([token]))
     return str(processor.tokenizer.convert_ids_to_tokens(token)) if "\ufffd" in text else text
 

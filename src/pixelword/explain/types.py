@@ -1,4 +1,4 @@
-"""What an answer rests on, as plain data: the page, the sheet and the overlay draw it."""
+"""The data of an explanation, drawn by the page, the figure and the overlay."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pixelword.explain.trace import Reading
 
 @dataclass(frozen=True)
 class Evidence:
-    """What an answer rests on. occlusion and faithfulness are None where nothing was hidden."""
+    """The evidence for an answer. occlusion and faithfulness are None if nothing was hidden."""
 
     question: str
     reading: Reading

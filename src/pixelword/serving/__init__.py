@@ -1,1 +1,1 @@
-"""Answering over HTTP, as OpenAI's clients expect it; see `app`."""
+"""OpenAI-compatible HTTP server; see `app`."""

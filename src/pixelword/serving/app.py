@@ -1,7 +1,7 @@
-"""An HTTP server that OpenAI's clients understand, over one engine: chat with images and videos, streams, figures.
+"""OpenAI-compatible HTTP server over one engine: chat with images and videos, streaming, metrics.
 
-`create_app` makes it; `pixelword serve` runs it. The engine's thread owns the network, workers decode what comes in,
-and this process's event loop only passes words on.
+`create_app` makes it; `pixelword serve` runs it. The engine's thread owns the network, worker processes decode media,
+and this process's event loop only passes text on.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ OPEN = frozenset({"/health", *page.FILES})
 
 
 class Answers:
-    """The answers to one request, as they come, on the event loop."""
+    """Answers to one request, as they arrive, on the event loop."""
 
     def __init__(self, server: Server, asked: Sequence[tuple[Encoded, Sampling]]) -> None:
         self.server = server
@@ -78,13 +78,13 @@ class Answers:
         return hear
 
     def _hear(self, index: int, token: Token | None) -> None:
-        """On the event loop; ends are counted whether somebody still listens or not."""
+        """Receive a token on the event loop; ends are counted even if nobody is listening any more."""
         if token is None:
             self.server.metrics.count(self.generations[index])
         self._heard.put_nowait((index, token))
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, Token | None]]:
-        """(number of the answer, token, or None at its end). Left early, it cancels what still runs."""
+        """Yield (number of the answer, token, or None at its end). Closing it early cancels the rest."""
         open_ = len(self.generations)
         try:
             while open_:
@@ -103,13 +103,13 @@ class Answers:
 
 
 async def _left(request: Request) -> None:
-    """Until its client goes away. `Request.is_disconnected` never learns of that behind a middleware of functions."""
+    """Wait until the client disconnects; behind function middleware, `Request.is_disconnected` never notices."""
     while (await request.receive())["type"] != "http.disconnect":
         pass
 
 
 async def _whole(answers: Answers, request: Request, reply: responses.Reply) -> dict[str, Any]:
-    """The answers when all are there; a client that goes away ends them."""
+    """Collect all answers; a client that disconnects cancels them."""
     said: list[list[Token]] = [[] for _ in answers.generations]
 
     async def collect() -> None:
@@ -151,7 +151,7 @@ async def _stream(answers: Answers, reply: responses.Reply, *, with_usage: bool)
 
 
 class _Streaming(StreamingResponse):
-    """A stream whose answers end with it, even where its client left before it began and nothing of it ever ran."""
+    """A stream that cancels its answers when it ends, even if the client left before it started."""
 
     def __init__(self, answers: Answers, pieces: AsyncIterator[bytes]) -> None:
         headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
@@ -166,7 +166,7 @@ class _Streaming(StreamingResponse):
 
 
 def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
-    """The server over an engine that runs. It does not close them; its caller does."""
+    """Create the server over a running engine and workers, which the caller closes."""
     server = Server(engine, workers, settings)
 
     @asynccontextmanager
@@ -292,7 +292,7 @@ def _add_routes(app: FastAPI, server: Server) -> None:
 
 
 def _get(app: FastAPI, path: str) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """A route that is asked for, or with HEAD for its headers alone, as monitors do."""
+    """Add a GET route that also answers HEAD, which monitors use."""
 
     def add(answer: Callable[..., Any]) -> Callable[..., Any]:
         return app.get(path)(app.head(path, include_in_schema=False)(answer))
@@ -306,7 +306,7 @@ def _error(status: int, message: str, param: str | None = None, headers: dict[st
 
 
 def _add_errors(app: FastAPI, settings: Settings) -> None:
-    """Every error in OpenAI's shape, with words for a client and nothing of the inside."""
+    """Return every error in OpenAI's format, without internal details."""
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> Response:

@@ -1,7 +1,7 @@
-"""Which fields a request may have: what is not acted on is accepted where it changes nothing, and else refused by name.
+"""Request fields: unimplemented ones are accepted if they have no effect, and otherwise rejected by name.
 
-`fields.yaml` has the fields that are not acted on, the models of `protocol` those that are; both together are the table
-in docs/serving.md and the description at `/openapi.json`.
+`fields.yaml` has the unimplemented fields, the models of `protocol` the implemented ones; together they make the table
+in docs/serving.md and the schema at `/openapi.json`.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TYPES: dict[str, type | tuple[type, ...]] = {"boolean": bool, "number": (int, f
 
 
 def is_accepted(value: Any, accepts: str | list[Any]) -> bool:
-    """Whether a value changes nothing. null is a field that was left out."""
+    """Whether a value has no effect; null is the same as leaving the field out."""
     if value is None:
         return True
     if isinstance(accepts, str):
@@ -32,12 +32,12 @@ def is_accepted(value: Any, accepts: str | list[Any]) -> bool:
 
 
 def problem(field: str, words: str) -> PydanticCustomError:
-    """What a validator of a whole request raises about one of its fields."""
+    """Error about one field, raised by a validator of a whole request."""
     return PydanticCustomError("field", "{words}", {"words": words, "field": field})
 
 
 def refusal(field: str) -> str:
-    """Why a field that a request may not have is refused."""
+    """Return why a field is rejected."""
     known = [fields[field] for fields in PASSIVE.values() if field in fields]
     if not known:
         near = difflib.get_close_matches(field, _acted_on(), 1)
@@ -51,7 +51,7 @@ def refusal(field: str) -> str:
 
 
 def named_field(message: str) -> str | None:
-    """The field with which a message begins, if it does."""
+    """Return the field that a message starts with, if any."""
     found = re.match(r"([a-z_]+)(?=: | is )", message)
     return found.group() if found and found.group() in _acted_on() else None
 
@@ -61,7 +61,7 @@ def _json(value: Any) -> str:
 
 
 def _acted_on() -> set[str]:
-    """Names of all fields that some request may have and that are acted on."""
+    """Return the names of all implemented fields, over all requests."""
     found, models = set(), [Body]
     while models:
         model = models.pop()
@@ -71,7 +71,7 @@ def _acted_on() -> set[str]:
 
 
 def _describe(schema: dict[str, Any], model: type[Body]) -> None:
-    """Put the fields that are not acted on into the JSON schema of a model."""
+    """Add the unimplemented fields to the JSON schema of a model."""
     for name, accepts in PASSIVE.get(model.place, {}).items():
         values = {"type": accepts} if isinstance(accepts, str) else {"enum": [*accepts, None]}
         schema.setdefault("properties", {}).setdefault(name, {"description": "Accepted and ignored."} | values)
@@ -87,7 +87,7 @@ class Body(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _without_passive(cls, body: Any) -> Any:
-        """Drop what is accepted and changes nothing; what stays and is not a field of the model is refused.
+        """Drop accepted fields without effect; reject other unknown fields.
 
         64.0 becomes 64, as some clients write it.
         """

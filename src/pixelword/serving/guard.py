@@ -1,8 +1,8 @@
-"""What comes in from outside: addresses, headers and keys are checked here before anything is opened or decoded.
+"""Checks of requests: URLs, headers and keys, before anything is opened or decoded.
 
-Nothing is fetched unless its host was allowed; then over https alone, every address of the host must be global, the
-checked one is dialled, every redirect is checked again, bytes and time are capped. Files are opened under one folder
-that was named, or not at all. An image's size is read from its header; decoding it is for others (`workers`).
+URLs are fetched only from allowed hosts, over https; every address of the host must be global, the checked address is
+the one connected to, every redirect is checked again, and bytes and time are capped. Files are opened only under the
+configured folder. Image sizes are read from headers; decoding happens in `workers`.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LONGEST_ADDRESS = 2048  # of an address that is not a data URL
 
 
 def authorised(header: str | None, keys: Sequence[str]) -> bool:
-    """Whether `Authorization: Bearer …` holds one of the keys; every key is compared in full, in constant time."""
+    """Whether `Authorization: Bearer …` has one of the keys; all keys are compared, in constant time."""
     if not keys:
         return True
     scheme, _, given = (header or "").partition(" ")
@@ -55,7 +55,7 @@ def foreign(origin: str | None, allowed: Sequence[str] = ()) -> bool:
 
 
 def check_messages(messages: Sequence[ChatMessage], settings: Settings) -> None:
-    """Raises InputError: too many images, videos or words, or images where none may be."""
+    """Raise InputError for too many images, videos or characters, or images where none are allowed."""
     counts = {"image": 0, "video": 0}
     words = 0
     for message in messages:
@@ -76,7 +76,7 @@ def check_messages(messages: Sequence[ChatMessage], settings: Settings) -> None:
 
 
 def fetched(part: Part, settings: Settings) -> bytes:
-    """The bytes behind a part's address. Blocks while it fetches. Raises MediaError."""
+    """Fetch the bytes of a part's URL; blocks. Raises MediaError."""
     kind = "picture" if part.type == "image_url" else "video"
     address = part.address
     if address.startswith("data:"):
@@ -99,7 +99,7 @@ def fetched(part: Part, settings: Settings) -> bytes:
 
 
 def _dialled(host: str, port: int, settings: Settings) -> str:
-    """The address to dial for a host: checked again at every redirect."""
+    """Return the address to connect to; called again at every redirect."""
     if host.lower().rstrip(".") not in {domain.lower() for domain in settings.allowed_media_domains}:
         raise MediaError(f"pictures are not fetched from {host}: the server's --allowed-media-domains does not name it")
     if port != 443:
@@ -121,7 +121,7 @@ def _local(address: str, kind: str, settings: Settings) -> bytes:
 
 
 def picture_pixels(data: bytes, settings: Settings) -> int:
-    """Height times width, from an image's header alone. Raises MediaError: no image, too large or too long."""
+    """Return height times width from an image's header. Raises MediaError if invalid, too large or too elongated."""
     with open_picture(io.BytesIO(data), "the picture") as image:
         width, height = image.size
     check_size(width, height, "the picture", settings.limits)
@@ -129,7 +129,7 @@ def picture_pixels(data: bytes, settings: Settings) -> int:
 
 
 def conversation(messages: Sequence[ChatMessage], settings: Settings) -> list[dict[str, Any]]:
-    """Messages in chat form with every image and video as bytes, fetched and looked at from outside.
+    """Return messages in chat form with every image and video as checked bytes.
 
     Blocks; raises InputError or MediaError.
     """

@@ -1,4 +1,4 @@
-"""A bound on the size of a request's body, kept while it arrives: the length header may be wrong or missing."""
+"""Body size limit, enforced while the body arrives: the length header may be wrong or missing."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pixelword.serving import responses
 
 
 class BodyLimit:
-    """ASGI middleware: takes a body in before anything reads it, and answers 413 once it has more than `most` bytes."""
+    """ASGI middleware that buffers the body, and answers 413 above `most` bytes."""
 
     def __init__(self, app: Any, most: int) -> None:
         self.app, self.most = app, most

@@ -1,4 +1,4 @@
-"""A server that listens until a signal ends it, and then ends at once."""
+"""A server that runs until a signal, and then exits quickly."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _SENDING_SECONDS = 1.0  # for requests that are still being sent then
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's, which says by `/health` that it is closing, and leaves to its caller how the process ends."""
+    """uvicorn's server, which reports shutdown in `/health` and leaves ending the process to its caller."""
 
     stopped_by: int | None = None
 
@@ -31,7 +31,7 @@ class _Server(uvicorn.Server):
         super().handle_exit(sig, frame)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """As uvicorn's, which waits for every request that has begun: those that do not arrive whole are dropped."""
+        """Like uvicorn's, but drop requests that have not fully arrived instead of waiting for them."""
         dropping = asyncio.create_task(self._drop_unsent())
         try:
             await super().shutdown(sockets)
@@ -56,7 +56,7 @@ class _Server(uvicorn.Server):
 
 
 def listen(app: Any, sockets: list[socket.socket]) -> int | None:
-    """Answer on bound sockets until a signal comes and what runs has ended; the signal."""
+    """Serve on bound sockets until a signal arrives and running requests have ended; return the signal."""
     config = uvicorn.Config(app, backlog=BACKLOG, timeout_graceful_shutdown=_SECONDS, server_header=False)
     server = _Server(config)
     server.run(sockets=sockets)
@@ -64,7 +64,7 @@ def listen(app: Any, sockets: list[socket.socket]) -> int | None:
 
 
 def end_by(sig: int) -> None:
-    """End this process by a signal, as whoever sent it expects; taking torch's modules down would take seconds."""
+    """End this process by the signal, as its sender expects, without torch's slow interpreter shutdown."""
     sys.stdout.flush()
     sys.stderr.flush()
     signal.signal(sig, signal.SIG_DFL)

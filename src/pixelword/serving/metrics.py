@@ -1,4 +1,4 @@
-"""Figures for Prometheus, under vLLM's names, so that dashboards made for it show them."""
+"""Prometheus metrics under vLLM's names, so that its dashboards work."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SECONDS = (0.001, 0.005, 0.01, 0.02, 0.04, 0.08, 0.15, 0.3, 0.6, 1.2, 2.5, 5.0,
 
 
 class Metrics:
-    """The series of one server; `page` is what `/metrics` answers."""
+    """Metrics of one server; `page` is the response of `/metrics`."""
 
     def __init__(self, engine: Engine, model: str) -> None:
         self.engine = engine
@@ -39,7 +39,7 @@ class Metrics:
         self._queued = made(Histogram, "request_queue_time_seconds", "Waiting for a place.", buckets=_SECONDS)
 
     def count(self, request: Request) -> None:
-        """A request has ended."""
+        """Count a finished request."""
         usage, label = request.usage, self._label
         reason = "error" if request.error else FINISH[request.reason or "stop"]
         self._ended.labels(**label, finished_reason=reason).inc()
@@ -53,7 +53,7 @@ class Metrics:
             self._between.labels(**label).observe((usage.total - usage.first_token) / (usage.completion_tokens - 1))
 
     def page(self) -> bytes:
-        """All series as Prometheus reads them."""
+        """Return all series in Prometheus format."""
         running, waiting = self.engine.load
         for gauge, value in (
             (self._running, running),

@@ -1,7 +1,7 @@
-"""The page at `/`: plain files that a browser runs, and nothing from anywhere else.
+"""The page at `/`: static files, with no external resources.
 
-It is one more client of this server's own routes, without any of its own: what it asks for goes through the same keys
-and limits as everybody's. The files themselves say nothing of the model, so they need no key.
+It is a client of this server's own routes, with the same keys and limits as any other. The files contain nothing about
+the model, so they need no key.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ _TYPES = {".js": "text/javascript", ".css": "text/css", ".html": "text/html", ".
 
 
 def add_page(app: FastAPI) -> None:
-    """The page's files as routes: `/` and `/page/…`."""
+    """Routes of the page's files: `/` and `/page/…`."""
 
     def answer(request: Request) -> FileResponse:
         file = FILES[request.scope["path"]]

@@ -1,4 +1,4 @@
-"""The tables of fields in docs/serving.md: `python -m pixelword.serving.reference` writes them there."""
+"""Field tables of docs/serving.md, written by `python -m pixelword.serving.reference`."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ WITHIN: dict[str, type[Body]] = {
 
 
 def tables() -> str:
-    """What each field does, as Markdown."""
+    """Return the table of fields, as Markdown."""
     return "\n".join((*_done(), "", *_passive())) + "\n"
 
 
@@ -74,7 +74,7 @@ def _grouped(places: list[str], key: Any) -> list[list[str]]:
 
 
 def _values(schema: dict[str, Any]) -> str:
-    """The types and bounds of a JSON schema in words."""
+    """Describe the type and bounds of a JSON schema."""
     if "anyOf" in schema:
         return " or ".join(_values(item) for item in schema["anyOf"] if item.get("type") != "null")
     if "$ref" in schema:
@@ -96,7 +96,7 @@ def _number(value: float) -> str:
 
 
 def written(page: str) -> str:
-    """A page with its tables regenerated."""
+    """Return a page with its tables regenerated."""
     before, rest = page.split(BEGIN)
     return before + BEGIN + "\n" + tables() + "\n" + END + rest.split(END)[1]
 

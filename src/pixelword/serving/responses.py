@@ -1,4 +1,4 @@
-"""What clients get: OpenAI's shapes for answers, streams and errors."""
+"""Response bodies: OpenAI's formats for answers, streams and errors."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def event(content: dict[str, Any]) -> bytes:
 
 
 def usage(generations: Sequence[Request]) -> dict[str, Any]:
-    """Tokens that a request cost: its prompt once, all its answers."""
+    """Token usage of a request: its prompt once, plus all answers."""
     said = sum(generation.usage.completion_tokens for generation in generations)
     prompts = {id(generation.prompt): generation.usage for generation in generations}.values()
     asked = sum(prompt.prompt_tokens for prompt in prompts)
@@ -44,12 +44,12 @@ def usage(generations: Sequence[Request]) -> dict[str, Any]:
 
 
 def _end(request: Request) -> dict[str, Any]:
-    """Why an answer ended; the stop string or token that ended it, as vLLM tells it."""
+    """Return why an answer ended, and the stop string or token that ended it, as in vLLM."""
     return {"finish_reason": FINISH[request.reason or "stop"], "stop_reason": request.stop_reason}
 
 
 class Reply:
-    """The bodies of one request's answer. chat: of `/v1/chat/completions`, else of `/v1/completions`."""
+    """Response bodies of one request. chat: of `/v1/chat/completions`, else of `/v1/completions`."""
 
     def __init__(self, request_id: str, model: str, token_bytes: TokenBytes, *, chat: bool) -> None:
         self.chat, self._bytes = chat, token_bytes
@@ -124,7 +124,7 @@ class Reply:
             return "bytes:" + "".join(f"\\x{byte:02x}" for byte in own)
 
     def _by_name(self, top: Sequence[tuple[int, float]]) -> dict[str, float]:
-        """Logarithmic probabilities by token; of two with one text, the second by its number, as vLLM writes it."""
+        """Log probabilities by token; if two tokens have the same text, the second is keyed by its id, as in vLLM."""
         found: dict[str, float] = {}
         for token, value in top:
             name = self._name(token)

@@ -1,7 +1,7 @@
-"""`POST /v1/explain`: what an answer rests on, for the page's tab "Look inside" and whoever else asks.
+"""`POST /v1/explain`: explains an answer, for the page's tab "Look inside" and other clients.
 
-Guarded as every route is: key, body, media, load. It runs beside the engine, on a thread of its own and on the same
-weights, of which it changes nothing; one explanation at a time, so that answers keep most of the machine.
+It has the same checks as every route: key, body, media, load. It runs next to the engine, in its own thread on the same
+weights, read-only; one explanation at a time, so that answers keep most of the machine.
 """
 
 from __future__ import annotations

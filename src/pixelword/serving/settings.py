@@ -1,4 +1,4 @@
-"""What a server may do and what a request may cost. Defaults are the safe ones; names are vLLM's where it has one."""
+"""Server settings and request limits. Defaults are safe; names are vLLM's where it has them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://(?:[a-z0-9_.-]+|\[[0-9a-f:.]+\])(?::\
 
 @dataclass(frozen=True)
 class Settings:
-    """Of one server.
+    """Settings of one server.
 
     served_model_name: what clients call the model; any other name gets a 404.
     api_keys: any of these as `Authorization: Bearer …`; without one everybody who reaches the server may ask.

@@ -1,4 +1,4 @@
-"""What the server's routes share: the engine, the workers, the settings and the figures."""
+"""State shared by the server's routes: engine, workers, settings and metrics."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 
 class Busy(Exception):
-    """More requests wait already than the settings allow."""
+    """The queue is full."""
 
 
 class Server:
-    """What the routes share: engine, workers, settings, figures."""
+    """State shared by the routes: engine, workers, settings, metrics."""
 
     def __init__(self, engine: Engine, workers: Workers, settings: Settings) -> None:
         self.engine, self.workers, self.settings = engine, workers, settings
@@ -34,7 +34,7 @@ class Server:
         self._preparing = 0
 
     def check(self, model: str | None) -> None:
-        """Before anything is done: the model's name, the load."""
+        """Check the model's name and the load, before any work."""
         if model not in (None, "", self.settings.served_model_name):
             raise HTTPException(404, f"The model `{model}` does not exist.")
         here = sum(self.engine.load) + self._preparing
@@ -42,7 +42,7 @@ class Server:
             raise Busy
 
     async def chat_prompt(self, messages: Sequence[protocol.ChatMessage], options: dict[str, Any]) -> Encoded:
-        """The prompt of a chat, its media fetched in a thread and decoded in a worker."""
+        """Encode the prompt of a chat; media are fetched in a thread and decoded in a worker."""
         self._preparing += 1
         try:
             chat = await asyncio.to_thread(guard.conversation, messages, self.settings)
@@ -51,7 +51,7 @@ class Server:
             self._preparing -= 1
 
     def text_prompt(self, text: str) -> Encoded:
-        """The prompt of a plain completion: words alone, in which control tokens are words too."""
+        """Encode the prompt of a plain completion: text only; control tokens in it stay text."""
         if len(text) > self.settings.max_text:
             raise InputError(f"prompt: more than the {self.settings.max_text:,} characters that one request may have")
         ids = torch.tensor(self.engine.processor.encoder.text(text), dtype=torch.int64)

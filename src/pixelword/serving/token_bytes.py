@@ -21,7 +21,7 @@ class TokenBytes:
         self._is_pieces = '"Metaspace"' in decoder or '"ByteFallback"' in decoder
 
     def __call__(self, token: int) -> bytes:
-        """b"" for a token that the vocabulary does not have."""
+        """Return a token's bytes; b"" if it is not in the vocabulary."""
         if token in self._added:
             return self._added[token].encode()
         piece = self._tokenizer.convert_ids_to_tokens(token)
@@ -37,7 +37,7 @@ class TokenBytes:
 
 
 def _alphabet() -> dict[str, int]:
-    """GPT-2's letters for bytes: those that can be seen stand for themselves, the others come after 255 in order."""
+    """Return GPT-2's byte alphabet: printable bytes map to themselves, the others to code points after 255."""
     seen = [*range(ord("!"), ord("~") + 1), *range(0xA1, 0xAC + 1), *range(0xAE, 0xFF + 1)]
     unseen = [byte for byte in range(256) if byte not in seen]
     return {chr(byte): byte for byte in seen} | {chr(256 + place): byte for place, byte in enumerate(unseen)}

@@ -1,7 +1,7 @@
-"""Processes that decode images and videos and prepare prompts, away from the server and its secrets.
+"""Worker processes that decode media and encode prompts, isolated from the server and its secrets.
 
-What comes from outside meets decoders written in C. Each worker has bounds of time and memory; one that passes them, or
-dies, ends with its request and nothing else, and another takes its place.
+Untrusted input meets decoders written in C. Each worker has time and memory limits; if it exceeds them or dies, only
+its request fails, and it is replaced.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ _ERRORS = {kind.__name__: kind for kind in (InputError, MediaError)}
 
 
 class WorkerFailed(MediaError):
-    """A worker passed its bounds or died over a request's media."""
+    """A worker exceeded its limits or died while decoding a request's media."""
 
 
 class NotReady(Exception):
-    """The workers are still starting, or cannot: not the request's doing, which may come again."""
+    """The workers are still starting, or cannot start; the client may retry."""
 
 
 class Workers:
@@ -54,7 +54,7 @@ class Workers:
         self._closed = threading.Event()
 
     def wait(self) -> None:
-        """Until every process is ready, which spares the first requests their start. Raises PixelwordError."""
+        """Wait until every process is ready, so that first requests do not wait. Raises PixelwordError."""
         workers = [self._free.get() for _ in range(self._settings.workers)]
         try:
             for worker in workers:
@@ -80,7 +80,7 @@ class Workers:
             self._free.put(worker)
 
     def close(self) -> None:
-        """End all workers; requests under way fail."""
+        """End all workers; running requests fail."""
         self._closed.set()
         self._threads.shutdown(wait=False, cancel_futures=True)
         for _ in range(self._settings.workers):
@@ -94,7 +94,7 @@ class Workers:
 
 
 class _Worker:
-    """One process and the pipe to it; used by one thread at a time."""
+    """One process and its pipe; used by one thread at a time."""
 
     def __init__(self, folder: Path, settings: Settings) -> None:
         self.folder, self.settings = folder, settings
@@ -114,7 +114,7 @@ class _Worker:
         self.ready = False
 
     def start(self) -> None:
-        """Wait for the process; a new one where the last has ended. Raises NotReady; it may be so a little later."""
+        """Wait for the process, restarting it if it has ended. Raises NotReady, which may pass."""
         if not self.process.is_alive():
             self.stop()
             self._launch()
@@ -159,7 +159,7 @@ class _Worker:
 
 
 def _serve(pipe: Connection, folder: str, more_bytes: int) -> None:
-    """A worker's life: a processor, then one request after another until the pipe closes."""
+    """Main loop of a worker: load a processor, then serve requests until the pipe closes."""
     os.environ.clear()  # it may hold keys
     torch.set_num_threads(1)
     processor = NeoOVProcessor.from_pretrained(folder)
@@ -180,21 +180,21 @@ _TENSORS = ("input_ids", "labels", "mm_token_type_ids", "pixel_values", "image_g
 
 
 def to_bytes(prompt: Encoded) -> bytes:
-    """A prompt as safetensors, its image spans as JSON beside them."""
+    """Serialise a prompt as safetensors, with its image spans as JSON."""
     spans = json.dumps([asdict(image) for image in prompt.images]).encode()
     images = torch.frombuffer(bytearray(spans), dtype=torch.uint8)
     return save({**{name: getattr(prompt, name) for name in _TENSORS}, "images": images})
 
 
 def from_bytes(data: bytes) -> Encoded:
-    """The prompt that `to_bytes` wrote."""
+    """Load the prompt written by `to_bytes`."""
     tensors = load(data)
     spans = json.loads(tensors.pop("images").numpy().tobytes())
     return Encoded(**tensors, images=tuple(ImageSpan(**{**span, "grid_hw": tuple(span["grid_hw"])}) for span in spans))
 
 
 def _answer(processor: Any, messages: Any, options: dict[str, Any]) -> bytes:
-    """The prompt's tensors, or an error's kind and the message for the client; no pickle, which could run code."""
+    """Parse a worker's reply: the prompt, or an error's kind and message; never a pickle, which could run code."""
     try:
         asked = {"add_generation_prompt": True} | options
         encoded = processor.encode(messages, **asked, allow_urls=False, allow_files=False)
