@@ -1,9 +1,9 @@
 """Tables and other libraries' files as chat samples in JSON Lines, which training and evaluation read.
 
 Input: CSV, TSV, JSON, JSON Lines and Parquet with a question and an answer column, and folders of the Hugging Face kind
-(`metadata.jsonl` or `metadata.csv` with `file_name`). Columns are found by the names that alpaca (`instruction`, `input`,
-`output`, `history`), TRL (`prompt`, `completion`), LLaMA-Factory (`messages` or `conversations` with `images`) and
-question tables use; a column map gives others.
+(`metadata.jsonl` or `metadata.csv` with `file_name`). Columns are found by the names that alpaca (`instruction`,
+`input`, `output`, `history`), TRL (`prompt`, `completion`), LLaMA-Factory (`messages` or `conversations` with `images`)
+and question tables use; a column map gives others.
 """
 
 from __future__ import annotations

@@ -1,1 +1,1 @@
-"""What a model can do, measured the same way for every model."""
+"""Evaluation: one suite for every model."""

@@ -1,4 +1,4 @@
-"""What is asked beside a model: a reader of text that others made, and language models that see no image."""
+"""Baselines to compare with: an OCR engine, and language models without images."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _MARGIN = 0.1
 
 
 def named(names: Sequence[str], *, device: str | None = None) -> list[Peer]:
-    """The peers of these names: "rapidocr", or models by name or folder. Raises as `load` does."""
+    """Return baselines by name: "rapidocr", or models by name or folder. Raises what `load` raises."""
     return [RapidOCR() if name == RAPIDOCR else Blind(name, device) for name in names]
 
 
 class RapidOCR:
-    """PP-OCR's detector and recogniser, for questions whose answer is a text in one image.
+    """PP-OCR's detector and recogniser, for questions answered by text in one image.
 
-    It understands no question, so the lines that the answer rests on are cut out for it: that much is given to it, and
-    its detector, which a line without its surroundings misleads, looks only where no line is known.
+    It cannot read questions, so it gets crops of the relevant lines; its detector, which crops mislead, is used only if
+    no lines are known.
     """
 
     name = RAPIDOCR
@@ -53,19 +53,19 @@ class RapidOCR:
         return Said(words, float(np.mean([sure for _, sure in read])))
 
     def _line(self, picture: Image.Image) -> tuple[str, float]:
-        """The words of an image of one line, and how sure it is of them."""
+        """Read an image of one line; return its text and confidence."""
         found, _ = self._engine(_bgr(picture), use_det=False, use_cls=False, use_rec=True)
         return (str(found[0][0]), float(found[0][1])) if found else ("", 0.0)
 
     def _page(self, picture: Image.Image) -> tuple[str, float]:
-        """The words of any image, in reading order."""
+        """Read the text of any image, in reading order."""
         found, _ = self._engine(_bgr(picture))
         lines: list[Any] = sorted(found or (), key=lambda item: (round(item[0][0][1] / 10), item[0][0][0]))
         return " ".join(words for _, words, _ in lines), float(np.mean([float(s) for *_, s in lines])) if lines else 0.0
 
 
 def _bgr(picture: Image.Image) -> np.ndarray:
-    """(H, W, 3) uint8, blue first, as the engine reads it."""
+    """Convert to BGR (H, W, 3) uint8 for the OCR engine."""
     return np.asarray(picture)[:, :, ::-1]
 
 
@@ -80,7 +80,7 @@ def _cut(picture: Image.Image, box: Sequence[float]) -> Image.Image:
 
 
 class Blind:
-    """A language model (any checkpoint of ours) that gets the words of a question and no image."""
+    """A language model (any checkpoint of ours) that gets the question without images."""
 
     def __init__(self, name: str, device: str | None = None) -> None:
         self.name = f"{name}, blind"

@@ -1,4 +1,4 @@
-"""Greedy answers to many questions of any sizes, with how sure the model was of each."""
+"""Greedy batch generation, with the model's confidence in each answer."""
 
 from __future__ import annotations
 
@@ -34,10 +34,10 @@ class Said:
 
 
 class Asker:
-    """Asks a session in batches of questions of like length.
+    """Generates in batches of questions of similar length.
 
-    Which questions share a batch depends on the questions alone, so that a second run gives the same answers to the
-    letter: padding changes sums in their last bits.
+    Batches depend on the questions only, so that a second run gives identical answers: padding changes sums in their
+    last bits.
     """
 
     def __init__(self, session: Session) -> None:
@@ -45,7 +45,7 @@ class Asker:
         self._ends = end_tokens(session.model, session.processor)
 
     def encoded(self, conversation: Conversation, new_tokens: int) -> Encoded | str:
-        """The question as the model reads it, or why it cannot."""
+        """Encode a question, or return why it cannot be encoded."""
         session = self.session
         try:
             encoded = session.processor.encode(conversation, add_generation_prompt=True, media=session.media)
@@ -57,7 +57,7 @@ class Asker:
         return encoded
 
     def batches(self, lengths: Sequence[int]) -> Iterator[list[int]]:
-        """Places of the questions of each batch, by rising length."""
+        """Return question indices per batch, by increasing length."""
         batch: list[int] = []
         for place in sorted(range(len(lengths)), key=lambda item: (lengths[item], item)):
             if batch and (len(batch) == _ROWS or (len(batch) + 1) * lengths[place] > _TOKENS):
@@ -68,13 +68,13 @@ class Asker:
             yield batch
 
     def answers(self, questions: Sequence[Encoded], new_tokens: int) -> list[Said]:
-        """Greedy answers to one batch."""
+        """Generate greedy answers for one batch."""
         sampling = Sampling(new_tokens, logprobs=0)
         requests = self.session.generate(questions, [sampling] * len(questions))
         return [self._said(request.token_ids, request.logprobs) for request in requests]
 
     def _said(self, ids: Sequence[int], logs: Sequence[float]) -> Said:
-        """The words up to the end, the marks of boxes among them."""
+        """Decode the text up to the end token, including box marks."""
         length = next((place + 1 for place, item in enumerate(ids) if item in self._ends), len(ids))
         words = self.session.processor.encoder.decode(ids[:length])
         sure = torch.tensor(logs[:length]).mean().exp().item() if length else 0.0

@@ -1,4 +1,4 @@
-"""What a model's language is worth: perplexity on held-out text, beside that of the language model it grew from."""
+"""Perplexity on held-out text, compared with the language model that the model grew from."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ class Language:
 
     @property
     def excess(self) -> float | None:
-        """How much worse than the base, as a share: 0.05 is 5 %."""
+        """Relative increase over the base: 0.05 is 5 %."""
         return None if self.base_perplexity is None else self.perplexity / self.base_perplexity - 1
 
 
 def measured(session: Session, folder: Path, assets: Assets, tokens: int = TOKENS) -> Language:
-    """The perplexity of a session's model, whose files are in `folder`. Raises AssetError: there are no texts."""
+    """Measure the perplexity of a session's model, stored in `folder`. Raises AssetError if the texts are missing."""
     documents = encode_texts(session.processor, read_texts(TEXT, assets), tokens)
     own, read = perplexity(session.model, documents), sum(map(len, documents))
     base = grown_from(folder, session.model.config)
@@ -57,7 +57,7 @@ def measured(session: Session, folder: Path, assets: Assets, tokens: int = TOKEN
 
 
 def grown_from(folder: Path, config: NeoOVConfig) -> Base | None:
-    """The packaged language model that a checkpoint says it grew from."""
+    """Return the packaged language model recorded in a checkpoint as its base."""
     name = getattr(config, "grown_from", None)
     if name is None and is_delta(folder):
         name = read_json(folder / DELTA)["base"]["package"]

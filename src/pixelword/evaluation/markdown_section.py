@@ -1,4 +1,4 @@
-"""A section of a page that a command rewrites, between two marks; what people wrote around it stays."""
+"""A generated section of a Markdown page, between two marks; the rest of the page is preserved."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pixelword.utils.files import atomic_write
 
 @dataclass(frozen=True)
 class Section:
-    """What stands between two marks of a page. what: its name in errors; option: what named the page."""
+    """The section between two marks of a page. what: its name in errors; option: the option that named the page."""
 
     page: Path
     begin: str
@@ -21,15 +21,15 @@ class Section:
 
     @classmethod
     def named(cls, page: Path, name: str, option: str) -> Section:
-        """The section between `<!-- name -->` and `<!-- end of name -->`."""
+        """Return the section between `<!-- name -->` and `<!-- end of name -->`."""
         return cls(page, f"<!-- {name} -->", f"<!-- end of {name} -->", name, option)
 
     def check(self) -> None:
-        """Raises InputError: the page cannot be read, or it has no such marks. Before long work, to say so early."""
+        """Raise InputError if the page is unreadable or lacks the marks; call before long work."""
         self._around()
 
     def write(self, text: str) -> None:
-        """Replace it. Raises InputError: as `check`, or the page cannot be written."""
+        """Replace the section. Raises InputError like `check`, or if the page cannot be written."""
         before, after = self._around()
         atomic_write(self.page, f"{before}{self.begin}\n{text}\n{self.end}{after}")
 

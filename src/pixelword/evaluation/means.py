@@ -1,4 +1,4 @@
-"""The figures of some questions, and what the kinds of nano's exam come to on average."""
+"""Scores of groups of questions, and macro averages over the kinds of nano's exam."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TWELVE = (
 
 @dataclass(frozen=True)
 class Share:
-    """How many of some questions were answered correctly, with the 95 % interval of the share."""
+    """Number of correct answers, with the 95 % interval of the share."""
 
     questions: int
     right: int
@@ -28,7 +28,7 @@ class Share:
 
 @dataclass(frozen=True)
 class Rate:
-    """A mean over questions (errors a letter, overlap of boxes) with its 95 % interval."""
+    """A mean over questions (character error rate, box overlap) with its 95 % interval."""
 
     value: float
     low: float
@@ -37,7 +37,7 @@ class Rate:
 
 @dataclass(frozen=True)
 class Row:
-    """The figures of some questions: a kind, a test, a category, or a mean over kinds.
+    """Scores of a group of questions: a kind, a test, a category, or a mean over kinds.
 
     chance: how often a guess among the choices is right, on average; 0 where answers are open.
     right: with their own images; none, wrong: without, and with another question's; None where that was not run.
@@ -74,7 +74,7 @@ def means(rows: Sequence[Row]) -> list[Row]:
 
 
 def _weights(kinds: Sequence[str]) -> dict[str, float]:
-    """The weight of every test; they sum to 1."""
+    """Return the weight of every test; they sum to 1."""
     weights = dict.fromkeys(kinds, 1 / len(kinds))
     weights["count"] = weights["count_of"] = weights["count"] / 2
     return weights

@@ -1,6 +1,6 @@
-"""What nano learns, asked of held-out pictures: a test a kind.
+"""nano's own tasks on held-out images: one test per kind.
 
-Answers are compared to the letter; texts that are read count their errors, too, and boxes their overlap.
+Answers are compared exactly; reading tasks also report error rates, and boxes their overlap.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ _METRICS: dict[str, Metric] = {"glyph": "words", "read": "words", "line": "words
 
 
 def tests(level: float = 1.0) -> list[Test]:
-    """A test for every kind of question. level: 0 (easy) to 1."""
+    """Return a test for every kind of question. level: 0 (easy) to 1."""
     return [Test(kind, kind, "nano", partial(_items, kind, level), QUESTIONS, CONTROLS) for kind in nano.ASKED]
 
 
 def held_out(kind: str, questions: int, level: float, seed: int) -> list[Sample]:
-    """`questions` held-out samples of this kind, the same ones for the same arguments.
+    """Return `questions` held-out samples of this kind, deterministic in the arguments.
 
-    Raises InputError for an unknown kind, and for one that is hardly asked at this level.
+    Raises InputError for an unknown kind, or one that is too rare at this level.
     """
     rng = np.random.default_rng([seed, *kind.encode()])
     family = "count" if kind == "count_of" else kind

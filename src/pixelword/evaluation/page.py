@@ -1,6 +1,6 @@
-"""The report as one page: every share with its interval and its controls, and the hardest failures as images.
+"""The report as an HTML page: every score with interval and controls, and the hardest failures with images.
 
-A single HTML file that asks no network for anything: images are inside it.
+The file is self-contained, including images.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ _HERE = Path(__file__).parent
 
 
 def write(folder: Path, report: Mapping[str, Any], failures: Mapping[str, Sequence[Failure]]) -> None:
-    """`report.json` and `report.html`, each whole or as it was. Raises InputError when they cannot be written."""
+    """Write `report.json` and `report.html` atomically. Raises InputError if they cannot be written."""
     atomic_write(folder / "report.json", json.dumps(report, indent=1, ensure_ascii=False) + "\n")
     atomic_write(folder / "report.html", html(report, failures))
 
 
 def html(report: Mapping[str, Any], failures: Mapping[str, Sequence[Failure]]) -> str:
-    """The page. `report`: as `Summary.finished` gives it."""
+    """Render the page. `report`: from `Summary.finished`."""
     from jinja2 import Environment, FileSystemLoader
 
     template = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
@@ -52,7 +52,7 @@ def html(report: Mapping[str, Any], failures: Mapping[str, Sequence[Failure]]) -
 
 
 def _told(failure: Failure) -> dict[str, Any]:
-    """A failure as the template reads it; boxes as shares of the image."""
+    """Convert a failure for the template; boxes relative to the image."""
     item, question = failure.item, failure.item.question
     is_box = question.metric in ("box", "point")
     return {
@@ -69,13 +69,13 @@ def _told(failure: Failure) -> dict[str, Any]:
 
 
 def _percent(box: Sequence[float]) -> dict[str, float]:
-    """A box in thousandths as left, top, width and height in percent, within the image."""
+    """Convert a box in thousandths to left, top, width and height in percent, clipped to the image."""
     x1, y1, x2, y2 = (min(max(side / 10, 0.0), 100.0) for side in box)
     return {"left": x1, "top": y1, "width": max(x2 - x1, 0.0), "height": max(y2 - y1, 0.0)}
 
 
 def _pictures(part: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """An image, or some frames of a clip with their times."""
+    """Return an image, or some frames of a clip with timestamps."""
     if part["type"] == "image":
         return [{**_shown(load_image(part.get("image", part.get("base64"))), _SIDE), "label": ""}]
     clip = part.get("video", part.get("base64"))
@@ -90,7 +90,7 @@ def _pictures(part: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 def _shown(picture: Image.Image, side: int) -> dict[str, Any]:
-    """An image of at most `side` pixels inside an address; small ones are enlarged by the browser."""
+    """Encode an image of at most `side` pixels as a data: URL; the browser enlarges small ones."""
     small = picture.convert("RGB")
     small.thumbnail((side, side))
     return {"src": data_url(small, "WEBP", quality=82), "width": picture.width, "height": picture.height}

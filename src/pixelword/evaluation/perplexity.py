@@ -1,4 +1,4 @@
-"""Perplexity on plain text: what a model's language is worth, and whether images cost it any."""
+"""Perplexity on plain text: measures language quality, and whether image training degrades it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ROW = 1024  # tokens of one row, and of the longest document: longer ones are cu
 
 
 def read_texts(source: str | Path, assets: Assets | None = None) -> list[str]:
-    """Documents of a text file (one a paragraph), or of the held-out part of an asset pack of texts ("words").
+    """Read documents of a text file (one per paragraph), or of the held-out part of an asset pack ("words").
 
     Raises InputError: no such file or nothing in it; AssetError: no such pack.
     """
@@ -39,7 +39,7 @@ def read_texts(source: str | Path, assets: Assets | None = None) -> list[str]:
 
 
 def encode_texts(processor: NeoOVProcessor, texts: Iterable[str], tokens: int | None = None) -> list[Tensor]:
-    """Ids of each text, (n,) int64 with 2 <= n <= `ROW`; `tokens` of them all together at most."""
+    """Tokenize each text to (n,) int64 with 2 <= n <= `ROW`; at most `tokens` in total."""
     documents: list[Tensor] = []
     left = math.inf if tokens is None else tokens
     for text in texts:
@@ -55,7 +55,7 @@ def encode_texts(processor: NeoOVProcessor, texts: Iterable[str], tokens: int | 
 
 @torch.no_grad()
 def perplexity(model: NeoOVForConditionalGeneration, documents: Sequence[Tensor], rows: int = 4) -> float:
-    """exp of the mean negative log-likelihood of every token but each document's first, all tokens alike.
+    """exp of the mean negative log-likelihood over all tokens except each document's first.
 
     documents: ids, (n,) each, n up to `ROW`; packed `rows` rows at a time. Precision is the caller's (autocast).
     Raises InputError when there is nothing to predict.

@@ -1,4 +1,4 @@
-"""What a run of a suite found, as plain figures: every share with its questions, its interval and its controls."""
+"""Results of a suite: every score with its number of questions, interval and controls."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ Asked = Sequence[tuple[Item, Mapping[str, Said]]]
 
 
 def pairs(outcome: Outcome) -> list[tuple[Item, dict[str, Said]]]:
-    """Each item with its answers, by condition."""
+    """Pair each item with its answers, by condition."""
     said = outcome.said.items()
     return [(item, {name: by[item.key] for name, by in said if item.key in by}) for item in outcome.items]
 
 
 def row(name: str, asked: Asked) -> Row:
-    """The figures of at least one question."""
+    """Compute scores of one question or more."""
     names = list(dict.fromkeys(name for _, said in asked for name in said))
     scores = {name: [item.score(said[name].answer) for item, said in asked if name in said] for name in names}
     peers = [name for name in names if name not in CONDITIONS]
@@ -84,7 +84,7 @@ def _rate(above: Sequence[float], below: Sequence[float]) -> Rate | None:
 
 
 def failures(outcome: Outcome, most: int = FAILURES) -> list[Failure]:
-    """The wrong answers that the model was surest of, few of a kind, the surest first."""
+    """Return the most confident wrong answers, few per kind, most confident first."""
     wrong = [
         Failure(item, said["right"].answer, said["right"].sure)
         for item, said in pairs(outcome)
@@ -100,7 +100,7 @@ def failures(outcome: Outcome, most: int = FAILURES) -> list[Failure]:
 
 
 class Summary:
-    """Gathers outcomes into the report: JSON, and what the page shows. Images are kept of failures alone.
+    """Collects outcomes into the report (JSON and page data). Only images of failures are kept.
 
     language, retrieval: set by whoever measures them.
     """
@@ -118,7 +118,7 @@ class Summary:
         self._categories: dict[str, list[tuple[Item, dict[str, Said]]]] = {}
 
     def add(self, outcome: Outcome) -> Row | None:
-        """Take a test in; its figures, None where it was left out."""
+        """Add a test; return its scores, or None if it was skipped."""
         test = outcome.test
         if outcome.left_out:
             self.left_out[test.name] = outcome.left_out
@@ -139,13 +139,13 @@ class Summary:
         return whole
 
     def categories(self) -> list[dict[str, Any]]:
-        """The figures of each category of drawn, held-out questions, and of those about what is not there."""
+        """Return scores per category of synthetic held-out questions, and of those about absent objects."""
         found = [asdict(row(name, self._categories[name])) for name in self._order if name in self._categories]
         absent = [pair for asked in self._categories.values() for pair in asked if pair[0].question.absent]
         return found + ([asdict(row("of these, about what is not there", absent))] if absent else [])
 
     def finished(self) -> dict[str, Any]:
-        """The whole report as JSON has it, with the seconds it took, on the clock and of processors."""
+        """Return the whole report for JSON, with wall-clock and CPU seconds."""
         shown = {
             name: [
                 {

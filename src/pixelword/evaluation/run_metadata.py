@@ -1,4 +1,4 @@
-"""What a report says of the model, the machine and the run, so that its figures can be had again."""
+"""Metadata of a report (model, machine, run), so that its figures can be reproduced."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _FILES = ("*.safetensors", "config.json", "tokenizer.json", "preprocessor_config
 
 
 def about(session: Session, model: str, settings: Mapping[str, Any]) -> dict[str, Any]:
-    """Model, packages, machine, settings and the moment, as JSON has them."""
+    """Return model, packages, machine, settings and time, ready for JSON."""
     return {
         "model": {
             "name": model,
@@ -45,14 +45,14 @@ def about(session: Session, model: str, settings: Mapping[str, Any]) -> dict[str
 
 
 def identity(described: Mapping[str, Any]) -> dict[str, Any]:
-    """The part of `about` by which answers of an earlier run are the same answers."""
+    """Return the part of `about` that must match to reuse answers of an earlier run."""
     model = {name: described["model"][name] for name in ("sha256", "dtype")}
     settings = {name: item for name, item in described["settings"].items() if name != "suites"}
     return {"model": model, "packages": described["packages"], "settings": settings}
 
 
 def checksum(folder: Path) -> str:
-    """One sha256 over the files of a checkpoint that make its answers."""
+    """Return one sha256 over the checkpoint files that determine its answers."""
     whole = hashlib.sha256()
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         whole.update(f"{path.name} {sha256(path)}\n".encode())

@@ -1,7 +1,7 @@
-"""Asks a model a suite: with the images, without them, with wrong ones, and peers beside it.
+"""Runs a suite: with images, without them, with wrong ones, and with baselines.
 
-Every answer is written down as soon as its batch is answered, a line each: what was broken off goes on from there, and
-whoever doubts a figure can read the answers.
+Every answer is written as soon as its batch is done, one line each: interrupted runs resume, and figures can be checked
+against the answers.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ Report = Callable[[str, int, int], None]
 
 
 class Keyed(Protocol):
-    """A question by its name within a suite; the digest changes with what is asked."""
+    """A question's name within a suite, and a digest of its content."""
 
     @property
     def key(self) -> str: ...
@@ -39,17 +39,17 @@ class Keyed(Protocol):
 
 
 class Peer(Protocol):
-    """Something else that answers the same questions. name: of its column."""
+    """A baseline that answers the same questions. name: of its column."""
 
     name: str
 
     def answer(self, item: Item) -> Said | None:
-        """Its answer; None where it cannot be asked this."""
+        """Return its answer, or None if the question does not suit it."""
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A test with all answers to it.
+    """A test with all its answers.
 
     said: condition (or a peer's name) -> item's key -> the answer. left_out: why it was not run at all, else empty.
     """
@@ -61,7 +61,7 @@ class Outcome:
 
 
 class Answers:
-    """The answers given so far, in a file of one JSON line each; without a folder they are only kept in memory.
+    """Answers so far, in a JSON Lines file, or in memory only without a folder.
 
     Raises InputError: the folder holds the answers of another run, or cannot be written.
     """
@@ -110,7 +110,7 @@ class Answers:
         return self._known.get((item.key, asked, item.digest))
 
     def add(self, asked: str, said: Sequence[tuple[Keyed, Said]]) -> None:
-        """Keep and write answers, all of them before anything else is asked."""
+        """Store and write answers, before further questions."""
         for item, entry in said:
             self._known[item.key, asked, item.digest] = entry
         if self._path is not None:
@@ -190,7 +190,7 @@ class _Counter:
 
 
 def _asked(items: Sequence[Item], condition: Condition) -> list[Item]:
-    """The items that the condition applies to: without an image, only "right" does."""
+    """Return the items of a condition; items without images have only "right"."""
     return [item for item in items if condition == "right" or item.media]
 
 
@@ -202,7 +202,7 @@ def _ask(
     answers: Answers,
     done: Callable[[int], None],
 ) -> dict[str, Said]:
-    """Answers by key. A batch is asked whole or taken whole from what is known."""
+    """Return answers by key; a batch is either generated or taken from known answers as a whole."""
     asker, longest = Asker(session), max(len(session.processor.encoder.answer(text)) for text in _texts(items))
     new = max(NEW_TOKENS, longest + longest // 4 + 8)
     found: dict[str, Said] = {}

@@ -1,4 +1,4 @@
-"""How an answer is compared with the right one, and how sure a share of right answers is."""
+"""Scoring of answers, and confidence intervals."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _ARTICLE = re.compile(r"^(?:a|an|the) (?=\w\w)")
 
 @dataclass(frozen=True)
 class Score:
-    """What one answer is worth.
+    """Score of one answer.
 
     right: it counts as right. letters, words: of the right text, and how many of them were changed, missing or too many
     (metric "words" alone, else 0). iou: of the box, where one was asked for. any_case: whether it is right when the
@@ -44,7 +44,7 @@ class Score:
 
 
 def score(answer: str, right: Sequence[str], metric: Metric, tolerance: float = 0.0) -> Score:
-    """The score of an answer against the best fitting of the right ones.
+    """Score an answer against the best matching reference.
 
     metric: "letter": the same to the letter. "exact": the same words, whatever their case, first article and last full
         stop; a number in words is its digits. "number": the first number of the answer is within `tolerance` (relative)
@@ -67,7 +67,7 @@ def _letter(answer: str, right: str, _: float) -> Score:
 
 
 def plain(text: str) -> str:
-    """Words as metric "exact" compares them."""
+    """Normalise a text for metric "exact"."""
     words = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
     words = _ARTICLE.sub("", words.rstrip(".!").rstrip())
     return str(_NUMBERS.index(words)) if words in _NUMBERS else words
@@ -91,7 +91,7 @@ def _number(answer: str, right: str, tolerance: float) -> Score:
 
 
 def edits(given: Sequence[str], right: Sequence[str]) -> int:
-    """The fewest letters (or words) to change, leave out or put in, to make one of the other."""
+    """Edit distance over characters (or words)."""
     row = list(range(len(right) + 1))
     for i, item in enumerate(given, 1):
         before, row[0] = row[0], i
@@ -113,7 +113,7 @@ def _text(answer: str, right: str, _: float) -> Score:
 
 
 def boxes(text: str) -> list[Box]:
-    """Every [x1, y1, x2, y2] of an answer, in thousandths of the image's width and height."""
+    """Return every [x1, y1, x2, y2] of an answer, in thousandths of the image's width and height."""
     return [(float(a), float(b), float(c), float(d)) for a, b, c, d in _BOX.findall(text)]
 
 
@@ -157,7 +157,7 @@ _METRICS: dict[str, Callable[[str, str, float], Score]] = {
 
 
 def wilson(right: int, questions: int) -> tuple[float, float]:
-    """The 95 % interval of a share, by Wilson: it stays within 0 to 1 and is honest for few questions."""
+    """95 % Wilson interval of a share: within 0 to 1, and reliable for few questions."""
     if not 0 <= right <= questions or questions < 1:
         raise InputError(f"{right} right of {questions} questions is not a share")
     share, z2 = right / questions, Z**2
@@ -167,9 +167,9 @@ def wilson(right: int, questions: int) -> tuple[float, float]:
 
 
 def bootstrap(above: Sequence[float], below: Sequence[float]) -> tuple[float, float]:
-    """The 95 % interval of sum(above) / sum(below) over questions, by resampling the questions; always the same one.
+    """95 % bootstrap interval of sum(above) / sum(below) over questions, with a fixed seed.
 
-    Raises InputError where there is nothing to draw from.
+    Raises InputError if there are no questions.
     """
     if not above or len(above) != len(below) or not sum(below) > 0:
         raise InputError("an interval needs as many numerators as denominators, and one question at least")

@@ -1,4 +1,4 @@
-"""The suites by their names: nano's own, and those that other distributions bring (`pixelword.suites`).
+"""Suites by name: nano's own, and those of plugins (`pixelword.suites`).
 
 "nano" asks what nano learns, "nano-real" that on real things. pixelword-lab brings "held-out", the drawn families on
 assets that training never saw, "real", packaged images and clips with answers of people, and "retrieval". The same
@@ -19,14 +19,14 @@ _OWN = {item.name: item for item in (nano.SUITE, nano_real.SUITE)}
 
 
 def named(names: Iterable[str]) -> list[Suite]:
-    """The suites of these names, in the order of tables. Raises InputError for one that is not here."""
+    """Return suites by name, in table order. Raises InputError for an unavailable one."""
     found = [_OWN[name] if name in _OWN else plugins.load(plugins.SUITES, name, tuple(_OWN)) for name in names]
     order = (*plugins.entry_points(plugins.SUITES), *_OWN)
     return sorted(found, key=lambda suite: order.index(suite.name))
 
 
 def chosen(suites: Sequence[str], names: Sequence[str] = (), assets: Assets | None = None) -> list[Test]:
-    """The tests of some suites, in order; only those of these names where names are given.
+    """Return the tests of suites, in order, optionally only those with given names.
 
     Raises InputError for an unknown suite, or a name that neither a test nor a set of pairs of theirs has.
     """

@@ -1,4 +1,4 @@
-"""The report as tables: on a terminal, and as Markdown in a model's card."""
+"""Tables of the report, on a terminal and as Markdown in a model card."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ Figures = Mapping[str, Any]
 
 
 def cells(row: Figures) -> list[str]:
-    """The columns of a row of the report."""
+    """Return the columns of a report row."""
     right = row["right"]
     shares = [_percent(row[name]["share"]) if row[name] else "–" for name in ("none", "wrong")]
     interval = f"{100 * right['low']:.0f}–{100 * right['high']:.0f}"
@@ -38,7 +38,7 @@ def chance(row: Figures) -> str:
 
 
 def errors(row: Figures) -> str:
-    """What is right in any case of letters, errors a letter and a word, or the overlap of boxes, where they matter."""
+    """Format case-insensitive score, character and word error rate, or box overlap, where applicable."""
     found = []
     if row["any_case"] and row["any_case"]["right"] > row["right"]["right"]:
         found.append(f"any case {_percent(row['any_case']['share'])}")
@@ -63,13 +63,13 @@ def sections(report: Figures) -> Iterator[tuple[str, list[Figures]]]:
 
 
 def matched(row: Figures) -> list[str]:
-    """A set of pairs: its name, and the columns of `MATCHED`."""
+    """Return the row of a retrieval set: its name, and the columns of `MATCHED`."""
     guess, words, pictures = (f"{100 * item['1']:.0f} / {_percent(item['5'])}" for item in (row[way] for way in _WAYS))
     return [row["name"], str(row["pairs"]), guess, words, f"{100 * row['low']:.0f}–{100 * row['high']:.0f}", pictures]
 
 
 def language(report: Figures) -> str:
-    """What the model's language is worth, in a line; "" where it was not measured."""
+    """Return a line on the model's perplexity; "" if it was not measured."""
     figures = report["language"]
     if not figures:
         return ""
@@ -83,7 +83,7 @@ def language(report: Figures) -> str:
 
 
 def show(report: Figures) -> None:
-    """Print it for people."""
+    """Print the report."""
     from rich.console import Console
 
     console = Console()
@@ -107,7 +107,7 @@ def show(report: Figures) -> None:
 
 
 def _table(title: str, columns: Sequence[str]) -> Table:
-    """Narrow enough for a terminal of 80 letters with a peer."""
+    """Make a table that fits 80 columns with one baseline."""
     from rich import box
     from rich.table import Table
 
@@ -129,7 +129,7 @@ def _peers(rows: list[Figures]) -> list[str]:
 
 
 def peers_of(row: Figures) -> list[tuple[str, str]]:
-    """Each peer with its share, and its errors where it read a text."""
+    """Format each baseline's score, and error rate if it read text."""
     found = []
     for name, share in row["peers"].items():
         rate = row["peers_cer"].get(name)
@@ -139,7 +139,7 @@ def peers_of(row: Figures) -> list[tuple[str, str]]:
 
 
 def markdown(report: Figures) -> str:
-    """All tables, and the command that makes them."""
+    """Return all tables, and the command that produces them."""
     lines: list[str] = []
     for title, rows in sections(report):
         peers = _peers(rows)
@@ -162,5 +162,5 @@ def markdown(report: Figures) -> str:
 
 
 def place(card: Path) -> Section:
-    """Where a card has its tables."""
+    """Return the section of a model card with its tables."""
     return Section(card, _BEGIN, _END, "the tables", "--card")

@@ -1,4 +1,4 @@
-"""What an evaluation asks: items, the tests that they form, the suites of tests, and sets of pairs."""
+"""Types of an evaluation: items, tests, suites, and retrieval sets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Part = dict[str, Any]
 
 @dataclass(frozen=True)
 class Item:
-    """One question with its images, asked by itself.
+    """One question with its images, independent of others.
 
     key: its name within the suites, "scenes/17/2". test, category: where it counts. media: chat parts.
     question: with the right answer; also: other answers that are as right.
@@ -41,18 +41,18 @@ class Item:
         return (self.question.answer, *self.also)
 
     def score(self, answer: str) -> Score:
-        """What an answer to it is worth."""
+        """Score an answer."""
         return score(answer, self.accepted, self.question.metric, self.question.tolerance)
 
     def messages(self, media: Sequence[Part] | None = None) -> list[dict[str, Any]]:
-        """The conversation up to the answer, about its own media or about others."""
+        """Return the conversation up to the answer, with its own media or others."""
         shown = self.media if media is None else media
         words = {"type": "text", "text": self.question.question}
         return [{"role": "user", "content": [*shown, words]}]
 
     @cached_property
     def digest(self) -> str:
-        """Sixteen digits that change with the question, its answers, or a pixel of its media."""
+        """Digest of the question, its answers and the pixels of its media."""
         hashed = hashlib.sha256(json.dumps([self.question.question, self.accepted, self.question.metric]).encode())
         for frame in frames(self.media):
             hashed.update(repr(frame.size).encode() + frame.tobytes())
@@ -60,7 +60,7 @@ class Item:
 
 
 def frames(media: Sequence[Part]) -> Iterator[Image.Image]:
-    """Every image of some media, the frames of clips included, in order."""
+    """Return every image of media in order, including clip frames."""
     for part in media:
         if part["type"] == "image":
             yield part["image"]
@@ -88,7 +88,7 @@ class Test:
 
 @dataclass(frozen=True)
 class Matched:
-    """How well partners were found. name: of the set; pairs: images, and as many texts.
+    """Retrieval results. name: of the set; pairs: number of images, and of texts.
 
     words: k -> share of images whose text is among their first k (k = 1: naming them right); pictures: of texts whose
     image is; chance: what a guess finds. low, high: the 95 % interval of words[1].
@@ -109,7 +109,7 @@ class Matched:
 
 
 class Measure(Protocol):
-    """Measures a set of pairs. Raises AssetError: what they are made of is not there."""
+    """Measures a retrieval set. Raises AssetError if its assets are missing."""
 
     def __call__(
         self, session: Session, assets: Assets, *, number: int, seed: int, report: Callable[[str, int, int], None]
@@ -119,7 +119,7 @@ class Measure(Protocol):
 
 @dataclass(frozen=True)
 class PairSet:
-    """A named set of images and texts that belong together. default, full: pairs by default, and of a full run."""
+    """A named set of matching images and texts. default, full: number of pairs by default, and in a full run."""
 
     name: str
     measure: Measure
@@ -129,7 +129,7 @@ class PairSet:
 
 @dataclass(frozen=True)
 class Suite:
-    """Tests that are run together.
+    """Tests that run together.
 
     tests: the packs' folder -> all of them, whether what they need is there or not. pairs: sets of pairs beside them.
     categories: of its items, in the order of tables; () where answers are not summed up by category.

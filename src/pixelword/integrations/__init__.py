@@ -1,1 +1,1 @@
-"""The model inside other people's programs. Each room is imported only by its program, and needs its own packages."""
+"""Integrations with other programs. Each subpackage is imported only by its program, whose packages it needs."""

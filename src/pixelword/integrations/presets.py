@@ -1,4 +1,4 @@
-"""Upstream's ways to evaluate, by the names that its VLMEvalKit models have: NEOov-{2B,9B}-{image,video,si}."""
+"""Upstream's evaluation presets, by its VLMEvalKit model names: NEOov-{2B,9B}-{image,video,si}."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Preset:
     frame_label: str = ""
 
     def benchmark(self, data_set: str | None) -> Benchmark | None:
-        """The benchmark of the paper's suite that VLMEvalKit calls so, if upstream runs it under this preset."""
+        """Return the paper's benchmark by VLMEvalKit's name, if upstream runs it under this preset."""
         found = named(data_set) if data_set else None
         return found if found and found.setting.name == _CATEGORIES[self.name] else None
 

@@ -1,1 +1,1 @@
-"""What a checkpoint is and does, in a report that another machine can compare with its own."""
+"""Fingerprint of a checkpoint: a report to compare across machines."""

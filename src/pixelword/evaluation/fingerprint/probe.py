@@ -1,7 +1,7 @@
-"""A fixed probe of a model: a few drawn images and questions, what it reads of them, thinks of them and says.
+"""Fixed probe of a model: a few synthetic images and questions, with digests of inputs, logits and outputs.
 
-Whoever holds the same weights gets the same numbers; where they differ, they say in which part: the prompt, the pixels
-or the network. Images are made by whole-number arithmetic, of a size that released models read without resizing.
+The same weights give the same numbers; differences show which part differs: prompt, pixels or network. Images are made
+with integer arithmetic, at a size that released models read without resizing.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ TOLERANCE = {"float32": 1e-3, "float16": 2e-2, "bfloat16": 2e-1}
 
 @dataclass(frozen=True)
 class Reading:
-    """What a model made of one question.
+    """Results of one question.
 
     ids, pixels: sha256 of the prompt's ids as int64 and of its prepared pixels as float16, "" without any.
     sampled: scores after the prompt of `SAMPLED` ids, evenly over the vocabulary; top: the likeliest (id, score).
@@ -55,14 +55,14 @@ class Reading:
 
 
 def picture(number: int = 0) -> Image.Image:
-    """Ramps and a chessboard of 256 x 256; another number turns it."""
+    """Draw ramps and a chessboard of 256 x 256; other numbers rotate it."""
     y, x = np.mgrid[:SIDE, :SIDE]
     board = (x // 32 + y // 32) % 2 * 255
     return Image.fromarray(np.rot90(np.stack([x, y, board], -1).astype(np.uint8), number).copy())
 
 
 def questions() -> dict[str, list[dict[str, Any]]]:
-    """The conversations, by name."""
+    """Return the conversations by name."""
     item, other = picture(), picture(1)
     clip = [{"type": "video", "video": [item, other], "fps": 1.0}, {"type": "text", "text": "What changes?"}]
     return {
@@ -74,12 +74,12 @@ def questions() -> dict[str, list[dict[str, Any]]]:
 
 
 def probe(session: Session) -> dict[str, Reading]:
-    """Ask all of it. Raises InputError where the model's context is too short."""
+    """Run the probe. Raises InputError if the model's context is too short."""
     return {name: _reading(session, prompt) for name, prompt in encode_all(session.processor).items()}
 
 
 def encode_all(processor: NeoOVProcessor) -> dict[str, Encoded]:
-    """The prompts as the model reads them, for whoever runs them elsewhere."""
+    """Encode all prompts, to run them elsewhere."""
     return {name: processor.encode(messages, add_generation_prompt=True) for name, messages in questions().items()}
 
 
@@ -115,7 +115,7 @@ def _sha256(tensor: Tensor) -> str:
 
 
 def as_json(readings: Mapping[str, Reading]) -> dict[str, Any]:
-    """The readings as plain JSON values."""
+    """Convert the readings to JSON values."""
     return {name: asdict(item) for name, item in readings.items()}
 
 

@@ -1,4 +1,4 @@
-"""What a checkpoint is and does, as a report that can be laid beside another one: its tensors, and a fixed probe."""
+"""Report on a checkpoint's tensors and a fixed probe, to compare across machines."""
 
 from __future__ import annotations
 
@@ -39,10 +39,10 @@ def report(
     device: str | torch.device = "cpu",
     progress: Callable[[str], None] = lambda what: None,
 ) -> dict[str, Any]:
-    """The report of a packaged model or a checkpoint's folder, as JSON has it.
+    """Make the report of a packaged model or a checkpoint folder, ready for JSON.
 
     Args:
-        headers: compare names, shapes and types alone, reading no weight.
+        headers: Compare names, shapes and types only, without reading weights.
         dtype, device: what the probe runs in, and where. float32 on a CPU is what two machines agree on best.
         progress: called with each step's description.
 
@@ -115,7 +115,7 @@ def _tensors(folder: Path, config: NeoOVConfig, headers: bool) -> dict[str, Any]
 
 
 def read(path: Path) -> dict[str, Any]:
-    """A report that was written. Raises InputError: no file, or no report."""
+    """Read a saved report. Raises InputError if the file is missing or not a report."""
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
@@ -128,7 +128,7 @@ def read(path: Path) -> dict[str, Any]:
 
 
 def differences(ours: Report, theirs: Report, tolerance: float | None = None) -> list[str]:
-    """In what two reports differ, in words; nothing where they are of the same model.
+    """Describe the differences of two reports; empty for the same model.
 
     tolerance: of scores, in their standard deviations; by the coarser of the two types when None.
     """
@@ -150,7 +150,7 @@ def differences(ours: Report, theirs: Report, tolerance: float | None = None) ->
 
 
 def _of_tensors(ours: Report, theirs: Report) -> tuple[list[str], list[str]]:
-    """In what two lists of tensors differ: a line for each pair of types, and a line for each other difference."""
+    """Describe the differences of two tensor lists: one line per pair of types, and one per other difference."""
     a, b = ({row["name"]: row for row in item.get("list", ())} for item in (ours, theirs))
     if not a or not b:  # a delta: its weights are compared by what they do
         return [], []

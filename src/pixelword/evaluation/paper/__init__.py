@@ -1,1 +1,1 @@
-"""The benchmarks that papers report: thirty as data, read from local files, beside published figures."""
+"""The thirty benchmarks of the paper as data, run on local files, with published figures."""

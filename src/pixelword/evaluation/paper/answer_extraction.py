@@ -1,4 +1,4 @@
-"""What an answer says: a letter, yes or no, a number, by the rules of the evaluation that made the paper's figures.
+"""Answer extraction (letter, yes/no, number) by the rules of the paper's released evaluation.
 
 They differ from data set to data set (EvolvingLMMs-Lab/NEO, VLMEvalKit_ov: `vlmeval/utils/matching_util.py` and
 `vlmeval/dataset/utils/`), and agree where an answer is a letter, as prompts ask for. Where they read nothing, upstream
@@ -71,7 +71,7 @@ def _meant(text: str, choices: Sequence[str], known: str) -> str:
 
 
 def opening(text: str, choices: Sequence[str]) -> str:
-    """The letter that an answer begins with, or that is before its first bracket, else as `letter`: MVBench, MLVU."""
+    """Return the letter at the start of an answer or before its first bracket, else as `letter`: MVBench, MLVU."""
     known = _LETTERS[: len(choices)] or _UNKNOWN
     begun = (re.match(r"\s*\(?([A-Za-z])[.)]*(?=\s|$)", text), re.match(r"[^)]*([A-Z])\)", text))
     letters = [item[1].upper() for item in begun if item and item[1].upper() in known]
@@ -79,7 +79,7 @@ def opening(text: str, choices: Sequence[str]) -> str:
 
 
 def first(text: str, choices: Sequence[str]) -> str:
-    """The first capital that can be a choice, after what introduces it: Video-MME, LVBench, LongVideoBench."""
+    """Return the first capital that can be a choice, after an introduction: Video-MME, LVBench, LongVideoBench."""
     known = _LETTERS[: len(choices)] or _UNKNOWN
     rest = text.strip()
     for lead in _LEADS:
@@ -89,7 +89,7 @@ def first(text: str, choices: Sequence[str]) -> str:
 
 
 def last(text: str, choices: Sequence[str] = ()) -> str:
-    """The letter of the last line that has one, else that a phrase or the whole names: EASI's spatial benchmarks."""
+    """Return the letter of the last line with one, else of a phrase or the whole: EASI's spatial benchmarks."""
     if tagged := _TAGGED.search(text):
         return tagged[1].upper()
     lines = [line.strip() for line in re.split(r"</\s*think\s*>", text)[-1].splitlines()[-6:] if line.strip()]
@@ -105,7 +105,7 @@ def last(text: str, choices: Sequence[str] = ()) -> str:
 
 
 def stated(text: str, choices: Sequence[str]) -> str:
-    """The letter that stands last as "B.", "B:", "(B)" or alone, else the choice whose words do: VideoMMMU."""
+    """Return the last letter written as "B.", "B:", "(B)" or alone, else the last choice by its text: VideoMMMU."""
     known = _LETTERS[: len(choices)] or _UNKNOWN
     said = f" {text.rpartition('Answer:')[2].strip().strip(_ENDS)} "
     for forms in (("{}.", "{}:"), ("({})",), ("{} ",)):
@@ -124,7 +124,7 @@ def yes_no(text: str) -> str:
 
 
 def short(text: str) -> str:
-    """The last line, less what introduces an answer: where a model reasons first, that is its answer."""
+    """Return the last line without its introduction: the answer, if a model reasons first."""
     if boxed := _BOXED.findall(text):
         return boxed[-1].strip()
     line = next((line for line in reversed(text.splitlines()) if line.strip()), "")
@@ -132,7 +132,7 @@ def short(text: str) -> str:
 
 
 def figure(text: str) -> float | None:
-    """The first number of an answer, a word for one before digits; None where there is none."""
+    """Return the first number of an answer, number words before digits; None if there is none."""
     if word := _COUNT.search(text):
         return float(_COUNTS.index(word[1].lower()))
     found = _NUMBER.search(re.split(r"</\s*think\s*>", text)[-1]) or _NUMBER.search(text)

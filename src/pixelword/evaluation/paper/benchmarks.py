@@ -1,4 +1,4 @@
-"""The table of benchmarks, read into what the other files of this room use."""
+"""Loads the benchmark table."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _TABLE, _PROMPTS = (Path(__file__).with_name(name) for name in ("benchmarks.yaml
 
 @dataclass(frozen=True)
 class Setting:
-    """How a category's media are read and its answers are written; see the head of benchmarks.yaml."""
+    """Media and answer settings of a category; see the head of benchmarks.yaml."""
 
     name: str
     new_tokens: int
@@ -50,7 +50,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Prompt:
-    """How a question is put; see the head of prompts.yaml."""
+    """A prompt format; see the head of prompts.yaml."""
 
     choices: str
     open: str = ""
@@ -143,24 +143,24 @@ def _benchmark(
 
 
 def models() -> tuple[str, ...]:
-    """Those whose figures were published, in the order of tables."""
+    """Return the models with published figures, in table order."""
     return _read().models
 
 
 def setting(category: Category) -> Setting:
-    """A category's setting, before a benchmark changes it."""
+    """Return a category's setting, before a benchmark overrides it."""
     return _read().settings[category]
 
 
 def named(file: str) -> Benchmark | None:
-    """The benchmark with a file of this name, less its end: what VLMEvalKit calls a data set."""
+    """Return the benchmark by its file name without extension, VLMEvalKit's name of a data set."""
     return next(
         (benchmark for benchmark in _read().benchmarks if file in (Path(name).stem for name in benchmark.file)), None
     )
 
 
 def benchmarks(names: Sequence[str] = ()) -> tuple[Benchmark, ...]:
-    """Those of these ids or categories, all for none. Raises InputError for an unknown one."""
+    """Return benchmarks by id or category, all if none are given. Raises InputError for an unknown one."""
     found = _read().benchmarks
     known = [*TITLES, *(item.id for item in found)]
     if unknown := [name for name in names if name not in known]:

@@ -1,4 +1,4 @@
-"""Questions from files, in the formats that benchmarks come in: tables with images inside, lines, columns.
+"""Reads benchmark questions from files: TSV, JSON Lines, Parquet.
 
 .tsv: VLMEvalKit's: `index`, `question`, choices in columns A, B …, `answer`, images as base64 in `image` (one, or a
 list of them) or as paths in `image_path`, videos in `video`. .jsonl: the same names, or `choices` as a list and
@@ -68,7 +68,7 @@ class Row:
 
 
 def find(folder: Path, benchmark: Benchmark) -> tuple[Path, ...]:
-    """Its files in the data folder, by the names in the table or by its id, in any format; none where not all are."""
+    """Find a benchmark's files by table name or id, in any format; empty unless all are present."""
     named = [_found(folder, benchmark, Path(name).stem) for name in benchmark.file]
     whole = tuple(path for path in named if path is not None)
     if len(whole) == len(named):
@@ -84,7 +84,7 @@ def _found(folder: Path, benchmark: Benchmark, stem: str, *, beside: bool = True
 
 
 def rows(paths: Sequence[Path], benchmark: Benchmark) -> list[Row]:
-    """The questions of its files, with their rotations. Raises InputError: one cannot be read, or lacks a column."""
+    """Read the questions of all files, with rotations. Raises InputError if unreadable or a column is missing."""
     found: list[Row] = []
     for path in paths:
         own = [_about(row, record, benchmark) for row, record in _rows(path, benchmark)]
@@ -115,7 +115,7 @@ def _rows(path: Path, benchmark: Benchmark) -> Iterator[tuple[Row, Mapping[str, 
 
 
 def _counts(record: Mapping[str, Any], benchmark: Benchmark) -> bool:
-    """Not the file's own rotations, questions whose image was left out, or those of another split."""
+    """Drop the file's own rotations, questions without their image, and other splits."""
     key = str(record.get("index"))
     if benchmark.rotate and key.isdigit() and int(key) >= _ROTATED:
         return False
@@ -126,7 +126,7 @@ def _counts(record: Mapping[str, Any], benchmark: Benchmark) -> bool:
 
 
 def _about(row: Row, record: Mapping[str, Any], benchmark: Benchmark) -> Row:
-    """The question with its kind and group, where the benchmark has such."""
+    """Add kind and group to a question, if the benchmark has them."""
     column, pattern = benchmark.group or ("", "")
     part = re.match(pattern, str(record[column])) if not _empty(record.get(column)) else None
     kind = str(record.get(benchmark.kind) or "") if benchmark.kind else ""
@@ -213,7 +213,7 @@ def _empty(value: Any) -> bool:
 
 
 def _listed(value: Any) -> list[Any]:
-    """A list as it is, or as a text of one: tables have no lists."""
+    """Return a list, given as such or, in tables, as text."""
     if isinstance(value, str) and value.strip().startswith("[") and value.strip().endswith("]"):
         try:
             value = ast.literal_eval(value.strip())
@@ -239,7 +239,7 @@ def _choices(record: Mapping[str, Any], listed: Any) -> tuple[str, ...]:
 
 
 def _as_letters(answers: tuple[str, ...], choices: tuple[str, ...], where: str) -> tuple[str, ...]:
-    """Letters, from letters, places or the choices' own words."""
+    """Return letters, from letters, positions or the text of choices."""
     found = []
     for item in (answer.strip() for answer in answers):
         if len(item) == 1 and item in _LETTERS[: len(choices)]:
@@ -264,7 +264,7 @@ def _media(fields: Mapping[str, Any], folder: Path, where: str) -> Iterator[dict
 
 
 def _picture(source: Any, folder: Path, where: str) -> Any:
-    """Bytes of an image, a path, or base64 as it is."""
+    """Return an image's bytes, path, or base64 unchanged."""
     if isinstance(source, Mapping):  # the hub's form
         source = source["bytes"] if source.get("bytes") else source.get("path")
     if isinstance(source, bytes):
@@ -277,7 +277,7 @@ def _picture(source: Any, folder: Path, where: str) -> Any:
 
 
 def _file(name: str, folder: Path, where: str, ends: tuple[str, ...]) -> str:
-    """A file beside the questions, or in `images` or `videos` there. It may not leave that folder."""
+    """Find a media file next to the questions, or in `images` or `videos`; it must be inside that folder."""
     for place in (folder, folder / "images", folder / "videos"):
         for end in ("", *ends):
             path = (place / f"{name}{end}").resolve()
@@ -287,7 +287,7 @@ def _file(name: str, folder: Path, where: str, ends: tuple[str, ...]) -> str:
 
 
 def _rotations(row: Row) -> Iterator[Row]:
-    """The question once for each place that its right choice can have."""
+    """Repeat a question with its correct choice at each position."""
     size = len(row.choices)
     for turn in range(max(size, 1)):
         choices = row.choices[turn:] + row.choices[:turn]

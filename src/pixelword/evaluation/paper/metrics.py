@@ -1,4 +1,4 @@
-"""What an answer to a benchmark's question is worth, and how answers become the benchmark's one figure.
+"""Scores of answers, and their aggregation into a benchmark's figure.
 
 Rules are those of the evaluation that the paper's figures come from (see `source` in benchmarks.yaml), so answers count
 as they are: ANLS is of the whole answer, a chart's number is the whole answer, not a last line.
@@ -43,7 +43,7 @@ def _short(row: Row, text: str) -> float:
 
 
 def _mmmu(row: Row, text: str) -> float:
-    """MMMU's open questions are right where the answer is in a short text, else as other open ones."""
+    """MMMU's open questions: correct if contained in a short answer, else as other open ones."""
     if row.choices:
         return _chosen(answer_extraction.letter)(row, text)
     held = any(
@@ -92,7 +92,7 @@ def _vqa(row: Row, text: str) -> float:
 
 
 def _vqa_form(text: str) -> str:
-    """An answer as VQA compares it: without punctuation and articles, small numbers in digits."""
+    """Normalise an answer for VQA: no punctuation or articles, small numbers in digits."""
     text = " ".join(re.split(r"[\n\t]", text)).strip()
     is_number = re.search(r"\d,\d", text) is not None
     form = text
@@ -103,7 +103,7 @@ def _vqa_form(text: str) -> str:
 
 
 def _contains(row: Row, text: str) -> float:
-    """OCRBench: a right answer stands somewhere in it, whatever the case; in formulas, whatever the spaces."""
+    """OCRBench: contains a correct answer, ignoring case; in formulas, ignoring spaces."""
     if row.kind == "Handwritten Mathematical Expression Recognition":
         given = "".join(re.split(r"[ \n]", text.strip()))
         return float(any("".join(re.split(r"[ \n]", answer.strip())) in given for answer in row.answers))
@@ -112,7 +112,7 @@ def _contains(row: Row, text: str) -> float:
 
 
 def _near(given: float, truth: float) -> float:
-    """Mean relative accuracy of a number: the share of thresholds that it is within."""
+    """Mean relative accuracy of a number: the share of thresholds it meets."""
     far = abs(given - truth) / (abs(truth) or 1.0)
     return sum(far <= 1 - item for item in _THRESHOLDS) / len(_THRESHOLDS)
 
@@ -127,7 +127,7 @@ def _vsi(row: Row, text: str) -> float:
 
 
 def _spar(row: Row, text: str) -> float:
-    """SPAR-Bench: a letter, a number, or the camera's movements, by what is right."""
+    """SPAR-Bench: a letter, a number, or camera movements, depending on the reference."""
     right = row.answers[0].strip()
     if row.choices or re.fullmatch("[A-F]", right):
         return _chosen(answer_extraction.last)(row, text)
@@ -138,7 +138,7 @@ def _spar(row: Row, text: str) -> float:
 
 
 def _moved(text: str) -> list[float]:
-    """How far along each of the movements: `move_right:0.3,rotate_up:10`."""
+    """Parse the amount of each movement: `move_right:0.3,rotate_up:10`."""
     found = {name: float(size) for name, size in re.findall(r"(\w+)\s*:\s*([-+]?\d*\.?\d+)\s*(?=,|$)", text)}
     return [found.get(there, 0.0) - found.get(back, 0.0) for there, back in _MOVES]
 
@@ -157,7 +157,7 @@ def _mean(rows: Sequence[Row], scores: Sequence[float], answers: Sequence[str]) 
 
 
 def _grouped(rows: Sequence[Row], scores: Sequence[float], answers: Sequence[str]) -> float:
-    """Of groups of questions, those that are right altogether; a question without a group is one of its own."""
+    """Share of groups with all questions correct; a question without a group counts as one."""
     return _all_of([row.group or row.key for row in rows], scores)
 
 
@@ -169,7 +169,7 @@ def _all_of(groups: Sequence[str], scores: Sequence[float]) -> float:
 
 
 def _by_kind(rows: Sequence[Row], scores: Sequence[float], answers: Sequence[str]) -> float:
-    """The mean of the means of kinds; those that differ by how hard they are (`…_easy`) are one."""
+    """Mean of the means per kind; kinds that differ only in difficulty (`…_easy`) are merged."""
     means: dict[str, list[float]] = defaultdict(list)
     for kind in dict.fromkeys(row.kind for row in rows):
         own = [score for row, score in zip(rows, scores, strict=True) if row.kind == kind]

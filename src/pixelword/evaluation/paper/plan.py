@@ -1,4 +1,4 @@
-"""What a run of the paper's benchmarks needs, before anything is there: files, tokens, and about how long it takes."""
+"""Plans a run of the paper's benchmarks without data or weights: files, tokens and approximate time."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class Planned:
 
     @property
     def tokens(self) -> int:
-        """Read and written, of all questions."""
+        """Tokens read and written, over all questions."""
         return self.asked * (self.prompt + self.answer)
 
     def as_json(self) -> dict[str, Any]:
@@ -64,7 +64,7 @@ def plan(
     limit: int | None = None,
     own_limits: bool = False,
 ) -> list[Planned]:
-    """The needs of each benchmark.
+    """Return the requirements of each benchmark.
 
     Args:
         folder: where files are looked for; nothing has to be there.
@@ -99,7 +99,7 @@ def _planned(
 
 
 def _visual(benchmark: Benchmark, images: NeoOVImageProcessor, own_limits: bool) -> tuple[int, int, int]:
-    """(images or frames, visual tokens, tokens of labels) of a typical question."""
+    """Return (images or frames, visual tokens, label tokens) of a typical question."""
     low, high = (None, None) if own_limits else benchmark.setting.pixels
     wide, tall = (benchmark.enlarge * side for side in benchmark.size)
     frames = benchmark.frames or min(benchmark.seconds, benchmark.up_to or 0)
@@ -115,7 +115,7 @@ def _visual(benchmark: Benchmark, images: NeoOVImageProcessor, own_limits: bool)
 
 
 def _weights(config: NeoOVConfig) -> int:
-    """Weights that every token is multiplied by. The whole network is laid out for this: ask once."""
+    """Count the weights that multiply every token. Lays out the whole network: call once."""
     parameters = count_parameters(config)
     return sum(parameters.values()) - parameters["token embedding"]
 

@@ -1,4 +1,4 @@
-"""A benchmark's question as a conversation, put as the authors' released evaluation puts it."""
+"""Prompts of benchmark questions, as in the authors' released evaluation."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ _MARK, _NUMBERED = "<image>", "<image 1>"
 
 
 def messages(row: Row, benchmark: Benchmark) -> list[Part]:
-    """The conversation up to the answer. Raises MediaError: a video that has to be read as images cannot be."""
+    """Return the conversation up to the answer. Raises MediaError if a video to be read as images is unreadable."""
     return asked(words(row, benchmark), row.media, benchmark)
 
 
 def asked(text: str, media: Sequence[Part], benchmark: Benchmark, options: MediaOptions | None = None) -> list[Part]:
-    """As `messages`, of a question's text and its media.
+    """Like `messages`, for a question's text and media.
 
     media: chat parts; a video may be a list of images, its frames. options: other frames than the benchmark's.
     """
@@ -43,7 +43,7 @@ def asked(text: str, media: Sequence[Part], benchmark: Benchmark, options: Media
 
 
 def words(row: Row, benchmark: Benchmark) -> str:
-    """The question's text."""
+    """Return the question's text."""
     prompt = _prompt(row.media, benchmark)
     options = prompt.between.join(
         prompt.option.format(letter=letter, choice=choice)
@@ -60,7 +60,7 @@ def _prompt(media: Sequence[Part], benchmark: Benchmark) -> Prompt:
 
 
 def _content(text: str, media: Sequence[Part], benchmark: Benchmark, options: MediaOptions) -> list[Part]:
-    """Videos, then the text with its pictures: a single one before it, several by labels before it, or after it."""
+    """Order the parts: videos, then text with images; a single image before it, several labelled before or after it."""
     prompt, setting = _prompt(media, benchmark), benchmark.setting
     videos = [part for medium in media if medium["type"] == "video" for part in _video(medium, benchmark, options)]
     pictures = [medium for medium in media if medium["type"] == "image"]
@@ -86,27 +86,27 @@ def _labelled(label: str, pictures: Sequence[Part]) -> list[Part]:
 
 
 def _marked(text: str, pictures: int) -> str:
-    """`<Image-n>` where the text names an image, nothing around it; one is left over where there are more images."""
+    """Insert images where the text has `<Image-n>`; surplus images are left over."""
     pieces = [piece.strip() for piece in text.split(_MARK)]
     return "".join(piece + (f"<Image-{n}>" if n <= pictures else "") for n, piece in enumerate(pieces, 1))
 
 
 def _within(text: str, pictures: Sequence[Part]) -> list[Part]:
-    """An image that comes with a video stands where the text names it, else before the text."""
+    """Put an image that accompanies a video where the text names it, else before the text."""
     before, mark, after = text.partition(_NUMBERED)
     parts = [_text(before), *pictures, _text(after)] if mark else [*pictures, _text(text)]
     return [part for part in parts if part["type"] != "text" or part["text"].strip()] if pictures else [_text(text)]
 
 
 def _video(part: Part, benchmark: Benchmark, options: MediaOptions) -> list[Part]:
-    """A video as it is, or its frames without times, or as labelled images."""
+    """Return a video as is, as frames without timestamps, or as labelled images."""
     if benchmark.timeless:
         return [{"type": "video", "video": replace(_read(part, options), timestamps=())}]
     return framed(part, benchmark.setting.frame_label, options)
 
 
 def framed(part: Part, label: str, options: MediaOptions) -> list[Part]:
-    """A video's frames as images with a label before each, the video as it is where there is no label.
+    """Return a video's frames as images with labels, or the video as is without a label.
 
     A list of images is taken for the frames. Raises MediaError: a video that cannot be read.
     """
@@ -117,7 +117,7 @@ def framed(part: Part, label: str, options: MediaOptions) -> list[Part]:
 
 
 def _read(part: Part, options: MediaOptions) -> Video:
-    """The video, by what its part says of frames, else by the options."""
+    """Load the video, with the part's frame options, else the call's."""
     said = {name: part.get(name) or getattr(options, name) for name in ("fps", "max_frames", "num_frames")}
     given = {name: value for name, value in said.items() if value is not None}
     return load_video(part["video"], max_pixels=options.max_pixels or FRAME_MAX_PIXELS, **given)
@@ -130,7 +130,7 @@ def _enlarged(part: Part, times: int) -> Part:
 
 
 def sampling(setting: Setting, drawing: Drawing, key: str, seed: int, room: int) -> Sampling:
-    """How an answer is drawn; a question's draw depends on its key and the seed alone.
+    """Sampling of an answer; it depends only on the question's key and the seed.
 
     room: tokens that the context has left, above which no answer goes.
     """

@@ -1,4 +1,4 @@
-"""Asks a model the benchmarks whose files are here, many questions at once; goes on where it was broken off."""
+"""Runs benchmarks whose files are available, in batches; resumes interrupted runs."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Result:
 
 @dataclass(frozen=True)
 class _Asked:
-    """A question under the key that its answer is kept by, and a digest of the whole prompt, words and media."""
+    """A question with its answer's key, and a digest of the whole prompt, text and media."""
 
     key: str
     row: Row
@@ -77,7 +77,7 @@ def run(
     settings: Settings,
     report: Report = lambda name, done, total: None,
 ) -> Iterator[Result]:
-    """Each benchmark's result, in order. Raises InputError: a file that cannot be read, answers that cannot be kept."""
+    """Return each benchmark's result, in order. Raises InputError for unreadable files or unwritable answers."""
     for benchmark, paths in wanted:
         asked = _chosen(files.rows(paths, benchmark), benchmark, settings)
         report(benchmark.name, 0, len(asked))
@@ -89,7 +89,7 @@ def run(
 
 
 def _chosen(rows: Sequence[Row], benchmark: Benchmark, settings: Settings) -> list[_Asked]:
-    """All questions, or a drawn sample of them, in the file's order; what counts together is taken together."""
+    """Return all questions, or a random sample in file order; groups are kept together."""
     groups = list(dict.fromkeys(row.group or row.key for row in rows))
     if settings.limit is not None and settings.limit < len(groups):
         taken = set(Random(f"{benchmark.id} {settings.seed}").sample(groups, settings.limit))
@@ -110,7 +110,7 @@ def _answers(
     answers: Answers,
     settings: Settings,
 ) -> Iterator[tuple[_Asked, Said]]:
-    """The answers, known answers and faults first as they are met, each new one as soon as it is there."""
+    """Yield answers: known ones and faults first, new ones as they arrive."""
     pending: list[_Asked] = []
     instead: list[tuple[_Asked, Said]] = []
 

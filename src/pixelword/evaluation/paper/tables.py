@@ -1,4 +1,4 @@
-"""The paper's table with ours beside it, on a terminal and as Markdown; and a plan as a table."""
+"""Result tables next to the paper's, on a terminal and as Markdown; and the table of a plan."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _paper(report: Report, name: str) -> str:
 
 
 def faults(results: Sequence[Report]) -> list[str]:
-    """A line for each benchmark with questions that could not be asked."""
+    """Return a line per benchmark with failed questions."""
     return [
         f"{result['name']}: {result['faults']:,} of {result['asked']:,} could not be asked and count as wrong: "
         f"{result['fault']}"
@@ -70,7 +70,7 @@ def _missing(report: Report) -> list[str]:
 
 
 def show(report: Report) -> None:
-    """Print results for people."""
+    """Print results as tables."""
     from rich.console import Console
 
     console = Console(highlight=False)
@@ -83,7 +83,7 @@ def show(report: Report) -> None:
 
 
 def show_plan(report: Report) -> None:
-    """Print a plan for people."""
+    """Print a plan as a table."""
     from rich.console import Console
 
     console, planned = Console(highlight=False), report["planned"]

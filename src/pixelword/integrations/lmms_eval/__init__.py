@@ -1,7 +1,7 @@
-"""lmms-eval's models `pixelword`: found by lmms-eval through an entry point, with nothing to register by hand.
+"""lmms-eval's model `pixelword`, registered through an entry point.
 
-The chat model is what `--model pixelword` means. lmms-eval gives likelihoods to simple models alone, so there is one of
-those too, for `--force_simple`.
+`--model pixelword` is the chat model. lmms-eval supports likelihoods only for simple models, so there is one of those
+too, for `--force_simple`.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def manifests() -> Any:
-    """What lmms-eval calls to learn of the models; it imports their classes on first use."""
+    """Return the manifests for lmms-eval, which imports the classes on first use."""
     from lmms_eval.models.registry_v2 import ModelManifest
 
     here = f"{__name__}.model"

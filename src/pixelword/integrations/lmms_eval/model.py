@@ -1,4 +1,4 @@
-"""The models themselves: many requests run in one batch, which they join and leave, whatever their sizes."""
+"""The lmms-eval models, with continuous batching of requests of any size."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _VIDEOS = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg")
 
 
 class _Pixelword(lmms):
-    """What both models share. Arguments are those of `--model_args`.
+    """Base of both models. Arguments are those of `--model_args`.
 
     Args:
         pretrained: a packaged model's name, or a checkpoint's folder.
@@ -95,7 +95,7 @@ class _Pixelword(lmms):
         return self.engine.options.max_num_seqs
 
     def clean(self) -> None:
-        """Called by lmms-eval when all is done."""
+        """Release resources; lmms-eval calls this at the end."""
         self.engine.close()
         super().clean()
 
@@ -106,7 +106,7 @@ class _Pixelword(lmms):
         return self.session.processor.encode(asked, add_generation_prompt=True, media=self.session.media)
 
     def _framed(self, message: Mapping[str, Any]) -> dict[str, Any]:
-        """The message with its videos as labelled images, under a preset that reads them so."""
+        """Replace videos by labelled images, if the preset reads them so."""
         if isinstance(message["content"], str):
             return dict(message)
         options = self.session.media
@@ -117,7 +117,7 @@ class _Pixelword(lmms):
         return {**message, "content": [part for parts in videos for part in parts]}
 
     def _sampling(self, given: Mapping[str, Any], seed: int, room: int) -> Sampling:
-        """A task's generation_kwargs. Drawn answers get a seed, so that a run repeats.
+        """Convert a task's generation_kwargs. Sampled answers get a seed, so that runs are reproducible.
 
         room: tokens that the context has left, above which no answer goes.
         """
@@ -179,7 +179,7 @@ def _result(request: Request) -> GenerationResult:
 
 
 class PixelwordChat(_Pixelword):
-    """`--model pixelword`: tasks that come as messages."""
+    """`--model pixelword`: tasks as messages."""
 
     is_simple = False
 
@@ -194,7 +194,7 @@ class PixelwordChat(_Pixelword):
         return [_result(answer) for answer in self._answers(asked(), len(requests))]
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[list[str]]:
-        """The answers of every round of each request; a round of all requests runs at once."""
+        """Generate the answers of every round; each round runs over all requests at once."""
         said: list[list[str]] = [[] for _ in requests]
         held: list[Any] = [None] * len(requests)  # what a task hands from round to round
         going, number = list(range(len(requests))), 0
@@ -212,7 +212,7 @@ class PixelwordChat(_Pixelword):
         return said
 
     def _turn(self, request: Instance, number: int, said: list[str], held: list[Any], place: int) -> Messages | None:
-        """The messages of a round; None where the task is at its end."""
+        """Return the messages of a round; None at the end of the task."""
         _, to_messages, _, doc_id, task, split = request.args
         doc = self._doc(task, split, doc_id)
         if number == 0:
@@ -228,7 +228,7 @@ class PixelwordChat(_Pixelword):
 
 
 class PixelwordSimple(_Pixelword):
-    """`--model pixelword --force_simple`: tasks that come as a text and its media, likelihoods among them."""
+    """`--model pixelword --force_simple`: tasks as text and media, including likelihoods."""
 
     is_simple = True
 
@@ -243,7 +243,7 @@ class PixelwordSimple(_Pixelword):
         return [_result(answer) for answer in self._answers(asked(), len(requests))]
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[list[str]]:
-        """The answers of every round of each request, as tasks tell them through doc_to_text."""
+        """Generate the answers of every round, with follow-ups from doc_to_text."""
         return [self._rounds(request) for request in requests]
 
     def _rounds(self, request: Instance) -> list[str]:
@@ -260,9 +260,9 @@ class PixelwordSimple(_Pixelword):
                 return said
 
     def loglikelihood(self, requests: list[Instance]) -> list[GenerationResult]:
-        """(loss a token, whether greedy decoding says it) of each continuation; choices share a prompt's reading.
+        """Return (loss per token, whether greedy) of each continuation; choices share one prefill of the prompt.
 
-        The loss and no log-probability, since lmms-eval takes the choice of the least.
+        The loss, not the log-probability, since lmms-eval picks the lowest.
         """
         found: list[GenerationResult] = []
         for (context, _, _), group in groupby(requests, key=lambda item: (item.args[0], item.task_name, item.doc_id)):
@@ -283,7 +283,7 @@ def _continuation(given: Any, doc: Any) -> str:
 
 
 def _messages(given: Any) -> Messages:
-    """lmms-eval's messages as ours. Raises InputError for sound, and for a piece of a video."""
+    """Convert lmms-eval's messages. Raises InputError for audio, and for time ranges of videos."""
     found = ChatMessages(messages=given).to_hf_messages()
     for part in (part for message in found for part in message["content"]):
         if part["type"] == "audio":
@@ -296,7 +296,7 @@ def _messages(given: Any) -> Messages:
 
 
 def _turn_of(words: str, visuals: Iterable[Any]) -> Messages:
-    """A text and its media as the one turn that they are; files are videos by their ends."""
+    """Combine a text and its media into one turn; file extensions identify videos."""
     parts: Messages = []
     for item in visuals or ():
         is_video = isinstance(item, np.ndarray | list) or (isinstance(item, str) and item.lower().endswith(_VIDEOS))
@@ -305,7 +305,7 @@ def _turn_of(words: str, visuals: Iterable[Any]) -> Messages:
 
 
 def _frames(source: Any) -> Any:
-    """A video's file as it is; frames (T, H, W, 3) uint8, or a list, as images."""
+    """Return a video file as is; frames (T, H, W, 3) uint8, or a list, as images."""
     if isinstance(source, np.ndarray | list | tuple):
         return [Image.fromarray(item) if isinstance(item, np.ndarray) else item for item in source]
     return source

@@ -1,4 +1,4 @@
-"""What answers the rows of a job: a network of its own, or servers that speak OpenAI's language (ours, or vLLM's)."""
+"""Backends that answer a job's rows: an in-process model, or OpenAI-compatible servers (ours, or vLLM's)."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ _WRONG_JOB = frozenset({401, 403, 404, 405})
 
 
 class Asker(Protocol):
-    """Rows to answers, one each: `{"answer": …}`, or `{"error": why}` where a row cannot be answered."""
+    """Answer rows, each with `{"answer": …}` or `{"error": why}`."""
 
     def __call__(self, rows: Sequence[Row]) -> list[Answer]: ...
 
 
 @dataclass(frozen=True)
 class Asking:
-    """How a job's rows are answered.
+    """Settings of a job's backend.
 
     model: a packaged model or a checkpoint's folder; with servers, the name they know it by.
     servers: addresses without `/v1`; none: every replica has the network itself. at_once: rows under way in a replica.
@@ -49,12 +49,12 @@ class Asking:
     patience: float = 300.0
 
     def open(self) -> Asker:
-        """What asks; made where it is used."""
+        """Create the backend, in the process that uses it."""
         return ServerAsker(self) if self.servers else EngineAsker(self)
 
 
 class EngineAsker:
-    """A network in this process; rows run together in its batch, images are prepared beside it."""
+    """An in-process model; rows run in one continuous batch, with image preprocessing in parallel."""
 
     def __init__(self, how: Asking) -> None:
         from pixelword.generation.engine import Engine
@@ -87,13 +87,13 @@ class EngineAsker:
         return _answer(text, item.reason or "stop", *tokens)
 
     def close(self) -> None:
-        """End the network."""
+        """Close the engine."""
         self._threads.shutdown(cancel_futures=True)
         self._engine.close()
 
 
 class ServerAsker:
-    """Servers that are used in turn; one that is away is passed over until it is back."""
+    """Servers used in turn; an unreachable one is skipped until it is back."""
 
     def __init__(self, how: Asking) -> None:
         import httpx
@@ -135,7 +135,7 @@ class ServerAsker:
         raise AssertionError("unreachable")
 
     def _post(self, server: str, body: dict[str, Any]) -> tuple[httpx.Response | None, str]:
-        """The answer, or None where the server is away; and what is wrong with it, if anything is."""
+        """Return the answer, or None if the server is unreachable; and the server's problem, if any."""
         import httpx
 
         try:
@@ -164,7 +164,7 @@ class ServerAsker:
         return {**how, "messages": [{"role": "user", "content": content}]}
 
     def close(self) -> None:
-        """Let the connections go."""
+        """Close the connections."""
         self._threads.shutdown(cancel_futures=True)
         self._http.close()
 
@@ -174,7 +174,7 @@ def _answer(text: str, reason: str, asked: int, said: int) -> Answer:
 
 
 def _data_url(source: str, kind: str) -> str:
-    """What servers take: they do not open our files. Raises MediaError."""
+    """Inline media for servers, which cannot open our files. Raises MediaError."""
     if source.startswith("data:"):
         return source
     data = read_bytes(source, kind="picture" if kind == "image" else "video", limits=Limits())
@@ -183,7 +183,7 @@ def _data_url(source: str, kind: str) -> str:
 
 
 def _said(answer: httpx.Response) -> str:
-    """A server's own words about what was wrong."""
+    """Return a server's error message."""
     try:
         return str(answer.json()["error"]["message"])[:300]
     except (ValueError, KeyError, TypeError):
@@ -191,6 +191,6 @@ def _said(answer: httpx.Response) -> str:
 
 
 def _pause(answer: httpx.Response | None, rounds: int) -> float:
-    """Seconds until the next try: what the server asks for, or twice as long as the last time."""
+    """Return seconds until the next retry: the server's Retry-After, or exponential backoff."""
     asked = "" if answer is None else answer.headers.get("Retry-After", "")
     return min(float(asked), 60.0) if asked.isdigit() else min(0.5 * 2**rounds, 30.0)

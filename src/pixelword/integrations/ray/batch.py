@@ -1,7 +1,7 @@
-"""Answer the rows of a job with Ray Data: replicas on as many machines as the cluster has.
+"""Answers the rows of a job with Ray Data, with replicas across the cluster.
 
-Ray restarts a replica when it dies and gives its parts to others; parts that are done are known by their files, so a
-part that was under way is done again and no other.
+Ray restarts replicas that die and reassigns their parts; finished parts are known by their files, so only a part in
+progress is repeated.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from pixelword.integrations.ray.job import Done, Job, Part, as_dict
 
 
 class Answerer:
-    """A replica: made once in a process of its own, then handed parts."""
+    """A replica, created once per process, then handed parts."""
 
     def __init__(self, job: Job, how: Asking) -> None:
         self._job, self._ask = job, how.open()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
-        """Parts (columns of `Part`) -> what became of them: rows, errors, and why the job cannot go on, or nothing."""
+        """Process parts (columns of `Part`); return rows, errors, and why the job cannot continue, if so."""
         parts = [Part(*map(int, fields)) for fields in zip(*(batch[name] for name in _FIELDS), strict=True)]
         try:
             errors, why = [self._answered(part) for part in parts], ""
@@ -51,7 +51,7 @@ def answer(
     gpus: float = 0.0,
     progress: Callable[[int, int], None] = lambda rows, of: None,
 ) -> Done:
-    """Do what is missing of a job, and count it. cpus, gpus: of one replica. progress: gets (rows done, all rows).
+    """Run the missing parts of a job, and count. cpus, gpus: per replica. progress: gets (rows done, all rows).
 
     Raises InputError: no Ray here, the servers stay away or refuse the job; what is done stays done.
     """
@@ -102,5 +102,5 @@ def _run(
 
 
 def folder_of(rows: Path) -> Path:
-    """Where answers go if nobody says: beside the rows."""
+    """Return the default output folder, next to the rows."""
     return rows.with_name(f"{rows.stem}-answers")

@@ -1,8 +1,7 @@
-"""A file of rows to be answered, part by part, such that no row is lost or answered twice, whatever ends in between.
+"""A file of rows to answer, part by part, so that no row is lost or answered twice after interruptions.
 
-A part is some rows that follow each other; its answers are one file, which appears whole or not at all. What is left to
-do is what has no file: a job that was stopped, or a worker that died, needs no other memory. Rows are counted in the
-end, and each must be there once.
+A part is a range of rows; its answers are one file, written atomically. Parts without a file remain to be done, so
+stopped jobs and dead workers need no other state. At the end rows are counted, and each must occur exactly once.
 """
 
 from __future__ import annotations
@@ -44,7 +43,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Done:
-    """Rows of a finished job, and how many of them have an error in place of an answer."""
+    """Number of rows of a finished job, and of errors among them."""
 
     rows: int
     errors: int
@@ -85,15 +84,15 @@ class Job:
             )
 
     def path(self, part: Part) -> Path:
-        """Where a part's answers are, when it is done."""
+        """Return the path of a part's answers."""
         return self.out / f"part-{part.number:06d}.jsonl"
 
     def missing(self) -> list[Part]:
-        """Parts that are still to be done."""
+        """Return the unfinished parts."""
         return [part for part in self.parts if not self.path(part).exists()]
 
     def read(self, part: Part) -> list[Row]:
-        """The rows of a part; a line that is not a row is a row with a fault."""
+        """Read the rows of a part; an invalid line becomes a row with a fault."""
         with self.rows.open("rb") as lines:
             lines.seek(part.offset)
             return [self._row(part.first + n, lines.readline()) for n in range(part.count)]
@@ -118,7 +117,7 @@ class Job:
         return tuple(item if item.startswith("data:") else str(self.rows.parent / item) for item in found)
 
     def write(self, part: Part, rows: Sequence[Row], answers: Sequence[Mapping[str, Any]]) -> int:
-        """Keep the answers of a part, in the order of its rows; returns how many are errors."""
+        """Write the answers of a part, in row order; return the number of errors."""
         lines = [
             json.dumps({"row": row.number, "id": row.id, **answer}, ensure_ascii=False)
             for row, answer in zip(rows, answers, strict=True)
@@ -127,13 +126,13 @@ class Job:
         return sum("error" in answer for answer in answers)
 
     def answers(self) -> Iterator[dict[str, Any]]:
-        """All answers in the order of the rows."""
+        """Yield all answers, in row order."""
         for part in self.parts:
             with self.path(part).open(encoding="utf-8") as lines:
                 yield from map(json.loads, lines)
 
     def check(self) -> Done:
-        """Count everything: each row once, in order. Raises InputError: a part is missing or was changed."""
+        """Check that each row occurs once, in order. Raises InputError if a part is missing or was changed."""
         if missing := self.missing():
             raise InputError(f"{len(missing)} of {len(self.parts)} parts are not done; run the job again")
         errors = 0
@@ -146,13 +145,13 @@ class Job:
         return Done(self.parts[-1].first + self.parts[-1].count, errors)
 
     def sweep(self) -> None:
-        """Delete what workers left that died while they wrote. Not while others work on the job."""
+        """Delete temporary files of dead workers. Not while others work on the job."""
         for left in self.out.glob(".*.part"):
             left.unlink(missing_ok=True)
 
 
 def _planned(rows: Path, part_rows: int) -> tuple[list[Part], str]:
-    """The parts of a file, and its hash; blank lines at its end are no rows."""
+    """Split a file into parts, and hash it; trailing blank lines are ignored."""
     digest, offsets, at, count, last = hashlib.sha256(), [], 0, 0, 0
     with rows.open("rb") as lines:
         for number, line in enumerate(lines):
@@ -168,11 +167,11 @@ def _planned(rows: Path, part_rows: int) -> tuple[list[Part], str]:
 
 
 def _write(path: Path, text: str) -> None:
-    """Whole or not at all, on whichever machine it is read."""
+    """Write a file atomically, as seen from every machine."""
     with atomic_file(path) as unfinished:
         unfinished.write_text(text, encoding="utf-8")
 
 
 def as_dict(part: Part) -> dict[str, int]:
-    """A part as a row of a data set."""
+    """Convert a part to a dataset row."""
     return asdict(part)

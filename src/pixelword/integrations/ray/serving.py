@@ -1,9 +1,9 @@
-"""Our server as an application of Ray Serve: replicas on as many machines as the cluster has, behind one address.
+"""Our server as a Ray Serve application: replicas across the cluster behind one address.
 
     serve run pixelword.integrations.ray.serving:app model=nano replicas=2
 
-Each replica is the whole server, with its engine, its decoding workers and its own prefix cache; Ray restarts one
-that no longer answers. Keys come from $PIXELWORD_API_KEY of the machine that runs `serve run`.
+Each replica is a whole server, with its own engine, decoding workers and prefix cache; Ray restarts one that stops
+responding. Keys come from $PIXELWORD_API_KEY on the machine that runs `serve run`.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Options(BaseModel):
 
 
 def server(options: Options, api_keys: tuple[str, ...]) -> FastAPI:
-    """The application of one replica, with its engine and workers; they end with its process."""
+    """Create the application of one replica; its engine and workers end with the process."""
     from pixelword.checkpoints.names import resolve
     from pixelword.generation.engine import Engine
     from pixelword.generation.request import BatchingOptions
@@ -55,7 +55,7 @@ def server(options: Options, api_keys: tuple[str, ...]) -> FastAPI:
 
 
 def app(given: dict[str, str]) -> Application:
-    """What `serve run` builds, from the `name=value` words it was given.
+    """Build the application for `serve run`, from its `name=value` arguments.
 
     Raises:
         InputError: there is no Ray Serve here, or a word that it does not know.
@@ -77,7 +77,7 @@ def app(given: dict[str, str]) -> Application:
 
     @serve.ingress(build)
     class Replica:
-        """A server of ours. Ray asks after its health every few seconds."""
+        """One of our servers. Ray checks its health every few seconds."""
 
         def check_health(self) -> None:
             if not self.app.state.server.engine.alive:  # type: ignore[attr-defined]

@@ -1,9 +1,8 @@
-"""The model in vLLM: an out-of-tree plugin, found by its entry point; nothing of vLLM is changed.
+"""vLLM plugin, found by its entry point; vLLM itself is not modified.
 
-`register` is what vLLM calls in each of its processes. The parts: `configuration` (what vLLM must know, and what it
-refuses), `model` (the network on vLLM's parallel layers), `attention` (images see themselves whole on a CPU too),
-`scheduling` (no chunk of a prompt ends inside an image), `processor` (images, videos and words to tokens) and
-`rendering` (a chat whose words can never become control tokens).
+vLLM calls `register` in each of its processes. Modules: `configuration` (settings and checks), `model` (the network on
+vLLM's parallel layers), `attention` (bidirectional images on a CPU too), `scheduling` (no prefill chunk ends inside an
+image), `processor` (images, videos and text to tokens) and `rendering` (chat text can never become control tokens).
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ ARCHITECTURE = "NeoOVForConditionalGeneration"
 
 
 def register() -> None:
-    """Make vLLM know the model type `neo_chat`; harmless to call again.
+    """Register the model type `neo_chat` with vLLM; idempotent.
 
     Raises:
         ImportError: a vLLM that this plugin was not written for.

@@ -1,4 +1,4 @@
-"""Images that see themselves whole, in vLLM's paged attention on a CPU.
+"""Bidirectional attention within images, in vLLM's paged attention on a CPU.
 
 The stock CPU backend drops the image mask without a word. What a query sees is one interval of keys, though, so a
 request that reads text and images is the same as several in sequence: up to an image causal, the
@@ -17,7 +17,7 @@ from vllm.v1.attention.backends.cpu_attn import CPUAttentionBackend, CPUAttentio
 
 
 class WholePictureBuilder(CPUAttentionMetadataBuilder):
-    """`CPUAttentionMetadataBuilder` for batches with images in them."""
+    """`CPUAttentionMetadataBuilder` for batches with images."""
 
     def build(
         self, common_prefix_len: int, common_attn_metadata: CommonAttentionMetadata, fast_build: bool = False
@@ -38,7 +38,7 @@ class WholePictureBackend(CPUAttentionBackend):
 
 
 def with_pictures_apart(batch: CommonAttentionMetadata) -> CommonAttentionMetadata:
-    """The batch in which every stretch of text and every image is a request of its own; itself where all is text.
+    """Split a batch so that every run of text and every image is its own request; unchanged if all is text.
 
     Raises:
         RuntimeError: an image that this step computes in part, which would be wrong without a sign.
@@ -67,7 +67,7 @@ def with_pictures_apart(batch: CommonAttentionMetadata) -> CommonAttentionMetada
 
 
 def stretches(start: int, end: int, pictures: list[tuple[int, int]]) -> list[tuple[int, int, bool]]:
-    """Cut the queries [start, end) of a request where images begin and end.
+    """Split the queries [start, end) of a request at image boundaries.
 
     pictures: first and last place of each, ascending. Returns (number of queries, number of keys they may see, whether
     they are text), in order; a request without queries is kept as it is.

@@ -1,4 +1,4 @@
-"""What vLLM must know of the model before it is built, and configurations that are refused because they are wrong."""
+"""Settings vLLM needs before the model is built, and checks that reject wrong configurations."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from . import ARCHITECTURE, rendering, videos
 
 
 class NeoOVEngineConfig(NeoOVConfig):
-    """The configuration as vLLM's process reads it, with what vLLM looks for and a checkpoint may lack."""
+    """The configuration for vLLM, with attributes that vLLM needs and a checkpoint may lack."""
 
     def __init__(self, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -36,7 +36,7 @@ class NeoOVEngineConfig(NeoOVConfig):
 
 
 class NeoOVArchitecture(ModelArchConfigConvertorBase):
-    """A head of the cache is as wide as Q and K, and images see themselves whole."""
+    """Cache heads are as wide as Q and K, and images attend bidirectionally."""
 
     def get_head_size(self) -> int:
         return 2 * self.hf_text_config.head_dim
@@ -46,7 +46,7 @@ class NeoOVArchitecture(ModelArchConfigConvertorBase):
 
 
 class NeoOVSettings(VerifyAndUpdateConfig):
-    """Runs when vLLM has read all options, before anything is loaded."""
+    """Checks run after vLLM has parsed its options, before anything is loaded."""
 
     @staticmethod
     def verify_and_update_model_config(model_config: ModelConfig) -> None:
@@ -55,7 +55,7 @@ class NeoOVSettings(VerifyAndUpdateConfig):
 
     @staticmethod
     def verify_and_update_config(vllm_config: VllmConfig) -> None:
-        """Raises `InputError` or `CheckpointError` where answers would be wrong or impossible."""
+        """Raise `InputError` or `CheckpointError` if answers would be wrong or impossible."""
         model, scheduler = vllm_config.model_config, vllm_config.scheduler_config
         check_folder(model.model)
         check_parallel(model.hf_config, vllm_config.parallel_config.tensor_parallel_size)
@@ -74,7 +74,7 @@ class NeoOVSettings(VerifyAndUpdateConfig):
 
 
 def check_folder(name: str) -> None:
-    """Raises `CheckpointError` for what was changed in a base: vLLM reads whole checkpoints."""
+    """Raise `CheckpointError` for a delta: vLLM reads complete checkpoints."""
     if is_delta(Path(name)):
         raise CheckpointError(
             f"{name} holds only what was changed in its base: write it whole with `pixelword convert {name} FOLDER`, "
@@ -83,7 +83,7 @@ def check_folder(name: str) -> None:
 
 
 def check_parallel(config: NeoOVConfig, ranks: int) -> None:
-    """Raises `InputError` where heads cannot be dealt out evenly."""
+    """Raise `InputError` if heads cannot be split evenly."""
     heads, keys = config.llm_config.num_attention_heads, config.llm_config.num_key_value_heads
     if heads % ranks or keys % ranks:
         raise InputError(
@@ -93,7 +93,7 @@ def check_parallel(config: NeoOVConfig, ranks: int) -> None:
 
 
 def check_steps(tokens: int, scheduler: Any) -> None:
-    """Raises `InputError` where the largest image would never fit into one step, or would be cut by it."""
+    """Raise `InputError` if the largest image would not fit into one step."""
     for option, most in (
         ("--max-num-batched-tokens", scheduler.max_num_batched_tokens),
         ("--long-prefill-token-threshold", scheduler.long_prefill_token_threshold or tokens),
@@ -107,7 +107,7 @@ def check_steps(tokens: int, scheduler: Any) -> None:
 
 
 def install() -> None:
-    """Enter the model, its settings, its video reader and its chat into vLLM's registries."""
+    """Register the model, its settings, video loader and chat renderer with vLLM."""
     if register():  # another plugin that has the type keeps it
         AutoConfig.register("neo_chat", NeoOVEngineConfig, exist_ok=True)  # in place of its base, which is ours
         MODEL_ARCH_CONFIG_CONVERTORS["neo_chat"] = NeoOVArchitecture

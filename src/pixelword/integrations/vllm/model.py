@@ -218,7 +218,7 @@ class NeoOVDecoder(nn.Module):
 
 
 class NeoOVVisionModel(nn.Module):
-    """`vision_model` of the released layout: the patch embedding, whole on every rank (9 to 18 million parameters)."""
+    """`vision_model` of the released layout: the patch embedding, replicated on every rank (9 to 18M parameters)."""
 
     def __init__(self, config: NeoOVConfig) -> None:
         super().__init__()
@@ -259,7 +259,7 @@ class NeoOVLanguageModel(nn.Module):
     NeoOVMultiModalProcessor, info=NeoOVProcessingInfo, dummy_inputs=NeoOVDummyInputs
 )
 class NeoOVForConditionalGeneration(nn.Module, SupportsMultiModal, SupportsMRoPE, SupportsLoRA, SupportsPP):
-    """NEO-ov as vLLM runs it. Which tokens are visual is read from where images were put, never from ids."""
+    """NEO-ov in vLLM. Visual tokens are known from image positions, never from token ids."""
 
     packed_modules_mapping = {
         "qkv_proj": ["q_proj", "k_proj", "v_proj"],
@@ -296,7 +296,7 @@ class NeoOVForConditionalGeneration(nn.Module, SupportsMultiModal, SupportsMRoPE
         self.make_empty_intermediate_tensors = self.language_model.model.make_empty_intermediate_tensors
 
     def embed_multimodal(self, **kwargs: Any) -> list[Tensor]:
-        """Visual tokens of every image, and of all frames of every video: (tokens, hidden_size) each."""
+        """Embed every image, and all frames of every video: (tokens, hidden_size) each."""
         found: list[Tensor] = []
         for pixels, grid in (("pixel_values", "image_grid_hw"), ("video_pixel_values", "video_grid_hw")):
             if kwargs.get(pixels) is None:

@@ -1,4 +1,4 @@
-"""Images, videos and words to tokens in vLLM: the tokens and patches that `NeoOVProcessor.encode` makes, exactly."""
+"""Images, videos and text to tokens in vLLM, exactly as `NeoOVProcessor.encode` does."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ BUDGET = ("min_pixels", "max_pixels")
 
 
 class NeoOVDataParser(MultiModalDataParser):
-    """As vLLM's, and: images keep their alpha, prepared ones pass, and videos may be `pixelword.Video`s.
+    """vLLM's parser, except that images keep alpha, preprocessed ones pass, and videos may be `pixelword.Video`s.
 
     A prepared image is a pair of `pixel_values` (patches, 768) and `image_grid_hw` (2,), both tensors.
     """
@@ -62,7 +62,7 @@ class NeoOVDataParser(MultiModalDataParser):
 
 
 def as_video(item: Any) -> Video:
-    """A video of vLLM's: frames (N, H, W, 3), alone or with what is known of their times."""
+    """Convert a vLLM video: frames (N, H, W, 3), with or without timing metadata."""
     frames, about = item if isinstance(item, tuple) else (item, None)
     pictures = tuple(Image.fromarray(np.asarray(frame)) for frame in frames)
     if about is None:
@@ -78,7 +78,7 @@ def as_video(item: Any) -> Video:
 
 
 class NeoOVProcessingInfo(BaseProcessingInfo):
-    """What vLLM plans with."""
+    """Processing info for vLLM's planning."""
 
     def get_hf_processor(self, **kwargs: object) -> NeoOVProcessor:
         return self.ctx.get_hf_processor(NeoOVProcessor)
@@ -122,7 +122,7 @@ class NeoOVProcessingInfo(BaseProcessingInfo):
         return pixels // (images.patch_size * images.merge_size) ** 2
 
     def most_frames(self, seq_len: int) -> int:
-        """Frames of a video that fills `seq_len` tokens, as many as the processor samples at most."""
+        """Return the number of frames that fill `seq_len` tokens, up to the processor's maximum."""
         around = 16  # a frame's time and marks
         return max(1, min(self.get_hf_processor().video_max_frames, seq_len // (self._frame_tokens() + around)))
 
@@ -131,7 +131,7 @@ class NeoOVProcessingInfo(BaseProcessingInfo):
 
 
 class NeoOVDummyInputs(BaseDummyInputsBuilder[NeoOVProcessingInfo]):
-    """The largest images and videos, for vLLM to measure memory with."""
+    """The largest images and videos, for vLLM's memory profiling."""
 
     def get_dummy_text(self, mm_counts: Mapping[str, int]) -> str:
         return IMAGE_PLACEHOLDER * mm_counts.get("image", 0) + VIDEO_PLACEHOLDER * mm_counts.get("video", 0)
@@ -152,10 +152,10 @@ class NeoOVDummyInputs(BaseDummyInputsBuilder[NeoOVProcessingInfo]):
 
 
 class NeoOVMultiModalProcessor(BaseMultiModalProcessor[NeoOVProcessingInfo]):
-    """Prepares images and puts their tokens into the prompt, where `<image>` and `<video>` stand."""
+    """Preprocesses media and inserts their tokens into the prompt, at `<image>` and `<video>`."""
 
     def apply(self, inputs: Any, timing_ctx: Any) -> Any:
-        """As vLLM's; the images of a prompt share its pixels, which is part of what a cached one is known by."""
+        """Like vLLM's, but the cache key includes the pixel budget, which the images of a prompt share."""
         low, high = self.info.budget(inputs.hf_processor_mm_kwargs)
         count = inputs.mm_data_items.get_count("image", strict=False)
         share = shared_max_pixels(count, min_pixels=low, max_pixels=high)
@@ -222,7 +222,7 @@ class NeoOVMultiModalProcessor(BaseMultiModalProcessor[NeoOVProcessingInfo]):
     def _apply_prompt_updates(
         self, token_ids: list[int], mm_prompt_updates: Mapping[str, Sequence[Sequence[Any]]]
     ) -> tuple[list[int], dict[str, list[PlaceholderFeaturesInfo]]]:
-        """Put every item's tokens in its place; words that then touch become one string, as `encode` has them."""
+        """Insert every item's tokens; adjacent text is merged into one string, as in `encode`."""
         items = [
             Item(modality, index, list(updates[0].content.full))
             for modality, all_updates in mm_prompt_updates.items()

@@ -1,4 +1,4 @@
-"""Where images and videos stand in the tokens of a prompt, and the tokens of the whole."""
+"""Positions of images and videos in a prompt, and the tokens of the whole prompt."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Item:
 
 @dataclass
 class Piece:
-    """Words, a control token, or an image with its marks; owner: the item that it is of, None for the prompt's."""
+    """Text, a control token, or an image with its marks; owner: its item, None for the prompt's own."""
 
     ids: list[int]
     is_words: bool
@@ -45,13 +45,13 @@ class Prompt:
         self.control = frozenset(self.encoder.added.values())
 
     def slot(self, modality: str) -> list[int]:
-        """Control tokens that hold an item's place: no words can be mistaken for them."""
+        """Control tokens that mark an item's position; text can never produce them."""
         return [self.start, self.visual, self.end] if modality == "image" else [self.start, self.end]
 
     def filled(
         self, ids: Sequence[int], items: Sequence[Item]
     ) -> tuple[list[int], dict[tuple[str, int], tuple[int, int, list[bool]]]]:
-        """The tokens with every item in its place, and for each item where: start, end, which are visual.
+        """Return the tokens with every item inserted, and for each item: start, end, which are visual.
 
         An item's place is its `slot`, or, in a prompt that was written as text, `<image>` or `<video>`.
         Raises `InputError` when there are not as many places as items.
@@ -70,7 +70,7 @@ class Prompt:
         return whole, places
 
     def _at_slots(self, ids: Sequence[int], wanted: dict[str, list[Item]]) -> list[Piece] | None:
-        """Pieces with items at their slots; None when the prompt does not have just these slots."""
+        """Return pieces with items at their slots; None if the prompt's slots do not match."""
         waiting = {modality: iter(found) for modality, found in wanted.items()}
         pieces: list[Piece] = []
         place = taken = 0
@@ -89,7 +89,7 @@ class Prompt:
         return pieces if taken == sum(map(len, wanted.values())) else None
 
     def _at_words(self, ids: Sequence[int], wanted: dict[str, list[Item]]) -> list[Piece]:
-        """Pieces with items where words say `<image>` or `<video>`."""
+        """Return pieces with items at `<image>` or `<video>` in the text."""
         waiting = {modality: iter(found) for modality, found in wanted.items()}
         counts = dict.fromkeys(PLACEHOLDERS, 0)
         pieces: list[Piece] = []
@@ -129,7 +129,7 @@ class Prompt:
         return Piece([token], token not in self.control, owner)
 
     def _of(self, item: Item) -> Iterator[Piece]:
-        """An item's own pieces: words, and images whole."""
+        """Return an item's own pieces: text, and whole images."""
         held: list[int] | None = None
         for token in item.ids:
             if held is not None:
@@ -143,7 +143,7 @@ class Prompt:
                 yield self._piece(token, item.key)
 
     def _runs(self, pieces: Iterable[Piece]) -> list[Piece]:
-        """Neighbouring words of one owner in one piece, their tokens unchanged."""
+        """Merge adjacent text of one owner, with tokens unchanged."""
         runs: list[Piece] = []
         for piece in pieces:
             if runs and piece.is_words and runs[-1].is_words and piece.owner == runs[-1].owner:
@@ -153,7 +153,7 @@ class Prompt:
         return runs
 
     def _joined(self, pieces: Iterable[Piece]) -> list[Piece]:
-        """Where an item's words meet the prompt's they become one string, tokenized as `encode` does."""
+        """Merge an item's text with adjacent prompt text into one string, tokenized as in `encode`."""
         found: list[Piece] = []
         for run in self._runs(pieces):
             if found and run.is_words and found[-1].is_words:

@@ -1,7 +1,7 @@
-"""Chats to tokens for vLLM's server: words by a tokenizer that knows no control tokens, places of media by id.
+"""Chats to tokens for vLLM's server: text by a tokenizer without control tokens, media positions by id.
 
-vLLM would write the chat as one string and tokenize that, so that `<|im_end|>` or `<img>` in anybody's words would be
-the control token. Here a chat becomes tokens the way `NeoOVProcessor.encode` makes them.
+vLLM would render the chat to one string and tokenize it, so that `<|im_end|>` or `<img>` in a message would become the
+control token. Here a chat is tokenized as by `NeoOVProcessor.encode`.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class NeoOVRenderer(HfRenderer):
 
 
 def _reading(params: Any) -> dict[str, Any]:
-    """How messages are read. Raises `InputError` for a chat template: there is one format only."""
+    """Return the parsing options of messages. Raises `InputError` for chat templates: there is only one format."""
     if params.chat_template is not None:
         raise InputError("this model writes its own chat format: leave the chat template out")
     return {
@@ -63,7 +63,7 @@ def _reading(params: Any) -> dict[str, Any]:
 def chat_tokens(
     processor: NeoOVProcessor, conversation: Sequence[Mapping[str, Any]], options: Mapping[str, Any]
 ) -> list[int]:
-    """Tokens of a chat in which images and videos have no source; their places are `Prompt.slot`s."""
+    """Tokenize a chat whose images and videos have no source; their positions are `Prompt.slot`s."""
     found = segments(
         [{**item, "content": _content(item.get("content"))} for item in conversation],
         add_generation_prompt=bool(options.get("add_generation_prompt", True)),

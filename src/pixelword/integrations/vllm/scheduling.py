@@ -1,8 +1,7 @@
-"""A scheduler whose chunks of a prompt never end inside an image, whatever prefix was found in the cache.
+"""A scheduler whose prefill chunks never end inside an image, whatever prefix is cached.
 
-All tokens of an image see each other, so they must be read in one step. vLLM's `--disable-chunked-mm-input` asks for
-more, that a whole video is read in one step, and for less: a prompt whose cached prefix ends inside an image is still
-cut in the rest of it.
+All tokens of an image attend to each other, so they must be prefilled in one step. vLLM's `--disable-chunked-mm-input`
+is both stricter (it keeps whole videos together) and weaker (it may still split an image whose first part is cached).
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from vllm.v1.core.sched.scheduler import Scheduler
 
 
 class WholePictures:
-    """Mixed in before a vLLM scheduler."""
+    """Mixin for a vLLM scheduler."""
 
     def _try_schedule_encoder_inputs(
         self, request: Any, num_computed_tokens: int, num_new_tokens: int, *args: Any, **kwargs: Any
@@ -32,13 +31,13 @@ class WholePictureAsyncScheduler(WholePictures, AsyncScheduler):
 
 
 def scheduler(**kwargs: Any) -> Scheduler:
-    """What vLLM calls as its `scheduler_cls`; the platform decides late whether scheduling is asynchronous."""
+    """vLLM's `scheduler_cls`; the platform decides late whether scheduling is asynchronous."""
     is_async = kwargs["vllm_config"].scheduler_config.async_scheduling
     return (WholePictureAsyncScheduler if is_async else WholePictureScheduler)(**kwargs)
 
 
 def without_cut_picture(features: Any, computed: int, new: int) -> int:
-    """How many of the next `new` tokens can be read without ending inside an image or frame; may be 0."""
+    """Return how many of the next `new` tokens fit without ending inside an image or frame; may be 0."""
     end = computed + new
     for feature in features or ():
         position = feature.mm_position

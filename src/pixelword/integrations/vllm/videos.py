@@ -1,4 +1,4 @@
-"""Videos for vLLM's server, read as everywhere else here: by PyAV, with the real time of each frame."""
+"""Videos for vLLM's server, decoded with PyAV and real timestamps, as everywhere else."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class NeoOVVideoLoader(VideoLoader):
 
 
 def frames_and_times(video: Video) -> tuple[np.ndarray, dict[str, Any]]:
-    """Frames (N, H, W, 3) uint8, and what vLLM carries along with them."""
+    """Return frames (N, H, W, 3) uint8, and vLLM's metadata."""
     frames = np.stack([np.asarray(frame.convert("RGB")) for frame in video.frames])
     return frames, {"timestamps": list(video.timestamps), "duration": video.duration}
 

@@ -11,7 +11,7 @@ from pixelword.integrations.vlmevalkit import NAMES, register
 
 
 def main(words: Sequence[str]) -> None:
-    """`--weights SIZE=DIR` (repeatable) is ours; all else is VLMEvalKit's."""
+    """Parse our `--weights SIZE=DIR` (repeatable); all other options are VLMEvalKit's."""
     parser = argparse.ArgumentParser(
         prog="python -m pixelword.integrations.vlmevalkit",
         description=f"VLMEvalKit with {', '.join(NAMES)}; options that are not here are its own.",

@@ -1,4 +1,4 @@
-"""The model as VLMEvalKit asks it: images, videos and words in any order, one question a call, from many threads."""
+"""The model for VLMEvalKit: images, videos and text in any order, one question per call, from many threads."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class Pixelword(BaseModel):
         self.engine = Engine(self.session.model, self.session.processor, batching)
 
     def use_custom_prompt(self, dataset: str) -> bool:
-        """Whether `build_prompt` has words for the data set.
+        """Whether `build_prompt` has a prompt for the data set.
 
         Of videos VLMEvalKit takes a model's words only where it has set a number of frames, and ends the run at a rate.
         """
@@ -122,16 +122,16 @@ class Pixelword(BaseModel):
         return self._encoded(asked(text, self._media(message, dataset), benchmark, options), options)
 
     def generate_inner(self, message: Content, dataset: str | None = None) -> str:
-        """The answer to one question. message: as in `prompt`."""
+        """Answer one question. message: as in `prompt`."""
         return self._answer(self.prompt(message, dataset))
 
     def chat_inner(self, message: Sequence[Mapping[str, Any]], dataset: str | None = None) -> str:
-        """The next turn of a conversation. message: [{"role": …, "content": as in `prompt`}, …]."""
+        """Answer the next turn of a conversation. message: [{"role": …, "content": as in `prompt`}, …]."""
         turns = ({"role": item["role"], "content": self._said(item)} for item in message)
         return self._answer(self._encoded(self._conversation(*turns)))
 
     def close(self) -> None:
-        """End the engine."""
+        """Close the engine."""
         self.engine.close()
 
     def _said(self, turn: Mapping[str, Any]) -> Any:
@@ -139,7 +139,7 @@ class Pixelword(BaseModel):
         return "".join(part["text"] for part in parts) if turn["role"] == "assistant" else parts
 
     def _media(self, content: Content, dataset: str | None) -> list[dict[str, Any]]:
-        """The media, a video's frames as one: an API gets them as images."""
+        """Return the media, with a video's frames, which an API gets as images, as one."""
         media = self._parts([item for item in content if item["type"] != "text"])
         if DATASET_MODALITY(dataset) == "VIDEO" and media and all(medium["type"] == "image" for medium in media):
             return [{"type": "video", "video": [medium["image"] for medium in media]}]
@@ -172,7 +172,7 @@ class Pixelword(BaseModel):
 
 
 def _text(own: str, benchmark: Benchmark) -> str:
-    """A message's text; where VLMEvalKit's own ends otherwise than upstream's copy, with what the suite has there."""
+    """Return a message's text, with the suite's ending where VLMEvalKit's differs from upstream's copy."""
     if benchmark.up_to is None or not own.endswith(_ENDS):
         return own
     return own.removesuffix(_ENDS) + benchmark.prompt.choices.rpartition("{options}")[2]
