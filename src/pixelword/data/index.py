@@ -67,14 +67,14 @@ class Index:
         media = np.diff(self.offsets)[rows]
         offsets = np.concatenate([[0], np.cumsum(media)])
         # the media of every row: a range a row, laid end to end
-        chosen = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], media)
+        media_rows = np.arange(offsets[-1]) + np.repeat(self.offsets[rows] - offsets[:-1], media)
         return Index(
             self.text_tokens[rows],
             self.answer_tokens[rows],
             offsets,
-            self.sizes[chosen],
-            self.kinds[chosen],
-            self.counts[chosen],
+            self.sizes[media_rows],
+            self.kinds[media_rows],
+            self.counts[media_rows],
             {new: self.faults[old] for new, old in enumerate(rows.tolist()) if old in self.faults},
         )
 

@@ -94,8 +94,8 @@ def _mean(name: str, rows: Sequence[tuple[Row, float]]) -> Row:
 
 
 def _control(shares: Sequence[tuple[Share | None, float]]) -> Share | None:
-    asked = [(share, weight) for share, weight in shares if share is not None]
-    return _averaged(asked) if asked else None
+    measured = [(share, weight) for share, weight in shares if share is not None]
+    return _averaged(measured) if measured else None
 
 
 def _averaged(shares: Sequence[tuple[Share, float]]) -> Share:

@@ -113,8 +113,8 @@ def _of_sample(source: Source, place: int, metric: str) -> Iterator[OwnItem]:
 def _item(
     test: str, key: str, turns: tuple[dict[str, Any], ...], answer: str, values: Mapping[str, Any], metric: str
 ) -> OwnItem:
-    asked = _text(turns[-1])
-    choices = _choices(values, asked)
+    question_text = _text(turns[-1])
+    choices = _choices(values, question_text)
     wanted = values.get("metric") or metric
     if wanted not in METRICS:
         raise InputError(f"metric {wanted!r}: use one of {', '.join(METRICS)}")
@@ -127,7 +127,7 @@ def _item(
         raise InputError("'answers' must be a list of texts")
     question = Question(
         str(values.get("kind") or wanted),
-        asked,
+        question_text,
         answer,
         cast(Metric, "exact" if wanted == "choice" else wanted),
         choices if wanted == "choice" else (),

@@ -84,9 +84,11 @@ def _pictures(part: Mapping[str, Any]) -> list[dict[str, Any]]:
     elif not isinstance(clip, Video):
         clip = load_video(clip, max_frames=_FRAMES)
     count = min(_FRAMES, len(clip.frames))
-    chosen = [round(place * (len(clip.frames) - 1) / max(count - 1, 1)) for place in range(count)]
-    labels = [frame_label(clip.timestamps[item]).rstrip(":") if clip.timestamps else "" for item in chosen]
-    return [{**_shown(clip.frames[item], _FRAME), "label": label} for item, label in zip(chosen, labels, strict=True)]
+    frame_indices = [round(place * (len(clip.frames) - 1) / max(count - 1, 1)) for place in range(count)]
+    labels = [frame_label(clip.timestamps[item]).rstrip(":") if clip.timestamps else "" for item in frame_indices]
+    return [
+        {**_shown(clip.frames[item], _FRAME), "label": label} for item, label in zip(frame_indices, labels, strict=True)
+    ]
 
 
 def _shown(picture: Image.Image, side: int) -> dict[str, Any]:

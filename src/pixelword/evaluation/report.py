@@ -91,12 +91,12 @@ def failures(outcome: Outcome, most: int = FAILURES) -> list[Failure]:
         if not said["right"].fault and not item.score(said["right"].answer).right
     ]
     wrong.sort(key=lambda entry: (-entry.sure, entry.item.key))
-    shown: list[Failure] = []
+    failures: list[Failure] = []
     for entry in wrong:
-        of_kind = sum(other.item.question.kind == entry.item.question.kind for other in shown)
-        if of_kind < _OF_A_KIND and len(shown) < most:
-            shown.append(entry)
-    return shown
+        of_kind = sum(other.item.question.kind == entry.item.question.kind for other in failures)
+        if of_kind < _OF_A_KIND and len(failures) < most:
+            failures.append(entry)
+    return failures
 
 
 class Summary:
@@ -123,16 +123,16 @@ class Summary:
         if outcome.left_out:
             self.left_out[test.name] = outcome.left_out
             return None
-        asked = pairs(outcome)
-        whole = row(test.name, asked)
-        kinds = [row(kind, list(own)) for kind, own in _by_kind(asked)]
+        answered = pairs(outcome)
+        whole = row(test.name, answered)
+        kinds = [row(kind, list(own)) for kind, own in _by_kind(answered)]
         faults = sorted({said.fault for by in outcome.said.values() for said in by.values() if said.fault})
         summary = {"name": test.name, "title": test.title, "suite": test.suite, "all": asdict(whole)}
         self.tests.append({**summary, "kinds": [asdict(kind) for kind in kinds], "faults": faults})
         self.failures[test.name] = failures(outcome)
         if test.suite == "nano":
             self._nano.append(whole)
-        for item, said in asked:
+        for item, said in answered:
             if item.category in self._order:
                 light = Item(item.key, item.test, item.category, (), item.question, item.also)
                 self._categories.setdefault(item.category, []).append((light, said))

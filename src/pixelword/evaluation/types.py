@@ -46,9 +46,9 @@ class Item:
 
     def messages(self, media: Sequence[Part] | None = None) -> list[dict[str, Any]]:
         """Return the conversation up to the answer, with its own media or others."""
-        shown = self.media if media is None else media
+        parts = self.media if media is None else media
         words = {"type": "text", "text": self.question.question}
-        return [{"role": "user", "content": [*shown, words]}]
+        return [{"role": "user", "content": [*parts, words]}]
 
     @cached_property
     def digest(self) -> str:

@@ -55,18 +55,18 @@ def painted(evidence: Evidence, method: str) -> tuple[tuple[Seen, ...], tuple[Pa
     spans = [slice(a, b) for a, b in pairwise(starts)]
     whole = values.mean(0)
     most_first = sorted(range(len(pictures)), key=lambda n: -whole[spans[n]].clip(0).sum())
-    shown = sorted(most_first[:MOST])
-    side = _side(len(shown), len(values))
+    indices = sorted(most_first[:MOST])
+    side = _side(len(indices), len(values))
     shared = float(abs(values).max()) if method == "occlusion" else None
 
     def panel(text: str, row: np.ndarray) -> Painted:
         hottest = float(row.max()) if shared is None else shared
-        images = (paint(pictures[n], row[spans[n]], hottest, side) for n in shown)
+        images = (paint(pictures[n], row[spans[n]], hottest, side) for n in indices)
         return Painted(text, max(0.0, float(row.max())), hottest, tuple(images))
 
     rows = [("whole answer", whole)] if len(values) > 1 else []
     rows += [(named(word.text), row) for word, row in zip(evidence.reading.words, values, strict=True)]
-    seen = tuple(pictures[n] for n in shown)
+    seen = tuple(pictures[n] for n in indices)
     bare = Painted("", 0.0, 0.0, tuple(paint(item, None, 0.0, side) for item in seen))
     return seen, (bare, *(panel(text, row) for text, row in rows))
 

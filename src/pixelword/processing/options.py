@@ -56,8 +56,8 @@ def media_options(given: Mapping[str, Any], base: MediaOptions | None = None) ->
     if unknown:
         raise InputError(f"unknown option {', '.join(unknown)}; use {', '.join(MEDIA_OPTIONS)}")
     check_standard(given)
-    chosen = {name: given[name] for name in MEDIA_OPTIONS if given.get(name) is not None}
-    return replace(base or MediaOptions(), **chosen)
+    selected = {name: given[name] for name in MEDIA_OPTIONS if given.get(name) is not None}
+    return replace(base or MediaOptions(), **selected)
 
 
 def check_standard(given: Mapping[str, Any]) -> None:

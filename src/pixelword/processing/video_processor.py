@@ -82,9 +82,9 @@ class NeoOVVideoProcessor:
         media, images = media_options(options), self._processor.image_processor
         low, high = images.budget(media.min_pixels, media.max_pixels)
         most = min(high, self.max_pixels)
-        shown = [self._processor.video(Clip(source, {}), high, media) for source in _each(videos)]
+        clips = [self._processor.video(Clip(source, {}), high, media) for source in _each(videos)]
         frames = [
-            images.prepare(frame, min_pixels=min(low, most), max_pixels=most) for clip in shown for frame in clip.frames
+            images.prepare(frame, min_pixels=min(low, most), max_pixels=most) for clip in clips for frame in clip.frames
         ]
         if not frames:
             raise InputError("no video was given; pass at least one")

@@ -200,8 +200,8 @@ class _Reader:
         """Return timestamps of the frames that `read` yields, and the duration, from packets only."""
         moments = sorted((self._seconds(moment.time), moment) for moment in self.file.moments())
         self.seek_gap = self.duration + 1  # all times are known
-        shown = tuple(float(time) for time, _ in self._shown(targets, iter(moments)))
-        return shown, float(self.shown_duration)
+        timestamps = tuple(float(time) for time, _ in self._shown(targets, iter(moments)))
+        return timestamps, float(self.shown_duration)
 
     def _shown(
         self, targets: Sequence[Fraction], frames: Iterator[tuple[Fraction, Any]]

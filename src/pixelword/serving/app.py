@@ -110,12 +110,12 @@ async def _left(request: Request) -> None:
 
 async def _whole(answers: Answers, request: Request, reply: responses.Reply) -> dict[str, Any]:
     """Collect all answers; a client that disconnects cancels them."""
-    said: list[list[Token]] = [[] for _ in answers.generations]
+    outputs: list[list[Token]] = [[] for _ in answers.generations]
 
     async def collect() -> None:
         async for index, token in answers:
             if token is not None:
-                said[index].append(token)
+                outputs[index].append(token)
 
     work, gone = asyncio.ensure_future(collect()), asyncio.ensure_future(_left(request))
     try:
@@ -127,7 +127,7 @@ async def _whole(answers: Answers, request: Request, reply: responses.Reply) -> 
         work.cancel()
         gone.cancel()
         answers.cancel()
-    return reply.whole(answers.generations, said)
+    return reply.whole(answers.generations, outputs)
 
 
 async def _stream(answers: Answers, reply: responses.Reply, *, with_usage: bool) -> AsyncIterator[bytes]:

@@ -31,14 +31,14 @@ def event(content: dict[str, Any]) -> bytes:
 
 def usage(generations: Sequence[Request]) -> dict[str, Any]:
     """Token usage of a request: its prompt once, plus all answers."""
-    said = sum(generation.usage.completion_tokens for generation in generations)
+    completion_tokens = sum(generation.usage.completion_tokens for generation in generations)
     prompts = {id(generation.prompt): generation.usage for generation in generations}.values()
-    asked = sum(prompt.prompt_tokens for prompt in prompts)
+    prompt_tokens = sum(prompt.prompt_tokens for prompt in prompts)
     cached = sum(prompt.cached_tokens for prompt in prompts)
     return {
-        "prompt_tokens": asked,
-        "completion_tokens": said,
-        "total_tokens": asked + said,
+        "prompt_tokens": prompt_tokens,
+        "completion_tokens": completion_tokens,
+        "total_tokens": prompt_tokens + completion_tokens,
         "prompt_tokens_details": {"cached_tokens": cached},
     }
 

@@ -27,8 +27,8 @@ def settled(recipe: Recipe, world: World, saved: str | None = None) -> Recipe:
     """
     if recipe.precision != "auto":
         return recipe
-    chosen = saved or world.on_first(lambda: precision_name(compute_dtype(recipe, world.device)))
-    return recipe.model_copy(update={"precision": chosen})
+    name = saved or world.on_first(lambda: precision_name(compute_dtype(recipe, world.device)))
+    return recipe.model_copy(update={"precision": name})
 
 
 def precision_name(dtype: torch.dtype) -> str:

@@ -133,14 +133,14 @@ class Validation:
 def lines(scores: Mapping[str, Any]) -> list[str]:
     """Format the results of `Validation.run` for the log."""
     exact = "  ".join(f"{name} {value:.2f}" for name, value in scores["exact"].items())
-    shown = [f"held-out loss {scores['loss']:.3f}  {exact}"]
+    parts = [f"held-out loss {scores['loss']:.3f}  {exact}"]
     if "answers" in scores:
-        shown.append(f"  {scores['generated']:.0%} of {len(scores['answers'])} free answers right")
-        shown += [
+        parts.append(f"  {scores['generated']:.0%} of {len(scores['answers'])} free answers right")
+        parts += [
             f"  {answer['kind']}: {answer['answer']!r}, where {answer['expected']!r} is right"
             for answer in scores["answers"]
         ]
-    return shown
+    return parts
 
 
 def first_question(sample: Sample) -> tuple[list[dict[str, Any]], str]:

@@ -48,8 +48,8 @@ def letter(text: str, choices: Sequence[str]) -> str:
     if len(letters) == 1 and words.index(letters[0]) > len(words) - 5:
         return letters[0]
     short = len(text) <= 2 * sum(map(len, choices))
-    said = [n for n, item in enumerate(choices) if item.lower() in text.lower()] if short else []
-    return known[said[0]] if len(said) == 1 else _meant(text, choices, known)
+    named = [n for n, item in enumerate(choices) if item.lower() in text.lower()] if short else []
+    return known[named[0]] if len(named) == 1 else _meant(text, choices, known)
 
 
 def _meant(text: str, choices: Sequence[str], known: str) -> str:
@@ -107,13 +107,13 @@ def last(text: str, choices: Sequence[str] = ()) -> str:
 def stated(text: str, choices: Sequence[str]) -> str:
     """Return the last letter written as "B.", "B:", "(B)" or alone, else the last choice by its text: VideoMMMU."""
     known = _LETTERS[: len(choices)] or _UNKNOWN
-    said = f" {text.rpartition('Answer:')[2].strip().strip(_ENDS)} "
+    ending = f" {text.rpartition('Answer:')[2].strip().strip(_ENDS)} "
     for forms in (("{}.", "{}:"), ("({})",), ("{} ",)):
-        places = {item: max(said.rfind(form.format(item)) for form in forms) for item in known}
+        places = {item: max(ending.rfind(form.format(item)) for form in forms) for item in known}
         if max(places.values()) >= 0:
             return max(places, key=lambda item: places[item])
-    places = {item: said.lower().rfind(choice.lower()) for item, choice in zip(known, choices, strict=False)}
-    is_long = len(said.split()) > 5
+    places = {item: ending.lower().rfind(choice.lower()) for item, choice in zip(known, choices, strict=False)}
+    is_long = len(ending.split()) > 5
     return max(places, key=lambda item: places[item]) if is_long and max(places.values(), default=-1) >= 0 else ""
 
 

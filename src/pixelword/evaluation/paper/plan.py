@@ -87,15 +87,15 @@ def _planned(
     own_limits: bool,
 ) -> Planned:
     paths = files.find(folder, benchmark)
-    asked = files.count(paths, benchmark) if paths else benchmark.questions
-    asked = asked if limit is None else min(asked, limit)
+    num_questions = files.count(paths, benchmark) if paths else benchmark.questions
+    num_questions = num_questions if limit is None else min(num_questions, limit)
     count, visual, labels = _visual(benchmark, images, own_limits)
     prompt, answer = visual + labels + _WORDS, benchmark.setting.expected
     read, written = _flops(config, weights, prompt, 0), _flops(config, weights, answer, prompt)
     seconds = (read / READING + written / WRITING) / peak
     context = config.get_text_config().max_position_embeddings
     fits = labels + _WORDS + count + answer <= context  # an image takes one step of t, however many tokens it has
-    return Planned(benchmark, paths, asked, prompt, visual, answer, asked * seconds / 3600, fits)
+    return Planned(benchmark, paths, num_questions, prompt, visual, answer, num_questions * seconds / 3600, fits)
 
 
 def _visual(benchmark: Benchmark, images: NeoOVImageProcessor, own_limits: bool) -> tuple[int, int, int]:

@@ -118,8 +118,8 @@ def framed(part: Part, label: str, options: MediaOptions) -> list[Part]:
 
 def _read(part: Part, options: MediaOptions) -> Video:
     """Load the video, with the part's frame options, else the call's."""
-    said = {name: part.get(name) or getattr(options, name) for name in ("fps", "max_frames", "num_frames")}
-    given = {name: value for name, value in said.items() if value is not None}
+    frame_options = {name: part.get(name) or getattr(options, name) for name in ("fps", "max_frames", "num_frames")}
+    given = {name: value for name, value in frame_options.items() if value is not None}
     return load_video(part["video"], max_pixels=options.max_pixels or FRAME_MAX_PIXELS, **given)
 
 

@@ -79,13 +79,13 @@ def run(
 ) -> Iterator[Result]:
     """Return each benchmark's result, in order. Raises InputError for unreadable files or unwritable answers."""
     for benchmark, paths in wanted:
-        asked = _chosen(files.rows(paths, benchmark), benchmark, settings)
-        report(benchmark.name, 0, len(asked))
-        said = []
-        for done, (item, reply) in enumerate(_answers(session, engine, benchmark, asked, answers, settings), 1):
-            said.append((item.row, reply))
-            report(benchmark.name, done, len(asked))
-        yield _result(benchmark, said)
+        questions = _chosen(files.rows(paths, benchmark), benchmark, settings)
+        report(benchmark.name, 0, len(questions))
+        predictions = []
+        for done, (item, reply) in enumerate(_answers(session, engine, benchmark, questions, answers, settings), 1):
+            predictions.append((item.row, reply))
+            report(benchmark.name, done, len(questions))
+        yield _result(benchmark, predictions)
 
 
 def _chosen(rows: Sequence[Row], benchmark: Benchmark, settings: Settings) -> list[_Asked]:

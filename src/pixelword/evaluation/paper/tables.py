@@ -74,10 +74,10 @@ def show(report: Report) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
-    shown = [place for place, name in enumerate(columns()) if name not in models() or name in _SHOWN]
-    names = [name.replace(" ", "\n") if name in models() else name for name in map(columns().__getitem__, shown)]
+    visible = [place for place, name in enumerate(columns()) if name not in models() or name in _SHOWN]
+    names = [name.replace(" ", "\n") if name in models() else name for name in map(columns().__getitem__, visible)]
     for title, found in rows(report["results"]):
-        console.print(_table(title, names, [[row[place] for place in shown] for row in found]), "")
+        console.print(_table(title, names, [[row[place] for place in visible] for row in found]), "")
     for line in (*faults(report["results"]), *_missing(report)):
         console.print(line, markup=False, soft_wrap=True)
 

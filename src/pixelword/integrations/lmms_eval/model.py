@@ -146,10 +146,10 @@ class _Pixelword(lmms):
                 prompt = self._prompt(item)
                 yield prompt, self._sampling(given, place, self.engine.room(prompt))
 
-        shown = tqdm(
+        progress = tqdm(
             generate_many(self.engine, prompts()), total=total, disable=self.rank != 0, desc="pixelword answers"
         )
-        yield from shown
+        yield from progress
 
     def _doc(self, task: str, split: str, doc_id: Any) -> Any:
         return self.task_dict[task][split][doc_id]
@@ -195,21 +195,21 @@ class PixelwordChat(_Pixelword):
 
     def generate_until_multi_round(self, requests: list[Instance]) -> list[list[str]]:
         """Generate the answers of every round; each round runs over all requests at once."""
-        said: list[list[str]] = [[] for _ in requests]
+        outputs: list[list[str]] = [[] for _ in requests]
         held: list[Any] = [None] * len(requests)  # what a task hands from round to round
         going, number = list(range(len(requests))), 0
         while going:
             turns = {
                 place: turn
                 for place in going
-                if (turn := self._turn(requests[place], number, said[place], held, place))
+                if (turn := self._turn(requests[place], number, outputs[place], held, place))
             }
             going = list(turns)
             asked = ((turns[place], requests[place].args[2]) for place in going)
             for place, item in zip(going, self._answers(asked, len(going)), strict=True):
-                said[place].append(item.text.strip())
+                outputs[place].append(item.text.strip())
             number += 1
-        return said
+        return outputs
 
     def _turn(self, request: Instance, number: int, said: list[str], held: list[Any], place: int) -> Messages | None:
         """Return the messages of a round; None at the end of the task."""
@@ -266,13 +266,13 @@ class PixelwordSimple(_Pixelword):
         """
         found: list[GenerationResult] = []
         for (context, _, _), group in groupby(requests, key=lambda item: (item.args[0], item.task_name, item.doc_id)):
-            asked = list(group)
+            batch = list(group)
             doc = None
-            if len(asked[0].args) > 2:
-                _, _, to_visual, doc_id, task, split = asked[0].args
+            if len(batch[0].args) > 2:
+                _, _, to_visual, doc_id, task, split = batch[0].args
                 doc = self._doc(task, split, doc_id)
             prompt = self._prompt(_turn_of(context, to_visual(doc) if doc is not None else ()))
-            words = [_continuation(item.args[1], doc) for item in asked]
+            words = [_continuation(item.args[1], doc) for item in batch]
             found += self._likelihoods(prompt, words)
         return found
 

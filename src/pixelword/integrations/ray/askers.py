@@ -192,5 +192,5 @@ def _said(answer: httpx.Response) -> str:
 
 def _pause(answer: httpx.Response | None, rounds: int) -> float:
     """Return seconds until the next retry: the server's Retry-After, or exponential backoff."""
-    asked = "" if answer is None else answer.headers.get("Retry-After", "")
-    return min(float(asked), 60.0) if asked.isdigit() else min(0.5 * 2**rounds, 30.0)
+    retry_after = "" if answer is None else answer.headers.get("Retry-After", "")
+    return min(float(retry_after), 60.0) if retry_after.isdigit() else min(0.5 * 2**rounds, 30.0)

@@ -66,9 +66,9 @@ class NeoOVSettings(VerifyAndUpdateConfig):
         images = processor.image_processor
         _, most = images.budget(given.get("min_pixels"), given.get("max_pixels"))
         check_steps(most // (images.patch_size * images.merge_size) ** 2, scheduler)
-        chosen = model.multimodal_config.media_io_kwargs
+        io_kwargs = model.multimodal_config.media_io_kwargs
         for modality, options in videos.settings(processor, most).items():
-            chosen[modality] = options | chosen.get(modality, {})
+            io_kwargs[modality] = options | io_kwargs.get(modality, {})
         if scheduler.scheduler_cls is None:
             scheduler.scheduler_cls = "pixelword.integrations.vllm.scheduling.scheduler"
 
