@@ -58,7 +58,7 @@ def test_validation_asks_the_other_split(mini) -> None:
     assert set(held.packs) == {"captions", "scenes"} and len(held.questions) == 4
     tasks = curriculum(recipe.data)
     taught, tried = (
-        [tasks.one("captions", np.random.default_rng(n), 1.0, split, 1).messages for n in range(8)]
+        [tasks.of_kind("captions", np.random.default_rng(n), 1.0, split, 1).messages for n in range(8)]
         for split in ("train", "test")
     )
     assert not any(

@@ -24,13 +24,13 @@ def install_command(*extras: str, of: str = "pixelword") -> str:
 
 def _required(declared: list[Requirement], extra: str) -> Iterator[str]:
     """The requirements of one extra as the shell takes them, those of extras that it names included."""
-    for one in declared:
-        if one.marker is None or not one.marker.evaluate({"extra": extra}) or one.marker.evaluate({"extra": ""}):
+    for item in declared:
+        if item.marker is None or not item.marker.evaluate({"extra": extra}) or item.marker.evaluate({"extra": ""}):
             continue
-        if one.name == "pixelword":
-            for other in sorted(one.extras):
+        if item.name == "pixelword":
+            for other in sorted(item.extras):
                 yield from _required(declared, other)
         else:
-            chosen = f"[{','.join(sorted(one.extras))}]" if one.extras else ""
-            plain = f"{one.name}{chosen}{one.specifier}"
-            yield f'"{plain}"' if plain != one.name else plain
+            chosen = f"[{','.join(sorted(item.extras))}]" if item.extras else ""
+            plain = f"{item.name}{chosen}{item.specifier}"
+            yield f'"{plain}"' if plain != item.name else plain

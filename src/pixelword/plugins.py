@@ -29,7 +29,7 @@ _KINDS = {COMMANDS: "command", TASKS: "source of drawn tasks", SUITES: "suite"}
 @cache
 def entry_points(group: str) -> dict[str, metadata.EntryPoint]:
     """Return the installed entry points of a group by name, those of pixelword-lab first."""
-    found = {one.name: one for one in metadata.entry_points(group=group)}
+    found = {point.name: point for point in metadata.entry_points(group=group)}
     return {name: found[name] for name in dict.fromkeys((*_LAB[group], *sorted(found))) if name in found}
 
 

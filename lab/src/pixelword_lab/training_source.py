@@ -48,9 +48,9 @@ class FamilyTasks:
 
     def mixed(self, rng: np.random.Generator, fraction: float, turns: int) -> Sample:
         name = self._names[int(rng.choice(len(self._names), p=self._shares))]
-        return self.one(name, rng, 1.0, "train", turns)
+        return self.of_kind(name, rng, 1.0, "train", turns)
 
-    def one(self, kind: str, rng: np.random.Generator, level: float, split: Split, turns: int) -> Sample:
+    def of_kind(self, kind: str, rng: np.random.Generator, level: float, split: Split, turns: int) -> Sample:
         # the split is part of the seed, so that equal generators draw unlike tasks for training and for the test
         random = Random(f"{kind} {split} {rng.integers(2**63)}")
         return family(kind).draw(random, split, self._assets).sample(turns)

@@ -191,7 +191,7 @@ def _write_predictions(outcome: Outcome, file: Path | None, out: Path | None) ->
     from pixelword.evaluation.own_data import predictions
     from pixelword.utils.files import atomic_write
 
-    lines = "".join(json.dumps(one, ensure_ascii=False) + "\n" for one in predictions(outcome))
+    lines = "".join(json.dumps(prediction, ensure_ascii=False) + "\n" for prediction in predictions(outcome))
     for path in (file, out and out / "predictions.jsonl"):
         if path is not None:
             atomic_write(path, lines)

@@ -55,7 +55,7 @@ class OwnItem(Item):
         if not self.choice:
             return super().score(answer)
         choices = self.question.choices
-        return Score(answer_extraction.letter(answer, choices) in {_letter(one, choices) for one in self.accepted})
+        return Score(answer_extraction.letter(answer, choices) in {_letter(item, choices) for item in self.accepted})
 
     def messages(self, media: Sequence[Part] | None = None) -> list[dict[str, Any]]:
         """The conversation, about its own media or with others in their places; places without any are left out."""
@@ -123,7 +123,7 @@ def _item(
     if wanted == "choice" and not (choices and _letter(answer, choices)):
         raise InputError(f"the right answer {answer[:60]!r} is none of the choices; name them under 'choices'")
     also = values.get("answers") or ()
-    if isinstance(also, str) or not all(isinstance(one, str) for one in also):
+    if isinstance(also, str) or not all(isinstance(entry, str) for entry in also):
         raise InputError("'answers' must be a list of texts")
     question = Question(
         str(values.get("kind") or wanted),
@@ -152,7 +152,7 @@ def _choices(values: Mapping[str, Any], asked: str) -> tuple[str, ...]:
     """Return the choices listed by the sample, or in the question's lines "A. …", "B. …"."""
     given = values.get("choices")
     if given is not None:
-        if isinstance(given, str) or len(given) < 2 or not all(isinstance(one, str) for one in given):
+        if isinstance(given, str) or len(given) < 2 or not all(isinstance(item, str) for item in given):
             raise InputError("'choices' must be a list of at least two texts")
         return tuple(given)
     found = _CHOICE.findall(asked)
@@ -162,7 +162,7 @@ def _choices(values: Mapping[str, Any], asked: str) -> tuple[str, ...]:
 
 def _letter(answer: str, choices: Sequence[str]) -> str:
     """Return the choice letter of a reference answer ("B", "B. red" or "red"); "" if there is none."""
-    words = [plain(one) for one in choices]
+    words = [plain(choice) for choice in choices]
     if plain(answer) in words:
         return chr(ord("A") + words.index(plain(answer)))
     named = _LETTER.match(answer.strip())

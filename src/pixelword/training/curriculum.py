@@ -23,7 +23,7 @@ class Curriculum(Protocol):
     def mixed(self, rng: np.random.Generator, fraction: float, turns: int) -> Sample:
         """Generate a training sample of up to `turns` questions, for a fraction of the stage's steps."""
 
-    def one(self, kind: str, rng: np.random.Generator, level: float, split: Split, turns: int) -> Sample:
+    def of_kind(self, kind: str, rng: np.random.Generator, level: float, split: Split, turns: int) -> Sample:
         """Generate a sample of this kind."""
 
     def tries(self, turns: int) -> tuple[int, ...]:
@@ -52,9 +52,9 @@ class NanoTasks:
         kind = nano.draw_kind(rng, self._data.mixture_at(fraction))
         level = self._data.level_at(fraction, kind)
         own = level * rng.random() if rng.random() < self._data.easier else level
-        return self.one(kind, rng, own, "train", turns)
+        return self.of_kind(kind, rng, own, "train", turns)
 
-    def one(self, kind: str, rng: np.random.Generator, level: float, split: Split, turns: int) -> Sample:
+    def of_kind(self, kind: str, rng: np.random.Generator, level: float, split: Split, turns: int) -> Sample:
         return nano.draw(kind, rng, level=level, split=split, turns=turns, assets=self._assets)
 
     def tries(self, turns: int) -> tuple[int, ...]:

@@ -157,7 +157,7 @@ class DrawnSurvey:
         rng = np.random.default_rng((_SEED, drawn_names(data.tasks).index(kind), number))
         level = data.level_at(self.step / self.recipe.steps, kind)
         own = level * rng.random() if rng.random() < data.easier else level
-        return self._packs.tasks.one(kind, rng, own, "train", data.turns)
+        return self._packs.tasks.of_kind(kind, rng, own, "train", data.turns)
 
     def _measured(self, kind: str, samples: int) -> Measures:
         drawn = (self._sample(kind, number) for number in range(samples))

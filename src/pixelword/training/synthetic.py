@@ -61,7 +61,7 @@ class DrawnPacks:
 
     def question(self, kind: str, number: int, level: float) -> Sample:
         """Return a held-out question of one kind: the first of its held-out pack `number`."""
-        return self.tasks.one(kind, np.random.default_rng(self._seed(kind, number)), level, "test", 1)
+        return self.tasks.of_kind(kind, np.random.default_rng(self._seed(kind, number)), level, "test", 1)
 
     def held_out(self, kind: str, number: int, level: float) -> Pack:
         """Generate a held-out pack of one kind, one question per image."""
@@ -69,7 +69,7 @@ class DrawnPacks:
 
         def draw(rng: np.random.Generator) -> Encoded:
             for turns in self.tasks.tries(1)[1:]:
-                encoded = self._encode(self.tasks.one(kind, rng, level, "test", turns))
+                encoded = self._encode(self.tasks.of_kind(kind, rng, level, "test", turns))
                 if len(encoded) <= length:
                     break
             return encoded

@@ -70,18 +70,18 @@ _Made = tuple[list[Scene], list[Candidate], list[Candidate]]
 
 @dataclass(frozen=True)
 class _Change:
-    """What differs between two scenes of the same things. kind: "same" or a kind of question; one: before or after."""
+    """What differs between two scenes of the same things. kind: "same" or a question's; thing: before or after."""
 
     kind: str
     before: Scene
     after: Scene
-    one: Placed | None = None
+    thing: Placed | None = None
     way: str = ""
 
     @property
     def boxes(self) -> tuple[tuple[int, Box], ...]:
         """Where one sees it."""
-        return () if self.one is None else (whole(self.one, 0 if self.kind == "removed" else 1),)
+        return () if self.thing is None else (whole(self.thing, 0 if self.kind == "removed" else 1),)
 
 
 def draw(rng: Random, split: Split, assets: Assets) -> Task:
@@ -181,21 +181,21 @@ def _noun(placed: Placed) -> str:
 def _what_changed(rng: Random, change: _Change) -> Iterator[Candidate]:
     change_facts = frozenset({("same",), ("change",)})
     boxes = change.boxes
-    if change.one is None:
+    if change.thing is None:
         yield Candidate(Question("changed", phrase(rng, _CHANGED), "nothing", absent=True), change_facts, change_facts)
         return
-    noun, item = _noun(change.one), label(change.one.cutout)
+    noun, item = _noun(change.thing), label(change.thing.cutout)
     tells = change_facts | {("shows", item), ("count", "things")}
     answers = {
         "added": f"{article(item)} was added",
         "removed": f"the {item} was removed",
         "moved": f"the {item} moved {change.way}",
-        "recoloured": f"the {noun} turned {colour_of(change.one.cutout)}",
+        "recoloured": f"the {noun} turned {colour_of(change.thing.cutout)}",
     }
     question = Question("changed", phrase(rng, _CHANGED), answers[change.kind], boxes=boxes)
     yield Candidate(question, change_facts | {("way",)}, tells | {("way",), ("more",)})
     wordings = {"added": _ADDED, "removed": _REMOVED, "moved": _MOVED, "recoloured": _RECOLOURED}[change.kind]
-    answer = str(colour_of(change.one.cutout)) if change.kind == "recoloured" else item
+    answer = str(colour_of(change.thing.cutout)) if change.kind == "recoloured" else item
     question = Question(change.kind, phrase(rng, wordings, it=noun), answer, boxes=boxes)
     yield Candidate(question, frozenset({("change",)}), tells | {("more",)})
     if change.kind == "moved":
