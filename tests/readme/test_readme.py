@@ -88,9 +88,11 @@ def commands(code: str) -> list[list[str]]:
     return [shlex.split(part)[1:] for part in parts if part.startswith("pixelword ")]
 
 
-def test_what_is_not_run_are_commands_at_least() -> None:
+@pytest.mark.parametrize("page", ["README.md", "docs/finetune.md", "docs/run.md"])
+def test_what_is_not_run_are_commands_at_least(page: str) -> None:
     """Blocks of `sh` need a network, a GPU or a server: their verbs and options must be there."""
-    found = [words for language, code in BLOCKS if language == "sh" for words in commands(code)]
+    blocks = re.findall(r"^```sh\n(.*?)^```$", (ROOT / page).read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+    found = [words for code in blocks for words in commands(code)]
     assert found
     for words in found:
         command: Any = typer.main.get_command(app)
