@@ -1,4 +1,4 @@
-"""One step of decoding against what memory allows: the network as it is, packed, int8, compiled, and a text peer.
+"""One step of decoding against what memory allows: the network as it is, packed, int8, int4, compiled; a text peer.
 
     python benchmarks/bench_decode.py                            # 135M and 1.7B shapes (half an hour; an idle machine)
     python benchmarks/bench_decode.py --shapes 135m --ways plain packed
@@ -76,7 +76,7 @@ def sample(shape_name: str, way: str, *, quick: bool, steps: int) -> dict[str, A
                 max_num_seqs=max(BATCHES),
                 num_speculative_tokens=0,
                 compile="compiled" in way,
-                quantization="int8" if way.startswith("int8") else None,
+                quantization=next((kind for kind in ("int8", "int4") if way.startswith(kind)), None),
                 pack=None if way != "plain" else False,  # where it works and pays
             )
             began = time.perf_counter()
@@ -133,7 +133,7 @@ METHOD = """\
 - One step gives every row its next token after {read} tokens: embedding, all layers, head, the likeliest token. Random
   weights in {dtype}; medians over {steps} steps, then over rounds. Every way, shape and round is a process of its own.
 - **Of the bound**: {dtype} weights, keys and values over the bandwidth that the same process measured just before (the
-  best of eight sums over 512 MB), divided by the step's time. int8 reads fewer bytes, so it may pass 100 %.
+  best of eight sums over 512 MB), divided by the step's time. int8 and int4 read fewer bytes, so they may pass 100 %.
 - **Ready**: seconds to prepare the weights and, where compiled, to compile (afterwards taken from PyTorch's cache).
 - *Text peer*: transformers' Qwen3 with a feed-forward wider by what the H and W projections weigh, its own forward and
   dynamic cache: no `generate` around it, which would add a little.

@@ -134,5 +134,6 @@ WAYS = {
     "compiled": "packed weights, compiled step",
     "int8": "int8 weights",
     "int8-compiled": "int8 weights, compiled step",
+    "int4": "int4 weights",
     "text": "transformers Qwen3, text only, same weight bytes",
 }

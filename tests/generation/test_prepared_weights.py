@@ -10,8 +10,11 @@ import torch
 from torch import nn
 
 from pixelword import machine
+from pixelword.checkpoints.names import Quantization
 from pixelword.errors import InputError
-from pixelword.generation.prepared_weights import INT8_ROWS, DenseLinear, Int8Linear, MkldnnLinear, prepare, restore
+from pixelword.explain import look_inside
+from pixelword.generation.prepared_weights import DenseLinear, MkldnnLinear, prepare, quantization_of, restore
+from pixelword.generation.quantized import INT8_ROWS, Int4Linear, Int8Linear, quantized
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.session import Session, load, user_message
 
@@ -86,15 +89,36 @@ def test_int8_gives_the_same_whichever_way_pays(kernel: bool, monkeypatch: pytes
     torch.testing.assert_close(made(x), DenseLinear(made.weight)(x), rtol=1e-5, atol=1e-4)
 
 
-def test_int8_answers_are_those_of_the_rounded_matrices() -> None:
-    rounded, session = loaded("float32"), loaded("float32")
+@pytest.mark.parametrize("shape", [(96, 64), (48, 192), (16, 256), (4128, 32)], ids=str)
+def test_int4_rounds_to_the_nearest_of_sixteen_steps_in_a_group(shape: tuple[int, int]) -> None:
+    generator = torch.Generator().manual_seed(1)
+    weight = torch.randn(shape, generator=generator)
+    made = Int4Linear(weight)
+    groups, found = weight.unflatten(1, (-1, made.group)), made.weight.float().unflatten(1, (-1, made.group))
+    step = (groups.amax(-1, keepdim=True) - groups.amin(-1, keepdim=True)) / 15
+    # half a step, and what bfloat16 scales, zero points and results round
+    assert ((found - groups).abs() <= 0.5 * step + 2e-2 * groups.abs().amax(-1, keepdim=True)).all()
+    assert made.numbers.nbytes == weight.numel() // 2
+    x = torch.randn(2, 3, shape[1], generator=generator)
+    expected = DenseLinear(made.weight.float())(x)
+    torch.testing.assert_close(made(x), expected, rtol=2e-2, atol=2e-2 * float(expected.abs().max()))
+
+
+def test_a_shape_that_int4_cannot_have_takes_int8() -> None:
+    assert isinstance(quantized(torch.ones(32, 48), "int4"), Int8Linear)
+    assert isinstance(quantized(torch.ones(24, 64), "int4"), Int8Linear)
+    assert isinstance(quantized(torch.ones(32, 64), "int4"), Int4Linear)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_quantized_answers_are_those_of_the_rounded_matrices(quantization: Quantization) -> None:
+    rounded, session = loaded("float32"), load("nano", dtype="float32", device="cpu", quantize=quantization)
     heads = rounded.model.get_output_embeddings()
     for linear in [m for m in rounded.model.get_decoder().modules() if type(m) is nn.Linear]:
-        linear.weight.data = Int8Linear(linear.weight).weight
-    prepared = prepare(session.model, quantization="int8")
-    assert prepared is not None and prepared.released
+        linear.weight.data = quantized(linear.weight, quantization).weight.float()
+    assert quantization_of(session.model) == quantization
     # The head alone is rounded, not the table of words that it shares its numbers with.
-    heads.weight = nn.Parameter(Int8Linear(heads.weight).weight)
+    heads.weight = nn.Parameter(quantized(heads.weight, quantization).weight.float())
     assert session.answer([QUESTION], ENOUGH).text == rounded.answer([QUESTION], ENOUGH).text
 
 
@@ -122,6 +146,18 @@ def test_a_model_without_its_weights_says_so() -> None:
         prepare(model, quantization="int8")
 
 
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_a_quantized_session_is_neither_saved_nor_looked_into(quantization: Quantization, tmp_path: Path) -> None:
+    session = load("nano", quantize=quantization, device="cpu")
+    with pytest.raises(InputError, match="load it again"):
+        session.model.save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()
+    with pytest.raises(InputError, match="load it again"):
+        look_inside(session, "how many objects are there?", images=SQUARES, occlusions=0)
+    held = sum(parameter.nbytes for parameter in session.model.parameters())
+    assert held < 0.1 * sum(parameter.nbytes for parameter in loaded("float32").model.parameters())
+
+
 def test_what_cannot_be_prepared_stays_or_is_refused() -> None:
     model = loaded("float32").model
     assert prepare(model) is None  # float32 gains nothing
@@ -131,3 +167,5 @@ def test_what_cannot_be_prepared_stays_or_is_refused() -> None:
         prepare(model, quantization="int8")
     with pytest.raises(InputError, match="int3"):
         prepare(model, quantization="int3")  # type: ignore[arg-type]
+    with pytest.raises(InputError, match="'int2' is not one of int8, int4"):
+        load("nano", quantize="int2")  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ import json
 import sys
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, cast, get_args
 
 from pixelword.errors import CheckpointError, InputError, reason
 from pixelword.model.family import check_family
@@ -19,6 +19,8 @@ from . import hub
 WEIGHTS = Path(__file__).parent.parent / "weights"
 #: The types that weights may have.
 DTYPES = ("float32", "bfloat16", "float16")
+#: What weights can be rounded to on loading; see `generation.quantized`.
+Quantization = Literal["int8", "int4"]
 #: Where this file is, a folder holds what was changed in a packaged language model; see `delta`.
 DELTA = "delta.json"
 
@@ -130,6 +132,13 @@ def close_name(name: str) -> str:
     """ ", did you mean 'nano'?" where a packaged model has nearly this name, else ""."""
     close = difflib.get_close_matches(name, packaged(), 1)
     return f", did you mean {close[0]!r}?" if close else ""
+
+
+def check_quantization(wanted: str | None) -> Quantization | None:
+    """The name of a quantization, or None. Raises InputError: there is no such."""
+    if wanted is not None and wanted not in get_args(Quantization):
+        raise InputError(f"quantization {wanted!r} is not one of {', '.join(get_args(Quantization))}")
+    return cast("Quantization | None", wanted)
 
 
 def check_dtype(name: str | None) -> None:

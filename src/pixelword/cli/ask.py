@@ -16,6 +16,7 @@ def ask(
     video: options.Videos = None,
     model: options.Model = "nano",
     adapter: options.Adapter = None,
+    quantize: options.Quantize = None,
     system: options.System = None,
     max_new_tokens: options.MaxNewTokens = None,
     temperature: options.Temperature = 0.0,
@@ -49,6 +50,7 @@ def ask(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
         frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames},
         adapter=adapter,
+        quantize=quantize,
     )  # fmt: skip
     from pixelword.generation.messages import conversation, user_message
 

@@ -39,6 +39,7 @@ _HISTORY = Path("~/.cache/pixelword/chat_history")
 def chat(
     model: options.Model = "nano",
     adapter: options.Adapter = None,
+    quantize: options.Quantize = None,
     system: options.System = None,
     max_new_tokens: options.MaxNewTokens = None,
     temperature: options.Temperature = 0.0,
@@ -66,6 +67,7 @@ def chat(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
         frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames},
         adapter=adapter,
+        quantize=quantize,
     )  # fmt: skip
     how = {
         "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed, "top_p": top_p, "top_k": top_k,

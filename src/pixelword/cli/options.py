@@ -61,6 +61,10 @@ Device = Annotated[str | None, typer.Option(help="cpu, cuda, mps … (default: a
 Adapter = Annotated[
     Path | None, typer.Option(help="Folder of a LoRA adapter (PEFT), e.g. runs/lora/final/adapter; merged on loading.")
 ]
+Quantize = Annotated[
+    str | None,
+    typer.Option("--quantize", metavar="int8|int4", help="Quantize weights on loading, on a CPU: 1/2 or 1/4 of bf16."),
+]
 
 #: File extensions of videos, recognised where an image is expected.
 VIDEO_SUFFIXES = (".mp4", ".mkv", ".webm", ".avi", ".mov", ".m4v", ".mpg", ".mpeg")
@@ -111,11 +115,13 @@ def open_session(
     frame_budget: int | None = None,
     long: Mapping[str, Any] | None = None,
     adapter: Path | None = None,
+    quantize: str | None = None,
 ) -> Session:
     """Open a session with the model. `long` has fields of `LongInputs`; raises what `pixelword.load` raises."""
-    from pixelword.checkpoints.names import check_adapter, check_dtype, resolve
+    from pixelword.checkpoints.names import check_adapter, check_dtype, check_quantization, resolve
 
     check_dtype(dtype)
+    quantization = check_quantization(quantize)
     if adapter is not None:
         check_adapter(adapter)
     folder = resolve(model)
@@ -128,7 +134,15 @@ def open_session(
             min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls, frame_budget=frame_budget
         )
         warnings.showwarning = _noted(warnings.showwarning)
-        return load(folder, dtype=dtype, device=device, media=media, long=LongInputs(**(long or {})), adapter=adapter)
+        return load(
+            folder,
+            dtype=dtype,
+            device=device,
+            media=media,
+            long=LongInputs(**(long or {})),
+            adapter=adapter,
+            quantize=quantization,
+        )
 
 
 def _noted(show: Callable[..., None]) -> Callable[..., None]:

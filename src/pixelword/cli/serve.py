@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -42,7 +42,8 @@ def serve(
         int, typer.Option(min=0, help="Maximum draft length of prompt lookup; 0 disables it.")
     ] = 4,
     quantization: Annotated[
-        str | None, typer.Option(metavar="int8", help="Quantize weights to 8 bits, on a CPU.")
+        str | None,
+        typer.Option("--quantization", "--quantize", metavar="int8|int4", help="Quantize weights, on a CPU."),
     ] = None,
     pack: Annotated[
         bool | None, typer.Option(help="Reorder weights for faster CPU reads (default: if it helps).")
@@ -100,14 +101,14 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise InputError(f"serving needs {error.name}: {install_command('serve')}") from error
-    session = options.open_session(model, dtype=dtype, device=device, adapter=adapter)
+    session = options.open_session(model, dtype=dtype, device=device, adapter=adapter, quantize=quantization)
     from pixelword import machine
 
     kind = machine.note(session.model.dtype, session.model.device)
     typer.echo(f"{settings.served_model_name} computes in {kind}", err=True)
 
     import pixelword.serving.app as serving
-    from pixelword.checkpoints.names import resolve
+    from pixelword.checkpoints.names import check_quantization, resolve
     from pixelword.generation.engine import Engine
     from pixelword.generation.request import BatchingOptions
     from pixelword.serving import listening
@@ -119,7 +120,7 @@ def serve(
         max_num_batched_tokens=max_num_batched_tokens,
         prefix_bytes=prefix_cache_mb << 20,
         num_speculative_tokens=num_speculative_tokens,
-        quantization=_quantization(quantization),
+        quantization=check_quantization(quantization),
         pack=pack,
         compile=compile_steps,
     )
@@ -154,12 +155,6 @@ def _bound(host: str, port: int) -> list[socket.socket]:
 
 def _url(address: str, port: int) -> str:
     return f"http://[{address}]:{port}/v1" if ":" in address else f"http://{address}:{port}/v1"
-
-
-def _quantization(wanted: str | None) -> Literal["int8"] | None:
-    if wanted not in (None, "int8"):
-        raise InputError(f"--quantization {wanted!r} is not one of int8")
-    return "int8" if wanted else None
 
 
 def _settings(

@@ -1,8 +1,8 @@
-"""The network's matrix products made ready for answering: weights in the order a CPU reads fastest, or as int8.
+"""The network's matrix products made ready for answering: weights in the order a CPU reads fastest, or quantized.
 
 Decoding reads every weight for each token, so that their bytes and their order decide its speed. `prepare` changes
-what a loaded model computes with, never what it computes (int8 apart, which rounds); `restore` undoes it. Gradients
-still go through the model's own weights, as long as these are kept.
+what a loaded model computes with, never what it computes (quantization apart, which rounds); `restore` undoes it.
+Gradients still go through the model's own weights, as long as these are kept.
 """
 
 from __future__ import annotations
@@ -10,32 +10,28 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from pixelword import machine
-from pixelword.checkpoints.delta import rounded
+from pixelword.checkpoints.names import Quantization, check_quantization
 from pixelword.errors import InputError
+from pixelword.generation.quantized import quantized
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
     from pixelword.model.network import Layer
 
 Product = Callable[[Tensor], Tensor]
-Quantization = Literal["int8"]
-#: Up to this many rows the int8 kernel is used where it pays; above, blocks of weights are widened and multiplied.
-INT8_ROWS = 8
-#: Numbers of an int8 matrix that are widened at once: few enough to stay in a core's cache.
-_BLOCK = 1 << 19
 #: Weights up to this many bytes are kept beside their packed copy, for what wants gradients or saves the model.
 KEPT = 1 << 30
 
 
 class DenseLinear:
-    """x (..., in) -> (..., out), by the weight as it is; the reference of the two below."""
+    """x (..., in) -> (..., out), by the weight as it is; the reference of the others."""
 
     def __init__(self, weight: Tensor) -> None:
         self.weight = weight
@@ -56,28 +52,6 @@ class MkldnnLinear:
 
     def __call__(self, x: Tensor) -> Tensor:
         return torch.ops.mkldnn._linear_pointwise(x, self._weight, None, "none", [], "")
-
-
-class Int8Linear:
-    """As `DenseLinear`, by whole numbers with a scale for each output: half the bytes of bf16."""
-
-    def __init__(self, weight: Tensor) -> None:
-        pieces = rounded(weight.detach())
-        self.numbers, self.scale = pieces["int8"], pieces["scale"].to(weight.dtype)
-        self._blocks = self.numbers.split(max(_BLOCK // weight.shape[1], 1))
-
-    @property
-    def weight(self) -> Tensor:
-        """The matrix that this one multiplies by, in the scale's type."""
-        return self.numbers.to(self.scale.dtype) * self.scale[:, None]
-
-    def __call__(self, x: Tensor) -> Tensor:
-        rows = x.reshape(-1, x.shape[-1])
-        if len(rows) <= INT8_ROWS and x.device.type == "cpu" and machine.int8_kernel_pays(x.dtype):
-            out = torch._weight_int8pack_mm(rows, self.numbers, self.scale)
-        else:
-            out = torch.cat([F.linear(rows, block.to(x.dtype)) for block in self._blocks], -1) * self.scale
-        return out.view(*x.shape[:-1], -1)
 
 
 @dataclass
@@ -116,23 +90,23 @@ def prepare(
     pack: bool | None = None,
     release: bool | None = None,
 ) -> Prepared | None:
-    """Let a model multiply by packed or int8 weights from now on, wherever no gradient is wanted.
+    """Let a model multiply by packed or quantized weights from now on, wherever no gradient is wanted.
 
     Args:
-        quantization: "int8": weights are rounded (a scale for each output), the table of words is not.
+        quantization: "int8" (a scale for each output) or "int4" (a scale for each group of inputs) rounds the matrices
+            of layers and head; the table of words is held in bfloat16 where that loses nothing.
         pack: None packs where it pays (see `packing_pays`).
-        release: free the model's own matrices one by one as they are prepared; None does with int8 and where they
-            take more than `KEPT` bytes. A model without them answers, and can do nothing else.
+        release: free the model's own matrices one by one as they are prepared; None does with quantization and where
+            they take more than `KEPT` bytes. A model without them answers, and can do nothing else.
 
     Returns:
         the products, or None where the model stays as it is.
 
     Raises:
-        InputError: int8 on a device other than a CPU, or of matrices that are not plain ones (an adapter's, say);
-            `pack` where this CPU has no packed products of the weights' type.
+        InputError: quantization on a device other than a CPU, or of matrices that are not plain ones (an adapter's,
+            say); `pack` where this CPU has no packed products of the weights' type.
     """
-    if quantization not in (None, "int8"):
-        raise InputError(f"quantization {quantization!r} is not one of int8")
+    check_quantization(quantization)
     if quantization is None and not (packing_pays(model) if pack is None else pack):
         return None
     linears = [linear for layer in layers(model) for linear in _linears(layer)]
@@ -141,24 +115,28 @@ def prepare(
         if quantization is None:
             return None
         what = "a model on a CPU" if plain else "plain matrices: merge the adapter into the model first"
-        raise InputError(f"quantization int8 is for {what}")
+        raise InputError(f"quantization {quantization} is for {what}")
     if release is None:
         release = quantization is not None or sum(x.weight.nbytes for x in linears) > KEPT
     if (known := _PREPARED.get(model)) is not None:
         if known.quantization != quantization:
             raise InputError("the model's weights are prepared in another way already: load it again for this one")
         return known
-    make: Callable[[Tensor], Any] = Int8Linear if quantization else MkldnnLinear
+    make: Callable[[Tensor], Any] = (lambda weight: quantized(weight, quantization)) if quantization else MkldnnLinear
     with torch.no_grad():
         prepared_layers = [_prepare_layer(layer, make, release) for layer in layers(model)]
         head = make(model.language_model.lm_head.weight)
-    _stand_in(model.language_model.lm_head, "forward", head)
+        _stand_in(model.language_model.lm_head, "forward", head)
+        if quantization is not None and release:
+            _shrink_table(model)
+        if release:
+            model.__dict__.update(save_pretrained=_gone, state_dict=_gone)
     _PREPARED[model] = prepared = Prepared(prepared_layers, head, quantization, release)
     return prepared
 
 
 def dense_products(model: NeoOVForConditionalGeneration) -> Prepared:
-    """The products of a model's own weights, joined: for compiled steps where neither packing nor int8 is."""
+    """The products of a model's own weights, joined: for compiled steps without packing or quantization."""
     made = []
     for layer in layers(model):
         *branches, out, gate, up, down = (linear.weight for linear in _linears(layer))
@@ -171,6 +149,12 @@ def dense_products(model: NeoOVForConditionalGeneration) -> Prepared:
             )
         )
     return Prepared(made, DenseLinear(model.language_model.lm_head.weight), None, False)
+
+
+def quantization_of(model: nn.Module) -> Quantization | None:
+    """How a model's weights were quantized by `prepare`; None where they were not."""
+    prepared = _PREPARED.get(model)
+    return None if prepared is None else prepared.quantization
 
 
 def restore(model: NeoOVForConditionalGeneration) -> None:
@@ -205,6 +189,24 @@ def _prepare_layer(layer: Layer, make: Callable[[Tensor], Any], release: bool) -
     return products
 
 
+def _shrink_table(model: NeoOVForConditionalGeneration) -> None:
+    """Hold the table of words in bfloat16 where that is exact, as in a checkpoint of bfloat16 computed in float32; and
+    free the head's own matrix."""
+    table, head = model.language_model.model.embed_tokens, model.language_model.lm_head
+    own: Tensor = table.weight.detach()
+    tied = head.weight.data_ptr() == own.data_ptr()
+    head.__dict__["forward"].method = _gone
+    if not tied:
+        head.weight = nn.Parameter(own.new_empty(0), requires_grad=False)
+    if own.dtype != torch.float32 or not all(torch.equal(x.bfloat16().float(), x) for x in own.split(4096)):
+        return
+    half = own.bfloat16()
+    table.__dict__["forward"] = _Instead(_gone, lambda ids: F.embedding(ids, half).float())
+    table.weight = nn.Parameter(own.new_empty(0), requires_grad=False)
+    if tied:
+        head.weight = table.weight
+
+
 def layers(model: NeoOVForConditionalGeneration) -> list[Layer]:
     """A model's decoder layers, pre-buffer first."""
     return list(model.get_decoder().layers)  # type: ignore[arg-type]
@@ -227,7 +229,7 @@ def gated(gate_up: Tensor) -> Tensor:
     return F.silu(gate) * up
 
 
-def _gone(*_: Any) -> Tensor:
+def _gone(*_: Any, **__: Any) -> Tensor:
     raise InputError("this model was made ready for answering and has freed its weights: load it again for this")
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
+from pixelword.checkpoints.names import Quantization
 from pixelword.errors import InputError
 from pixelword.generation.sampling import Sampling
 from pixelword.processing.types import Encoded
@@ -26,7 +27,8 @@ class BatchingOptions:
     max_num_batched_tokens: prompt tokens read between two steps; an image is never cut, so it may be more.
     prefix_bytes: memory for what was read before.
     num_speculative_tokens: longest guess, 0 for none.
-    quantization: "int8" to hold the weights in half of bf16's bytes, rounded; the model can do nothing else then.
+    quantization: "int8" or "int4" to hold the weights in a half or a quarter of bf16's bytes, rounded; the model can do
+        nothing else then.
     pack: hold the weights in the order that a CPU reads fastest; None where that pays.
     compile: compile the steps at the start (a minute, the first time), for which a C++ compiler must be there.
     """
@@ -36,7 +38,7 @@ class BatchingOptions:
     max_num_batched_tokens: int = 1024
     prefix_bytes: int = 512 << 20
     num_speculative_tokens: int = 4
-    quantization: Literal["int8"] | None = None
+    quantization: Quantization | None = None
     pack: bool | None = None
     compile: bool = False
 

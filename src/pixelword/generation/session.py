@@ -17,7 +17,7 @@ import torch
 
 from pixelword.checkpoints.adapter import merge_adapter
 from pixelword.checkpoints.load import best_dtype, load_pretrained
-from pixelword.checkpoints.names import WEIGHTS, resolve
+from pixelword.checkpoints.names import WEIGHTS, Quantization, check_quantization, resolve
 from pixelword.errors import ContextError, InputError
 from pixelword.generation.chat import Chat
 from pixelword.generation.detokenizer import FinishReason
@@ -27,6 +27,7 @@ from pixelword.generation.long_context.crops import with_crops
 from pixelword.generation.long_context.frame_eviction import frames_of
 from pixelword.generation.long_context.options import LongInputs
 from pixelword.generation.messages import Message, conversation, user_message
+from pixelword.generation.prepared_weights import prepare, quantization_of
 from pixelword.generation.request import BatchingOptions, Request, Sink
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.streaming import Stream, stream
@@ -90,6 +91,7 @@ def load(
     media: MediaOptions | None = None,
     long: LongInputs | None = None,
     adapter: str | Path | None = None,
+    quantize: Quantization | None = None,
 ) -> Session:
     """A session with a packaged model or with one from a folder.
 
@@ -101,16 +103,21 @@ def load(
         media: How images and videos are read: their pixels, their frames, whether URLs are fetched.
         long: What is done with images and videos larger than the model was taught with; by default nothing.
         adapter: A folder with a LoRA adapter in PEFT's format, which is merged into the model.
+        quantize: "int8" or "int4" rounds the layers' matrices and the head, on a CPU: a half or a quarter of bfloat16's
+            bytes. Such a session answers; it has no weights for gradients (`look_inside`) or saving.
 
     Raises:
         CheckpointError: there is no such model, its download fails, or its files are not a whole checkpoint.
-        InputError: there is no such dtype or device.
+        InputError: there is no such dtype, device or quantization, or it cannot be had on this device.
     """
+    check_quantization(quantize)
     folder = resolve(name_or_dir)
     place = _device(device)
     model = load_pretrained(folder, dtype=dtype or best_dtype(folder, place), device=place)
     if adapter is not None:
         merge_adapter(model, Path(adapter))
+    if quantize is not None:
+        prepare(model, quantization=quantize)
     session = Session(model, NeoOVProcessor.from_pretrained(folder), media=media, long=long)
     session.drawn_only = folder.parent == WEIGHTS and adapter is None
     return session
@@ -334,6 +341,7 @@ class Session:
                 max_num_batched_tokens=max(longest, _MAX_NUM_BATCHED_TOKENS),
                 prefix_bytes=0,
                 num_speculative_tokens=0,
+                quantization=quantization_of(self.model),
                 pack=False,
             ),
             padded_prefill=True,

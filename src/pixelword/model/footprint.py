@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from .sizes import Arguments, TextArguments
 
 BF16_BYTES = 2
-#: Numbers that share a scale where weights are quantized.
+#: Numbers that share a scale and a zero point where weights have 4 bits.
 _GROUP = 128
 
 
@@ -39,19 +39,18 @@ def _layer(text: NeoOVTextConfig | TextArguments) -> int:
 
 
 def weight_bytes(config: NeoOVConfig | Arguments, bits: int = 16) -> int:
-    """Bytes of the weights in memory: in bf16, or with the matrices of the layers (and of a head of its own) quantized.
+    """Bytes of the weights in memory: in bf16, or as `--quantize` holds them.
 
-    bits: 16, or 8 or 4 for weight-only quantization in groups of 128 with a bf16 scale each. Embeddings, norms and the
-    patch embedding stay bf16.
+    bits: 16, or 8 or 4 for the matrices of layers and head, which then is held apart from a table of words that it is
+    tied to. The table, norms and the patch embedding stay bf16. 4 bits have a bf16 scale and zero point per group.
     """
-    parts, text = count_parameters(config), config.llm_config
-    matrices = parts["pre-buffer"] + parts["post-LLM"]
-    if not text.tie_word_embeddings:
-        matrices += parts["token embedding"]
-    rest = sum(parts.values()) - matrices
+    parts = count_parameters(config)
     if bits == 8 * BF16_BYTES:
-        return (matrices + rest) * BF16_BYTES
-    return matrices * bits // 8 + matrices * BF16_BYTES // _GROUP + rest * BF16_BYTES
+        return sum(parts.values()) * BF16_BYTES
+    layers, head = parts["pre-buffer"] + parts["post-LLM"], parts["token embedding"]
+    rest = sum(parts.values()) - layers - (0 if config.llm_config.tie_word_embeddings else head)
+    scales = 2 * BF16_BYTES * (layers + head) // _GROUP if bits == 4 else 0
+    return (layers + head) * bits // 8 + scales + rest * BF16_BYTES
 
 
 def kv_bytes_per_token(config: NeoOVConfig | Arguments, number: int = BF16_BYTES) -> int:
