@@ -6,6 +6,7 @@ More of it is in `tests/plugins/`.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if "gpu" in item.keywords:
             item.add_marker(pytest.mark.skip(reason="needs a CUDA device, and there is none"))
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_is_compiled_before() -> None:
+    """Shapes that one file compiled for would make another's dynamic, and for some dynamic shapes torch 2.13 writes
+    flex attention for CPUs that does not compile (an undeclared `cur_kvSplitSize8`)."""
+    if "torch._dynamo" in sys.modules:
+        torch._dynamo.reset()
 
 
 @pytest.fixture(autouse=True)
