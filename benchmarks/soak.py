@@ -28,6 +28,8 @@ from soak_requests import asks, bad
 
 #: Less than the questions need, so that the prefix cache is full and gives away what is old while it is watched.
 PREFIX_MB = 8
+#: Share of the time in which pools of threads grow to their size.
+FILLED = 1 / 3
 #: Share of the time that counts as warming up, and megabytes that the rest may grow by.
 WARM, MOST_GROWTH_MB = 0.3, 32.0
 MOST_KEPT = 100  # faults in the samples' file
@@ -114,8 +116,9 @@ def growth(held: list[dict[str, Any]]) -> float:
 
 def _left_behind(held: list[dict[str, Any]], what: str) -> str | None:
     """More of them when all had gone than at any moment with everybody there is a leak for certain."""
-    most = max(one[what] for one in held[: max(len(held) // 3, 1)])
-    return f"{held[-1][what]}, and at most {most} in the first third" if held[-1][what] > most else None
+    busy = held[:-1]
+    most = max(moment[what] for moment in busy[: max(round(len(busy) * FILLED), 1)])
+    return f"{held[-1][what]}, and at most {most} at first" if held[-1][what] > most else None
 
 
 def render(meta: dict[str, Any], outcomes: list[dict[str, Any]], held: list[dict[str, Any]]) -> str:

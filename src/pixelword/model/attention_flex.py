@@ -59,14 +59,15 @@ def _ordered(dense: Tensor) -> tuple[Tensor, Tensor]:
 
 
 @functools.cache
-def _compiled() -> Callable[..., Any]:
-    return torch.compile(flex_attention, dynamic=None)
+def _compiled(device: str) -> Callable[..., Any]:
+    # for some dynamic shapes torch 2.13 writes code for CPUs that does not compile (cur_kvSplitSize8 is undeclared)
+    return torch.compile(flex_attention, dynamic=False if device == "cpu" else None)
 
 
 def attend_flex(q: Tensor, k: Tensor, v: Tensor, visible: Interval, scale: float) -> Tensor:
     """Attention by compiled flex: V stays as narrow as it is. On a CPU it has no backward pass."""
     mask = _mask_of(visible, k.shape[2])
-    return _compiled()(q, k, v, block_mask=mask, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
+    return _compiled(q.device.type)(q, k, v, block_mask=mask, scale=scale, enable_gqa=q.shape[1] != k.shape[1])
 
 
 def _mask_of(visible: Interval, keys: int) -> BlockMask:
