@@ -42,9 +42,9 @@ def serve(
         int, typer.Option(min=0, help="Maximum draft length of prompt lookup; 0 disables it.")
     ] = 4,
     quantization: Annotated[
-        str | None,
-        typer.Option("--quantization", "--quantize", metavar="int8|int4", help="Quantize weights, on a CPU."),
+        str | None, typer.Option(metavar="KIND", help="int8 or int4: quantize weights, on a CPU.")
     ] = None,
+    quantize: Annotated[str | None, typer.Option(hidden=True)] = None,
     pack: Annotated[
         bool | None, typer.Option(help="Reorder weights for faster CPU reads (default: if it helps).")
     ] = None,
@@ -101,7 +101,8 @@ def serve(
         import uvicorn  # noqa: F401
     except ImportError as error:
         raise InputError(f"serving needs {error.name}: {install_command('serve')}") from error
-    session = options.open_session(model, dtype=dtype, device=device, adapter=adapter, quantize=quantization)
+    quantize = quantization or quantize
+    session = options.open_session(model, dtype=dtype, device=device, adapter=adapter, quantize=quantize)
     from pixelword import machine
 
     kind = machine.note(session.model.dtype, session.model.device)
@@ -120,7 +121,7 @@ def serve(
         max_num_batched_tokens=max_num_batched_tokens,
         prefix_bytes=prefix_cache_mb << 20,
         num_speculative_tokens=num_speculative_tokens,
-        quantization=check_quantization(quantization),
+        quantization=check_quantization(quantize),
         pack=pack,
         compile=compile_steps,
     )
