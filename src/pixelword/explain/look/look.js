@@ -9,7 +9,7 @@ import {cells, diverging, heat, make, matrix, mean, paint, percent, strongest, u
 import {trust} from "./trust.js";
 
 const METHODS = {
-  attention: ["attention", "What the state that said the word attended to, in the layers and heads chosen."],
+  attention: ["attention", "Attention of the state that produced this token, in the selected layers and heads."],
   rollout: ["rollout", "Attention multiplied through all layers, half of each state staying where it is."],
   gradient: ["gradient × attention", "Attention where more of it makes the word likelier, carried through all layers."],
   occlusion: ["occlusion", "How much less likely the word is when a patch is painted over. Blue: it gets likelier."],
