@@ -2,13 +2,27 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Unpack
+from collections.abc import Sequence
+from typing import Any, Protocol, Unpack
 
 from pixelword.generation.messages import Message, assistant_message, conversation, user_message
+from pixelword.generation.sampling import Sampling, SamplingArguments
 from pixelword.generation.streaming import Stream
 
-if TYPE_CHECKING:
-    from pixelword.generation.session import How, Session
+
+class HasText(Protocol):
+    @property
+    def text(self) -> str: ...
+
+
+class Answers(Protocol):
+    """What a chat needs of a `Session`."""
+
+    def sampling(self, **how: Unpack[SamplingArguments]) -> Sampling: ...
+
+    def answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> HasText: ...
+
+    def stream_answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Stream: ...
 
 
 class Chat:
@@ -20,7 +34,7 @@ class Chat:
         messages: The turns so far, in chat form.
     """
 
-    def __init__(self, session: Session, *, system: str | None = None) -> None:
+    def __init__(self, session: Answers, *, system: str | None = None) -> None:
         self.session = session
         self.system = system
         self.messages: list[Message] = []
@@ -36,14 +50,14 @@ class Chat:
         self.system = system
         self.messages = conversation(*turns, system=system)
 
-    def send(self, text: str, *, images: Any = (), videos: Any = (), **how: Unpack[How]) -> str:
+    def send(self, text: str, *, images: Any = (), videos: Any = (), **how: Unpack[SamplingArguments]) -> str:
         """The answer to the next turn. Arguments and errors: :meth:`Session.ask`."""
         messages = [*self.messages, user_message(text, images, videos)]
         answer = self.session.answer(messages, self.session.sampling(**how)).text
         self.messages = [*messages, assistant_message(answer)]
         return answer
 
-    def stream(self, text: str, *, images: Any = (), videos: Any = (), **how: Unpack[How]) -> Stream:
+    def stream(self, text: str, *, images: Any = (), videos: Any = (), **how: Unpack[SamplingArguments]) -> Stream:
         """As :meth:`send`, in pieces; the turn is remembered once the last piece was taken."""
         messages = [*self.messages, user_message(text, images, videos)]
         answer = self.session.stream_answer(messages, self.session.sampling(**how))

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TypedDict
 
 import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
+
+
+class SamplingArguments(TypedDict, total=False):
+    """The arguments of `Session.sampling`, which `Session.ask` passes on."""
+
+    max_new_tokens: int | None
+    temperature: float
+    seed: int | None
+    top_p: float
+    top_k: int
+    min_p: float
+    repetition_penalty: float
+    stop: str | Sequence[str]
+    min_tokens: int
+    stop_token_ids: Sequence[int]
+    allowed_token_ids: Sequence[int] | None
+    bad_words: Sequence[str]
+    logit_bias: Mapping[int, float] | None
+    include_stop_str_in_output: bool
 
 
 @dataclass(frozen=True)

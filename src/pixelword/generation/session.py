@@ -11,7 +11,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypedDict, Unpack, overload
+from typing import Any, Unpack, overload
 
 import torch
 
@@ -29,7 +29,7 @@ from pixelword.generation.long_context.options import LongInputs
 from pixelword.generation.messages import Message, conversation, user_message
 from pixelword.generation.prepared_weights import prepare, quantization_of
 from pixelword.generation.request import BatchingOptions, Request, Sink
-from pixelword.generation.sampling import Sampling
+from pixelword.generation.sampling import Sampling, SamplingArguments
 from pixelword.generation.streaming import Stream, stream
 from pixelword.model import NeoOVForConditionalGeneration
 from pixelword.processing.photographs import warn_of_photograph
@@ -39,25 +39,6 @@ from pixelword.processing.types import Encoded
 #: Conversations that are answered at once, tokens of prompts that are read in one pass, and tokens of an answer for
 #: which its slot has room from the start.
 _MAX_NUM_SEQS, _MAX_NUM_BATCHED_TOKENS, _ROOM = 32, 8192, 64
-
-
-class How(TypedDict, total=False):
-    """The arguments of :meth:`Session.sampling`, as :meth:`Session.ask` takes them."""
-
-    max_new_tokens: int | None
-    temperature: float
-    seed: int | None
-    top_p: float
-    top_k: int
-    min_p: float
-    repetition_penalty: float
-    stop: str | Sequence[str]
-    min_tokens: int
-    stop_token_ids: Sequence[int]
-    allowed_token_ids: Sequence[int] | None
-    bad_words: Sequence[str]
-    logit_bias: Mapping[int, float] | None
-    include_stop_str_in_output: bool
 
 
 @dataclass(frozen=True)
@@ -177,12 +158,24 @@ class Session:
 
     @overload
     def ask(
-        self, question: str, *, images: Any = (), videos: Any = (), system: str | None = None, **how: Unpack[How]
+        self,
+        question: str,
+        *,
+        images: Any = (),
+        videos: Any = (),
+        system: str | None = None,
+        **how: Unpack[SamplingArguments],
     ) -> str: ...
 
     @overload
     def ask(
-        self, question: list[str], *, images: Any = (), videos: Any = (), system: str | None = None, **how: Unpack[How]
+        self,
+        question: list[str],
+        *,
+        images: Any = (),
+        videos: Any = (),
+        system: str | None = None,
+        **how: Unpack[SamplingArguments],
     ) -> list[str]: ...
 
     def ask(
@@ -192,7 +185,7 @@ class Session:
         images: Any = (),
         videos: Any = (),
         system: str | None = None,
-        **how: Unpack[How],
+        **how: Unpack[SamplingArguments],
     ) -> str | list[str]:
         """The answer to one question, or the answers to a list of them, which are generated together.
 
@@ -216,7 +209,13 @@ class Session:
         return [answer.text for answer in self.answers(conversations, sampling)]
 
     def stream(
-        self, question: str, *, images: Any = (), videos: Any = (), system: str | None = None, **how: Unpack[How]
+        self,
+        question: str,
+        *,
+        images: Any = (),
+        videos: Any = (),
+        system: str | None = None,
+        **how: Unpack[SamplingArguments],
     ) -> Stream:
         """As :meth:`ask`, in pieces as they are generated; together they are what :meth:`ask` returns.
 

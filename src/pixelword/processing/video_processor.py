@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -10,11 +10,20 @@ from transformers.image_processing_utils import BatchFeature
 
 from pixelword.errors import InputError
 from pixelword.processing.chat import Clip
-from pixelword.processing.options import media_options
+from pixelword.processing.image_processor import NeoOVImageProcessor
+from pixelword.processing.options import MediaOptions, media_options
 from pixelword.processing.videos import Video
 
-if TYPE_CHECKING:
-    from pixelword.processing.processor import NeoOVProcessor
+
+class VideoSettings(Protocol):
+    """What a `NeoOVProcessor` has for videos."""
+
+    video_fps: float
+    video_max_frames: int
+    frame_max_pixels: int
+    image_processor: NeoOVImageProcessor
+
+    def video(self, clip: Clip, high: int, options: MediaOptions) -> Video: ...
 
 
 class NeoOVVideoProcessor:
@@ -29,7 +38,7 @@ class NeoOVVideoProcessor:
     model_input_names = ("pixel_values", "image_grid_hw")
     temporal_patch_size = 1
 
-    def __init__(self, processor: NeoOVProcessor) -> None:
+    def __init__(self, processor: VideoSettings) -> None:
         self._processor = processor
 
     @property

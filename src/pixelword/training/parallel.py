@@ -22,7 +22,7 @@ from torch.distributed.fsdp import FSDPModule, MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
 from pixelword.errors import RecipeError
-from pixelword.training.precision import compute_dtype
+from pixelword.training.precision import compute_dtype, precision_name
 from pixelword.training.stages import decoder_layers
 
 if TYPE_CHECKING:
@@ -121,6 +121,17 @@ def world(recipe: Recipe) -> Iterator[World]:
             # one of them may be waiting for: the rank would hang at its very end.
             del network.reducer, network.logger
         dist.destroy_process_group()
+
+
+def with_precision(recipe: Recipe, world: World, saved: str | None = None) -> Recipe:
+    """Resolve the recipe's precision, equally on all ranks: "auto" becomes rank 0's choice.
+
+    saved: The checkpoint's precision, which "auto" keeps, so that a resumed run is bitwise identical.
+    """
+    if recipe.precision != "auto":
+        return recipe
+    name = saved or world.on_first(lambda: precision_name(compute_dtype(recipe, world.device)))
+    return recipe.model_copy(update={"precision": name})
 
 
 def _store(size: int) -> dist.Store | None:

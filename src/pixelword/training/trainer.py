@@ -22,9 +22,9 @@ from pixelword.training.distill import Teacher
 from pixelword.training.epochs import counted
 from pixelword.training.log import RunLog
 from pixelword.training.pack_sources import open_held_out, open_packs
-from pixelword.training.parallel import World, release
+from pixelword.training.parallel import World, release, with_precision
 from pixelword.training.perplexity_guard import Gate
-from pixelword.training.precision import compute_dtype, settled
+from pixelword.training.precision import compute_dtype
 from pixelword.training.profile import StepProfiler
 from pixelword.training.rank_loader import Feed
 from pixelword.training.signals import Stopped, StopSignals
@@ -68,7 +68,7 @@ class Trainer:
         self.console, self.world = console or Console(), world or World()
         self.checkpoints = Checkpoints(recipe.out, recipe.checkpoint, self.world)
         saved = self._read(resume, trust) if resume is not None else None
-        self.recipe = recipe = settled(recipe, self.world, saved.facts.get("precision") if saved else None)
+        self.recipe = recipe = with_precision(recipe, self.world, saved.facts.get("precision") if saved else None)
         if recipe.threads:
             torch.set_num_threads(recipe.threads)
         torch.manual_seed(recipe.seed)

@@ -141,10 +141,9 @@ def _stage(path: Path, overrides: Sequence[str], network: Network, seed: int, pl
         extra += [f"model.from={out / start}", "model.config=null", "tokenizer=null"]
     recipe = load_recipe(path, (*overrides, *extra))
     if recipe.precision == "auto" and recipe.device == "cpu":  # machines that compute in different types share no stage
-        from pixelword.training.parallel import World
-        from pixelword.training.precision import settled
+        from pixelword.training.parallel import World, with_precision
 
-        recipe = settled(recipe, World())
+        recipe = with_precision(recipe, World())
     depends = recipe.model_dump(mode="json", by_alias=True, exclude={"out": True, "model": {"from_"}})
     own = {"start": start, "network": _plain(network), "language": place.language}
     folder = out / f"{recipe.stage}-{_digest({'recipe': depends, **own})}"

@@ -11,7 +11,6 @@ from importlib import metadata
 
 #: From the first to before the second: the versions that the tests pass with. Interfaces (keyword names) change often.
 VERSIONS = ((0, 32), (0, 33))
-ARCHITECTURE = "NeoOVForConditionalGeneration"
 
 
 def register() -> None:

@@ -22,7 +22,9 @@ from pixelword.model.auto import register
 from pixelword.model.config import NeoOVConfig
 from pixelword.processing import NeoOVProcessor
 
-from . import ARCHITECTURE, rendering, videos
+from . import rendering, videos
+
+ARCHITECTURE = "NeoOVForConditionalGeneration"
 
 
 class NeoOVEngineConfig(NeoOVConfig):
