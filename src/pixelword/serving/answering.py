@@ -1,0 +1,110 @@
+"""Answers of the engine on the event loop: submitted together, read as they arrive, cancelled when the client leaves.
+
+Every route that generates uses these, whatever form its answer has.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
+
+from fastapi import Request as HTTPRequest
+from fastapi.responses import StreamingResponse
+from starlette.exceptions import HTTPException
+
+from pixelword.generation.request import Request, Token
+from pixelword.generation.sampling import Sampling
+from pixelword.processing.types import Encoded
+from pixelword.serving.state import Server
+
+
+class Answers:
+    """Answers to one request, as they arrive, on the event loop."""
+
+    def __init__(self, server: Server, asked: Sequence[tuple[Encoded, Sampling]]) -> None:
+        self.server = server
+        self._loop = asyncio.get_running_loop()
+        self._heard: asyncio.Queue[tuple[int, Token | None]] = asyncio.Queue()
+        self.generations: list[Request] = []
+        try:
+            for index, (prompt, sampling) in enumerate(asked):
+                self.generations.append(server.engine.submit(prompt, sampling, self._listener(index)))
+        except BaseException:
+            self.cancel()
+            raise
+
+    def _listener(self, index: int) -> Callable[[Token | None], None]:
+        def hear(token: Token | None) -> None:
+            with contextlib.suppress(RuntimeError):  # the event loop has ended: nobody listens any more
+                self._loop.call_soon_threadsafe(self._hear, index, token)
+
+        return hear
+
+    def _hear(self, index: int, token: Token | None) -> None:
+        """Receive a token on the event loop; ends are counted even if nobody is listening any more."""
+        if token is None:
+            self.server.metrics.count(self.generations[index])
+        self._heard.put_nowait((index, token))
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, Token | None]]:
+        """Yield (number of the answer, token, or None at its end). Closing it early cancels the rest."""
+        open_ = len(self.generations)
+        try:
+            while open_:
+                index, token = await self._heard.get()
+                if token is None:
+                    open_ -= 1
+                    if (error := self.generations[index].error) is not None:
+                        raise error
+                yield index, token
+        finally:
+            self.cancel()
+
+    def cancel(self) -> None:
+        for generation in self.generations:
+            generation.cancel()
+
+
+async def _left(request: HTTPRequest) -> None:
+    """Wait until the client disconnects; behind function middleware, `Request.is_disconnected` never notices."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+
+
+async def collected(answers: Answers, request: HTTPRequest) -> list[list[Token]]:
+    """The tokens of every answer, when all have ended; a client that disconnects cancels them."""
+    outputs: list[list[Token]] = [[] for _ in answers.generations]
+
+    async def collect() -> None:
+        async for index, token in answers:
+            if token is not None:
+                outputs[index].append(token)
+
+    work, gone = asyncio.ensure_future(collect()), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            raise HTTPException(499, "the client went away")  # nginx's number for it; nobody reads this
+        await work
+    finally:  # the server may end this too, in the middle
+        work.cancel()
+        gone.cancel()
+        answers.cancel()
+    return outputs
+
+
+class Streaming(StreamingResponse):
+    """A stream that cancels its answers when it ends, even if the client left before it started."""
+
+    def __init__(self, answers: Answers, pieces: AsyncIterator[bytes]) -> None:
+        headers = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+        super().__init__(pieces, media_type="text/event-stream", headers=headers)
+        self._answers = answers
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._answers.cancel()

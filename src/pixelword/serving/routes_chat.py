@@ -1,0 +1,78 @@
+"""`POST /v1/chat/completions` and `POST /v1/completions`, whole or streamed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator, Sequence
+
+from fastapi import FastAPI, Request, Response
+from fastapi.responses import JSONResponse
+
+from pixelword.errors import InputError, PixelwordError
+from pixelword.processing.types import Encoded
+from pixelword.serving import protocol, responses
+from pixelword.serving.answering import Answers, Streaming, collected
+from pixelword.serving.error_responses import KINDS
+from pixelword.serving.fields import named_field
+from pixelword.serving.state import Server
+from pixelword.serving.token_bytes import TokenBytes
+
+log = logging.getLogger("pixelword.serving")
+
+
+def add_chat(app: FastAPI, server: Server) -> None:
+    """Routes of OpenAI's chat and plain completions."""
+    settings, engine = server.settings, server.engine
+    token_bytes = TokenBytes(engine.processor.tokenizer)
+
+    async def answer(
+        request: Request, body: protocol.Request, prompts: Sequence[Encoded], logprobs: int | None
+    ) -> Response:
+        asked = [
+            (prompt, body.sampling(settings, engine.room(prompt), logprobs=logprobs, choice=n))
+            for prompt in prompts
+            for n in range(body.n or 1)
+        ]
+        answers = Answers(server, asked)
+        chat = isinstance(body, protocol.ChatRequest)
+        reply = responses.Reply(request.state.id, settings.served_model_name, token_bytes, chat=chat)
+        if not body.stream:
+            return JSONResponse(reply.whole(answers.generations, await collected(answers, request)))
+        with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
+        return Streaming(answers, _stream(answers, reply, with_usage=with_usage))
+
+    @app.post("/v1/chat/completions")
+    async def chat(request: Request, body: protocol.ChatRequest) -> Response:
+        server.check(body.model)
+        body.check(settings)
+        prompt = await server.chat_prompt(body.messages, body.media_options() | body.ending(body.messages))
+        return await answer(request, body, [prompt], body.num_logprobs)
+
+    @app.post("/v1/completions")
+    async def completions(request: Request, body: protocol.CompletionRequest) -> Response:
+        server.check(body.model)
+        body.check(settings)
+        prompts = [server.text_prompt(text) for text in body.prompts]
+        if len(prompts) * (body.n or 1) > settings.max_choices:
+            raise InputError(f"prompt: a request may have {settings.max_choices} answers in all")
+        return await answer(request, body, prompts, body.logprobs)
+
+
+async def _stream(answers: Answers, reply: responses.Reply, *, with_usage: bool) -> AsyncIterator[bytes]:
+    try:
+        if reply.chat:
+            for index in range(len(answers.generations)):
+                yield responses.event(reply.first(index))
+        async for index, token in answers:
+            if token is None:
+                yield responses.event(reply.last(index, answers.generations[index]))
+            elif token.text or token.logprob is not None:
+                yield responses.event(reply.piece(index, token))
+        if with_usage:
+            yield responses.event(reply.cost(answers.generations))
+        yield responses.DONE
+    except PixelwordError as error:
+        yield responses.event(responses.error(400, str(error), kind=KINDS[400], param=named_field(str(error))))
+    except Exception:
+        log.exception("a stream failed")
+        yield responses.event(responses.error(500, "the server failed; try again", kind="InternalServerError"))
