@@ -20,9 +20,9 @@ LAB_COMMANDS = {
     "tasks": "Fetch asset packs, pre-render slow tasks, and preview both.",
     "ablate": "Train and measure the variants of an ablation with several seeds; rerun to resume.",
     "speedrun": "Train from random weights, stage by stage, run the exam, and print a row for RECORDS.md.",
-    "lab": "Build mini, and run studies: overfitting, initialisation, delta quantization, long inputs.",
+    "lab": "Build mini, and run studies: overfitting, initialisation, delta quantization, long inputs, attention maps.",
 }
-_LAB = {COMMANDS: tuple(LAB_COMMANDS), TASKS: ("mini",), SUITES: ("held-out", "real", "retrieval")}
+_LAB = {COMMANDS: tuple(LAB_COMMANDS), TASKS: ("mini",), SUITES: ("held-out", "real", "nano-real", "retrieval")}
 _KINDS = {COMMANDS: "command", TASKS: "source of drawn tasks", SUITES: "suite"}
 
 

@@ -37,21 +37,19 @@ def test_a_picture_that_cannot_be_is_refused_before_anything_is_loaded(
     refused: Callable[..., str], tmp_path: Path
 ) -> None:
     nowhere = ("--model", tmp_path / "no-model")
-    assert "no image to paint" in refused("explain", "what?", "--png", tmp_path / "a.png", *nowhere)
+    assert "needs an image to paint" in refused("explain", "what?", "--png", tmp_path / "a.png", *nowhere)
     assert "there is no folder" in refused("explain", CIRCLE, "what?", "--png", tmp_path / "no" / "a.png", *nowhere)
     assert "name a .png file" in refused("explain", CIRCLE, "what?", "--png", tmp_path / "a.jpg", *nowhere)
     hidden = ("--method", "occlusion", "--occlusions", 0)
     assert "hides none" in refused("explain", CIRCLE, "what?", "--png", tmp_path / "a.png", *hidden, *nowhere)
-    assert "makes no PNG" in refused("explain", "--check", 2, "--png", tmp_path / "a.png", *nowhere)
 
 
-def test_maps_are_checked_on_drawn_questions(run: Callable[..., Any]) -> None:
-    result = run("explain", "--check", 2, "--kind", "shape")
-    assert result.exit_code == 0 and "shape: in" in result.stdout and "all: in" in result.stdout
+def test_scoring_the_maps_has_moved_to_the_lab(refused: Callable[..., str]) -> None:
+    assert "pixelword lab maps nano --questions 60" in refused("explain", "--check", 60)
 
 
 def test_bad_input_is_one_line(refused: Callable[..., str], tiny_model_dir: Path) -> None:
-    assert "there is no question" in refused("explain")
+    assert "the question is missing" in refused("explain")
     assert "pixelword explain" in refused("explain", CIRCLE)
     assert "cannot be hidden" in refused(
         "explain", CIRCLE, CIRCLE, "what?", "--model", tiny_model_dir, "--answer", "a", "--occlusions", 1

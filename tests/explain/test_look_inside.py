@@ -10,7 +10,6 @@ import torch
 import pixelword
 from pixelword.errors import InputError
 from pixelword.explain import page
-from pixelword.explain.survey import survey
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 
@@ -75,13 +74,3 @@ def test_large_maps_are_told_without_single_heads(
     told = page.page_data(left, "nano")
     assert told["weights"]["shape"][2] == told["parts"]["shape"][3] == 1 and told["heads"] == 6
     assert len(told["stages"]) == 0 or len(told["pieces"]) ** 2 <= 600
-
-
-def test_a_survey_is_over_kinds_with_pictures(nano: pixelword.Session) -> None:
-    rows = list(survey(nano, 2, ["colour", "text"]))
-    assert [row.kind for row in rows] == ["colour", "all"]
-    assert rows[0].asked == 2 and rows[0].matter <= 2 and rows[1].checks == rows[0].checks
-    for three in rows[0].checks.values():
-        assert all(mean.low <= mean.value <= mean.high for mean in three)
-    with pytest.raises(InputError, match="no kind 'colours'"):
-        list(survey(nano, 2, ["colours"]))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import json
+import runpy
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
 import openai
 import pytest
 
-from pixelword.serving import reference
 from pixelword.serving.fields import PASSIVE, is_accepted
 
 from .conftest import EXAMPLES, asks
 from .test_guard import CIRCLE, GOOD, assert_refused, post
 
+reference = SimpleNamespace(**runpy.run_path(str(Path(__file__).parents[2] / "docs" / "make_serving.py")))
 HOT = [{"role": "user", "content": "what is the opposite of hot?"}]
 CHAT, PLAIN, EXPLAIN, TOKENIZE = "/v1/chat/completions", "/v1/completions", "/v1/explain", "/tokenize"
 PATHS = {"chat": CHAT, "completions": PLAIN, "explain": EXPLAIN, "tokenize": TOKENIZE}
@@ -191,7 +193,7 @@ def test_without_max_tokens_an_answer_has_what_is_left(serving, engine) -> None:
 
 def test_the_documentation_is_the_table() -> None:
     page = (Path(__file__).parents[2] / "docs" / "serving.md").read_text(encoding="utf-8")
-    assert page == reference.written(page), "run: python -m pixelword.serving.reference"
+    assert page == reference.written(page), "run: python docs/make_serving.py"
 
 
 def test_the_description_has_every_field(address) -> None:

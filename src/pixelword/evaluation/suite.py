@@ -1,8 +1,8 @@
 """Suites by name: nano's own, and those of plugins (`pixelword.suites`).
 
-"nano" asks what nano learns, "nano-real" that on real things. pixelword-lab brings "held-out", the drawn families on
-assets that training never saw, "real", packaged images and clips with answers of people, and "retrieval". The same
-number and the same seed give a test the same questions.
+"nano" tests what nano learns. pixelword-lab brings "nano-real", the same skills on real data, "held-out", the drawn
+families on assets that training never saw, "real", packaged images and clips with answers of people, and "retrieval".
+The same number and the same seed give a test the same questions.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 
 from pixelword import plugins
 from pixelword.errors import InputError
-from pixelword.evaluation import nano, nano_real
+from pixelword.evaluation import nano
 from pixelword.evaluation.types import Suite, Test
 from pixelword.synthetic.assets import Assets
 
-_OWN = {item.name: item for item in (nano.SUITE, nano_real.SUITE)}
+_OWN = {item.name: item for item in (nano.SUITE,)}
 
 
 def named(names: Iterable[str]) -> list[Suite]:

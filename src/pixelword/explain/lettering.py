@@ -7,8 +7,6 @@ from functools import cache
 
 from PIL import ImageDraw, ImageFont
 
-from pixelword.utils.fonts import writes
-
 #: Tried in this order, where the system keeps its fonts; the last ones for the characters that the first lack.
 _FILES = (
     "DejaVuSans.ttf", "NotoSans-Regular.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "arial.ttf",
@@ -80,3 +78,10 @@ def _fonts(size: int) -> tuple[ImageFont.FreeTypeFont, ...]:
 @cache
 def _has(font: ImageFont.FreeTypeFont, character: str) -> bool:
     return writes(font, character)
+
+
+def writes(font: ImageFont.FreeTypeFont, characters: str) -> bool:
+    """Whether every character has a glyph of its own, and not the box that stands for a missing one."""
+    missing = bytes(font.getmask("\uffff"))
+    drawn = [bytes(font.getmask(character)) for character in characters]
+    return all(any(item) and item != missing for item in drawn)

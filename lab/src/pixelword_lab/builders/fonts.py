@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import io
+import string
 from functools import partial
 
 from PIL import ImageFont
 
-from pixelword.utils.fonts import all_capitals, family, writes_english
+from pixelword.explain.lettering import writes
 from pixelword_lab.builders.archives import Archive
 from pixelword_lab.builders.part import Made, Part
 
@@ -18,6 +19,27 @@ CUTS = (
 )  # fmt: skip
 #: Symbols, and outlines so thin or torn that people cannot read them at 16 pixels.
 _LEFT_OUT = ("symbol", "Capture", "Tusj", "Emoji", "Hairline", "Mathematical")
+#: What a font for English text must be able to write.
+_NEEDED = string.ascii_letters + string.digits + ".,:;!?'\"()-+=/%$&@#*"
+_CUT_WORDS = {"black", "bold", "oblique", "semibold", "ultrabold", "light", "medium", "display", "italic", "sc"}
+
+
+def family(name: str) -> str:
+    """The family that a font's own name belongs to: "Walkway Oblique Bold" is a Walkway."""
+    while (shorter := name.rpartition(" ")) and shorter[0] and shorter[2].lower() in _CUT_WORDS:
+        name = shorter[0]
+    return name
+
+
+def writes_english(font: ImageFont.FreeTypeFont) -> bool:
+    """Whether it has every character that is needed."""
+    return writes(font, _NEEDED)
+
+
+def all_capitals(font: ImageFont.FreeTypeFont) -> bool:
+    """Whether small letters are capitals, larger or smaller: then none of them hangs below the line."""
+    height = -font.getbbox("H", anchor="ls")[1]
+    return all(font.getbbox(letter, anchor="ls")[3] < 0.1 * height for letter in "gpy")
 
 
 def fonts(archive: Archive, folder: str = "") -> Made:

@@ -1,4 +1,4 @@
-"""`pixelword lab mini|overfit|compare|delta|long`: build mini, and run studies; all resume."""
+"""`pixelword lab mini|overfit|compare|delta|long|maps`: build mini, and run studies; all resume."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ app = typer.Typer(
     cls=Group,
     name="lab",
     no_args_is_help=True,
-    help="Build mini, and run studies: overfitting, initialisation, delta quantization, long inputs.",
+    help="Build mini, and run studies: overfitting, initialisation, delta quantization, long inputs, attention maps.",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 Recipes = Annotated[Path, typer.Option(help="Folder of the recipes and the model card.")]
@@ -197,3 +197,28 @@ def long_inputs(
     if place is not None:
         command = shlex.join(["pixelword", *sys.argv[1:]])
         place.write("\n".join(long_report.section(described, cells, size, command)))
+
+
+@app.command(cls=Command)
+def maps(
+    model: Annotated[str, typer.Argument(metavar="NAME|DIR|ORG/NAME")] = "nano",
+    questions: Annotated[int, typer.Option(min=2, help="Number of synthetic questions of each kind.")] = 60,
+    kind: Annotated[list[str] | None, typer.Option(help="Use only this kind (repeatable).")] = None,
+    threads: Annotated[int, typer.Option(min=1, help="Number of CPU threads.")] = 1,
+) -> None:
+    """Score attention maps against occlusion on synthetic questions of each of nano's kinds.
+
+    Example: pixelword lab maps nano --questions 12
+    """
+    import torch
+    from rich.console import Console
+
+    from pixelword.data.progress import bar
+    from pixelword.generation.session import load
+    from pixelword_lab.studies.maps import score_maps, table
+
+    torch.set_num_threads(threads)
+    session = load(model, dtype="float32")
+    with bar("checking") as report:
+        for row in score_maps(session, questions, kind or (), report=report):
+            Console(highlight=False).print(table(row, model))

@@ -1,4 +1,4 @@
-"""Field tables of docs/serving.md, written by `python -m pixelword.serving.reference`."""
+"""The field tables of docs/serving.md, written by `python docs/make_serving.py`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from typing import Any
 from pixelword.serving import protocol
 from pixelword.serving.fields import PASSIVE, Body
 
-BEGIN, END = "<!-- fields: written by python -m pixelword.serving.reference -->\n", "<!-- end of fields -->\n"
+BEGIN, END = "<!-- fields: written by python docs/make_serving.py -->\n", "<!-- end of fields -->\n"
+PAGE = Path(__file__).with_name("serving.md")
 #: The places that have fields, by the heading of their tables' columns.
 ROUTES: dict[str, type[Body]] = {
     "chat": protocol.ChatRequest,
@@ -102,5 +103,5 @@ def written(page: str) -> str:
 
 
 if __name__ == "__main__":
-    path = Path(sys.argv[1] if len(sys.argv) > 1 else "docs/serving.md")
+    path = Path(sys.argv[1] if len(sys.argv) > 1 else PAGE)
     path.write_text(written(path.read_text(encoding="utf-8")), encoding="utf-8")

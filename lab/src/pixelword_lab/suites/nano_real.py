@@ -26,7 +26,7 @@ from pixelword.synthetic.types import Question
 from pixelword.synthetic.typeset import set_line
 from pixelword.synthetic.wording import phrase
 from pixelword.synthetic.words import draw_word
-from pixelword.utils.fonts import all_capitals, family, writes_english
+from pixelword_lab.builders.fonts import all_capitals, family, writes_english
 
 CATEGORY = "nano-real"
 Make = Callable[[], Item]

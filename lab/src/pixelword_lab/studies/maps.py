@@ -6,6 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from rich import box
+from rich.table import Table
+
 from pixelword.errors import InputError
 from pixelword.evaluation import nano
 from pixelword.evaluation.scores import bootstrap
@@ -44,7 +47,7 @@ class Row:
     checks: dict[str, tuple[Mean, Mean, Mean]]
 
 
-def survey(
+def score_maps(
     session: Session, questions: int, kinds: Sequence[str] = (), *, seed: int = 0, report: Progress | None = None
 ) -> Iterator[Row]:
     """A row for each of nano's kinds that has images, and one over all; the same numbers for the same arguments.
@@ -94,3 +97,22 @@ def _row(kind: str, checked: Sequence[tuple[bool, dict[str, Check]]]) -> Row:
 
 def _mean(values: Sequence[float]) -> Mean:
     return Mean(sum(values) / len(values), *bootstrap(values, [1.0] * len(values)))
+
+
+def table(row: Row, model: str) -> Table:
+    """A row of the survey as a table: one line per method."""
+    title = f"{row.kind}: in {row.matter} of {row.asked} answers of {model} some single patch matters"
+    made = Table(title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("method", "rank correlation", "finds, %", "area"):
+        made.add_column(name, justify="left" if name == "method" else "right", no_wrap=True)
+    for name, title in {**METHODS, "chance": "any order", "occlusion": "occlusion itself"}.items():
+        if name in row.checks:
+            rank, found, area = row.checks[name]
+            made.add_row(title, _interval(rank), _interval(found, 100), _interval(area))
+    return made
+
+
+def _interval(mean: Mean, scale: int = 1) -> str:
+    digits = 0 if scale == 100 else 2
+    low, value, high = (f"{scale * item:.{digits}f}" for item in (mean.low, mean.value, mean.high))
+    return f"{value} [{low}, {high}]"

@@ -11,11 +11,14 @@ import pytest
 from PIL import Image, ImageFont
 
 from pixelword.errors import AssetError
-from pixelword.evaluation import nano_real
-from pixelword.evaluation.suite import chosen
-from pixelword.evaluation.types import frames
+from pixelword.evaluation.types import Test, frames
 from pixelword.synthetic.assets import Assets, write_pack
 from pixelword.synthetic.words import split_of_text
+from pixelword_lab.suites import nano_real
+
+
+def chosen(names: list[str], assets: Assets | None = None) -> list[Test]:
+    return [test for test in nano_real.SUITE.tests(assets or Assets()) if test.name in names]
 
 
 def png(ink: int) -> bytes:
@@ -48,7 +51,7 @@ def aileron() -> bytes:
 
 
 def test_digits_are_enlarged_in_the_middle_and_compared_to_the_letter(assets: Assets) -> None:
-    (test,) = chosen(["nano-real"], ["mnist"], assets)
+    (test,) = chosen(["mnist"], assets)
     items = test.items(None, 0)
     assert [item.question.answer for item in items] == list("0123456789")
     for item in items:
@@ -62,18 +65,18 @@ def test_digits_are_enlarged_in_the_middle_and_compared_to_the_letter(assets: As
 def test_scikit_learns_digits() -> None:
     if not find_spec("sklearn"):
         pytest.skip('needs scikit-learn: pip install "pixelword[eval]"')
-    (test,) = chosen(["nano-real"], ["sklearn-digits"])
+    (test,) = chosen(["sklearn-digits"])
     items = test.items(None, 0)
     assert len(items) == 1797 and {item.question.answer for item in items} == set("0123456789")
     assert {image.size for image in frames(items[0].media)} == {(64, 64)}
 
 
 def test_what_is_missing_is_said(fonts: Path, tmp_path: Path, assets: Assets, monkeypatch: pytest.MonkeyPatch) -> None:
-    mnist, own = chosen(["nano-real"], ["mnist", "own-fonts"], Assets(tmp_path / "empty"))
+    mnist, own = chosen(["mnist", "own-fonts"], Assets(tmp_path / "empty"))
     for test, words in ((mnist, "tasks fetch mnist"), (own, "tasks fetch fonts")):
         with pytest.raises(AssetError, match=words):
             test.items(3, 0)
-    (own,) = chosen(["nano-real"], ["own-fonts"], assets)
+    (own,) = chosen(["own-fonts"], assets)
     with pytest.raises(AssetError, match="install another"):
         own.items(3, 0)
 
@@ -88,9 +91,9 @@ def test_words_are_written_in_fonts_that_no_pack_has(
     (fonts / "own.ttf").write_bytes(aileron())
     (fonts / "broken.ttf").write_bytes(b"no font")
     with pytest.raises(AssetError, match="install another"):  # nano's letters are drawn with it
-        chosen(["nano-real"], ["own-fonts"], assets)[0].items(3, 0)
+        chosen(["own-fonts"], assets)[0].items(3, 0)
     monkeypatch.setattr(nano_real, "PILLOWS_OWN", "DejaVu Sans")
-    (test,) = chosen(["nano-real"], ["own-fonts"], assets)
+    (test,) = chosen(["own-fonts"], assets)
     items = test.items(30, 0)
     assert len({item.question.answer.lower() for item in items}) > 10
     for item in items:
