@@ -7,11 +7,22 @@ from typing import Any
 
 from typer.core import TyperArgument, TyperCommand, TyperGroup
 
+from pixelword.cli import memory
+from pixelword.errors import InputError
+
 _WORDS = {"str": "TEXT", "path": "PATH", "int": "N", "float": "X", "int range": "N", "float range": "X", "bool": ""}
 
 
 class Command(TyperCommand):
-    """A command with such a help page."""
+    """A command with such a help page. When memory runs out, it names its options that save some."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            if not memory.is_out_of_memory(error):
+                raise
+            raise InputError(memory.message(error, self)) from error
 
     def get_params(self, ctx: Any) -> list[Any]:
         params: list[Any] = super().get_params(ctx)
