@@ -10,6 +10,7 @@ from typing import Any
 
 from pixelword.serving import protocol
 from pixelword.serving.fields import PASSIVE, Body
+from pixelword.serving.protocol_messages import Block, CountTokensRequest, MessagesRequest, Source, Turn
 
 BEGIN, END = "<!-- fields: written by python docs/make_serving.py -->\n", "<!-- end of fields -->\n"
 PAGE = Path(__file__).with_name("serving.md")
@@ -17,6 +18,8 @@ PAGE = Path(__file__).with_name("serving.md")
 ROUTES: dict[str, type[Body]] = {
     "chat": protocol.ChatRequest,
     "completions": protocol.CompletionRequest,
+    "messages": MessagesRequest,
+    "count_tokens": CountTokensRequest,
     "tokenize": protocol.TokenizeRequest,
     "explain": protocol.ExplainRequest,
 }
@@ -25,6 +28,9 @@ WITHIN: dict[str, type[Body]] = {
     "part": protocol.Part,
     "url": protocol.Url,
     "stream_options": protocol.StreamOptions,
+    "turn": Turn,
+    "block": Block,
+    "source": Source,
 }
 
 

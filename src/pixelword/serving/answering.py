@@ -7,17 +7,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Sequence
+import logging
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 from fastapi import Request as HTTPRequest
 from fastapi.responses import StreamingResponse
 from starlette.exceptions import HTTPException
 
+from pixelword.errors import PixelwordError
 from pixelword.generation.request import Request, Token
 from pixelword.generation.sampling import Sampling
 from pixelword.processing.types import Encoded
+from pixelword.serving.protocol import ChatRequest
 from pixelword.serving.state import Server
+
+log = logging.getLogger("pixelword.serving")
 
 
 class Answers:
@@ -67,6 +73,14 @@ class Answers:
             generation.cancel()
 
 
+async def submit_chat(server: Server, body: ChatRequest) -> Answers:
+    """One answer to a chat, of at most the tokens that the context has left for it."""
+    prompt = await server.chat_prompt(body.messages, body.media_options() | body.ending(body.messages))
+    room = server.engine.room(prompt)
+    sampling = body.sampling(server.settings, room, logprobs=body.num_logprobs, choice=0)
+    return Answers(server, [(prompt, replace(sampling, max_new_tokens=max(1, min(sampling.max_new_tokens, room))))])
+
+
 async def _left(request: HTTPRequest) -> None:
     """Wait until the client disconnects; behind function middleware, `Request.is_disconnected` never notices."""
     while (await request.receive())["type"] != "http.disconnect":
@@ -93,6 +107,20 @@ async def collected(answers: Answers, request: HTTPRequest) -> list[list[Token]]
         gone.cancel()
         answers.cancel()
     return outputs
+
+
+async def guarded(events: AsyncIterator[bytes], failure: Callable[[int, str], Iterable[bytes]]) -> AsyncIterator[bytes]:
+    """The events of a stream; if it fails on its way, those that say so. failure: status and message -> events."""
+    try:
+        async for event in events:
+            yield event
+    except PixelwordError as error:
+        for event in failure(400, str(error)):
+            yield event
+    except Exception:
+        log.exception("a stream failed")
+        for event in failure(500, "the server failed; try again"):
+            yield event
 
 
 class Streaming(StreamingResponse):

@@ -22,6 +22,7 @@ from pixelword.serving.limiting import BodyLimit
 from pixelword.serving.routes_chat import add_chat
 from pixelword.serving.routes_explain import add_explain
 from pixelword.serving.routes_info import add_info
+from pixelword.serving.routes_messages import add_messages
 from pixelword.serving.settings import Settings
 from pixelword.serving.state import Server
 from pixelword.serving.workers import Workers
@@ -47,7 +48,7 @@ def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
     app = FastAPI(title="Pixelword", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.server = server
     add_errors(app, settings)
-    for add in (add_chat, add_info, add_explain):
+    for add in (add_chat, add_messages, add_info, add_explain):
         add(app, server)
     page.add_page(app)
 
@@ -58,19 +59,20 @@ def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
         """Keys, request ids, and headers that keep browsers from guessing."""
         given = request.headers.get("x-request-id", "")
         request.state.id = given if _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-        if request.scope["path"] not in OPEN and not guard.authorised(
-            request.headers.get("authorization"), settings.api_keys
-        ):
-            response: Response = error_response(401, "give a valid API key: Authorization: Bearer …")
+        given_keys = request.headers.get("authorization"), request.headers.get("x-api-key")
+        if request.scope["path"] not in OPEN and not guard.authorised(*given_keys, keys=settings.api_keys):
+            words = "give a valid API key: Authorization: Bearer …, or x-api-key: …"
+            response: Response = error_response(request, 401, words)
             response.headers["WWW-Authenticate"] = "Bearer"
         elif not settings.api_keys and guard.foreign(request.headers.get("origin"), settings.allowed_origins):
             response = error_response(
+                request,
                 403,
                 "without a key, only pages at this server's own address, localhost, and --allowed-origins may ask",
             )
         else:
             response = await call_next(request)
-        response.headers["X-Request-Id"] = request.state.id
+        response.headers["X-Request-Id"] = response.headers["request-id"] = request.state.id
         response.headers["X-Content-Type-Options"] = "nosniff"
         return response
 
@@ -78,8 +80,8 @@ def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
     app.add_middleware(
         CORSMiddleware,
         allow_origins=settings.allowed_origins,
-        allow_methods=("GET", "HEAD", "POST"),
+        allow_methods=("GET", "HEAD", "POST", "DELETE"),
         allow_headers=("*",),
-        expose_headers=("X-Request-Id", "Retry-After"),
+        expose_headers=("X-Request-Id", "request-id", "Retry-After"),
     )
     return app

@@ -25,15 +25,20 @@ from pixelword.serving.settings import Settings
 _LONGEST_ADDRESS = 2048  # of an address that is not a data URL
 
 
-def authorised(header: str | None, keys: Sequence[str]) -> bool:
-    """Whether `Authorization: Bearer …` has one of the keys; all keys are compared, in constant time."""
+def authorised(authorization: str | None, api_key: str | None, *, keys: Sequence[str]) -> bool:
+    """Whether a request has one of the keys; all keys are compared, in constant time.
+
+    authorization: the header `Authorization: Bearer …`. api_key: the header `x-api-key` of Anthropic's clients.
+    """
     if not keys:
         return True
-    scheme, _, given = (header or "").partition(" ")
+    scheme, _, bearer = (authorization or "").partition(" ")
+    given = [bearer if scheme.lower() == "bearer" else "", api_key or ""]
     found = False
     for key in keys:
-        found |= hmac.compare_digest(given.strip().encode(), key.encode())
-    return found and scheme.lower() == "bearer"
+        for value in given:
+            found |= hmac.compare_digest(value.strip().encode(), key.encode())
+    return found
 
 
 def foreign(origin: str | None, allowed: Sequence[str] = ()) -> bool:

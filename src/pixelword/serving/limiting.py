@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from pixelword.serving import responses
+from pixelword.serving.error_responses import error_body
 
 
 class BodyLimit:
@@ -19,7 +19,7 @@ class BodyLimit:
             await self.app(scope, receive, send)
             return
         if _declared(scope) > self.most:
-            await self._refuse(send)
+            await self._refuse(scope, send)
             return
         taken: list[dict[str, Any]] = []
         size = 0
@@ -27,7 +27,7 @@ class BodyLimit:
             taken.append(await receive())
             size += len(taken[-1].get("body", b""))
             if size > self.most:
-                await self._refuse(send)
+                await self._refuse(scope, send)
                 return
         waiting = iter(taken)
 
@@ -36,9 +36,9 @@ class BodyLimit:
 
         await self.app(scope, again, send)
 
-    async def _refuse(self, send: Any) -> None:
+    async def _refuse(self, scope: dict[str, Any], send: Any) -> None:
         words = f"the request has more than {self.most:,} bytes; send smaller pictures"
-        body = responses.error(413, words, kind="PayloadTooLargeError")
+        body = error_body(scope["path"], 413, words)
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 413, "headers": headers})
         await send({"type": "http.response.body", "body": json.dumps(body).encode()})

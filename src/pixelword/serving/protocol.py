@@ -117,12 +117,25 @@ class Media(Body):
         return {name: value for name in MEDIA if (value := getattr(self, name)) is not None}
 
 
+#: Messages of one conversation.
+MOST_MESSAGES = 1024
 Messages = Annotated[
     list[ChatMessage],
     Field(
-        min_length=1, max_length=1024, description="The conversation, with parts `text`, `image_url` and `video_url`."
+        min_length=1,
+        max_length=MOST_MESSAGES,
+        description="The conversation, with parts `text`, `image_url` and `video_url`.",
     ),
 ]
+
+
+def most_messages(messages: list[ChatMessage]) -> list[ChatMessage]:
+    """The messages of a conversation that was put together. Raises InputError: there are too many."""
+    if len(messages) > MOST_MESSAGES:
+        raise InputError(f"a conversation of {len(messages):,} messages; send at most {MOST_MESSAGES:,}")
+    return messages
+
+
 ModelName = Annotated[Text | None, Field(description="The served model's name; may be left out.")]
 
 

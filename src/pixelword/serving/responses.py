@@ -12,21 +12,38 @@ from pixelword.serving.token_bytes import TokenBytes
 
 #: Why an answer ended, in OpenAI's words.
 FINISH = {"stop": "stop", "length": "length", "cancelled": "abort"}
+#: OpenAI's names of errors, by status.
+KINDS = {
+    400: "BadRequestError",
+    401: "AuthenticationError",
+    403: "PermissionDeniedError",
+    404: "NotFoundError",
+    405: "MethodNotAllowedError",
+    413: "PayloadTooLargeError",
+    422: "UnprocessableEntityError",
+    429: "RateLimitError",
+    503: "ServiceUnavailableError",
+}
 _LONGEST = 600  # characters of an error
 DONE = b"data: [DONE]\n\n"
 
 
-def error(status: int, message: str, *, kind: str, param: str | None = None) -> dict[str, Any]:
-    """The body of an answer that is an error. What it quotes of a request may be long, or not even text."""
+def shortened(message: str) -> str:
+    """An error's words as text of bounded length: what they quote of a request may be long, or not even text."""
     message = message.encode(errors="replace").decode()
-    if len(message) > _LONGEST:
-        message = f"{message[:_LONGEST]}…"
-    return {"error": {"message": message, "type": kind, "param": param, "code": status}}
+    return message if len(message) <= _LONGEST else f"{message[:_LONGEST]}…"
 
 
-def event(content: dict[str, Any]) -> bytes:
+def error(status: int, message: str, *, param: str | None = None) -> dict[str, Any]:
+    """The body of an answer that is an error."""
+    kind = KINDS.get(status, "InternalServerError" if status >= 500 else "BadRequestError")
+    return {"error": {"message": shortened(message), "type": kind, "param": param, "code": status}}
+
+
+def event(content: dict[str, Any], name: str | None = None) -> bytes:
     """One server-sent event."""
-    return b"data: " + json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
+    head = b"" if name is None else f"event: {name}\n".encode()
+    return head + b"data: " + json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode() + b"\n\n"
 
 
 def usage(generations: Sequence[Request]) -> dict[str, Any]:

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import AsyncIterator, Sequence
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
-from pixelword.errors import InputError, PixelwordError
+from pixelword.errors import InputError
 from pixelword.processing.types import Encoded
 from pixelword.serving import protocol, responses
-from pixelword.serving.answering import Answers, Streaming, collected
-from pixelword.serving.error_responses import KINDS
+from pixelword.serving.answering import Answers, Streaming, collected, guarded
 from pixelword.serving.fields import named_field
 from pixelword.serving.state import Server
 from pixelword.serving.token_bytes import TokenBytes
-
-log = logging.getLogger("pixelword.serving")
 
 
 def add_chat(app: FastAPI, server: Server) -> None:
@@ -39,7 +35,7 @@ def add_chat(app: FastAPI, server: Server) -> None:
         if not body.stream:
             return JSONResponse(reply.whole(answers.generations, await collected(answers, request)))
         with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
-        return Streaming(answers, _stream(answers, reply, with_usage=with_usage))
+        return Streaming(answers, guarded(_events(answers, reply, with_usage=with_usage), _failure))
 
     @app.post("/v1/chat/completions")
     async def chat(request: Request, body: protocol.ChatRequest) -> Response:
@@ -58,21 +54,19 @@ def add_chat(app: FastAPI, server: Server) -> None:
         return await answer(request, body, prompts, body.logprobs)
 
 
-async def _stream(answers: Answers, reply: responses.Reply, *, with_usage: bool) -> AsyncIterator[bytes]:
-    try:
-        if reply.chat:
-            for index in range(len(answers.generations)):
-                yield responses.event(reply.first(index))
-        async for index, token in answers:
-            if token is None:
-                yield responses.event(reply.last(index, answers.generations[index]))
-            elif token.text or token.logprob is not None:
-                yield responses.event(reply.piece(index, token))
-        if with_usage:
-            yield responses.event(reply.cost(answers.generations))
-        yield responses.DONE
-    except PixelwordError as error:
-        yield responses.event(responses.error(400, str(error), kind=KINDS[400], param=named_field(str(error))))
-    except Exception:
-        log.exception("a stream failed")
-        yield responses.event(responses.error(500, "the server failed; try again", kind="InternalServerError"))
+async def _events(answers: Answers, reply: responses.Reply, *, with_usage: bool) -> AsyncIterator[bytes]:
+    if reply.chat:
+        for index in range(len(answers.generations)):
+            yield responses.event(reply.first(index))
+    async for index, token in answers:
+        if token is None:
+            yield responses.event(reply.last(index, answers.generations[index]))
+        elif token.text or token.logprob is not None:
+            yield responses.event(reply.piece(index, token))
+    if with_usage:
+        yield responses.event(reply.cost(answers.generations))
+    yield responses.DONE
+
+
+def _failure(status: int, message: str) -> list[bytes]:
+    return [responses.event(responses.error(status, message, param=named_field(message)))]

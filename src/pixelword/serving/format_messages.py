@@ -1,0 +1,135 @@
+"""Anthropic's formats: messages, their streams, and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Literal
+
+from pydantic import BaseModel
+
+from pixelword.generation.request import Request
+from pixelword.serving.responses import event, shortened
+
+#: Anthropic's names of errors, by status.
+KINDS = {
+    401: "authentication_error",
+    403: "permission_error",
+    404: "not_found_error",
+    413: "request_too_large",
+    429: "rate_limit_error",
+    503: "overloaded_error",
+}
+StopReason = Literal["end_turn", "max_tokens", "stop_sequence", "model_context_window_exceeded"]
+
+
+class ErrorDetail(BaseModel):
+    """The kind of an error, and its words."""
+
+    type: str
+    message: str
+
+
+class MessagesError(BaseModel):
+    """An error in Anthropic's format."""
+
+    type: Literal["error"] = "error"
+    error: ErrorDetail
+
+
+class TextContent(BaseModel):
+    """A block of text in an answer."""
+
+    type: Literal["text"] = "text"
+    text: str
+    citations: None = None
+
+
+class MessagesUsage(BaseModel):
+    """Tokens of a request. input_tokens: without those that the prefix cache had, which are cache_read_input_tokens."""
+
+    input_tokens: int
+    cache_creation_input_tokens: int = 0
+    cache_read_input_tokens: int
+    output_tokens: int
+
+
+class MessagesAnswer(BaseModel):
+    """The answer of `POST /v1/messages`."""
+
+    id: str
+    type: Literal["message"] = "message"
+    role: Literal["assistant"] = "assistant"
+    model: str
+    content: list[TextContent]
+    stop_reason: StopReason | None = None
+    stop_sequence: str | None = None
+    usage: MessagesUsage
+
+
+class TokenCount(BaseModel):
+    """The answer of `POST /v1/messages/count_tokens`."""
+
+    input_tokens: int
+
+
+def error(status: int, message: str) -> dict[str, Any]:
+    """The body of an answer that is an error."""
+    kind = KINDS.get(status, "api_error" if status >= 500 else "invalid_request_error")
+    return {"type": "error", "error": {"type": kind, "message": shortened(message)}}
+
+
+def failure(status: int, message: str) -> list[bytes]:
+    """The events with which a stream fails."""
+    return [event(error(status, message), "error")]
+
+
+class MessagesReply:
+    """Bodies and events of one answer. context_is_limit: its length was limited by the context, not by the client."""
+
+    def __init__(self, request_id: str, model: str, *, context_is_limit: bool) -> None:
+        self._id, self._model, self._context_is_limit = f"msg_{request_id}", model, context_is_limit
+
+    def whole(self, request: Request) -> dict[str, Any]:
+        """The body of an answer that was not streamed."""
+        return self._message(request, [TextContent(text=request.text)], **self._end(request)).model_dump()
+
+    def begin(self, request: Request) -> Iterator[bytes]:
+        """The events before the first token."""
+        yield _event("message_start", message=self._message(request, []).model_dump())
+        yield _event("content_block_start", index=0, content_block=TextContent(text="").model_dump())
+        yield _event("ping")
+
+    def piece(self, text: str) -> bytes:
+        """The event of one more piece of text."""
+        return _event("content_block_delta", index=0, delta={"type": "text_delta", "text": text})
+
+    def end(self, request: Request) -> Iterator[bytes]:
+        """The events after the last token."""
+        yield _event("content_block_stop", index=0)
+        yield _event("message_delta", delta=self._end(request), usage=_usage(request).model_dump())
+        yield _event("message_stop")
+
+    def _message(self, request: Request, content: list[TextContent], **end: Any) -> MessagesAnswer:
+        return MessagesAnswer(id=self._id, model=self._model, content=content, usage=_usage(request), **end)
+
+    def _end(self, request: Request) -> dict[str, Any]:
+        reason: StopReason | None = None
+        sequence = request.stop_reason if isinstance(request.stop_reason, str) else None
+        if request.reason == "stop":
+            reason = "end_turn" if sequence is None else "stop_sequence"
+        elif request.reason == "length":
+            reason = "model_context_window_exceeded" if self._context_is_limit else "max_tokens"
+        return {"stop_reason": reason, "stop_sequence": sequence}
+
+
+def _usage(request: Request) -> MessagesUsage:
+    usage = request.usage
+    return MessagesUsage(
+        input_tokens=usage.prompt_tokens - usage.cached_tokens,
+        cache_read_input_tokens=usage.cached_tokens,
+        output_tokens=usage.completion_tokens,
+    )
+
+
+def _event(kind: str, **content: Any) -> bytes:
+    return event({"type": kind, **content}, kind)
