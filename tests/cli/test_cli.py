@@ -27,6 +27,7 @@ VERBS = (
     "evaluate",
     "benchmark",
     "explain",
+    "probe",
     "serve",
     "verify",
     "version",

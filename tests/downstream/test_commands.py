@@ -24,6 +24,7 @@ OPTIONS = {
     "train": "--set --resume --out --dry-run --gpu --gpus --json --profile --tensorboard --nproc-per-node",
     "evaluate": "--suite --questions --controls --out --json --seed --device --dtype",
     "explain": "--model --out --png --video --answer --method --max-words --occlusions",
+    "probe": "--suite --tasks --data --limit --only --seed --out --json --device --dtype",
     "serve": "--host --port --api-key --served-model-name --max-model-len --max-num-seqs --quantization "
     "--limit-mm-per-prompt --allowed-local-media-path --allowed-media-domains",
     "verify": "--against --device --dtype --json",

@@ -26,6 +26,7 @@ from pixelword.cli import (
     grow,
     info,
     models,
+    probe,
     serve,
     train,
     verify,
@@ -100,7 +101,7 @@ def pixelword(
 
 _VERBS: tuple[Callable[..., None], ...] = (
     ask.ask, chat.chat, info.info, convert.convert, grow.grow, train.train, evaluate.evaluate,
-    benchmark.benchmark,    explain.explain, serve.serve, verify.verify, version.version,
+    benchmark.benchmark,    explain.explain, probe.probe, serve.serve, verify.verify, version.version,
 )  # fmt: skip
 for _verb in _VERBS:
     app.command(cls=Command)(_verb)

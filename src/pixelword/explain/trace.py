@@ -64,6 +64,37 @@ class Step:
     heads: Tensor
 
 
+def layer_step(
+    model: NeoOVForConditionalGeneration,
+    number: int,
+    hidden: Tensor,
+    rotary: tuple[Tensor, Tensor],
+    visible: Interval,
+    visual: Tensor,
+    kernel: str | None = None,
+) -> Step:
+    """Layer `number` over states (1, L, hidden_size), bit for bit as the network runs it.
+
+    rotary, visible: of the sequence. visual: (L,) bool, its visual tokens. kernel: of the attention; by default the
+    model's own.
+    """
+    config = model.config.get_text_config()
+    decoder: Any = model.get_decoder()
+    layer = decoder.layers[number]
+    attention = layer.self_attn
+    bypassed = config.text_bypasses_pre_buffer
+    before = number < config.extra_num_layers
+    spatial = visual[None, :, None] if bypassed and not before else None
+    q, k, v = attention.projected(layer.input_layernorm(hidden), rotary, spatial)
+    kernel = kernel or config._attn_implementation or "sdpa"
+    heads = attend(q, k, v, visible, attention.scaling, kernel).transpose(1, 2).flatten(2)
+    out = hidden + attention.o_proj(heads)
+    out = out + layer.mlp(layer.post_attention_layernorm(out))
+    if bypassed and before:
+        out = torch.where(visual[None, :, None], out, hidden)
+    return Step(out, q, k, v, heads)
+
+
 @dataclass(frozen=True)
 class Reading:
     """A prompt with its answer, L tokens in one row.
@@ -108,21 +139,7 @@ class Reading:
 
         A hook would be seen by whoever else runs the same network, such as a server's other requests.
         """
-        config = self.model.config.get_text_config()
-        decoder: Any = self.model.get_decoder()
-        layer = decoder.layers[number]
-        attention = layer.self_attn
-        bypassed = config.text_bypasses_pre_buffer
-        before = number < config.extra_num_layers
-        spatial = self.visual[None, :, None] if bypassed and not before else None
-        q, k, v = attention.projected(layer.input_layernorm(hidden), self.rotary, spatial)
-        kernel = config._attn_implementation or "sdpa"
-        heads = attend(q, k, v, self.visible, attention.scaling, kernel).transpose(1, 2).flatten(2)
-        out = hidden + attention.o_proj(heads)
-        out = out + layer.mlp(layer.post_attention_layernorm(out))
-        if bypassed and before:
-            out = torch.where(self.visual[None, :, None], out, hidden)
-        return Step(out, q, k, v, heads)
+        return layer_step(self.model, number, hidden, self.rotary, self.visible, self.visual)
 
     def said(self, last: Tensor) -> Tensor:
         """(N,) log-probabilities of the words from the last layer's states (1, L, hidden_size)."""
