@@ -37,7 +37,7 @@ def test_the_answer_is_the_sessions(run: Callable[..., Any], tiny_model_dir: Pat
 def test_json_holds_the_answer_and_its_costs(answer: Callable[..., dict[str, Any]], tiny_model_dir: Path) -> None:
     facts = answer(CIRCLE, QUESTION)
     costs = {"prompt_tokens", "visual_tokens", "new_tokens", "seconds", "held_tokens", "finish_reason"}
-    assert set(facts) == {"answer", "model", "dtype", *costs}
+    assert set(facts) == {"answer", "objects", "usage", "model", "dtype", *costs}
     assert facts["dtype"] == str(pixelword.load(str(tiny_model_dir), device="cpu").model.dtype).removeprefix("torch.")
     assert facts["held_tokens"] == facts["prompt_tokens"] + facts["new_tokens"] - 1
     assert facts["visual_tokens"] == 9  # 96 x 96 pixels

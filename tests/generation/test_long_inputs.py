@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from pixelword.generation.long_context.incremental_prefill import IncrementalPre
 from pixelword.generation.long_context.options import LongInputs
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.session import Session, load, user_message
+from pixelword.processing.images import load_image
 from pixelword.processing.options import MediaOptions
 from pixelword.processing.videos import Video
 
@@ -179,7 +181,8 @@ def test_crops_follow_the_picture_that_they_are_of(session: Session) -> None:
     pictures = [part["image"] for part in shown[-1]["content"] if part["type"] == "image"]
     assert len(pictures) == 3 and len(crops) == 2 and pictures[0].size == (512, 256)
     share = 2 * 16_384 // 3
-    assert all(0.5 * share <= one.width * one.height <= 2 * share for one in pictures[1:])
+    sides = [(cut.box[2] - cut.box[0], cut.box[3] - cut.box[1]) for cut in pictures[1:]]
+    assert all(0.5 * share <= width * height <= 2 * share for width, height in sides)
     assert all(0 <= crop.box[0] < crop.box[2] <= 512 and 0 <= crop.box[1] < crop.box[3] <= 256 for crop in crops)
     (heat,) = attention_maps(session.model, session.processor, messages, MediaOptions())
     assert heat.size <= 16 and heat.sum() > 0
@@ -208,3 +211,22 @@ def test_pictures_that_share_are_large_sooner(session: Session) -> None:
 def test_bad_options_are_one_line(wrong: dict[str, Any]) -> None:
     with pytest.raises(InputError, match=next(iter(wrong))):
         LongInputs(**wrong)
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_crops_of_a_turned_photograph_are_of_the_upright_one(session: Session, orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    file = io.BytesIO()
+    Image.effect_noise((512, 256), 90).convert("RGB").save(file, "PNG", exif=exif)
+    upright = load_image(file.getvalue())
+    message = user_message("what?", images=[file.getvalue()])
+    shown, crops = with_crops(session.model, session.processor, [message], MediaOptions(), 2)
+    prompt = session.processor.encode(shown)
+    whole, *parts = prompt.images
+    assert whole.origin is not None and (whole.origin.size, whole.origin.box) == (upright.size, (0, 0, *upright.size))
+    assert [part.origin.box for part in parts if part.origin] == [crop.box for crop in crops]
+    for part, crop in zip(parts, crops, strict=True):
+        alone = session.processor.encode([user_message("what?", images=[upright.crop(crop.box)] * 3)])
+        assert part.origin is not None and part.origin.number == 0
+        assert torch.equal(prompt.pixel_values[part.patches], alone.pixel_values[alone.images[0].patches])

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from typing import Annotated
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pixelword.cli import options
+from pixelword.utils.files import atomic_file
+
+if TYPE_CHECKING:
+    from pixelword.generation.session import Answer, Session
 
 
 def ask(
@@ -33,7 +39,13 @@ def ask(
     allow_urls: options.AllowUrls = False,
     dtype: options.Dtype = None,
     device: options.Device = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the answer, token counts and timing as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the answer, the places it names, token counts and timing as JSON.")
+    ] = False,
+    boxes: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help="Write the image with the places that the answer names drawn on it."),
+    ] = None,
 ) -> None:
     """Ask a question about images, videos or text alone.
 
@@ -42,10 +54,14 @@ def ask(
     Example: pixelword ask --video clip.mp4 "which way does it move?"
 
     Example: pixelword ask --video hour.mp4 --frame-budget 64 "what happens?"
+
+    Example: pixelword ask photo.png "Find the red cup." --json --boxes cup.png
     """
     *pictures, question = words
     options.check_question(question, "ask", alone=not pictures and not video)
     options.check_media(pictures, video or (), allow_urls=allow_urls)
+    if boxes is not None:
+        options.check_drawing(boxes, pictures)
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
         frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames},
@@ -58,11 +74,46 @@ def ask(
     sampling = session.sampling(
         max_new_tokens, temperature, seed, top_p, top_k, repetition_penalty=repetition_penalty, stop=stop or ()
     )
-    if not as_json:
+    if not as_json and boxes is None:
         options.print_answer(session.stream_answer(messages, sampling))
         return
     with options.progress("reading …"):
-        answer = dataclasses.asdict(session.answer(messages, sampling))
-    options.tell_cut(answer["finish_reason"], answer["new_tokens"])
-    kind = str(session.model.dtype).removeprefix("torch.")
-    print(json.dumps({"answer": answer.pop("text"), "model": model, "dtype": kind, **answer}, ensure_ascii=False))
+        answer = session.answer(messages, sampling)
+    options.tell_cut(answer.finish_reason, answer.new_tokens)
+    print(json.dumps(_as_dict(answer, model, session), ensure_ascii=False) if as_json else answer.text)
+    if boxes is not None:
+        _draw(answer, pictures, boxes, session)
+
+
+def _as_dict(answer: Answer, model: str, session: Session) -> dict[str, Any]:
+    """Return the answer for JSON."""
+    fields = {
+        name: value for name, value in vars(answer).items() if name not in ("text", "objects", "images", "videos")
+    }
+    usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.new_tokens}
+    usage |= {name: list(value) for name in ("images", "videos") if (value := getattr(answer, name))}
+    return {
+        "answer": answer.text,
+        "objects": [place.as_dict() for place in answer.objects],
+        "usage": usage,
+        "model": model,
+        "dtype": str(session.model.dtype).removeprefix("torch."),
+        **fields,
+    }
+
+
+def _draw(answer: Answer, pictures: Sequence[str], path: Path, session: Session) -> None:
+    """Write every image with its places: PATH, or PATH-0, PATH-1 … for several."""
+    from pixelword.explain.boxes import draw_places
+    from pixelword.processing.images import load_image
+
+    if not answer.objects:
+        print("note: the answer names no places", file=sys.stderr)
+    elif any(place.image is None for place in answer.objects):
+        print("note: places in videos, or in none of several images by name, are not drawn", file=sys.stderr)
+    for number, source in enumerate(pictures):
+        image = load_image(source, limits=session.media.limits, allow_urls=session.media.allow_urls)
+        own = [place for place in answer.objects if place.image == number]
+        target = path if len(pictures) == 1 else path.with_stem(f"{path.stem}-{number}")
+        with atomic_file(target) as unfinished:
+            draw_places(image, own).save(unfinished, format="PNG")

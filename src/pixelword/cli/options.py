@@ -195,6 +195,17 @@ def check_media(images: Sequence[str], videos: Sequence[str | Path], *, allow_ur
         raise InputError(f"{films[0]} is a video: put --video before it")
 
 
+def check_drawing(path: Path, images: Sequence[str]) -> None:
+    """Raise InputError if a drawing of the images cannot be written there."""
+    from pixelword.utils.files import check_place
+
+    if not images:
+        raise InputError("--boxes draws on images, and there is none before the question")
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: name a .png file for --boxes")
+    check_place(path, ".png")
+
+
 def check_question(question: str, verb: str, *, alone: bool) -> None:
     """Raise InputError if the question is an existing file: most likely the question was forgotten."""
     if not os.path.isfile(question):  # Path.is_file raises where a question is too long for a name

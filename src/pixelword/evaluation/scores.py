@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from pixelword.errors import InputError
+from pixelword.processing.boxes import quadruples
 from pixelword.synthetic.types import Box, Metric
 
 #: An answered box counts from this share of its union with the true one.
@@ -21,7 +22,6 @@ _NUMBERS = (
     "zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve",
 )  # fmt: skip
 _NUMBER = re.compile(r"[-−]?(?:\d{1,3}(?:,\d{3})+|\d+)?(?:\.\d+|(?<=\d))")
-_BOX = re.compile(r"\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]")
 _ARTICLE = re.compile(r"^(?:a|an|the) (?=\w\w)")
 
 
@@ -114,7 +114,7 @@ def _text(answer: str, right: str, _: float) -> Score:
 
 def boxes(text: str) -> list[Box]:
     """Return every [x1, y1, x2, y2] of an answer, in thousandths of the image's width and height."""
-    return [(float(a), float(b), float(c), float(d)) for a, b, c, d in _BOX.findall(text)]
+    return quadruples(text)
 
 
 def iou(a: Box, b: Box) -> float:

@@ -26,12 +26,14 @@ from pixelword.generation.limits import answer_room, context_length
 from pixelword.generation.long_context.crops import with_crops
 from pixelword.generation.long_context.frame_eviction import frames_of
 from pixelword.generation.long_context.options import LongInputs
+from pixelword.generation.media_usage import image_usage, video_usage
 from pixelword.generation.messages import Message, conversation, user_message
 from pixelword.generation.prepared_weights import prepare, quantization_of
 from pixelword.generation.request import BatchingOptions, Request, Sink
 from pixelword.generation.sampling import Sampling, SamplingArguments
 from pixelword.generation.streaming import Stream, stream
 from pixelword.model import NeoOVForConditionalGeneration
+from pixelword.processing.boxes import Place, places
 from pixelword.processing.photographs import warn_of_photograph
 from pixelword.processing.processor import MediaOptions, NeoOVProcessor
 from pixelword.processing.types import Encoded
@@ -53,6 +55,8 @@ class Answer:
         seconds: From the messages to the last token, preparation included.
         held_tokens: The most tokens whose keys and values were held at once.
         finish_reason: "stop" where the model ended the answer, or a stop string did; "length" where it was cut.
+        objects: Places that the answer names, in the pixels of the images that were sent.
+        images, videos: What was read of each; see :mod:`pixelword.generation.media_usage`.
     """
 
     text: str
@@ -62,6 +66,26 @@ class Answer:
     seconds: float
     held_tokens: int = 0
     finish_reason: FinishReason = "stop"
+    objects: tuple[Place, ...] = ()
+    images: tuple[dict[str, Any], ...] = ()
+    videos: tuple[dict[str, Any], ...] = ()
+
+    @classmethod
+    def of(cls, request: Request, seconds: float) -> Answer:
+        """The answer of a request that has ended."""
+        usage, spans = request.usage, request.prompt.images
+        return cls(
+            text=request.text.strip(),
+            prompt_tokens=usage.prompt_tokens,
+            visual_tokens=usage.visual_tokens,
+            new_tokens=usage.completion_tokens,
+            seconds=seconds,
+            held_tokens=usage.peak_cached_tokens,
+            finish_reason="stop" if request.reason == "stop" else "length",
+            objects=places(request.text, spans),
+            images=tuple(image_usage(spans)),
+            videos=tuple(video_usage(spans)),
+        )
 
 
 def load(
@@ -285,18 +309,7 @@ class Session:
         samplings = [self._fitted(prompt, sampling) for prompt in prompts]
         requests = self.generate(prompts, samplings, max_cached_frames=self.long.kept_frames)
         seconds = time.perf_counter() - started
-        return [
-            Answer(
-                text=request.text.strip(),
-                prompt_tokens=request.usage.prompt_tokens,
-                visual_tokens=request.usage.visual_tokens,
-                new_tokens=request.usage.completion_tokens,
-                seconds=seconds,
-                held_tokens=request.usage.peak_cached_tokens,
-                finish_reason="stop" if request.reason == "stop" else "length",
-            )
-            for request in requests
-        ]
+        return [Answer.of(request, seconds) for request in requests]
 
     def stream_answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Stream:
         """As :meth:`answer`, in pieces; see :meth:`stream`."""

@@ -11,12 +11,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from pixelword.errors import InputError
 from pixelword.processing.tokenizer import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TURN_START
+from pixelword.processing.types import Cutout
 from pixelword.processing.types import Encoded as Encoded  # its name before it had a module of its own
 from pixelword.processing.videos import Video, frame_label, header
 
@@ -53,11 +54,17 @@ class Control:
 
 @dataclass(frozen=True)
 class Picture:
-    """An image source, or the frame `timestamp` seconds into video number `video` of the conversation."""
+    """An image source, or the frame `timestamp` seconds into video number `video` of the conversation.
+
+    number: its place among the images sent, or among the frames of its video; sent_size: (width, height) that a frame
+    had before it was shrunk, if it was.
+    """
 
     source: Any
     video: int | None = None
     timestamp: float | None = None
+    number: int = 0
+    sent_size: tuple[int, int] | None = None
 
     @property
     def frame(self) -> bool:
@@ -195,14 +202,13 @@ def expand(clip: Video, number: int = 0) -> list[Segment]:
     Args:
         number: Index of the video in the conversation.
     """
-    found: list[Segment] = []
-    if not clip.timestamps:
-        for frame in clip.frames:
-            found += [Picture(frame, number), Words("\n")]
-        return found
-    found.append(Words(header(len(clip.frames), clip.duration)))
-    for frame, seconds in zip(clip.frames, clip.timestamps, strict=True):
-        found += [Words(frame_label(seconds)), Picture(frame, number, float(seconds)), Words("\n")]
+    found: list[Segment] = [Words(header(len(clip.frames), clip.duration))] if clip.timestamps else []
+    for place, frame in enumerate(clip.frames):
+        size = clip.sizes[place] if clip.sizes else None
+        seconds = float(clip.timestamps[place]) if clip.timestamps else None
+        if seconds is not None:
+            found.append(Words(frame_label(seconds)))
+        found += [Picture(frame, number, seconds, place, size), Words("\n")]
     return found
 
 
@@ -226,15 +232,19 @@ def _merged(found: Iterable[Segment]) -> Iterator[Segment]:
 
 
 def expanded(found: Iterable[Segment], clips: Iterable[Video]) -> list[Segment]:
-    """Replace every `Clip` by its frames; `clips` are the loaded videos, in order."""
+    """Replace every `Clip` by its frames, and number the images; `clips` are the loaded videos, in order."""
     videos = enumerate(clips)
+    images = 0
     flat: list[Segment] = []
     for segment in found:
         if isinstance(segment, Clip):
             number, video = next(videos)
             flat += expand(video, number)
-        else:
-            flat.append(segment)
+            continue
+        if isinstance(segment, Picture):
+            images += not isinstance(segment.source, Cutout)  # which has the number of the image that it is of
+            segment = replace(segment, number=max(images - 1, 0))
+        flat.append(segment)
     return list(_merged(flat))
 
 

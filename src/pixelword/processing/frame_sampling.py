@@ -8,7 +8,6 @@ Each keeps its own timestamp, so the prompt keeps the released format.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -37,9 +36,7 @@ def spend(video: Video, budget: int | None) -> Video:
         raise InputError(f"frame_budget is {budget}; give a number above 0")
     if len(video.frames) <= budget:
         return video
-    kept = chosen(changes(video.frames), budget)
-    times = tuple(video.timestamps[place] for place in kept) if video.timestamps else ()
-    return replace(video, frames=tuple(video.frames[place] for place in kept), timestamps=times)
+    return video.only(chosen(changes(video.frames), budget))
 
 
 def changes(frames: Sequence[Image.Image]) -> np.ndarray:

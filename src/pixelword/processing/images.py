@@ -20,7 +20,7 @@ from pixelword.processing.decoding import decoding
 from pixelword.processing.image_files import open_picture, orientation
 from pixelword.processing.limits import Limits
 from pixelword.processing.media_io import describe, plain, read_bytes
-from pixelword.processing.orientation import TURNS
+from pixelword.processing.orientation import ORIENTED_BY, TURNS
 from pixelword.processing.pixels import from_array, to_rgb_or_rgba
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -69,7 +69,14 @@ def _finish(image: Image.Image, name: str, limits: Limits) -> Image.Image:
         image.load()
         turn = TURNS.get(orientation(image))
         pixels = to_rgb_or_rgba(image)
-        return pixels if turn is None else pixels.transpose(turn)
+        return pixels if turn is None else _turned(pixels, turn)
+
+
+def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
+    """Apply an orientation, and forget it: loading the result again must not turn it again."""
+    upright = image.transpose(turn)
+    upright.info = {name: value for name, value in image.info.items() if name not in ORIENTED_BY}
+    return upright
 
 
 def check_size(width: int, height: int, name: str, limits: Limits) -> None:

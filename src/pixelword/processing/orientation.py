@@ -30,6 +30,8 @@ _PIXEL_TAGS = frozenset(
 _XMP = re.compile(rb"tiff:Orientation\s*(?:=\s*[\"']|>)\s*([1-8])")
 _XMP_KEYS = ("xmp", "XML:com.adobe.xmp")
 _RAW_PROFILE = "Raw profile type exif"  # ImageMagick's text chunk in PNG: EXIF in hexadecimal
+#: Keys of an image's `info` that may hold an orientation.
+ORIENTED_BY = ("orientation", "exif", *_XMP_KEYS, _RAW_PROFILE)
 
 
 def orientation_of(info: Mapping[Any, Any]) -> int:

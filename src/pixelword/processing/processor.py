@@ -42,7 +42,7 @@ from pixelword.processing.options import HARMLESS, MEDIA_OPTIONS, MediaOptions, 
 from pixelword.processing.placeholders import dealt, is_batch_of_conversations
 from pixelword.processing.resize import shared_max_pixels
 from pixelword.processing.tokenizer import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TextEncoder
-from pixelword.processing.types import Encoded, ImageSpan
+from pixelword.processing.types import Cutout, Encoded, Grid, ImageSpan, Origin
 from pixelword.processing.video_processor import NeoOVVideoProcessor
 from pixelword.processing.videos import FRAME_MAX_PIXELS, Video, frames_to_video, load_video
 
@@ -160,23 +160,20 @@ class NeoOVProcessor(ProcessorMixin):
         flat = expanded(found, clips)
         pictures = sum(isinstance(item, Picture) and not item.frame for item in flat)
         share = shared_max_pixels(pictures, min_pixels=low, max_pixels=high)
-        ids: list[int] = []
-        labels: list[int] = []
-        kinds: list[int] = []
+        ids, labels, kinds = list[int](), list[int](), list[int]()
         patches: list[np.ndarray] = []
         images: list[ImageSpan] = []
         for segment in flat:
-            kind = TEXT
             if isinstance(segment, Picture):
                 kind = VIDEO if segment.frame else IMAGE
                 most = min(high, self.frame_max_pixels) if segment.frame else share
-                cells, grid = self._picture(segment.source, low, most, options)
+                cells, grid, origin = self._picture(segment, low, most, options)
                 tokens, start = len(cells) // self.image_processor.merge_size**2, len(ids) + 1
                 first = images[-1].patches.stop if images else 0
                 patches.append(cells)
-                images.append(ImageSpan(start, start + tokens, first, grid, segment.video, segment.timestamp))
-                new = [self.image_token_id] * tokens
-                new = [self.encoder.control[IMG_START], *new, self.encoder.control[IMG_END]]
+                images.append(ImageSpan(start, start + tokens, first, grid, segment.video, segment.timestamp, origin))
+                marks = self.encoder.control
+                new = [marks[IMG_START], *[self.image_token_id] * tokens, marks[IMG_END]]
                 kinds += [TEXT, *[kind] * tokens, TEXT]
                 labels += [IGNORED] * len(new)
             else:
@@ -184,12 +181,12 @@ class NeoOVProcessor(ProcessorMixin):
                 kinds += [TEXT] * len(new)
                 labels += new if learn else [IGNORED] * len(new)
             ids += new
-        width = 3 * self.image_processor.patch_size**2
+        none = np.zeros((0, 3 * self.image_processor.patch_size**2), np.float32)
         return Encoded(
             input_ids=torch.tensor(ids, dtype=torch.int64),
             labels=torch.tensor(labels, dtype=torch.int64),
             mm_token_type_ids=torch.tensor(kinds, dtype=torch.int64),
-            pixel_values=torch.from_numpy(np.concatenate(patches) if patches else np.zeros((0, width), np.float32)),
+            pixel_values=torch.from_numpy(np.concatenate(patches) if patches else none),
             image_grid_hw=torch.tensor([image.grid_hw for image in images], dtype=torch.int64).reshape(-1, 2),
             images=tuple(images),
         )
@@ -201,9 +198,14 @@ class NeoOVProcessor(ProcessorMixin):
         assert isinstance(segment, Words)
         return (self.encoder.answer if segment.answer else self.encoder.text)(segment.text), segment.answer
 
-    def _picture(self, source: Any, low: int, high: int, options: MediaOptions) -> tuple[np.ndarray, tuple[int, int]]:
-        image = self._load(source, options)
-        return self.image_processor.prepare(image, min_pixels=min(low, high), max_pixels=high)
+    def _picture(self, segment: Picture, low: int, high: int, options: MediaOptions) -> tuple[np.ndarray, Grid, Origin]:
+        source, patch = segment.source, self.image_processor.patch_size
+        part = isinstance(source, Cutout)
+        image = source.image.crop(source.box) if part else self._load(source, options)
+        size = source.image.size if part else segment.sent_size or image.size
+        cells, grid = self.image_processor.prepare(image, min_pixels=min(low, high), max_pixels=high)
+        seen = grid[1] * patch, grid[0] * patch
+        return cells, grid, Origin(segment.number, size, source.box if part else (0, 0, *size), seen)
 
     def _load(self, source: Any, options: MediaOptions) -> Image.Image:
         return load_image(source, limits=options.limits, allow_urls=options.allow_urls, allow_files=options.allow_files)

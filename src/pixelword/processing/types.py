@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -13,17 +14,23 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
+#: Rows and columns of patches.
+Grid = tuple[int, int]
+
+
 @dataclass(frozen=True)
 class Video:
     """Frames of a video.
 
     frames: upright RGB or RGBA images; timestamps: seconds of each frame since the start (empty when unknown: then
-    the prompt holds the frames alone); duration: seconds of the whole video.
+    the prompt holds the frames alone); duration: seconds of the whole video; sizes: (width, height) of each upright
+    frame before it was shrunk, empty if none was.
     """
 
     frames: tuple[Image.Image, ...]
     timestamps: tuple[float, ...]
     duration: float
+    sizes: tuple[tuple[int, int], ...] = ()
 
     def __post_init__(self) -> None:
         if not self.frames:
@@ -32,6 +39,55 @@ class Video:
             raise MediaError(
                 f"a video of {len(self.frames)} frames has {len(self.timestamps)} timestamps; give one each, or none"
             )
+
+    def only(self, places: Sequence[int]) -> Video:
+        """Return the video with the frames at these places alone; its duration stays."""
+        frames, timestamps, sizes = (
+            tuple(values[place] for place in places) if values else ()
+            for values in (self.frames, self.timestamps, self.sizes)
+        )
+        return Video(frames, timestamps, self.duration, sizes)
+
+
+@dataclass(frozen=True)
+class Cutout:
+    """A part of the image before it in the conversation, shown as an image of its own.
+
+    image: the whole image, upright; box: (left, top, right, bottom) of the part, in its pixels.
+    """
+
+    image: Image.Image
+    box: tuple[int, int, int, int]
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What was sent of an image or frame, and what the model is shown of it: a part, stretched, never padded.
+
+    Sent pixels are those of the decoded file after its EXIF orientation (or a video's rotation) was applied, from the
+    top left, as every viewer shows them. All sizes are (width, height).
+
+    Attributes:
+        number: Number of the image among those sent in the conversation; of a frame, among its video's shown frames.
+        size: Of what was sent.
+        box: (left, top, right, bottom) of the part that is shown, in sent pixels.
+        seen: Of what the model is shown: the part, resized.
+    """
+
+    number: int
+    size: tuple[int, int]
+    box: tuple[int, int, int, int]
+    seen: tuple[int, int]
+
+    def to_sent(self, x: float, y: float) -> tuple[float, float]:
+        """Thousandths of what the model is shown -> sent pixels."""
+        left, top, right, bottom = self.box
+        return left + x * (right - left) / 1000, top + y * (bottom - top) / 1000
+
+    def to_thousandths(self, x: float, y: float) -> tuple[float, float]:
+        """Sent pixels -> thousandths of what the model is shown; outside of 0..1000 where it is not shown."""
+        left, top, right, bottom = self.box
+        return 1000 * (x - left) / (right - left), 1000 * (y - top) / (bottom - top)
 
 
 @dataclass(frozen=True)
@@ -59,14 +115,16 @@ class ImageSpan:
         grid_hw: Rows and columns of patches.
         video: Number of the video that this is a frame of, counted from 0 in the conversation; None for an image.
         timestamp: Seconds into the video; None for an image, and for a frame of a video without times.
+        origin: How its pixels came from those that were sent.
     """
 
     start: int
     stop: int
     first_patch: int
-    grid_hw: tuple[int, int]
+    grid_hw: Grid
     video: int | None = None
     timestamp: float | None = None
+    origin: Origin | None = None
 
     def __len__(self) -> int:
         """Number of visual tokens."""

@@ -184,8 +184,9 @@ class _Reader:
     def read(self, targets: Sequence[Fraction], max_pixels: int) -> Video:
         """Yield the frames on screen at `targets` (ascending seconds), each once."""
         shown = self._shown(targets, self._frames())
-        frames = [(float(time), self._image(frame, max_pixels)) for time, frame in shown]
-        return Video(tuple(image for _, image in frames), tuple(time for time, _ in frames), float(self.shown_duration))
+        frames = [(float(time), *self._image(frame, max_pixels)) for time, frame in shown]
+        times, images, sizes = (tuple(values) for values in zip(*frames, strict=True))
+        return Video(images, times, float(self.shown_duration), sizes)
 
     def frame_size(self) -> tuple[int, int]:
         """Return height and width of the first frame, upright. The file is at its start before and after."""
@@ -259,9 +260,11 @@ class _Reader:
     def _seconds(self, time: int) -> Fraction:
         return max((time - self.start) * self.file.base, Fraction(0))
 
-    def _image(self, frame: Any, max_pixels: int) -> Image.Image:
+    def _image(self, frame: Any, max_pixels: int) -> tuple[Image.Image, tuple[int, int]]:
+        """Return the upright frame, shrunk to at most `max_pixels`, and its size before."""
         image = self.file.image(frame)
+        size = image.size
         if image.width * image.height > max_pixels:
             high, wide = smart_resize(image.height, image.width, min_pixels=1, max_pixels=max_pixels)
             image = image.resize((wide, high))
-        return image
+        return image, size

@@ -7,7 +7,9 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from pixelword.generation.media_usage import media_usage
 from pixelword.generation.request import Request, Token
+from pixelword.processing.boxes import places
 from pixelword.serving.token_bytes import TokenBytes
 
 #: Why an answer ended, in OpenAI's words.
@@ -47,7 +49,7 @@ def event(content: dict[str, Any], name: str | None = None) -> bytes:
 
 
 def usage(generations: Sequence[Request]) -> dict[str, Any]:
-    """Token usage of a request: its prompt once, plus all answers."""
+    """Token usage of a request: its prompt once, plus all answers; what was seen of each image."""
     completion_tokens = sum(generation.usage.completion_tokens for generation in generations)
     prompts = {id(generation.prompt): generation.usage for generation in generations}.values()
     prompt_tokens = sum(prompt.prompt_tokens for prompt in prompts)
@@ -56,8 +58,14 @@ def usage(generations: Sequence[Request]) -> dict[str, Any]:
         "prompt_tokens": prompt_tokens,
         "completion_tokens": completion_tokens,
         "total_tokens": prompt_tokens + completion_tokens,
-        "prompt_tokens_details": {"cached_tokens": cached},
+        "prompt_tokens_details": {"cached_tokens": cached, **media_usage(generations[0].prompt.images)},
     }
+
+
+def _objects(request: Request) -> dict[str, Any]:
+    """Return the field `objects` of a message whose text names places; nothing else."""
+    found = places(request.text, request.prompt.images)
+    return {"objects": [place.as_dict() for place in found]} if found else {}
 
 
 def _end(request: Request) -> dict[str, Any]:
@@ -82,7 +90,7 @@ class Reply:
         for index, (item, said) in enumerate(zip(generations, tokens, strict=True)):
             choice: dict[str, Any] = {"index": index, **_end(item)}
             if self.chat:
-                choice["message"] = {"role": "assistant", "content": item.text}
+                choice["message"] = {"role": "assistant", "content": item.text, **_objects(item)}
             else:
                 choice["text"] = item.text
             choice["logprobs"] = self._logprobs(said)
@@ -100,8 +108,8 @@ class Reply:
         return self._chunk({"index": index, **part, "logprobs": self._logprobs([token]), "finish_reason": None})
 
     def last(self, index: int, request: Request) -> dict[str, Any]:
-        """The chunk that says why an answer ended."""
-        part: dict[str, Any] = {"delta": {}} if self.chat else {"text": ""}
+        """The chunk that says why an answer ended, with the places that it names."""
+        part: dict[str, Any] = {"delta": _objects(request)} if self.chat else {"text": ""}
         return self._chunk({"index": index, **part, **_end(request)})
 
     def cost(self, generations: Sequence[Request]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from safetensors.torch import load, save
 
 from pixelword.errors import InputError, MediaError, PixelwordError
 from pixelword.processing.processor import NeoOVProcessor
-from pixelword.processing.types import Encoded, ImageSpan
+from pixelword.processing.types import Encoded, ImageSpan, Origin
 from pixelword.serving.settings import Settings
 
 _START_SECONDS = 120.0
@@ -190,7 +190,14 @@ def from_bytes(data: bytes) -> Encoded:
     """Load the prompt written by `to_bytes`."""
     tensors = load(data)
     spans = json.loads(tensors.pop("images").numpy().tobytes())
-    return Encoded(**tensors, images=tuple(ImageSpan(**{**span, "grid_hw": tuple(span["grid_hw"])}) for span in spans))
+    return Encoded(**tensors, images=tuple(map(_span, spans)))
+
+
+def _span(fields: dict[str, Any]) -> ImageSpan:
+    origin = fields["origin"]
+    if origin is not None:
+        origin = Origin(origin["number"], *(tuple(origin[name]) for name in ("size", "box", "seen")))
+    return ImageSpan(**{**fields, "grid_hw": tuple(fields["grid_hw"]), "origin": origin})
 
 
 def _answer(processor: Any, messages: Any, options: dict[str, Any]) -> bytes:

@@ -7,10 +7,11 @@ from __future__ import annotations
 
 from random import Random
 
+from pixelword.processing.boxes import grounded
 from pixelword.synthetic.drawing import outline_mask
 from pixelword.synthetic.questions import Facts, Turn, references
 from pixelword.synthetic.scenes import Scene, Thing
-from pixelword.synthetic.wording import grounded, phrase
+from pixelword.synthetic.wording import phrase
 
 WORDINGS = (
     "Where is {it}? Answer with its box.", "Where is {it}? Answer with a box.", "Where is {it}? Give its box.",

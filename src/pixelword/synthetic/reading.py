@@ -7,11 +7,12 @@ from random import Random
 
 from PIL import Image
 
+from pixelword.processing.boxes import boxed
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.lettering import Sign, draw_sign, scatter
 from pixelword.synthetic.questions import COLOUR_WORDINGS, Facts, Turn
 from pixelword.synthetic.scenes import Split
-from pixelword.synthetic.wording import boxed, phrase
+from pixelword.synthetic.wording import phrase
 from pixelword.synthetic.words import LONGEST, LONGEST_LINE, draw_character, draw_line, draw_word
 
 ORDINALS = ("first", "second", "third", "fourth")

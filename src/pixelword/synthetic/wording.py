@@ -1,9 +1,9 @@
-"""Wordings as people type them: phrases, articles, plurals, and boxes as answers have them."""
+"""Wordings as people type them: phrases, articles, plurals."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from random import Random
 
 
@@ -60,15 +60,3 @@ _PLURALS = {
     "person": "people", "potato": "potatoes", "tomato": "tomatoes", "mango": "mangoes", "cactus": "cacti",
     "volcano": "volcanoes", "snowman": "snowmen", "dice": "dice", "moose": "moose", "aircraft": "aircraft",
 }  # fmt: skip
-
-
-def grounded(name: str, box: Sequence[float], size: tuple[int, int]) -> str:
-    """'<ref>name</ref><box>[[x1, y1, x2, y2]]</box>': a box of pixels, in thousandths of the image's size."""
-    return f"<ref>{name}</ref>{boxed(box, size)}"
-
-
-def boxed(box: Sequence[float], size: tuple[int, int]) -> str:
-    """'<box>[[x1, y1, x2, y2]]</box>', as `grounded` without its name."""
-    sides = (size[0], size[1], size[0], size[1])
-    corners = (min(1000, max(0, round(1000 * place / side))) for place, side in zip(box, sides, strict=True))
-    return f"<box>[[{', '.join(map(str, corners))}]]</box>"

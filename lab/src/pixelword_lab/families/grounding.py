@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from random import Random
 
+from pixelword.processing.boxes import boxed, grounded
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Question, Split
-from pixelword.synthetic.wording import article, boxed, grounded, phrase
+from pixelword.synthetic.wording import article, phrase
 from pixelword_lab.candidates import Candidate, choose
 from pixelword_lab.drawing.backgrounds import worn
 from pixelword_lab.drawing.compose import Placed, Scene, render, side_of

@@ -17,6 +17,7 @@ from pixelword.generation.long_context.incremental_prefill import IncrementalPre
 from pixelword.processing.chat import Picture, segments
 from pixelword.processing.images import load_image, to_rgb
 from pixelword.processing.resize import shared_max_pixels
+from pixelword.processing.types import Cutout
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
@@ -60,14 +61,14 @@ def with_crops(
     crops = select_crops(
         heat, [image.size if big else (0, 0) for image, big in zip(images, large, strict=True)], share, count
     )
-    shown: dict[int, list[Image.Image]] = {}
+    shown: dict[int, list[Cutout]] = {}
     for crop in crops:
-        shown.setdefault(crop.image, []).append(to_rgb(images[crop.image]).crop(crop.box))
+        shown.setdefault(crop.image, []).append(Cutout(to_rgb(images[crop.image]), crop.box))
     return _replaced(messages, images, shown), crops
 
 
 def _replaced(
-    messages: Sequence[Mapping[str, Any]], images: Sequence[Image.Image], crops: Mapping[int, Sequence[Image.Image]]
+    messages: Sequence[Mapping[str, Any]], images: Sequence[Image.Image], crops: Mapping[int, Sequence[Cutout]]
 ) -> list[dict[str, Any]]:
     """The messages with their images decoded, each followed by its crops."""
     number, made = 0, []

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from random import Random
 
+from pixelword.processing.boxes import grounded
 from pixelword.synthetic.types import Box, Question
-from pixelword.synthetic.wording import article, grounded, phrase
+from pixelword.synthetic.wording import article, phrase
 from pixelword_lab.candidates import Candidate, Facts
 from pixelword_lab.drawing.tabular import COLOURS, KINDS, Chart, number
 from pixelword_lab.families.charts.view import TOLERANCE, View

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Iterator
 from random import Random
 
+from pixelword.processing.boxes import boxed, grounded
 from pixelword.synthetic.assets import Assets
 from pixelword.synthetic.types import Box, Question, Split
-from pixelword.synthetic.wording import boxed, grounded, phrase
+from pixelword.synthetic.wording import phrase
 from pixelword_lab.candidates import Candidate, choose
 from pixelword_lab.drawing.objects import COLOURS
 from pixelword_lab.drawing.texts import bare

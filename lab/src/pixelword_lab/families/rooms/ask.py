@@ -9,8 +9,9 @@ from itertools import permutations
 from random import Random
 from typing import Any
 
+from pixelword.processing.boxes import boxed, grounded
 from pixelword.synthetic.types import Box, Question
-from pixelword.synthetic.wording import article, boxed, grounded, phrase, plural
+from pixelword.synthetic.wording import article, phrase, plural
 from pixelword_lab.candidates import Candidate
 from pixelword_lab.families.rooms.layout import alike
 

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any
 
+from pixelword.processing.boxes import boxed, grounded
 from pixelword.synthetic.types import Box, Question
-from pixelword.synthetic.wording import article, boxed, grounded, phrase, plural
+from pixelword.synthetic.wording import article, phrase, plural
 from pixelword_lab.candidates import Candidate
 from pixelword_lab.families.screens.content import CALLED
 from pixelword_lab.families.screens.lists import clear, intentions

@@ -1,0 +1,71 @@
+"""Places that an answer names, on the command line."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from pointing_model import POINTED
+
+from pixelword.processing.images import load_image
+
+
+def photograph(path: Path, orientation: int = 1, size: tuple[int, int] = (200, 80)) -> Path:
+    exif = Image.Exif()
+    exif[0x112] = orientation
+    Image.new("RGB", size, "navy").save(path, exif=exif)
+    return path
+
+
+@pytest.mark.parametrize("orientation", [1, 6])
+def test_json_has_the_places_in_upright_pixels_and_what_was_seen(
+    run: Callable[..., Any], pointing_model_dir: Path, tmp_path: Path, orientation: int
+) -> None:
+    image = photograph(tmp_path / "a.jpg", orientation)
+    result = run("ask", image, "Find the star.", "--model", pointing_model_dir, "--json")
+    assert result.exit_code == 0, result.output
+    facts = json.loads(result.stdout)
+    width, height = load_image(image).size
+    assert facts["answer"] == POINTED
+    assert facts["objects"] == [
+        {
+            "label": "star",
+            "box": [0.1 * width, 0.25 * height, 0.5 * width, 0.75 * height],
+            "box_1000": [100, 250, 500, 750],
+            "image": 0,
+        }
+    ]
+    (seen,) = facts["usage"]["images"]
+    assert seen["size"] == [width, height] and seen["tokens"] == facts["visual_tokens"]
+    assert seen["seen"][0] % 32 == 0 and seen["seen"][0] * seen["seen"][1] == 32 * 32 * seen["tokens"]
+    assert facts["usage"]["completion_tokens"] == facts["new_tokens"]
+
+
+def test_places_are_drawn(run: Callable[..., Any], pointing_model_dir: Path, tmp_path: Path) -> None:
+    image = photograph(tmp_path / "a.jpg", 6, (600, 480))
+    result = run("ask", image, "Find the star.", "--model", pointing_model_dir, "--boxes", tmp_path / "out.png")
+    assert (result.exit_code, result.stdout) == (0, POINTED + "\n")
+    with Image.open(tmp_path / "out.png") as drawn:
+        assert drawn.size == (480, 600)  # upright
+        assert drawn.getpixel((48, 300)) == (0xD5, 0x5E, 0x00)  # the left side of the box
+        assert drawn.getpixel((20, 300)) != (0xD5, 0x5E, 0x00)
+
+
+def test_of_several_images_none_is_guessed(run: Callable[..., Any], pointing_model_dir: Path, tmp_path: Path) -> None:
+    images = [photograph(tmp_path / name) for name in ("a.jpg", "b.jpg")]
+    told = run("ask", *images, "where?", "--model", pointing_model_dir, "--json", "--boxes", tmp_path / "out.png")
+    (place,) = json.loads(told.stdout)["objects"]
+    assert place == {"label": "star", "box": None, "box_1000": [100, 250, 500, 750], "image": None}
+    assert "are not drawn" in told.stderr
+    assert sorted(path.name for path in tmp_path.glob("*.png")) == ["out-0.png", "out-1.png"]
+
+
+def test_a_drawing_needs_an_image_and_a_name(refused: Callable[..., str], tmp_path: Path) -> None:
+    image = photograph(tmp_path / "a.jpg")
+    assert "there is none before the question" in refused("ask", "where?", "--boxes", tmp_path / "out.png")
+    assert "name a .png file" in refused("ask", image, "where?", "--boxes", tmp_path)
+    assert "name a .png file" in refused("ask", image, "where?", "--boxes", tmp_path / "out.gif")
