@@ -13,7 +13,6 @@ import pytest
 from PIL import Image
 from pointing_model import POINTED
 
-
 from pixelword.generation.engine import Engine
 from pixelword.generation.session import load
 from pixelword.serving.app import create_app

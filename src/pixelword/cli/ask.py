@@ -90,7 +90,7 @@ def _as_dict(answer: Answer, model: str, session: Session) -> dict[str, Any]:
     fields = {
         name: value for name, value in vars(answer).items() if name not in ("text", "objects", "images", "videos")
     }
-    usage = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.new_tokens}
+    usage: dict[str, Any] = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.new_tokens}
     usage |= {name: list(value) for name in ("images", "videos") if (value := getattr(answer, name))}
     return {
         "answer": answer.text,

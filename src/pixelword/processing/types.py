@@ -42,11 +42,12 @@ class Video:
 
     def only(self, places: Sequence[int]) -> Video:
         """Return the video with the frames at these places alone; its duration stays."""
-        frames, timestamps, sizes = (
-            tuple(values[place] for place in places) if values else ()
-            for values in (self.frames, self.timestamps, self.sizes)
+        return Video(
+            frames=tuple(self.frames[place] for place in places),
+            timestamps=tuple(self.timestamps[place] for place in places if self.timestamps),
+            duration=self.duration,
+            sizes=tuple(self.sizes[place] for place in places if self.sizes),
         )
-        return Video(frames, timestamps, self.duration, sizes)
 
 
 @dataclass(frozen=True)
