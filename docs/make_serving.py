@@ -11,6 +11,13 @@ from typing import Any
 from pixelword.serving import protocol
 from pixelword.serving.fields import PASSIVE, Body
 from pixelword.serving.protocol_messages import Block, CountTokensRequest, MessagesRequest, Source, Turn
+from pixelword.serving.protocol_responses import (
+    InputItem,
+    InputPart,
+    InputTokensRequest,
+    ResponsesRequest,
+    TextFormat,
+)
 
 BEGIN, END = "<!-- fields: written by python docs/make_serving.py -->\n", "<!-- end of fields -->\n"
 PAGE = Path(__file__).with_name("serving.md")
@@ -18,6 +25,8 @@ PAGE = Path(__file__).with_name("serving.md")
 ROUTES: dict[str, type[Body]] = {
     "chat": protocol.ChatRequest,
     "completions": protocol.CompletionRequest,
+    "responses": ResponsesRequest,
+    "input_tokens": InputTokensRequest,
     "messages": MessagesRequest,
     "count_tokens": CountTokensRequest,
     "tokenize": protocol.TokenizeRequest,
@@ -28,6 +37,9 @@ WITHIN: dict[str, type[Body]] = {
     "part": protocol.Part,
     "url": protocol.Url,
     "stream_options": protocol.StreamOptions,
+    "input_item": InputItem,
+    "input_part": InputPart,
+    "text": TextFormat,
     "turn": Turn,
     "block": Block,
     "source": Source,

@@ -75,6 +75,9 @@ def serve(
     max_explain_tokens: Annotated[
         int, typer.Option(min=0, help="Longest prompt for /v1/explain; 0 disables the route.")
     ] = 2048,
+    response_store_mb: Annotated[
+        int, typer.Option(min=0, help="Memory for responses that later requests may continue, in MB; 0 stores none.")
+    ] = 256,
     dtype: options.Dtype = None,
     device: options.Device = None,
 ) -> None:
@@ -89,6 +92,7 @@ def serve(
         allowed_media_domains or [],
         allowed_local_media_path,
         max_explain_tokens=max_explain_tokens,
+        max_stored_bytes=response_store_mb << 20,
         default_max_tokens=default_max_tokens,
         allowed_origins=_origins(allowed_origins or []),
     )

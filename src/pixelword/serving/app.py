@@ -23,6 +23,7 @@ from pixelword.serving.routes_chat import add_chat
 from pixelword.serving.routes_explain import add_explain
 from pixelword.serving.routes_info import add_info
 from pixelword.serving.routes_messages import add_messages
+from pixelword.serving.routes_responses import add_responses
 from pixelword.serving.settings import Settings
 from pixelword.serving.state import Server
 from pixelword.serving.workers import Workers
@@ -48,7 +49,7 @@ def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
     app = FastAPI(title="Pixelword", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.server = server
     add_errors(app, settings)
-    for add in (add_chat, add_messages, add_info, add_explain):
+    for add in (add_chat, add_responses, add_messages, add_info, add_explain):
         add(app, server)
     page.add_page(app)
 

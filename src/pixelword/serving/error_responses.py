@@ -90,7 +90,9 @@ def add_errors(app: FastAPI, settings: Settings) -> None:
 
     @app.exception_handler(HTTPException)
     async def http(request: Request, error: HTTPException) -> Response:
-        return error_response(request, error.status_code, str(error.detail), headers=dict(error.headers or {}))
+        detail = str(error.detail)
+        headers = dict(error.headers or {})
+        return error_response(request, error.status_code, detail, named_field(detail), headers)
 
     @app.exception_handler(Exception)
     async def failed(request: Request, error: Exception) -> Response:

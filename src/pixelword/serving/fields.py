@@ -19,7 +19,14 @@ from pydantic_core import PydanticCustomError
 
 #: Place -> field -> a type whose values all change nothing, or a list of values that do not.
 PASSIVE: dict[str, dict[str, str | list[Any]]] = yaml.safe_load(Path(__file__).with_name("fields.yaml").read_text())
-_TYPES: dict[str, type | tuple[type, ...]] = {"boolean": bool, "number": (int, float), "string": str, "object": dict}
+_JSON_TYPES = {"list": "array"}
+_TYPES: dict[str, type | tuple[type, ...]] = {
+    "boolean": bool,
+    "number": (int, float),
+    "string": str,
+    "object": dict,
+    "list": list,
+}
 
 
 def is_accepted(value: Any, accepts: str | list[Any]) -> bool:
@@ -73,7 +80,7 @@ def _acted_on() -> set[str]:
 def _describe(schema: dict[str, Any], model: type[Body]) -> None:
     """Add the unimplemented fields to the JSON schema of a model."""
     for name, accepts in PASSIVE.get(model.place, {}).items():
-        values = {"type": accepts} if isinstance(accepts, str) else {"enum": [*accepts, None]}
+        values = {"type": _JSON_TYPES.get(accepts, accepts)} if isinstance(accepts, str) else {"enum": [*accepts, None]}
         schema.setdefault("properties", {}).setdefault(name, {"description": "Accepted and ignored."} | values)
 
 

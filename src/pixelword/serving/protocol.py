@@ -139,6 +139,12 @@ def most_messages(messages: list[ChatMessage]) -> list[ChatMessage]:
 ModelName = Annotated[Text | None, Field(description="The served model's name; may be left out.")]
 
 
+def check_length(field: str, tokens: int | None, settings: Settings) -> None:
+    """Raises InputError: an answer may not be as long as the field says."""
+    if (tokens or 0) > settings.max_tokens:
+        raise InputError(f"{field}: {tokens:,} is more than this server's {settings.max_tokens:,}")
+
+
 class Ending(Body):
     """How the prompt of a chat ends."""
 
@@ -242,8 +248,7 @@ class Request(Body):
 
     def check(self, settings: Settings) -> None:
         """Before anything is done. Raises InputError: it asks for more than one request may have."""
-        if (self.longest or 0) > settings.max_tokens:
-            raise InputError(f"max_tokens: {self.longest:,} is more than this server's {settings.max_tokens:,}")
+        check_length("max_tokens", self.longest, settings)
         if (self.n or 1) > settings.max_choices:
             raise InputError(f"n: {self.n} is more than the {settings.max_choices} answers that a request may have")
 

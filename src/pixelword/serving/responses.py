@@ -73,6 +73,20 @@ def _end(request: Request) -> dict[str, Any]:
     return {"finish_reason": FINISH[request.reason or "stop"], "stop_reason": request.stop_reason}
 
 
+def logprob_entries(tokens: Sequence[Token], token_bytes: TokenBytes) -> list[dict[str, Any]]:
+    """Log probabilities of those tokens that have them, with the most likely tokens in their places."""
+
+    def entry(token: int, logprob: float) -> dict[str, Any]:
+        own = token_bytes(token)
+        return {"token": own.decode(errors="replace"), "logprob": logprob, "bytes": list(own)}
+
+    return [
+        {**entry(token.id, token.logprob), "top_logprobs": [entry(*likely) for likely in token.top]}
+        for token in tokens
+        if token.logprob is not None
+    ]
+
+
 class Reply:
     """Response bodies of one request. chat: of `/v1/chat/completions`, else of `/v1/completions`."""
 
@@ -130,15 +144,7 @@ class Reply:
                 "token_logprobs": [token.logprob for token in scored],
                 "top_logprobs": [self._by_name(token.top) for token in scored],
             }
-        content = []
-        for token in scored:
-            top = [self._entry(id_, value) for id_, value in token.top]
-            content.append({**self._entry(token.id, token.logprob or 0.0), "top_logprobs": top})
-        return {"content": content}
-
-    def _entry(self, token: int, logprob: float) -> dict[str, Any]:
-        own = self._bytes(token)
-        return {"token": own.decode(errors="replace"), "logprob": logprob, "bytes": list(own)}
+        return {"content": logprob_entries(scored, self._bytes)}
 
     def _name(self, token: int) -> str:
         """A token's text; for part of a character its bytes, as OpenAI writes them: `bytes:\\xf0\\x9f`."""

@@ -31,6 +31,8 @@ class Settings:
     allowed_origins: origins (`https://app.example.org`) whose pages may ask from a browser, or "*" for all; none by
         default. Pages of this server's own need no entry.
     max_choices: `n` of a request. max_explain_tokens: the longest prompt whose answer can be looked into; 0: none.
+    max_stored_responses, max_stored_bytes: responses that are stored for `previous_response_id`, and their size with
+        their conversations; 0: none are stored.
     limits: of one image, one video, one download.
     """
 
@@ -52,6 +54,8 @@ class Settings:
     allowed_origins: tuple[str, ...] = ()
     max_choices: int = 4
     max_explain_tokens: int = 2048
+    max_stored_responses: int = 1000
+    max_stored_bytes: int = 256 << 20
     limits: Limits = field(
         default_factory=lambda: Limits(
             max_image_pixels=40_000_000, max_bytes=32 << 20, max_frames=256, url_timeout=5.0, url_deadline=20.0

@@ -47,7 +47,10 @@ def server(options: Options, api_keys: tuple[str, ...]) -> FastAPI:
     from pixelword.serving.workers import Workers
 
     name = options.served_model_name or Path(options.model).name
-    settings = Settings(served_model_name=name, api_keys=api_keys, max_waiting=options.max_waiting)
+    # a stored response would be on one replica, and the next request may reach another
+    settings = Settings(
+        served_model_name=name, api_keys=api_keys, max_waiting=options.max_waiting, max_stored_responses=0
+    )
     batching = BatchingOptions(max_num_seqs=options.max_num_seqs, prefix_bytes=options.prefix_cache_mb << 20)
     session = load(options.model)
     engine = Engine(session.model, session.processor, batching)

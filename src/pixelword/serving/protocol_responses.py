@@ -1,0 +1,166 @@
+"""What clients of OpenAI's Responses API send, and the chat request that it amounts to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field, model_validator
+
+from pixelword.serving.fields import Body, problem
+from pixelword.serving.protocol import (
+    MOST_MESSAGES,
+    ChatMessage,
+    ChatRequest,
+    Media,
+    ModelName,
+    Part,
+    Text,
+    Words,
+    check_length,
+    most_messages,
+)
+from pixelword.serving.settings import Settings
+
+#: What a part of each type holds.
+_HOLDS = {"input_text": "text", "output_text": "text", "input_image": "image_url", "input_video": "video_url"}
+LOGPROBS = "message.output_text.logprobs"
+
+
+class InputPart(Body):
+    """A part of a message: text, an image, or a video (an extension of this server)."""
+
+    place: ClassVar[str] = "input_part"
+    type: Literal["input_text", "output_text", "input_image", "input_video"]
+    text: Annotated[Text | None, Field(description="The text of a part of this type.")] = None
+    image_url: Annotated[Words | None, Field(description="The image's URL.")] = None
+    video_url: Annotated[Words | None, Field(description="The video's URL.")] = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> InputPart:
+        needed = _HOLDS[self.type]
+        if getattr(self, needed) is None:
+            raise problem(needed, f"a part of type {self.type!r} needs {needed}")
+        for other in {"text", "image_url", "video_url"} - {needed}:
+            if getattr(self, other) is not None:
+                raise problem(other, f"a part of type {self.type!r} cannot have {other}; make it a part of its own")
+        return self
+
+    def part(self) -> Part:
+        """The same as a part of a chat message."""
+        if self.text is not None:
+            return Part(type="text", text=self.text)
+        if self.image_url is not None:
+            return Part(type="image_url", image_url=self.image_url)
+        return Part(type="video_url", video_url=self.video_url)
+
+
+class InputItem(Body):
+    """A message of the input, or one of an earlier response's output."""
+
+    place: ClassVar[str] = "input_item"
+    type: Annotated[Literal["message"] | None, Field(description="`message`; may be left out.")] = None
+    role: Literal["system", "developer", "user", "assistant"]
+    content: Text | list[InputPart]
+
+    def message(self) -> ChatMessage:
+        """The same as a chat message."""
+        content = self.content if isinstance(self.content, str) else [part.part() for part in self.content]
+        return ChatMessage(role=self.role, content=content)
+
+
+class TextFormat(Body):
+    """How the output is written."""
+
+    place: ClassVar[str] = "text"
+
+
+class Conversation(Media):
+    """What `/v1/responses` and its token count share."""
+
+    model: ModelName = None
+    input: Annotated[
+        Text | Annotated[list[InputItem], Field(min_length=1, max_length=MOST_MESSAGES)],
+        Field(description="A text, or messages with parts `input_text`, `input_image`, `input_video`, `output_text`."),
+    ]
+    instructions: Annotated[
+        Text | None, Field(description="The system prompt of this response; a later one does not inherit it.")
+    ] = None
+    previous_response_id: Annotated[
+        Text | None, Field(description="The stored response whose conversation this continues.")
+    ] = None
+
+    def messages(self, earlier: Sequence[ChatMessage]) -> list[ChatMessage]:
+        """The conversation in chat form without instructions. earlier: that of the previous response."""
+        if isinstance(self.input, str):
+            return [*earlier, ChatMessage(role="user", content=self.input)]
+        return [*earlier, *(item.message() for item in self.input)]
+
+    def chat(self, messages: Sequence[ChatMessage], **more: object) -> ChatRequest:
+        """The same as a chat request, with more of its fields. messages: as from `messages`."""
+        instructions = [ChatMessage(role="system", content=self.instructions)] if self.instructions else []
+        whole = most_messages([*instructions, *messages])
+        return ChatRequest.model_validate(self.media_options() | more | {"messages": whole})
+
+
+class InputTokensRequest(Conversation):
+    """`POST /v1/responses/input_tokens`."""
+
+    place: ClassVar[str] = "input_tokens"
+
+
+class ResponsesRequest(Conversation):
+    """`POST /v1/responses`."""
+
+    place: ClassVar[str] = "responses"
+    store: Annotated[
+        bool | None, Field(description="Store the response for `previous_response_id` and `GET`; true by default.")
+    ] = None
+    max_output_tokens: Annotated[
+        int | None, Field(ge=1, description="The most tokens to generate; by default the rest of the context.")
+    ] = None
+    temperature: Annotated[
+        float | None, Field(ge=0, le=2, description="Sampling temperature; 0, the default, is greedy.")
+    ] = None
+    top_p: Annotated[
+        float | None,
+        Field(gt=0, le=1, description="Sample from the most likely tokens that together have this probability."),
+    ] = None
+    seed: Annotated[
+        int | None,
+        Field(ge=-(2**63), lt=2**63, description="Seed of the sampling; the same seed gives the same output."),
+    ] = None
+    include: Annotated[
+        list[Literal["message.output_text.logprobs", "reasoning.encrypted_content"]] | None,
+        Field(max_length=16, description=f"`{LOGPROBS}` returns log probabilities."),
+    ] = None
+    top_logprobs: Annotated[
+        int | None,
+        Field(ge=0, le=20, description="Number of most likely tokens to return at each position."),
+    ] = None
+    text: Annotated[TextFormat | None, Field(description="The output's format.")] = None
+    metadata: Annotated[
+        dict[Text, Text] | None, Field(max_length=16, description="Pairs that the response repeats.")
+    ] = None
+    stream: Annotated[bool | None, Field(description="Stream the response as server-sent events.")] = None
+
+    @property
+    def with_logprobs(self) -> bool:
+        """Whether log probabilities are returned."""
+        return self.top_logprobs is not None or LOGPROBS in (self.include or ())
+
+    def check(self, settings: Settings) -> None:
+        """Before anything is done. Raises InputError: it asks for more than one request may have."""
+        check_length("max_output_tokens", self.max_output_tokens, settings)
+
+    def as_chat(self, messages: Sequence[ChatMessage]) -> ChatRequest:
+        """The chat request that this amounts to. messages: as from `messages`."""
+        return self.chat(
+            messages,
+            max_completion_tokens=self.max_output_tokens,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            seed=self.seed,
+            logprobs=self.with_logprobs,
+            top_logprobs=self.top_logprobs,
+        )
