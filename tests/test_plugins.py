@@ -57,7 +57,7 @@ def test_recipes_suites_and_packs_name_what_brings_them(
 
 def test_a_name_that_nobody_has_is_compared_with_what_there_is(installed: Any) -> None:
     installed()
-    with pytest.raises(InputError, match="no suite 'held': choose one of nano"):
+    with pytest.raises(InputError, match="unknown suite 'held': choose one of nano"):
         chosen(["held"])
 
 

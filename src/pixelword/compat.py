@@ -1,4 +1,4 @@
-"""What differs between the supported releases of transformers and torch: the one file that knows.
+"""Differences between the supported releases of transformers and torch; no other module has any.
 
 5.24 renamed the key-value cache: `generate` passes `cache=…` and reads `outputs.cache`, where earlier releases say
 `past_key_values`. The rest of Pixelword says `cache`. Both spellings work for callers on every release.

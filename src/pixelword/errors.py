@@ -1,4 +1,4 @@
-"""Errors that are the caller's to mend: each message is one line saying what is wrong, where, and what to do.
+"""Errors that the caller can fix: each message is one line with what is wrong, where, and what to do.
 
 The command line prints the message of a `PixelwordError` and exits with 2; anything else is a bug and keeps its
 traceback.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 
 class PixelwordError(ValueError):
-    """Base of every error a user can mend. The message is one line."""
+    """Base of every error that a user can fix. The message is one line."""
 
     def __init__(self, message: str) -> None:
         # names of files may hold bytes that are not text, which no terminal and no log takes

@@ -1,4 +1,4 @@
-"""What brings an optional package: the one home of the command in every message about a missing one."""
+"""The install command of each optional package, for messages about a missing one."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def load(group: str, name: str, own: tuple[str, ...] = ()) -> Any:
         return found[name].load()
     if name in _LAB[group]:
         raise InputError(f"the {_KINDS[group]} {name!r} is part of pixelword-lab: {INSTALL_LAB}")
-    raise InputError(f"there is no {_KINDS[group]} {name!r}: choose one of {', '.join((*found, *own))}")
+    raise InputError(f"unknown {_KINDS[group]} {name!r}: choose one of {', '.join((*found, *own))}")
 
 
 def has_lab() -> bool:

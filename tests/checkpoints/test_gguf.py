@@ -109,7 +109,7 @@ def cut_short(path: Path) -> None:
         (lambda path: path.write_bytes(path.read_bytes()[:300]), "not a whole GGUF file"),
         (lambda path: path.write_bytes(b"GGUF\x09" + path.read_bytes()[5:]), r"version 9; known are \(2, 3\)"),
         (lambda path: path.write_bytes(b""), "it is empty"),
-        (Path.unlink, "there is no file"),
+        (Path.unlink, "no file"),
     ],
 )
 def test_a_damaged_file_is_one_line(

@@ -97,8 +97,8 @@ def test_a_bad_video_is_one_line_that_names_it(
 
 
 def test_a_forgotten_question_is_noticed(refused: Callable[..., str]) -> None:
-    assert "there is no question about it" in refused("ask", CIRCLE)
-    assert "put the question after the pictures" in refused("ask", QUESTION, CIRCLE)
+    assert "the question is missing" in refused("ask", CIRCLE)
+    assert "put the question after the images" in refused("ask", QUESTION, CIRCLE)
 
 
 def test_urls_are_read_only_when_allowed(refused: Callable[..., str], tiny_model_dir: Path) -> None:

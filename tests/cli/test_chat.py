@@ -41,7 +41,7 @@ def test_the_end_of_the_input_is_the_end(talk: Callable[..., Any]) -> None:
 @pytest.mark.parametrize(
     ("line", "complaint"),
     [
-        ("/imagine a.png", "there is no /imagine"),
+        ("/imagine a.png", "unknown command /imagine"),
         ("/image", "give the path of a file"),
         ("/image no.png", "no.png: no such file"),
     ],

@@ -33,7 +33,7 @@ def test_view_writes_a_page(run, tmp_path: Path) -> None:
     [
         (("data", "stats", "no.yaml"), "cannot read the recipe"),
         (("data", "view", "no.jsonl"), "no file"),
-        (("data", "view", *NANO, "--packs", 0, "--samples", 0), "nothing to look at"),
+        (("data", "view", *NANO, "--packs", 0, "--samples", 0), "no packs and no samples"),
     ],
 )
 def test_what_cannot_be_looked_at_is_one_line(

@@ -34,7 +34,7 @@ def test_a_report_a_folder_and_a_card(run: Run, tiny_model_dir: Path, tmp_path: 
 
 
 def test_bad_input_is_one_line(refused: Callable[..., str], tiny_model_dir: Path, tmp_path: Path) -> None:
-    assert "there is no suite 'held'" in refused("evaluate", tiny_model_dir, "--suite", "held")
+    assert "unknown suite 'held'" in refused("evaluate", tiny_model_dir, "--suite", "held")
     assert "no test 'colours'" in refused("evaluate", "nano", "--tasks", "colours")
     card = tmp_path / "card.md"
     card.write_text("no marks")

@@ -38,7 +38,7 @@ def test_a_picture_that_cannot_be_is_refused_before_anything_is_loaded(
 ) -> None:
     nowhere = ("--model", tmp_path / "no-model")
     assert "needs an image to paint" in refused("explain", "what?", "--png", tmp_path / "a.png", *nowhere)
-    assert "there is no folder" in refused("explain", CIRCLE, "what?", "--png", tmp_path / "no" / "a.png", *nowhere)
+    assert "no folder" in refused("explain", CIRCLE, "what?", "--png", tmp_path / "no" / "a.png", *nowhere)
     assert "name a .png file" in refused("explain", CIRCLE, "what?", "--png", tmp_path / "a.jpg", *nowhere)
     hidden = ("--method", "occlusion", "--occlusions", 0)
     assert "hides none" in refused("explain", CIRCLE, "what?", "--png", tmp_path / "a.png", *hidden, *nowhere)

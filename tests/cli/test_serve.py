@@ -58,7 +58,7 @@ def test_it_answers_and_finishes_what_runs_when_told_to_stop(server, way) -> Non
         {"type": "text", "text": "what colour is it?"},
     ]
     messages = [{"role": "user", "content": parts}]
-    with pytest.raises(openai.BadRequestError, match="more than the 20 that can be looked into"):
+    with pytest.raises(openai.BadRequestError, match="more than the 20 that can be explained"):
         client.post("/explain", cast_to=object, body={"messages": messages})
     stream = client.chat.completions.create(
         model="mine", messages=messages, stream=True, max_tokens=48,

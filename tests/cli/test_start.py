@@ -118,7 +118,7 @@ def test_a_quantized_folder_is_named_at_once(tmp_path: Path, words: tuple[str, .
     [
         (("train", "examples/finetune/lora.yaml", "--dry-run", "--gpu", "X100"), "--gpu X100: not known"),
         (("train", "examples/finetune/lora.yaml", "--resume", "nofolder"), "--resume nofolder: no such folder"),
-        (("ask", "what?", "--model", "nanoo"), "there is no model 'nanoo'"),
+        (("ask", "what?", "--model", "nanoo"), "unknown model 'nanoo'"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

@@ -58,7 +58,7 @@ def test_every_fault_is_named_by_file_and_line(tmp_path: Path, run: Run) -> None
     (tmp_path / "words.png").write_text("not an image")
     faults = {
         line("none.png"): "none.png: no such file",
-        line("a.png", "<image><image>"): "2 <image> for 1 pictures",
+        line("a.png", "<image><image>"): "2 <image> for 1 images",
         line("a.png")[:-5]: "not JSON",
         line("a.png", answer=""): "an answer is empty",
         line("long.png"): "900x2 pixels are longer than 200:1",

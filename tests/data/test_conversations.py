@@ -121,11 +121,11 @@ def test_a_system_text_beside_the_turns_comes_first() -> None:
     [
         (
             {"image": "a", "conversations": [{"from": "human", "value": "<image><image>"}, ANSWER]},
-            "2 <image> for 1 pic",
+            "2 <image> for 1 ima",
         ),
-        ({"conversations": [{"from": "human", "value": "<image>\nHm?"}, ANSWER]}, "1 <image> for 0 pictures"),
+        ({"conversations": [{"from": "human", "value": "<image>\nHm?"}, ANSWER]}, "1 <image> for 0 images"),
         ({"image": ["a", "b"], "conversations": [{"from": "human", "value": "Hm?"}, ANSWER]}, "0 <image> for 2"),
-        ({"video": "v", "conversations": [{"from": "human", "value": "<image>"}, ANSWER]}, "1 <image> for 0 pictures"),
+        ({"video": "v", "conversations": [{"from": "human", "value": "<image>"}, ANSWER]}, "1 <image> for 0 images"),
         ({"conversations": [{"from": "human", "value": "Hm?"}]}, "no answer to learn from"),
         ({"conversations": [{"from": "human", "value": "Hm?"}, {"from": "gpt", "value": " "}]}, "an answer is empty"),
         ({"conversations": [{"from": "tool", "value": "Hm?"}, ANSWER]}, "turn 1 has the role 'tool'"),
@@ -138,7 +138,7 @@ def test_a_system_text_beside_the_turns_comes_first() -> None:
         ({"messages": [{"role": "user", "content": [{"type": "audio"}]}]}, "turn 1, part 1 has the type 'audio'"),
         ({"messages": [{"role": "user", "content": [{"type": "text"}]}]}, "turn 1, part 1 is a text part without"),
         ({"texts": [{"user": "Hm?"}]}, "'texts' must be a list"),
-        ({"image": "a", "messages": [{"role": "assistant", "content": "A cat."}]}, "no turn of the user's"),
+        ({"image": "a", "messages": [{"role": "assistant", "content": "A cat."}]}, "no user turn"),
         ({"texts": 3}, "'texts' must be a list"),
         ({"messages": [{"role": "user", "content": "half \ud83d"}]}, "turn 1 has half a character"),
         ({"messages": [{"role": "user", "content": [{"type": "video", "video": "v", "fps": "2"}]}]}, "fps: '2'"),

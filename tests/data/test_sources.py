@@ -181,7 +181,7 @@ def answers_of(source: Source, which: tuple[int, ...]) -> list[str]:
         ("[GOOD,\nGOOD", 2, "a.json:2 sample 3: the file ends before its list does"),
         ("[GOOD\nGOOD]", 1, "a.json:2 sample 2: a comma or the end of the list is missing"),
         ("GOOD\nGOOD\n", 1, "use .jsonl for lines"),
-        ("[GOOD] [GOOD]", 1, "goes on after its end"),
+        ("[GOOD] [GOOD]", 1, "data follows the end"),
     ],
 )
 def test_a_broken_json_file_is_read_up_to_there(
@@ -231,8 +231,8 @@ def test_damaged_parquet(tmp_path: Path, opened: Open) -> None:
         ("folder", "is a folder"),
         ("empty.jsonl", "has no samples"),
         ("empty.json", "has no samples"),
-        ("words.csv", "tells no one format"),
-        ("{0..1}.*", "tells no one format"),
+        ("words.csv", "the format is unclear"),
+        ("{0..1}.*", "the format is unclear"),
     ],
 )
 def test_sources_that_cannot_be_opened(tmp_path: Path, opened: Open, path: str, reason: str) -> None:

@@ -151,7 +151,7 @@ def test_a_token_that_is_half_a_character_keeps_its_name(processor: NeoOVProcess
 
 
 def test_a_page_of_nothing_and_a_folder_in_its_place_are_errors(processor: NeoOVProcessor, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="nothing to look at"):
+    with pytest.raises(InputError, match="no packs and no samples"):
         page("title", {}, [], processor)
     taken = tmp_path / "view.html"
     taken.mkdir()

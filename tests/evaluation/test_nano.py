@@ -22,7 +22,7 @@ def test_counting_and_counting_some_are_two_kinds() -> None:
         assert all(
             any(word in sample.messages[-2]["content"][-1]["text"] for word in words) for sample in samples if words
         )
-    with pytest.raises(InputError, match="hardly asked at level 0"):
+    with pytest.raises(InputError, match="hardly occurs at level 0"):
         nano.held_out("count_of", 20, 0.0, 0)
 
 

@@ -83,7 +83,7 @@ def test_real_and_drawn_questions_are_never_counted_together(items: Items) -> No
     summary = Summary(ABOUT)
     summary.add(outcome(items(8), suite="real"))
     told = summary.finished()
-    assert told["categories"] == [] and [title for title, _ in tables.sections(told)] == ["real pictures"]
+    assert told["categories"] == [] and [title for title, _ in tables.sections(told)] == ["real images"]
 
 
 def test_a_cards_tables_are_written_anew_and_the_rest_stays(items: Items, tmp_path: Path) -> None:

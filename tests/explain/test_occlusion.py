@@ -20,7 +20,7 @@ def test_cells_hold_every_token_once(reading: Reading, most: int) -> None:
 
 
 def test_too_few_occlusions_are_refused(reading: Reading) -> None:
-    with pytest.raises(InputError, match="2 pictures or frames cannot be hidden 1 times"):
+    with pytest.raises(InputError, match="2 images or frames cannot be hidden 1 times"):
         cut(reading.pictures, 1)
 
 

@@ -20,7 +20,7 @@ def published(hub: Any, tiny_model_dir: Path) -> str:
 
 def test_what_is_not_there(refused: Callable[..., str], published: str) -> None:
     line = refused("ask", "what?", "--model", "org/tinny")
-    assert "there is no folder org/tinny here, and no model 'org/tinny' on the Hub" in line
+    assert "no folder org/tinny here, and no model 'org/tinny' on the Hub" in line
     assert "no revision 'v9'" in refused("ask", "what?", "--model", f"{NAME}@v9")
 
 

@@ -99,7 +99,7 @@ def test_a_line_that_is_no_row_is_an_error_of_its_own(tmp_path) -> None:
         rows.write_text(empty)
         with pytest.raises(InputError, match="has no rows"):
             Job(rows, tmp_path / "other")
-    with pytest.raises(InputError, match="there is no file"):
+    with pytest.raises(InputError, match="no file"):
         Job(tmp_path / "none.jsonl", tmp_path / "other")
 
 

@@ -204,7 +204,7 @@ def test_malformed_messages_each_give_one_clear_line(messages: Any, problem: str
 
 
 def test_placeholders_must_match_their_pictures(processor: NeoOVProcessor) -> None:
-    with pytest.raises(InputError, match="2 <image> for 1 pictures"):
+    with pytest.raises(InputError, match="2 <image> for 1 images"):
         content_from_text("<image> and <image>", [IMAGE])
     with pytest.raises(InputError, match="1 <image> for 2 images"):
         processor(text="<image>", images=[IMAGE, IMAGE])

@@ -175,7 +175,7 @@ def test_one_folder_may_be_opened_and_nothing_beside_it(serving, tmp_path) -> No
             f"{outside}",
             f"{folder}",
         ):
-            assert "no such picture" in assert_refused(post(address, with_picture(f"file://{bad}")), 422)
+            assert "no such image" in assert_refused(post(address, with_picture(f"file://{bad}")), 422)
         assert_refused(post(address, with_picture(f"file://host{folder}/a.png")), 422)
 
 

@@ -25,6 +25,6 @@ def test_after_waiting_no_request_pays_for_a_start(monkeypatch) -> None:
 def test_workers_that_cannot_start_are_told_before_any_request(tmp_path) -> None:
     with (
         Workers(tmp_path, replace(Settings(), workers=1)) as workers,
-        pytest.raises(PixelwordError, match="processes that read pictures could not start"),
+        pytest.raises(PixelwordError, match="processes that read images could not start"),
     ):
         workers.wait()

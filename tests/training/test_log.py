@@ -60,7 +60,7 @@ def test_without_a_terminal_there_is_a_plain_line_now_and_then(tmp_path) -> None
         log.report(10, REPORT)
         log.report(20, REPORT)
     assert printed(out).splitlines() == [
-        "sft 10/1500  loss 1.250  lr 3.0e-04  grad 0.80  tokens/s 5,400  pictures/s 31  MFU 31.2%  wait 2%  "
+        "sft 10/1500  loss 1.250  lr 3.0e-04  grad 0.80  tokens/s 5,400  images/s 31  MFU 31.2%  wait 2%  "
         "padding 4%  memory 2.3 GB  1:01:40 left"
     ]
 

@@ -104,4 +104,4 @@ def test_over_long_samples_are_set_aside_by_name(over_files: Tiny, tmp_path: Pat
         file.write("\n".join(lines))
     (first, *others) = opened(over_files()).set_aside()
     assert len(others) == 4 and first.name == "b: b.jsonl:1"
-    assert "too long even with its pictures at min_pixels" in first.reason
+    assert "too long even with its images at min_pixels" in first.reason

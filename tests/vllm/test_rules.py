@@ -34,7 +34,7 @@ def test_stretches(start: int, end: int, pictures: Any, expected: Any) -> None:
 
 
 def test_a_cut_picture_is_an_error_and_not_a_wrong_answer() -> None:
-    with pytest.raises(RuntimeError, match=r"picture at 2..6 was cut at 5"):
+    with pytest.raises(RuntimeError, match=r"image at 2..6 was cut at 5"):
         stretches(0, 5, [(2, 6)])
 
 

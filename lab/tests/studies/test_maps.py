@@ -18,7 +18,7 @@ def test_a_row_for_each_kind_with_images_and_one_over_all() -> None:
     assert rows[0].asked == 2 and rows[0].matter <= 2 and rows[1].checks == rows[0].checks
     for three in rows[0].checks.values():
         assert all(mean.low <= mean.value <= mean.high for mean in three)
-    with pytest.raises(InputError, match="no kind 'colours'"):
+    with pytest.raises(InputError, match="unknown kind 'colours'"):
         list(score_maps(nano, 2, ["colours"]))
 
 

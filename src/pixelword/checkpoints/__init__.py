@@ -1,6 +1,6 @@
 """From a model's name to its weights: packaged models, folders, the Hub, deltas, GGUF files, and growing new ones.
 
-`load.py` alone knows every kind. The names below are imported on first use.
+`load.py` dispatches between the kinds. The names below are imported on first use.
 """
 
 from __future__ import annotations

@@ -22,7 +22,7 @@ def merge_adapter(model: nn.Module, folder: Path) -> None:
     """Add the adapter to the model's weights, in place: W + scale * B A, and what was trained in full beside it.
 
     Raises:
-        CheckpointError: no such adapter, or one of another model.
+        CheckpointError: a missing adapter, or an adapter of another model.
     """
     check_adapter(folder)
     config = read_json(folder / ADAPTER_CONFIG)

@@ -34,7 +34,7 @@ WEIGHTS = "delta.safetensors"
 FORMAT = 1
 #: Bits a number may have.
 BITS = range(4, 9)
-#: What is written of a base: enough to find its file and to know it.
+#: What is written about a base: enough to find and identify its file.
 _BASE = ("package", "version", "file", "sha256")
 _HW = ("q_proj_hw.weight", "k_proj_hw.weight")
 _EMBEDDING = "language_model.model.embed_tokens.weight"
@@ -86,7 +86,7 @@ def write_delta(
 
     Raises:
         CheckpointError: the checkpoint is not whole or did not grow from the base, or the base's package is missing.
-        InputError: there is no such base, or no such rank or number of bits.
+        InputError: unknown base, or an invalid rank or number of bits.
     """
     if base not in BASES:
         raise InputError(f"base {base!r} is not known: use one of {', '.join(BASES)}")
@@ -228,7 +228,7 @@ def load_delta(folder: Path, dtype: str | torch.dtype | None = None) -> NeoOVFor
 
     Raises:
         CheckpointError: the base's package is missing or its file another one, or the delta is not whole.
-        InputError: there is no such dtype.
+        InputError: unknown dtype.
     """
     kind = torch_dtype(dtype)
     config = read_config(folder)
@@ -303,7 +303,7 @@ def rounded(matrix: Tensor, bits: int = 8) -> dict[str, Tensor]:
 
 
 def restored(pieces: dict[str, Tensor], shape: torch.Size, bits: int = 8) -> Tensor:
-    """The float32 matrix of this shape. Raises KeyError or ValueError where the pieces are not one's of this shape."""
+    """The float32 matrix of this shape. Raises KeyError or ValueError if the parts are not those of such a matrix."""
     scale = pieces["scale"].float()
     numbers = pieces["int8"] if bits == 8 else _unpacked(pieces["packed"], shape[1:].numel(), bits)
     if len(scale) != shape[0] or numbers.numel() != shape.numel():

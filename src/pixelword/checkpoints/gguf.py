@@ -80,7 +80,7 @@ def load_gguf(
     """The language model of a GGUF file as one of transformers', in evaluation mode, and its tokenizer.
 
     Args:
-        path: of a Llama- or Qwen3-type model with a byte-level tokenizer, quantized in any way that `gguf` knows.
+        path: of a Llama- or Qwen3-type model with a byte-level tokenizer, in any quantization that `gguf` supports.
         dtype: of the weights; float32 by default, which holds every quantized number exactly.
         tokenizer: whether to make one; else None.
 
@@ -112,7 +112,7 @@ def _content(path: Path) -> np.ndarray:
     if importlib.util.find_spec("gguf") is None:
         raise CheckpointError(f"{path} needs the package gguf: {install_command('mini')}")
     if not path.is_file():
-        raise CheckpointError(f"there is no file {path}: give the path of a .gguf file")
+        raise CheckpointError(f"no file {path}: give the path of a .gguf file")
     if not path.stat().st_size:
         raise CheckpointError(f"{path} is not a whole GGUF file (it is empty): copy it again")
     return np.memmap(path, mode="r")
@@ -278,7 +278,7 @@ class _Cursor:
 
 
 def read_header(content: np.ndarray, path: Path) -> Header:
-    """Read the header of a file's bytes, (size,) uint8. Raises CheckpointError: no GGUF file, or only a part of one."""
+    """Read the header of a file's bytes, (size,) uint8. Raises CheckpointError: not a complete GGUF file."""
     cursor = _Cursor(content)
     try:
         if bytes(content[:4]) != _MAGIC:

@@ -1,4 +1,4 @@
-"""Growing a native model from a language model: its layers become the last ones, and what it lacks is new.
+"""Grows a native model from a language model: its layers become the last layers; the rest is new.
 
 The T branch, MLPs, norms, embeddings and head are the language model's. `q_proj_hw` begins as parts of `q_proj`,
 `k_proj_hw` as zero, so that without a pre-buffer the text logits are the language model's own (NEO, section 3.3).
@@ -156,7 +156,7 @@ def _load_language_model(folder: Path, dtype: torch.dtype | None) -> PreTrainedM
     """A language model from its folder, by our own classes, checked tensor by tensor before it is loaded."""
     if not folder.is_dir():
         raise CheckpointError(
-            f"there is no folder {folder}: give the folder of a Qwen3- or Llama-type checkpoint, or a .gguf file"
+            f"no folder {folder}: give the folder of a Qwen3- or Llama-type checkpoint, or a .gguf file"
         )
     family = _family(read_json(folder / "config.json").get("model_type"), str(folder / "config.json"))
     try:
@@ -220,7 +220,7 @@ def _text_config(model: PreTrainedModel, extra: int) -> dict[str, Any]:
 
 
 def _generation_eos(model: PreTrainedModel) -> int | list[int] | None:
-    """What ends an answer: the generation settings know it better than the configuration."""
+    """End-of-answer tokens: the generation settings are more reliable than the configuration."""
     generation = getattr(model, "generation_config", None)
     return getattr(generation, "eos_token_id", None) or model.config.eos_token_id
 
@@ -287,7 +287,7 @@ def _new(model: torch.nn.Module, known: dict[str, Tensor], start: str, generator
 
 
 def assembled(config: NeoOVConfig, state: dict[str, Tensor]) -> NeoOVForConditionalGeneration:
-    """The network with these tensors for its own, so that nothing is held twice."""
+    """The network with these tensors as its parameters, without a copy."""
     model = meta_model(config)
     tied = {"language_model.lm_head.weight": state["language_model.model.embed_tokens.weight"]}
     model.load_state_dict(state | tied if config.tie_word_embeddings else state, assign=True)
@@ -304,8 +304,8 @@ def add_control_tokens(
     Without a tokenizer the ids are `NeoOVConfig`'s own where `vocab_size` reaches that far, else the next after it.
 
     Raises:
-        CheckpointError: a tokenizer that is not a fast one.
-        InputError: `spare_tokens` without a tokenizer, or ones that are not unused tokens of it.
+        CheckpointError: not a fast tokenizer.
+        InputError: `spare_tokens` without a tokenizer, or that are not unused tokens of it.
     """
     if tokenizer is None:
         if spare_tokens:

@@ -191,7 +191,7 @@ def _problem(wanted: HubId, error: Exception) -> str:
         return f"{wanted.repo} on the Hub has no revision {wanted.revision!r}: see its page, or leave it out"
     if isinstance(error, errors.RepositoryNotFoundError):
         return (
-            f"there is no folder {wanted} here, and no model {wanted.repo!r} on the Hub ({constants.ENDPOINT}), or it "
+            f"no folder {wanted} here, and no model {wanted.repo!r} on the Hub ({constants.ENDPOINT}), or it "
             "is private: see the spelling, or set HF_TOKEN"
         )
     place = cache_folder()
@@ -204,7 +204,7 @@ def _problem(wanted: HubId, error: Exception) -> str:
         if constants.HF_HUB_OFFLINE:
             return f"{wanted} is {part} in the cache ({place}), and HF_HUB_OFFLINE is set: unset it once to download it"
         return (
-            f"there is no folder {wanted} here, its model is {part} in the cache ({place}), and {constants.ENDPOINT} "
+            f"no folder {wanted} here, its model is {part} in the cache ({place}), and {constants.ENDPOINT} "
             "cannot be reached: see the connection, or set HF_ENDPOINT to a mirror"
         )
     what = str(error) or type(error).__name__

@@ -1,4 +1,4 @@
-"""Loading and rewriting a checkpoint of any kind: the one place that knows which kinds there are."""
+"""Loads and rewrites checkpoints of any kind; the only module that distinguishes the kinds."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ def load_pretrained(
         device: where to put it; None leaves it on the CPU.
 
     Raises:
-        CheckpointError: there is no such checkpoint, or it is not whole; see `released.verify`.
-        InputError: there is no such dtype.
+        CheckpointError: a missing or incomplete checkpoint; see `released.verify`.
+        InputError: unknown dtype.
         VersionError: an installed package is newer than the tested ones, and answers would be wrong.
     """
     kind = torch_dtype(dtype)
@@ -73,7 +73,7 @@ def best_dtype(folder: Path, device: torch.device) -> torch.dtype | None:
 
 
 def convert(source: str | Path, destination: str | Path, dtype: str | torch.dtype | None = None) -> None:
-    """Rewrite a checkpoint in the released layout, one file at a time, so that memory holds no more than one.
+    """Rewrite a checkpoint in the released layout, file by file, so that memory holds at most one.
 
     Tensors are the same bit for bit unless `dtype` is given. Tokenizer, processor, generation settings and card go
     along; code and `auto_map`, which would point to it, do not. The destination appears only once it is whole.

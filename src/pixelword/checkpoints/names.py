@@ -64,7 +64,7 @@ def resolve(name_or_dir: str | Path, *, weights: bool = True) -> Path:
         return folder
     if folder.exists():
         raise CheckpointError(f"{folder} is a file: give the folder that holds it, with its config.json")
-    raise CheckpointError(f"there is no model {str(name_or_dir)!r}{other_names(str(name_or_dir))}")
+    raise CheckpointError(f"unknown model {str(name_or_dir)!r}{other_names(str(name_or_dir))}")
 
 
 def hub_id(name: str | Path) -> hub.HubId | None:
@@ -135,7 +135,7 @@ def close_name(name: str) -> str:
 
 
 def check_quantization(wanted: str | None) -> Quantization | None:
-    """The name of a quantization, or None. Raises InputError: there is no such."""
+    """The name of a quantization, or None. Raises InputError for an unknown name."""
     if wanted is not None and wanted not in get_args(Quantization):
         raise InputError(f"quantization {wanted!r} is not one of {', '.join(get_args(Quantization))}")
     return cast("Quantization | None", wanted)

@@ -100,7 +100,7 @@ def verified(folder: Path) -> tuple[NeoOVConfig, dict[str, Entry]]:
     entries = verify(folder, meta_model(config))
     if config.tie_word_embeddings and HEAD in entries and not same_bytes(entries[HEAD], entries[_EMBEDDING]):
         raise CheckpointError(
-            f"{folder}: {HEAD} differs from {_EMBEDDING} although config.json says tie_word_embeddings: "
+            f"{folder}: {HEAD} differs from {_EMBEDDING} although config.json sets tie_word_embeddings: "
             f"set it to false there, if both were trained"
         )
     return config, entries

@@ -157,7 +157,7 @@ class _Talk:
             elif os.path.isfile(path := path_in(line)):
                 self._show(path, self.videos if Path(path).suffix.lower() in options.VIDEO_SUFFIXES else self.images)
             elif line.startswith("/"):
-                raise InputError(f"there is no {line.partition(' ')[0]}; /help lists what there is")
+                raise InputError(f"unknown command {line.partition(' ')[0]}; /help lists the commands")
             elif line:
                 self._answer(line)
         except PixelwordError as error:

@@ -167,7 +167,7 @@ def _summarize(found: dict[str, Index]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False, padding=(0, 1, 0, 0))
     table.add_column("source")
-    for name in ("samples", "faults", "text tokens", "learnt", "pictures", "videos"):
+    for name in ("samples", "faults", "text tokens", "supervised", "images", "videos"):
         table.add_column(name, justify="right")
     for name, item in found.items():
         videos = int((item.kinds == VIDEO).sum())

@@ -132,7 +132,7 @@ def _print(title: str, found: Report) -> None:
     console.print(f"{title}: median (10th – 90th percentile)", style="bold", markup=False, soft_wrap=True)
     console.print(_samples_table(found))
     if any(item.pictures.total for item in found.sources):
-        console.print("\npictures", style="bold")
+        console.print("\nimages and frames", style="bold")
         console.print(_pictures_table(found))
     console.print("\ntokens of a sample", style="bold")
     console.print(_lengths_table([source.lengths for source in found.sources]))
@@ -163,7 +163,7 @@ def _pictures_table(found: Report) -> Table:
     return _table(
         {
             "source": source.name,
-            "in one": f"{source.pictures.mean:.2f}",
+            "per sample": f"{source.pictures.mean:.2f}",
             "videos": f"{source.videos:,}" if source.videos else "",
             "visual": f"{source.visual_share:.0%}",
             "width": _spread(source.width),
@@ -197,10 +197,10 @@ def _packs_table(packs: PacksReport) -> Table:
     table = Table(show_header=False, box=None, pad_edge=False)
     rows = {
         "measured": f"{packs.packs:,}, with room for {packs.room:,} tokens",
-        "tokens in one": _spread(packs.tokens),
+        "tokens per pack": _spread(packs.tokens),
         "padding": f"{packs.padding:.1%}",
-        "documents in one": _spread(packs.documents),
-        "visible pairs in one": _spread(packs.pairs),
+        "documents per pack": _spread(packs.documents),
+        "visible pairs per pack": _spread(packs.pairs),
         "costliest over mean": f"{packs.uneven:.2f}",
     }
     if packs.faults:

@@ -100,7 +100,7 @@ def _print_step(console: Console, cost: Estimate) -> None:
         ("samples", step.samples, stage.samples),
         ("tokens without padding", step.tokens, stage.tokens),
         ("of them with a loss", step.supervised, stage.supervised),
-        ("pictures and frames", step.pictures, stage.pictures),
+        ("images and frames", step.pictures, stage.pictures),
         ("visible pairs", step.pairs, stage.pairs),
         ("FLOPs of the model", cost.flops, cost.flops * cost.steps),
         ("FLOPs computed twice", cost.again, cost.again * cost.steps),

@@ -1,4 +1,4 @@
-"""`pixelword evaluate MODEL`: accuracy per test with the right images, without images, and with wrong ones."""
+"""`pixelword evaluate MODEL`: accuracy per test with the right images, without images, and with wrong images."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def evaluate(
         int | None, typer.Option(min=2, help="Number of questions per test (default: depends on the test).")
     ] = None,
     controls: Annotated[
-        int | None, typer.Option(min=2, help="Number of questions that also run without an image and with a wrong one.")
+        int | None,
+        typer.Option(min=2, help="Number of questions that also run without an image and with a wrong image."),
     ] = None,
     full: Annotated[bool, typer.Option("--full", help="Run all questions of each test, and all controls.")] = False,
     seed: Annotated[

@@ -90,7 +90,7 @@ def grow(
         place = snapshot(wanted)
     if not place.exists():
         raise CheckpointError(
-            f"there is no language model {language_model!r}: give a folder, a .gguf file, or {', '.join(BASES)}"
+            f"unknown language model {language_model!r}: give a folder, a .gguf file, or {', '.join(BASES)}"
         )
     with options.progress(f"growing from {language_model} …"):
         with options.quiet_imports():

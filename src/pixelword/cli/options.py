@@ -185,7 +185,7 @@ def check_media(images: Sequence[str], videos: Sequence[str | Path], *, allow_ur
     from pixelword.processing.limits import Limits
     from pixelword.processing.media_io import is_url, open_binary
 
-    for kind, sources in (("picture", images), ("video", videos)):
+    for kind, sources in (("image", images), ("video", videos)):
         for source in map(str, sources):
             if not is_url(source):
                 open_binary(source, kind=kind, limits=Limits()).close()
@@ -212,5 +212,5 @@ def check_question(question: str, verb: str, *, alone: bool) -> None:
         return
     if alone:
         example = f'pixelword {verb} {question} "what is this?"'
-        raise InputError(f"{question} is a file, and there is no question about it: {example}")
-    raise InputError(f"{question} is a file, where the question should be: put the question after the pictures")
+        raise InputError(f"{question} is a file, and the question is missing: {example}")
+    raise InputError(f"{question} is a file where the question should be: put the question after the images")

@@ -1,4 +1,4 @@
-"""`pixelword verify DIR`: is this checkpoint whole, and does it do what another copy of it does?"""
+"""`pixelword verify DIR`: checks that a checkpoint is complete and behaves like another copy."""
 
 from __future__ import annotations
 

@@ -32,7 +32,7 @@ _ROLES = {
     "bot": "assistant",
     "model": "assistant",
 }
-_KINDS = {"image": "picture", "video": "video"}
+_KINDS = {"image": "image", "video": "video"}
 _SOURCES = ("url", "path", "bytes")  # what a part may name its medium by, besides its own type
 _OPTIONS = ("fps", "max_frames", "num_frames")
 _PLACEHOLDER = re.compile(f"({re.escape(IMAGE_PLACEHOLDER)}|{re.escape(VIDEO_PLACEHOLDER)}|<img>[^<>\n]+</img>)\n?")
@@ -110,7 +110,7 @@ def _check_no_media_meant(values: Mapping[str, Any], messages: Sequence[Mapping[
         raise InputError("a caption without an image or a video; name it under 'image' or 'video', or write 'text'")
     for key, value in values.items():
         if key not in _OWN_KEYS and _names_media(str(key), value):
-            raise InputError(f"no image or video is read, and {key!r} seems to be one; name it 'image' or 'video'")
+            raise InputError(f"no image or video is read, but {key!r} looks like one; name it 'image' or 'video'")
     for number, message in enumerate(messages, start=1):
         texts = (
             [message["content"]]
@@ -172,7 +172,7 @@ class _Media:
         if total and not any(self.places.values()) and (total == 1 or in_front or _is_caption(messages)):
             first = next((message for message in messages if message["role"] == "user"), None)
             if first is None:
-                raise InputError("no turn of the user's to put the picture into; add a question")
+                raise InputError("no user turn to put the image into; add a question")
             parts = [{"type": kind, kind: self.next(kind)} for kind in _KINDS for _ in self.given[kind]]
             content = first["content"]
             words = [{"type": "text", "text": content}] if isinstance(content, str) and content else content or []

@@ -103,7 +103,7 @@ _READERS = {".csv": _table, ".tsv": _table, ".json": _json, ".jsonl": _lines, ".
 
 def _sample(record: Mapping[str, Any], columns: Mapping[str, str], root: Path, beside: Path) -> dict[str, Any]:
     if not isinstance(record, Mapping):
-        raise InputError("it is no object with named columns")
+        raise InputError("not an object with named columns")
     found = {field: _column(record, field, columns) for field in COLUMNS}
     sample: dict[str, Any] = {}
     for field in ("image", "video"):
@@ -137,7 +137,7 @@ def _sample(record: Mapping[str, Any], columns: Mapping[str, str], root: Path, b
 def _column(record: Mapping[str, Any], field: str, columns: Mapping[str, str]) -> Any:
     if field in columns:
         if columns[field] not in record:
-            raise InputError(f"there is no column {columns[field]!r}; it has {', '.join(record)}")
+            raise InputError(f"no column {columns[field]!r}; it has {', '.join(record)}")
         return record[columns[field]]
     return next((record[name] for name in COLUMNS[field] if record.get(name) not in (None, "")), None)
 

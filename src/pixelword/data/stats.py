@@ -30,7 +30,7 @@ class Measures:
 
     tokens, answers (n,) int64: all tokens of a sample, and those with a loss; pictures (n,): images and frames in it.
     sizes (m, 2) int64: height and width in pixels that each is resized to; given (m, 2): those it comes with, or None
-        where nobody knows them (drawn images are made to measure).
+        where they are unknown (drawn images are made to size).
     videos: how many samples hold one. Not among the n: faults, samples that cannot be used. Among them: left_out,
     samples that the plan has no place for.
     """

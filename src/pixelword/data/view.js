@@ -221,7 +221,7 @@ function packFacts({ facts: f }) {
   const shape = f.rows === 1 ? `${number(f.length)} tokens` : `${f.rows} rows of ${number(f.length)}`;
   return facts([
     ["shape", shape], ["tokens", number(f.tokens)], ["padding", `${number(100 * f.padding, 1)} %`], ["documents", number(f.documents)],
-    ["pictures", number(f.pictures)], ["patches", number(f.patches)], ["learnt tokens", number(f.learnt)],
+    ["images", number(f.pictures)], ["patches", number(f.patches)], ["learnt tokens", number(f.learnt)],
     ["weight", number(f.weight, 3)], ["visible pairs", number(f.pairs)],
   ]);
 }

@@ -101,7 +101,7 @@ def page(title: str, facts: Mapping[str, str], sheets: Iterable[Sheet], processo
 
     described = [describe(sheet, processor) for sheet in sheets]
     if not described:
-        raise InputError("there is nothing to look at: ask for at least one pack or sample")
+        raise InputError("no packs and no samples to show; request at least one")
     ids = {token for sheet in described for row in sheet["rows"] for token in row["ids"]}
     data = {
         "sheets": described,

@@ -39,7 +39,7 @@ def held_out(kind: str, questions: int, level: float, seed: int) -> list[Sample]
     drawn = (nano.draw(family, rng, level=level, split="test") for _ in range(20 * questions))
     samples = list(islice((sample for sample in drawn if sample.kind == kind), questions))
     if len(samples) < questions:
-        raise InputError(f"kind {kind!r} is hardly asked at level {level}: give a higher level")
+        raise InputError(f"kind {kind!r} hardly occurs at level {level}: give a higher level")
     return samples
 
 

@@ -92,7 +92,7 @@ def _items(source: Source, metric: str, number: int | None, seed: int) -> list[I
         places = sorted(Random(seed).sample(places, number))  # type: ignore[assignment]
     found = [item for place in places for item in _of_sample(source, place, metric)]
     if len(found) < 2:
-        raise InputError("--data has one question: give at least 2, since a wrong picture is another one's")
+        raise InputError("--data has one question: give at least 2, since the wrong image is another question's")
     return list(found)
 
 

@@ -1,4 +1,4 @@
-"""Runs a suite: with images, without them, with wrong ones, and with baselines.
+"""Runs a suite: with images, without them, with wrong images, and with baselines.
 
 Every answer is written as soon as its batch is done, one line each: interrupted runs resume, and figures can be checked
 against the answers.
@@ -158,7 +158,7 @@ def run(
         InputError: fewer than two questions, or answers that cannot be written.
     """
     if questions is not None and questions < 2:
-        raise InputError(f"questions is {questions}: give at least 2, since a wrong picture is another question's")
+        raise InputError(f"questions is {questions}: give at least 2, since the wrong image is another question's")
     for test in tests:
         try:
             items = test.items(None if full else questions or test.default, seed)

@@ -55,7 +55,7 @@ def score(answer: str, right: Sequence[str], metric: Metric, tolerance: float = 
         InputError: no right answer, an unknown metric, or a right answer without the number or box that is asked for.
     """
     if not right:
-        raise InputError(f"a question of metric {metric!r} has no right answer: give one at least")
+        raise InputError(f"a question of metric {metric!r} has no accepted answer: give at least one")
     if metric not in _METRICS:
         raise InputError(f"unknown metric {metric!r}: choose one of {', '.join(_METRICS)}")
     found = [_METRICS[metric](answer, item, tolerance) for item in right]
@@ -172,7 +172,7 @@ def bootstrap(above: Sequence[float], below: Sequence[float]) -> tuple[float, fl
     Raises InputError if there are no questions.
     """
     if not above or len(above) != len(below) or not sum(below) > 0:
-        raise InputError("an interval needs as many numerators as denominators, and one question at least")
+        raise InputError("an interval needs as many numerators as denominators, and at least one question")
     drawn = np.random.default_rng(0).integers(len(above), size=(_RESAMPLES, len(above)))
     parts = np.asarray(above, np.float64)[drawn].sum(1) / np.maximum(np.asarray(below, np.float64)[drawn].sum(1), 1e-9)
     low, high = np.quantile(parts, [0.025, 0.975])

@@ -11,12 +11,12 @@ from pixelword.evaluation.markdown_section import Section
 if TYPE_CHECKING:
     from rich.table import Table
 
-COLUMNS = ("asked", "chance", "right", "95 %", "without", "wrong one", "errors")
+COLUMNS = ("questions", "chance", "right", "95 %", "without", "wrong image", "errors")
 RETRIEVAL = "retrieval: found first / among the first five"
-MATCHED = ("pairs", "chance", "text of a picture", "95 %", "picture of a text")
+MATCHED = ("pairs", "chance", "text of an image", "95 %", "image of a text")
 _WAYS = ("chance", "words", "pictures")
 _TITLES = {
-    "held-out": "held-out, by family", "real": "real pictures", "nano": "nano", "nano-real": "nano, real things",
+    "held-out": "held-out, by family", "real": "real images", "nano": "nano", "nano-real": "nano, real things",
     "data": "own data",
 }  # fmt: skip
 #: Letters of the first column, at least.
@@ -116,7 +116,7 @@ def _table(title: str, columns: Sequence[str]) -> Table:
     )
     for place, name in enumerate(columns):
         table.add_column(
-            name.replace(" one", "\none"),
+            name.replace(" image", "\nimage"),
             justify="right" if place else "left",
             overflow="fold",
             min_width=None if place else _LABEL,

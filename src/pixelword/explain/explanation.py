@@ -38,7 +38,7 @@ class Explanation(Evidence):
             the images of each word.
         method: "last", "mean", "rollout", "gradient" or "occlusion".
 
-        Raises InputError: no such method, no image, nothing was hidden for "occlusion", or it cannot be written.
+        Raises InputError: unknown method, no image, "occlusion" without hidden cells, or an unwritable path.
         """
         return save_png(self, path, method, model)
 

@@ -107,7 +107,7 @@ def _strength(item: Painted, method: str) -> str:
 
 def _kind(pictures: tuple[Seen, ...]) -> str:
     """Return labels of the images; frames have timestamps."""
-    name = "frame" if ":" in pictures[0].label else "picture"
+    name = "frame" if ":" in pictures[0].label else "image"
     return name if len(pictures) == 1 else f"{name}s"
 
 

@@ -49,7 +49,7 @@ def cut(pictures: Sequence[Seen], most: int) -> tuple[Cell, ...]:
     Raises InputError: more images than cells, so that not even whole images could be hidden one by one.
     """
     if len(pictures) > most:
-        raise InputError(f"{len(pictures)} pictures or frames cannot be hidden {most} times: allow more occlusions")
+        raise InputError(f"{len(pictures)} images or frames cannot be hidden {most} times: allow more occlusions")
     side = 1
     while sum(-(-picture.rows // side) * -(-picture.columns // side) for picture in pictures) > most:
         side += 1
@@ -128,7 +128,7 @@ class Hider:
 def occlude(reading: Reading, most: int = 144) -> tuple[Hider, Occlusion]:
     """Hide each cell separately. Raises InputError if there are no images, or more than `most` allows."""
     if not reading.pictures:
-        raise InputError("there is no picture to hide parts of")
+        raise InputError("the prompt has no image to hide parts of")
     cells = cut(reading.pictures, most)
     hider = Hider(reading, cells)
     drops = hider.untouched - hider.likelihoods([(number,) for number in range(len(cells))])

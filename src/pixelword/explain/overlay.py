@@ -47,7 +47,7 @@ def painted(evidence: Evidence, method: str) -> tuple[tuple[Seen, ...], tuple[Pa
     Each token's strongest patch gets the hottest colour; under occlusion, whose values compare across tokens, the
     overall strongest does. A one-token answer is not shown twice.
 
-    Raises InputError: there is no such method or no image, or occlusion was asked for and nothing was hidden.
+    Raises InputError: unknown method, no image, or the occlusion map without hidden cells.
     """
     values = _map(evidence, method).double().numpy()
     pictures = evidence.reading.pictures
@@ -74,14 +74,14 @@ def painted(evidence: Evidence, method: str) -> tuple[tuple[Seen, ...], tuple[Pa
 def _map(evidence: Evidence, method: str) -> Tensor:
     """Return the map over the visual tokens, (N, V)."""
     if method not in PAINTED:
-        raise InputError(f"there is no method {method!r}: it is one of {', '.join(PAINTED)}")
+        raise InputError(f"unknown method {method!r}: use one of {', '.join(PAINTED)}")
     if not evidence.reading.pictures:
-        raise InputError("there is no picture to paint a map over: only words were read; the page shows maps of words")
+        raise InputError("the prompt has no image to paint a map over; the page shows maps of the text")
     visual = evidence.reading.visual.cpu()
     if method != "occlusion":
         return by_method(evidence.maps, visual)[method]
     if evidence.occlusion is None:
-        raise InputError("occlusion is asked for, and no part of the pictures was hidden: let occlusions be 144, say")
+        raise InputError("the occlusion map needs occlusions: explain again with occlusions=144, for example")
     return evidence.occlusion.over_tokens(int(visual.sum()))
 
 

@@ -161,7 +161,7 @@ def read(
     Raises InputError: no answer, or more than the model's context.
     """
     if not len(answer):
-        raise InputError("there is no answer to explain: the model said nothing; give the answer to look at")
+        raise InputError("the model's answer is empty, so nothing can be explained; give an answer")
     answer = list(answer)[:max_words]
     ids = torch.cat((prompt.input_ids, torch.tensor(answer, dtype=torch.int64)))
     context = context_length(model)

@@ -84,7 +84,7 @@ class Engine:
         self.core.check(prompt, sampling)
 
     def room(self, prompt: Encoded) -> int:
-        """Tokens that an answer may have: within `max_model_len`, and at positions that the network knows."""
+        """Tokens that an answer may have: within `max_model_len` and the network's positions."""
         return self.core.room(prompt)
 
     def close(self, *, cancel: bool = True) -> None:

@@ -1,4 +1,4 @@
-"""What answering will cost on this machine, before any weights are read: precision, memory, tokens/s at best."""
+"""Estimated cost of generation on this machine, without reading weights: precision, memory, tokens/s at best."""
 
 from __future__ import annotations
 

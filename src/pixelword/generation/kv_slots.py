@@ -111,7 +111,7 @@ class SlotView:
     buffers: KVSlots
     slots: slice
     starts: Tensor
-    rope_delta: Tensor | None = None  # set by the network; sequences know their own
+    rope_delta: Tensor | None = None  # set by the network; sequences have their own
 
     def get_seq_length(self, layer: int = 0) -> int:
         """Positions and intervals are given with a window, so its past length is not needed."""

@@ -23,7 +23,7 @@ def user_message(text: str, images: Any = (), videos: Any = ()) -> Message:
     if not isinstance(text, str):
         raise InputError(f"the question is of type {type(text).__name__}: give a string")
     if not text.strip():
-        raise InputError("the question is empty: say in words what you want to know")
+        raise InputError("the question is empty: write one")
     parts: list[dict[str, Any]] = [{"type": "image", "image": image} for image in _as_list(images)]
     parts += [{"type": "video", "video": video} for video in _as_list(videos)]
     return {"role": "user", "content": [*parts, {"type": "text", "text": text}]}

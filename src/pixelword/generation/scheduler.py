@@ -25,7 +25,7 @@ class Status(Enum):
 
 @dataclass(eq=False)
 class Schedulable:
-    """What the scheduler knows of a request.
+    """A request as the scheduler sees it.
 
     Attributes:
         num_prompt_tokens: Length of the prompt.

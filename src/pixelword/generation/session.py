@@ -112,8 +112,8 @@ def load(
             bytes. Such a session answers; it has no weights for gradients (`look_inside`) or saving.
 
     Raises:
-        CheckpointError: there is no such model, its download fails, or its files are not a whole checkpoint.
-        InputError: there is no such dtype, device or quantization, or it cannot be had on this device.
+        CheckpointError: unknown model, failed download, or incomplete checkpoint files.
+        InputError: unknown dtype, device or quantization, or one that this device does not support.
     """
     check_quantization(quantize)
     folder = resolve(name_or_dir)

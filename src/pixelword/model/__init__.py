@@ -1,6 +1,6 @@
 """The network: single-device mathematics that imports nothing of ours above it.
 
-The classes are imported on first use, which also makes transformers' Auto classes know them (see `auto`).
+The classes are imported on first use, which also registers them with transformers' Auto classes (see `auto`).
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Importing this makes transformers' Auto classes know the model type neo_chat, unless another package has it."""
+"""Registers the model type neo_chat with transformers' Auto classes on import, unless another package has it."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def register(*, replace: bool = False) -> bool:
 def _holder() -> type | None:
     """The configuration that has the type now."""
     try:
-        return CONFIG_MAPPING[MODEL_TYPE]  # its `get` knows nothing of what was registered
+        return CONFIG_MAPPING[MODEL_TYPE]  # its `get` does not find registered classes
     except KeyError:
         return None
 

@@ -170,7 +170,7 @@ class NeoOVConfig(PreTrainedConfig):
 
     `vision_config` and `llm_config` are dicts or configs. `get_text_config()` is `llm_config`, which may also be passed
     as `text_config`; `image_token_id` is `img_context_token_id`.
-    Keys that this class does not know are kept and written back; two are ours: `grown_from`, the packaged language
+    Unknown keys are kept and written back; two are ours: `grown_from`, the packaged language
     model (a name of `checkpoints.registry.BASES`) that the model grew from, and `made_from`, the model of the Hub,
     `org/name@commit`, that it was converted or trained from.
     """

@@ -1,4 +1,4 @@
-"""What a model is made of and what it costs, from its configuration alone; imports nothing heavy."""
+"""Layers, parameters and memory of a model, from its configuration alone; imports nothing heavy."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `generate` must know of three-axis positions and of images: transformers' hooks, filled in."""
+"""Three-axis positions and images for `generate`, through transformers' hooks."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class NeoOVGenerationMixin(GenerationMixin):
         delta = getattr(model_kwargs[CACHE_KEYWORD], "rope_delta", 0)
         start = 0 if only_new else past
         if isinstance(delta, int) and bool(visual[:, :start].any()):
-            raise ValueError("the cache does not know its images' positions: pass image_grid_hw of the whole prompt")
+            raise ValueError("the cache has no image positions: pass image_grid_hw of the whole prompt")
         mask = None if mask is None else mask[:, past:]
         new, _ = self.get_rope_index(None, grid, mask, types[:, start:])
         return F.pad(new + past + delta, (start, 0))

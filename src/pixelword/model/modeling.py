@@ -55,7 +55,7 @@ class NeoOVLanguageModel(nn.Module):
 
 
 class NeoOVPreTrainedModel(PreTrainedModel):
-    """What transformers needs to know. Module names are the released checkpoint's, so loading maps nothing."""
+    """Settings that transformers reads. Module names are the released checkpoint's, so loading maps nothing."""
 
     config_class = NeoOVConfig
     base_model_prefix = ""
@@ -74,7 +74,7 @@ class NeoOVPreTrainedModel(PreTrainedModel):
         The parts' configurations get it here: their modules are not `PreTrainedModel`s, and transformers would warn.
 
         Raises:
-            ValueError: there is no such kernel.
+            ValueError: unknown kernel.
         """
         wanted = attn_implementation if isinstance(attn_implementation, dict) else {"": attn_implementation}
         for name in wanted.values():

@@ -1,4 +1,4 @@
-"""Does `generate` still agree with the network? Asked where an installed package is newer than those tested.
+"""Checks that `generate` still agrees with the network, if an installed package is newer than those tested.
 
 A release of transformers that renames what `generate` hands to a model can make every answer wrong without an error.
 One greedy step on the cache, compared with the same step without one, finds that in the time of four short forwards.

@@ -15,7 +15,7 @@ from .rope import rope_index
 
 
 def single_grid(image_grid_hw: Tensor | None, image_grid_thw: Tensor | None) -> Tensor | None:
-    """(images, 2) from either: Qwen's (images, 3) grid, the name that training libraries know, counts frames first.
+    """(images, 2) from either: Qwen's (images, 3) grid, the name that training libraries use, counts frames first.
 
     Raises:
         ValueError: both are given.
@@ -28,7 +28,7 @@ def single_grid(image_grid_hw: Tensor | None, image_grid_thw: Tensor | None) -> 
 
 
 class VisualTokens:
-    """The part of `NeoOVModel` that knows of images; `config` and `vision_model` are the model's."""
+    """The part of `NeoOVModel` for images; `config` and `vision_model` are the model's."""
 
     config: NeoOVConfig
     vision_model: Any

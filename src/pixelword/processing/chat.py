@@ -95,7 +95,7 @@ def content_from_text(text: str, images: Sequence[Any]) -> list[dict[str, Any]]:
     pieces = re.split(re.escape(IMAGE_PLACEHOLDER) + r"\n?", text)
     if len(pieces) - 1 != len(images):
         raise InputError(
-            f"the text has {len(pieces) - 1} {IMAGE_PLACEHOLDER} for {len(images)} pictures; give one for each"
+            f"the text has {len(pieces) - 1} {IMAGE_PLACEHOLDER} for {len(images)} images; give one for each"
         )
     parts: list[dict[str, Any]] = []
     for index, piece in enumerate(pieces):
@@ -145,7 +145,7 @@ def _turn(message: Mapping[str, Any], index: int, is_open: bool) -> Iterator[Seg
     yield Words(f"{role}\n")
     for segment in _content(message.get("content"), where, answer):
         if answer and not isinstance(segment, Words):
-            raise InputError(f"{where} is the assistant's and holds a picture or video; put it into a user message")
+            raise InputError(f"{where} is an assistant message with an image or video; put it into a user message")
         yield segment
     if not is_open:
         yield Control(TURN_END, learn=answer)
@@ -275,12 +275,12 @@ def segments_from_prompt(
     for token in (IMG_START, IMG_END, IMG_CONTEXT):
         if token in prompt:
             raise InputError(
-                f"the prompt holds {token}; write {IMAGE_PLACEHOLDER} where a picture stands and pass it in images"
+                f"the prompt holds {token}; write {IMAGE_PLACEHOLDER} where an image belongs and pass it in images"
             )
     counts = {IMAGE_PLACEHOLDER: len(images), VIDEO_PLACEHOLDER: len(videos)}
     for placeholder, given in counts.items():
         if prompt.count(placeholder) != given:
-            noun = "pictures" if placeholder == IMAGE_PLACEHOLDER else "videos"
+            noun = "images" if placeholder == IMAGE_PLACEHOLDER else "videos"
             raise InputError(
                 f"the prompt has {prompt.count(placeholder)} {placeholder} for {given} {noun}; write one for each"
             )

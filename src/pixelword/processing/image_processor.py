@@ -161,7 +161,7 @@ class NeoOVImageProcessor(PilBackend):
             raise InputError(f"unknown option {', '.join(sorted(options))}; use min_pixels, max_pixels, …")
         pictures = [load_image(item, limits=limits, allow_urls=allow_urls) for item in _flat(images)]
         if not pictures:
-            raise InputError("no picture was given; pass at least one")
+            raise InputError("no image was given; pass at least one")
         low, high = other.budget(min_pixels, max_pixels)
         share = shared_max_pixels(len(pictures), min_pixels=low, max_pixels=high)
         prepared = [other.prepare(picture, min_pixels=low, max_pixels=share) for picture in pictures]

@@ -82,10 +82,10 @@ def _turned(image: Image.Image, turn: Image.Transpose) -> Image.Image:
 def check_size(width: int, height: int, name: str, limits: Limits) -> None:
     """Raise `MediaError` for images that are empty, too large or too elongated."""
     if width < 1 or height < 1:
-        raise MediaError(f"{name}: {width}x{height} pixels have no area; give a picture with at least one pixel a side")
+        raise MediaError(f"{name}: {width}x{height} pixels have no area; give an image of at least one pixel per side")
     if width * height > limits.max_image_pixels:
         raise MediaError(
-            f"{name}: {width}x{height} pixels exceed the limit of {limits.max_image_pixels:,}; shrink the picture"
+            f"{name}: {width}x{height} pixels exceed the limit of {limits.max_image_pixels:,}; shrink the image"
         )
     if max(width, height) > limits.max_aspect_ratio * min(width, height):
         raise MediaError(

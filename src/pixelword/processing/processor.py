@@ -339,7 +339,7 @@ class NeoOVProcessor(ProcessorMixin):
         through `apply_chat_template` or `encode`.
         """
         if text is None:
-            raise InputError("no text was given; pass text=, or use image_processor for pictures alone")
+            raise InputError("no text was given; pass text=, or use image_processor for images alone")
         prompts = [text] if isinstance(text, str) else list(text)
         if not all(isinstance(prompt, str) for prompt in prompts):
             raise InputError("text must be a string or a list of strings")

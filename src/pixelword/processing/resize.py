@@ -24,10 +24,10 @@ def smart_resize(
     aspect ratio is kept as well as possible. Raises `MediaError` above `max_aspect_ratio`.
     """
     if height < 1 or width < 1:
-        raise MediaError(f"a picture of {width}x{height} pixels has no area; give one with at least one pixel a side")
+        raise MediaError(f"an image of {width}x{height} pixels has no area; give one of at least one pixel per side")
     if max(height, width) > max_aspect_ratio * min(height, width):
         raise MediaError(
-            f"a picture of {width}x{height} pixels is longer than {max_aspect_ratio:g}:1; crop it or cut it into pieces"
+            f"an image of {width}x{height} pixels is longer than {max_aspect_ratio:g}:1; crop it or cut it into pieces"
         )
     high = max(factor, round(height / factor) * factor)
     wide = max(factor, round(width / factor) * factor)

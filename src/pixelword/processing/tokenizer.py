@@ -2,7 +2,7 @@
 
 A fast tokenizer turns the characters `<|im_end|>` into the control token wherever they occur, even when a user typed
 them. So control tokens are looked up once and written by id, and words go through a private copy of the tokenizer that
-knows no added tokens at all. The copy is never changed, so it may be shared between threads.
+has no added tokens at all. The copy is never changed, so it may be shared between threads.
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ class VideoFile:
         cover = av.stream.Disposition.attached_pic
         stream = next((item for item in self.container.streams.video if not item.disposition & cover), None)
         if stream is None:
-            raise MediaError(f"{self.name}: has no video stream; give a file with moving pictures in it")
+            raise MediaError(f"{self.name}: has no video stream; give a video file, not sound alone")
         if stream.codec_context is None:
             raise MediaError(f"{self.name}: its codec cannot be decoded; convert it to H.264 or VP9")
         return stream

@@ -69,20 +69,20 @@ def check_messages(messages: Sequence[ChatMessage], settings: Settings) -> None:
                 words += len(part.text or "")
                 continue
             if message.role != "user":
-                raise InputError(f"pictures and videos belong to the user, not to role {message.role!r}")
+                raise InputError(f"images and videos belong in user messages, not in those of role {message.role!r}")
             counts[part.type.removesuffix("_url")] += 1
         words += len(message.content) if isinstance(message.content, str) else 0
     for kind, count in counts.items():
         most = settings.limit_mm_per_prompt.get(kind, 0)
         if count > most:
-            raise InputError(f"{count} {kind}s are more than the {most} that one request may have; send fewer")
+            raise InputError(f"{count} {kind}s are more than the {most} that a request may have; send fewer")
     if words > settings.max_text:
-        raise InputError(f"{words:,} characters are more than the {settings.max_text:,} that one request may have")
+        raise InputError(f"{words:,} characters are more than the {settings.max_text:,} that a request may have")
 
 
 def fetched(part: Part, settings: Settings) -> bytes:
     """Fetch the bytes of a part's URL; blocks. Raises MediaError."""
-    kind = "picture" if part.type == "image_url" else "video"
+    kind = "image" if part.type == "image_url" else "video"
     address = part.address
     if address.startswith("data:"):
         # base64 is a third longer than what it holds
@@ -106,7 +106,7 @@ def fetched(part: Part, settings: Settings) -> bytes:
 def _dialled(host: str, port: int, settings: Settings) -> str:
     """Return the address to connect to; called again at every redirect."""
     if host.lower().rstrip(".") not in {domain.lower() for domain in settings.allowed_media_domains}:
-        raise MediaError(f"pictures are not fetched from {host}: the server's --allowed-media-domains does not name it")
+        raise MediaError(f"images are not fetched from {host}: the server's --allowed-media-domains does not name it")
     if port != 443:
         raise MediaError(f"{host}: only port 443 is dialled")
     return global_address(host, port)
@@ -121,15 +121,15 @@ def _local(address: str, kind: str, settings: Settings) -> bytes:
     # resolved: neither .. nor a link leads out of the folder
     inside = not parts.netloc and "\0" not in str(path) and path.resolve().is_relative_to(folder.resolve())
     if not inside or not path.is_file():
-        raise MediaError(f"there is no such {kind} in the folder that this server may read")
+        raise MediaError(f"no such {kind} in the folder that this server may read")
     return read_file(path.resolve(), kind=kind, limits=settings.limits, allow_files=True)
 
 
 def picture_pixels(data: bytes, settings: Settings) -> int:
     """Return height times width from an image's header. Raises MediaError if invalid, too large or too elongated."""
-    with open_picture(io.BytesIO(data), "the picture") as image:
+    with open_picture(io.BytesIO(data), "the image") as image:
         width, height = image.size
-    check_size(width, height, "the picture", settings.limits)
+    check_size(width, height, "the image", settings.limits)
     return width * height
 
 
@@ -156,7 +156,7 @@ def conversation(messages: Sequence[ChatMessage], settings: Settings) -> list[di
                 pixels += picture_pixels(data, settings)
                 if pixels > settings.max_request_pixels:
                     raise InputError(
-                        f"all pictures of a request may have {settings.max_request_pixels:,} pixels; send smaller ones"
+                        f"a request's images may have {settings.max_request_pixels:,} pixels in all; send smaller ones"
                     )
                 parts.append({"type": "image", "image": data})
             else:

@@ -37,7 +37,7 @@ class BodyLimit:
         await self.app(scope, again, send)
 
     async def _refuse(self, scope: dict[str, Any], send: Any) -> None:
-        words = f"the request has more than {self.most:,} bytes; send smaller pictures"
+        words = f"the request has more than {self.most:,} bytes; send smaller images"
         body = error_body(scope["path"], 413, words)
         headers = [(b"content-type", b"application/json"), (b"connection", b"close")]
         await send({"type": "http.response.start", "status": 413, "headers": headers})

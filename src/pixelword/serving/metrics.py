@@ -27,7 +27,7 @@ class Metrics:
             return kind(f"vllm:{name}", help_, ("model_name", *labels), registry=self.registry, **more)
 
         self._running = made(Gauge, "num_requests_running", "Requests that have a place.")
-        self._waiting = made(Gauge, "num_requests_waiting", "Requests that wait for one.")
+        self._waiting = made(Gauge, "num_requests_waiting", "Waiting requests.")
         self._prompt = made(Counter, "prompt_tokens", "Tokens of prompts.")
         self._generated = made(Counter, "generation_tokens", "Tokens of answers.")
         self._ended = made(Counter, "request_success", "Requests that ended.", ("finished_reason",))

@@ -38,14 +38,14 @@ def add_explain(app: FastAPI, server: Server) -> None:
             raise InputError("this server looks into no answers: it was started with --max-explain-tokens 0")
         if here > _WAITING:
             wait = {"Retry-After": str(server.settings.retry_after)}
-            raise HTTPException(429, "other answers are being looked into; try again soon", headers=wait)
+            raise HTTPException(429, "other answers are being explained; try again soon", headers=wait)
         here += 1
         try:
             prompt = await server.chat_prompt(body.messages, body.media_options())
             if len(prompt) > most:
                 raise InputError(
-                    f"messages: {len(prompt):,} tokens are more than the {most:,} that can be looked into "
-                    "(--max-explain-tokens); send fewer or smaller pictures"
+                    f"messages: {len(prompt):,} tokens are more than the {most:,} that can be explained "
+                    "(--max-explain-tokens); send fewer or smaller images"
                 )
             async with turn:
                 return JSONResponse(await asyncio.to_thread(_explained, server, prompt, body))

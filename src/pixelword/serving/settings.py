@@ -66,7 +66,7 @@ class Settings:
         if unknown := set(self.limit_mm_per_prompt) - {"image", "video"}:
             raise InputError(f"limit_mm_per_prompt: unknown {sorted(unknown)[0]!r}; say image and video")
         if self.allowed_local_media_path is not None and not self.allowed_local_media_path.is_dir():
-            raise InputError(f"allowed_local_media_path: there is no folder {self.allowed_local_media_path}")
+            raise InputError(f"allowed_local_media_path: no folder {self.allowed_local_media_path}")
         if any(not key for key in self.api_keys):
             raise InputError("api_key: an empty key lets everybody in; leave it out, or give one")
         for origin in self.allowed_origins:

@@ -60,7 +60,7 @@ class Workers:
             for worker in workers:
                 worker.start()
         except NotReady as error:
-            raise PixelwordError(f"the processes that read pictures could not start: {error}; see above") from error
+            raise PixelwordError(f"the processes that read images could not start: {error}; see above") from error
         finally:
             for worker in workers:
                 self._free.put(worker)
@@ -134,7 +134,7 @@ class _Worker:
             self.pipe.send((messages, options, self.settings.limits))
         except OSError as error:
             self.stop()
-            raise WorkerFailed("the pictures of this request could not be read") from error
+            raise WorkerFailed("the images of this request could not be read") from error
         answer = self._receive(self.settings.media_seconds, "took too long, or too much memory, to read")
         if answer[:1] == _PROMPT:
             return from_bytes(answer[1:])
@@ -149,7 +149,7 @@ class _Worker:
         except (EOFError, OSError):
             pass  # it died
         self.stop()
-        raise WorkerFailed(f"the pictures or videos of this request {what}; send smaller ones")
+        raise WorkerFailed(f"the images or videos of this request {what}; send smaller ones")
 
     def stop(self) -> None:
         self.process.kill()
@@ -208,10 +208,10 @@ def _answer(processor: Any, messages: Any, options: dict[str, Any]) -> bytes:
     except PixelwordError as error:
         failure = type(error).__name__, str(error)
     except MemoryError:
-        failure = "MediaError", "the pictures or videos of this request need too much memory; send smaller ones"
+        failure = "MediaError", "the images or videos of this request need too much memory; send smaller ones"
     except Exception:
         traceback.print_exc()  # for the server's log; the client gets no more than this
-        failure = "MediaError", "the pictures or videos of this request cannot be read"
+        failure = "MediaError", "the images or videos of this request cannot be read"
     else:
         return _PROMPT + to_bytes(encoded)
     return _ERROR + json.dumps(failure).encode()

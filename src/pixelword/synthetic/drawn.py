@@ -83,7 +83,7 @@ def chance(kind: str) -> float:
 
 
 def choices(kind: str, question: str, answer: str) -> tuple[str, ...]:
-    """Between which answers a guess chooses that knows the question alone; () where they are open.
+    """The answers that a guess from the question alone chooses between; () for open questions.
 
     kind: of the question; answer: the right one, which says whether it is a question for yes or no.
     """

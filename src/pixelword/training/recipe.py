@@ -264,7 +264,9 @@ class Recipe(RecipePart):
     @model_validator(mode="after")
     def _has_tokenizer(self) -> Recipe:
         if self.model.from_ is None and self.tokenizer is None:
-            raise ValueError("a start from random weights needs a tokenizer; a stage after another has that one's")
+            raise ValueError(
+                "training from random weights needs a tokenizer; a later stage uses that of its checkpoint"
+            )
         return self
 
     @field_validator("trainable")

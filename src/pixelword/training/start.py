@@ -62,7 +62,7 @@ def existing(folder: Path) -> Path:
         return folder
     if folder.exists() or len(folder.parts) > 1:
         raise CheckpointError(f"model.from: {folder} holds no checkpoint; run the stage before this one first")
-    raise CheckpointError(f"model.from: there is no model {str(folder)!r}{other_names(str(folder))}")
+    raise CheckpointError(f"model.from: unknown model {str(folder)!r}{other_names(str(folder))}")
 
 
 def tokenizer_folder(recipe: Recipe) -> Path:

@@ -1,1 +1,1 @@
-"""What every room uses and no room owns."""
+"""Helpers shared by all packages."""

@@ -161,7 +161,7 @@ def check_place(path: Path, suffix: str) -> Path:
     if not path.is_dir() and path.suffix.lower() != suffix:
         raise InputError(f"{path}: name a {suffix} file, or a folder that exists")
     if not folder.is_dir():
-        raise InputError(f"{path}: there is no folder {folder}; make it first, or name another place")
+        raise InputError(f"{path}: no folder {folder}; make it first, or name another place")
     if not os.access(folder, os.W_OK | os.X_OK):
         raise InputError(f"{path}: the folder {folder} cannot be written; name another place")
     return path

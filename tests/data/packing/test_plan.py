@@ -150,7 +150,7 @@ def test_repeats_and_limits_of_a_pass(processor: NeoOVProcessor) -> None:
     found = Counter(taken(plan, packs_of_a_pass(plan)))
     assert [found["b", i] for i in range(40)] == [3] * 40
     assert sum(found["a", i] for i in range(120)) == 60 == len([i for i in range(120) if found["a", i]])
-    with pytest.raises(RecipeError, match=r"data.sources.b.repeat: the mixture says how often"):
+    with pytest.raises(RecipeError, match=r"data.sources.b.repeat: the mixture decides how often"):
         Plan(indexes, processor, recipe("a", "b", b={"repeat": 3}, mixture={"a": 1, "b": 1}))
 
 
@@ -202,7 +202,7 @@ def test_over_long_samples_shrink_or_are_set_aside(processor: NeoOVProcessor) ->
     aside = {one.index: one.reason for one in plan.set_aside()}
     assert aside.keys() | planned.keys() == set(range(200)) and not aside.keys() & planned.keys()
     assert aside[3] == "no such file" and aside[5] == "it has no answer to learn from"
-    assert "too long even with its pictures at min_pixels" in aside[7] and "tokens of 128 in a row" in aside[7]
+    assert "too long even with its images at min_pixels" in aside[7] and "tokens of 128 in a row" in aside[7]
     full = index.lengths(processor).tokens
     shrunk = {i: one.max_pixels for i, one in planned.items() if one.max_pixels is not None}
     assert shrunk and all(full[i] > LENGTH for i in shrunk)

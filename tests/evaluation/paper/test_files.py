@@ -161,7 +161,7 @@ def test_two_files_are_one_benchmark_when_both_are_there(tmp_path: Path) -> None
         ("a.tsv", "question\n", "holds no question"),
         ("a.jsonl", "{\n", "a.jsonl:1 is not JSON"),
         ("a.jsonl", "[]\n", "is not a JSON object"),
-        ("a.jsonl", '{"question": "?", "answer": "x", "image": "../../x.png"}\n', "there is no file"),
+        ("a.jsonl", '{"question": "?", "answer": "x", "image": "../../x.png"}\n', "no file"),
         ("a.parquet", "PAR1", "not a complete Parquet file"),
     ],
 )

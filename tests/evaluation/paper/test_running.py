@@ -92,12 +92,12 @@ def test_every_format_is_asked_kept_and_set_beside_the_paper(evaluate: Callable[
     assert after[: len(before)] == before and len(after) == len(before) + 2  # known answers were not asked again
     table = (tmp_path / "paper.md").read_text()
     assert "| MMStar | 3 |" in table and "| 58.6 |" in table and "Not here: MMMU" in table
-    assert "could not be asked" in table
+    assert "failed and count as wrong" in table
 
 
 def test_bad_input_is_one_line(evaluate: Callable[..., Any], tmp_path: Path) -> None:
     for words, told in (
-        (("--tasks", "nothing"), "no benchmark 'nothing'"),
+        (("--tasks", "nothing"), "unknown benchmark 'nothing'"),
         (("--data", tmp_path), "has no file of any benchmark"),
         (("--sampling", "hot"), "use greedy or upstream"),
     ):

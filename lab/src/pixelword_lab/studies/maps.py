@@ -71,7 +71,7 @@ def score_maps(
 def _tests(kinds: Sequence[str]) -> list[Test]:
     known = {test.name: test for test in nano.tests()}
     if unknown := [kind for kind in kinds if kind not in known]:
-        raise InputError(f"there is no kind {unknown[0]!r}: choose one of {', '.join(known)}")
+        raise InputError(f"unknown kind {unknown[0]!r}: choose one of {', '.join(known)}")
     return [known[kind] for kind in kinds or known]
 
 

@@ -206,7 +206,7 @@ class Plan:
                 yield SetAside(name, i, "it has no answer to learn from")
             for place, i in enumerate(too_long.tolist()):
                 costs = budget.describe(fitted.lengths, place)
-                yield SetAside(name, i, f"too long even with its pictures at min_pixels: {costs}")
+                yield SetAside(name, i, f"too long even with its images at min_pixels: {costs}")
 
     # From a number to its window
 
@@ -304,7 +304,7 @@ def shares_of(data: DataRecipe) -> dict[str, tuple[float | None, float]]:
             raise RecipeError(f"data.mixture: {name} is named twice; give it one weight")
         if data.sources[name].repeat != 1:
             raise RecipeError(
-                f"data.sources.{name}.repeat: the mixture says how often {name} is taken; give a weight or a repeat"
+                f"data.sources.{name}.repeat: the mixture decides how often {name} is taken; give a weight or a repeat"
             )
         if weight > 0:
             shares[name] = (weight, int(percent) / 100 if percent else 1.0)

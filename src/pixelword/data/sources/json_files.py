@@ -115,7 +115,11 @@ def _elements(text: str, start: int) -> Iterator[tuple[int, int, str]]:
     if is_list and place == len(text):
         yield place, place, "the file ends before its list does; it is cut off: get it again"
     elif _skip(text, place + is_list) != len(text):
-        yield place, len(text), "the file goes on after its end; write one list of samples, or use .jsonl for lines"
+        yield (
+            place,
+            len(text),
+            "data follows the end of the list; write a single list of samples, or use .jsonl for lines",
+        )
 
 
 def _skip(text: str, place: int) -> int:

@@ -91,7 +91,7 @@ class Source:
         if isinstance(written, (bytes, FilePiece)):
             return written
         if not isinstance(written, str) or not written:
-            raise InputError(f"a picture or video is given as {written!r}; give a path")
+            raise InputError(f"an image or video is given as {written!r}; give a path")
         for name in (written, written.lower()):
             if name in beside:
                 return beside[name]
@@ -182,7 +182,7 @@ def _format_of(name: str, files: tuple[Path, ...]) -> str:
     kind = kinds.pop()
     if kind is None or kinds:
         raise RecipeError(
-            f"data.sources.{name}: {', '.join(sorted(endings)) or 'no ending'} tells no one format; "
+            f"data.sources.{name}: {', '.join(sorted(endings)) or 'no ending'}: the format is unclear; "
             f"use {', '.join(_ENDINGS)} (tars are not compressed), or set format"
         )
     return kind

@@ -121,7 +121,7 @@ def as_json(readings: Mapping[str, Reading]) -> dict[str, Any]:
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any], tolerance: float) -> list[str]:
     """What differs between two probes as `as_json` gives them, in words; scores by more than `tolerance` spreads."""
-    found = [f"{name}: present in only one of the two" for name in sorted({*ours} ^ {*theirs})]
+    found = [f"{name}: in only one of the two reports" for name in sorted({*ours} ^ {*theirs})]
     for name in (item for item in ours if item in theirs):
         found += [f"{name}: {what}" for what in _of_one(ours[name], theirs[name], tolerance)]
     return found

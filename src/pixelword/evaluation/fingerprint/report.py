@@ -159,7 +159,7 @@ def _of_tensors(ours: Report, theirs: Report) -> tuple[list[str], list[str]]:
     for name in [*a, *(item for item in b if item not in a)]:
         item, other = a.get(name), b.get(name)
         if item is None or other is None:
-            found.append(f"{name} is known to one of the two alone")
+            found.append(f"{name} is in only one of the two reports")
             continue
         for key in ("state", "shape", "dtype", "sha256"):
             if key in item and key in other and item[key] != other[key]:

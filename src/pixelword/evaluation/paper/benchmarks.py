@@ -16,8 +16,8 @@ from pixelword.processing.options import MediaOptions
 Category = Literal["image", "video", "spatial"]
 #: The categories, in the order of tables, with their titles.
 TITLES: dict[Category, str] = {
-    "image": "single pictures",
-    "video": "several pictures, and videos",
+    "image": "single images",
+    "video": "several images, and videos",
     "spatial": "space",
 }
 #: Pixels of a visual token.
@@ -164,5 +164,5 @@ def benchmarks(names: Sequence[str] = ()) -> tuple[Benchmark, ...]:
     found = _read().benchmarks
     known = [*TITLES, *(item.id for item in found)]
     if unknown := [name for name in names if name not in known]:
-        raise InputError(f"there is no benchmark {unknown[0]!r}: choose one of {', '.join(known)}")
+        raise InputError(f"unknown benchmark {unknown[0]!r}: choose one of {', '.join(known)}")
     return tuple(item for item in found if not names or item.id in names or item.category in names)

@@ -157,7 +157,7 @@ def _jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
             except ValueError as error:
                 raise InputError(f"{path}:{number} is not JSON ({error}): copy the file again") from error
             if not isinstance(record, dict):
-                raise InputError(f"{path}:{number} is not a JSON object: a question is one, with question and answer")
+                raise InputError(f"{path}:{number} is not a JSON object with question and answer")
             yield record
 
 
@@ -283,7 +283,7 @@ def _file(name: str, folder: Path, where: str, ends: tuple[str, ...]) -> str:
             path = (place / f"{name}{end}").resolve()
             if path.is_relative_to(folder.resolve()) and path.is_file():
                 return str(path)
-    raise InputError(f"{where}: there is no file {name} in {folder}: put its pictures and videos there")
+    raise InputError(f"{where}: no file {name} in {folder}: put its images and videos there")
 
 
 def _rotations(row: Row) -> Iterator[Row]:

@@ -19,7 +19,7 @@ _SHOWN = ("NEO-ov 2B", "Qwen3-VL 2B", "NEO-ov 9B", "Qwen3-VL 8B")
 
 def columns() -> list[str]:
     """Of the table of results."""
-    return ["", "asked", "ours", "95 %", *models()]
+    return ["", "questions", "ours", "95 %", *models()]
 
 
 def rows(results: Sequence[Report]) -> Iterator[tuple[str, list[list[str]]]]:
@@ -48,8 +48,7 @@ def _paper(report: Report, name: str) -> str:
 def faults(results: Sequence[Report]) -> list[str]:
     """Return a line per benchmark with failed questions."""
     return [
-        f"{result['name']}: {result['faults']:,} of {result['asked']:,} could not be asked and count as wrong: "
-        f"{result['fault']}"
+        f"{result['name']}: {result['faults']:,} of {result['asked']:,} failed and count as wrong: {result['fault']}"
         for result in results
         if result["faults"]
     ]

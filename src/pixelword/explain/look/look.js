@@ -87,7 +87,7 @@ class Look {
     this.tip = make("div", {class: "tip", role: "status", hidden: true});
     const left = make("section", {class: "card"}, this.controls(), this.note, this.pictures, this.legend, this.foot(), this.from());
     const read = make("section", {class: "card"}, make("h2", {}, "The sequence"),
-      make("p", {class: "hint"}, "Every token that was read, tinted by the map above; a picture is one block."), this.sequence);
+      make("p", {class: "hint"}, "Every token that was read, tinted by the map above; an image is one block."), this.sequence);
     const right = make("div", {}, this.atlas(), this.split());
     const parts = [
       make("div", {}, make("p", {class: "eyebrow"}, `look inside${data.model ? ` · ${data.model}` : ""}`),
@@ -275,7 +275,7 @@ class Look {
       context.strokeStyle = "#fff";
       context.strokeRect((cell % picture.columns) * w + 2, Math.floor(cell / picture.columns) * h + 2, w - 4, h - 4);
     }
-    canvas.ariaLabel = `${picture.label || "the picture"}, ${picture.rows} by ${picture.columns} patches${this.state.bare ? "" : ", with the map over it"}`;
+    canvas.ariaLabel = `${picture.label || "the image"}, ${picture.rows} by ${picture.columns} patches${this.state.bare ? "" : ", with the map over it"}`;
     cursor.hidden = true;
   }
 
@@ -285,7 +285,7 @@ class Look {
     const bar = make("canvas", {class: "ramp"});
     matrix(bar, [[...Array(64).keys()]], heat);
     const label = nats ? `${most.toFixed(2)} nats less likely` : state.method === "gradient" && state.patch === null ? "strongest" : `${percent(most)} a patch`;
-    const share = nats || (state.method === "gradient" && state.patch === null) || state.received ? "" : `${percent(total)} of it falls on ${data.pictures.length > 1 ? "pictures" : "the picture"}, the rest on words`;
+    const share = nats || (state.method === "gradient" && state.patch === null) || state.received ? "" : `${percent(total)} of it falls on ${data.pictures.length > 1 ? "images" : "the image"}, the rest on words`;
     this.legend.replaceChildren(make("span", {}, "0"), bar, make("span", {}, label), make("span", {class: "share"}, share));
   }
 
@@ -314,7 +314,7 @@ class Look {
     const share = (l, h) => mean(words.map(n => [this.data.visual.reduce((sum, place) => sum + this.cached(n, l, h)[place], 0)]))[0];
     const rows = [...Array(data.layers).keys()].map(l => [...Array(heads).keys()].map(h => share(l, h)));
     matrix(this.grid, rows, value => diverging(value), 1);
-    this.gridHint.textContent = `How much of ${state.word === null ? "the answer" : "the word"}'s attention falls on ${data.pictures.length > 1 ? "pictures" : "the picture"}: most in one head ${percent(Math.max(...rows.flat()))}. Click one.`;
+    this.gridHint.textContent = `How much of ${state.word === null ? "the answer" : "the word"}'s attention falls on ${data.pictures.length > 1 ? "images" : "the image"}: most in one head ${percent(Math.max(...rows.flat()))}. Click one.`;
     this.layer.value = state.layer ?? "";
     this.head.value = state.head ?? "";
     this.gridCell.hidden = state.layer === null || state.method !== "attention" || state.patch !== null;
@@ -333,7 +333,7 @@ class Look {
     const heads = state.head === null || size === 1 ? [...Array(size).keys()] : [state.head];
     const maps = [0, 1, 2].map(part => mean(this.chosenWords.flatMap(n => layers.flatMap(l => heads.map(h => this.parts.row(part, n, l, h))))));
     const most = Math.max(...maps.map(strongest));
-    this.partHint.textContent = `T compares what the word and a patch are and their order in the sequence; H and W compare the rows and the columns where they are. Before the softmax, around its mean over the picture${data.pictures.length > 1 ? "s" : ""}: orange draws the eye, blue turns it away. Their sum is the score; one scale for all three.`;
+    this.partHint.textContent = `T compares what the word and a patch are and their order in the sequence; H and W compare the rows and the columns where they are. Before the softmax, around its mean over the image${data.pictures.length > 1 ? "s" : ""}: orange draws the eye, blue turns it away. Their sum is the score; one scale for all three.`;
     maps.forEach((values, part) => {
       this.partMaps[part].spread.textContent = `± ${Math.sqrt(values.reduce((sum, one) => sum + one * one, 0) / values.length).toFixed(2)}`;
       this.partMaps[part].maps.replaceChildren(...data.pictures.slice(0, 8).map(one =>

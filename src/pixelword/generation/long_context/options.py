@@ -1,4 +1,4 @@
-"""What may be done with inputs larger than a model was taught with, each for itself; by default nothing is."""
+"""Options for inputs larger than a model was trained on, independent of each other; off by default."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class _Pixelword(lmms):
         dtype, device: as in `pixelword.load`.
 
     Raises:
-        InputError: an argument that is not known, or has no such value.
+        InputError: an unknown argument, or an invalid value.
     """
 
     def __init__(

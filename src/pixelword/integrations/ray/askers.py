@@ -36,7 +36,7 @@ class Asker(Protocol):
 class Asking:
     """Settings of a job's backend.
 
-    model: a packaged model or a checkpoint's folder; with servers, the name they know it by.
+    model: a packaged model or a checkpoint's folder; with servers, its name there.
     servers: addresses without `/v1`; none: every replica has the network itself. at_once: rows under way in a replica.
     key: of the servers. patience: seconds that a server may be away before the job fails; it goes on when run again.
     """
@@ -177,7 +177,7 @@ def _data_url(source: str, kind: str) -> str:
     """Inline media for servers, which cannot open our files. Raises MediaError."""
     if source.startswith("data:"):
         return source
-    data = read_bytes(source, kind="picture" if kind == "image" else "video", limits=Limits())
+    data = read_bytes(source, kind="image" if kind == "image" else "video", limits=Limits())
     guessed = mimetypes.guess_type(source)[0] or ("image/png" if kind == "image" else "video/mp4")
     return f"data:{guessed};base64,{base64.b64encode(data).decode()}"
 

@@ -65,7 +65,7 @@ class Job:
         if part_rows < 1:
             raise InputError("part_rows must be at least 1")
         if not rows.is_file():
-            raise InputError(f"there is no file {rows}; give one with a JSON object in each line")
+            raise InputError(f"no file {rows}; give one with a JSON object in each line")
         self.rows, self.out, self.question = rows.resolve(), out.resolve(), question
         self.parts, digest = _planned(self.rows, part_rows)
         if not self.parts:

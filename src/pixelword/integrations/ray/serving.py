@@ -61,7 +61,7 @@ def app(given: dict[str, str]) -> Application:
     """Build the application for `serve run`, from its `name=value` arguments.
 
     Raises:
-        InputError: there is no Ray Serve here, or a word that it does not know.
+        InputError: Ray Serve is not installed, or an unknown option.
     """
     try:
         from ray import serve

@@ -20,7 +20,7 @@ def register() -> None:
         ImportError: a vLLM that this plugin was not written for.
     """
     _check_version(_installed())
-    # Imported for their side effect: transformers' Auto classes know the model and its processor from here on.
+    # Imported for their side effect: they register the model and its processor with transformers' Auto classes.
     import pixelword.processing.auto  # noqa: F401
     from pixelword import machine
 
@@ -44,4 +44,4 @@ def _check_version(version: str) -> None:
     found = tuple(int(part) for part in version.split(".")[:2] if part.isdigit())
     if not low <= found < high:
         wanted = f">={low[0]}.{low[1]},<{high[0]}.{high[1]}"
-        raise ImportError(f"pixelword's plugin needs vLLM {wanted}, and this is {version}: install a version it knows")
+        raise ImportError(f"pixelword's plugin needs vLLM {wanted}, and this is {version}: install a supported version")

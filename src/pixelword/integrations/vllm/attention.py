@@ -79,7 +79,7 @@ def stretches(start: int, end: int, pictures: list[tuple[int, int]]) -> list[tup
             continue
         if last >= end:
             raise RuntimeError(
-                f"a picture at {first}..{last} was cut at {end}: pictures must be read in one step; "
+                f"an image at {first}..{last} was cut at {end}: an image must be prefilled in one step; "
                 "start vLLM with the plugin's own scheduler"
             )
         if first > place:

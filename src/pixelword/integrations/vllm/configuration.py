@@ -102,8 +102,8 @@ def check_steps(tokens: int, scheduler: Any) -> None:
     ):
         if most < tokens:
             raise InputError(
-                f"{option} {most} is below the largest picture's {tokens} tokens, and a picture is read in one step: "
-                f"raise it to {tokens}, or lower the pictures with --mm-processor-kwargs "
+                f"{option} {most} is below the largest image's {tokens} tokens, and an image is prefilled in one step: "
+                f"raise it to {tokens}, or shrink images with --mm-processor-kwargs "
                 f"'{{\"max_pixels\": {most * 1024}}}'"
             )
 

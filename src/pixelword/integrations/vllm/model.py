@@ -42,7 +42,7 @@ from pixelword.model.rope import rope_index, rotary_tables, rotate
 
 from .processor import NeoOVDummyInputs, NeoOVMultiModalProcessor, NeoOVProcessingInfo
 
-#: Added to the second row of a visual token's indices where the network must know which tokens are visual: the rows
+#: Added to the second row of a visual token's indices where the network needs to see which tokens are visual: the rows
 #: (t, t + h, t + w) alone do not distinguish an image's first token from text.
 VISUAL = 1 << 32
 

@@ -111,7 +111,7 @@ class NeoOVProcessingInfo(BaseProcessingInfo):
         _, most = images.budget(*(started.get(name) for name in BUDGET))
         low, high = images.budget(*(given.get(name) for name in BUDGET))
         if high > most:
-            raise InputError(f"a request asks for pictures of {high} pixels, and this server takes {most}: lower it")
+            raise InputError(f"max_pixels of a request is {high}, above this server's {most}: lower it")
         return low, high
 
     def frame_pixels(self, high: int) -> int:

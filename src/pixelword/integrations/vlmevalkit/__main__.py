@@ -24,7 +24,7 @@ def main(words: Sequence[str]) -> None:
     try:
         from vlmeval import config, run
     except ImportError as error:
-        parser.error(f"VLMEvalKit is not here ({error}): pip install ms-vlmeval, in an environment of its own")
+        parser.error(f"VLMEvalKit is not installed ({error}): pip install ms-vlmeval, in an environment of its own")
     try:
         register(config.supported_VLM, given)
     except PixelwordError as error:

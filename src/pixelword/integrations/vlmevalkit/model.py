@@ -45,7 +45,7 @@ class Pixelword(BaseModel):
         max_num_seqs: questions that run at once.
 
     Raises:
-        InputError: another preset or way of drawing. CheckpointError: no such model.
+        InputError: unknown preset or sampling. CheckpointError: unknown model.
     """
 
     INSTALL_REQ = False
@@ -91,7 +91,7 @@ class Pixelword(BaseModel):
         which files they are.
 
         Raises:
-            InputError: the suite does not know the data set, or the row has no question.
+            InputError: unknown data set, or a row without a question.
         """
         row = dict(line)
         if isinstance(dataset, str):

@@ -13,7 +13,7 @@ const GROUPS = [
     {name: "seed", label: "Seed", hint: "the same seed, the same answer", placeholder: "none", step: 1},
   ]],
   ["Pictures and videos", [
-    {name: "max_pixels", label: "Pixels of a picture", hint: "larger ones are made smaller: fewer tokens", placeholder: "the model's", min: 1, step: 1},
+    {name: "max_pixels", label: "Pixels per image", hint: "larger ones are made smaller: fewer tokens", placeholder: "the model's", min: 1, step: 1},
     {name: "max_frames", label: "Frames of a video", hint: "the most frames per video", placeholder: "the model's", min: 1, step: 1},
     {name: "fps", label: "Frames a second", hint: "taken from a video", placeholder: "the model's", min: 0.01, max: 240},
   ]],
