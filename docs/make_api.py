@@ -25,6 +25,7 @@ SECTIONS = {
     ),
     "Long inputs": ("pixelword.generation.long_context", ("LongInputs",)),
     "Generation": ("pixelword.generation.sampling", ("Sampling",)),
+    "Structured output": ("pixelword.generation.structured_outputs", ("StructuredOutputs",)),
     "The engine": ("pixelword.generation.engine", ("Engine",)),
     "Requests": ("pixelword.generation.request", ("BatchingOptions", "Request", "Token", "Usage")),
     "Explaining": ("pixelword", ("look_inside",)),

@@ -37,6 +37,8 @@ WITHIN: dict[str, type[Body]] = {
     "part": protocol.Part,
     "url": protocol.Url,
     "stream_options": protocol.StreamOptions,
+    "json_schema": protocol.JsonSchema,
+    "structured_outputs": protocol.Structured,
     "input_item": InputItem,
     "input_part": InputPart,
     "text": TextFormat,

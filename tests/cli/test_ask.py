@@ -130,3 +130,18 @@ def test_a_stop_string_ends_the_answer(run: Callable[..., Any]) -> None:
 
 def test_half_a_character_is_told_in_one_line(refused: Callable[..., str], tiny_model_dir: Path) -> None:
     assert "not UTF-8" in refused("ask", "what \udcff?", "--model", tiny_model_dir)
+
+
+def test_a_schema_in_a_file_is_the_form_of_the_answer(answer, run, tiny_model_dir: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llguidance", reason='answers with a form need pip install "pixelword[structured]"')
+    form = tmp_path / "form.json"
+    form.write_text('{"type": "array", "items": {"enum": ["a", "b"]}, "minItems": 2, "maxItems": 2}')
+    facts = answer(CIRCLE, QUESTION, "--schema", form)
+    assert json.loads(facts["answer"]) == facts["parsed"] and set(facts["parsed"]) <= {"a", "b"}
+    plain = run("ask", CIRCLE, QUESTION, "--schema", form, "--model", tiny_model_dir)
+    assert json.loads(plain.stdout) == facts["parsed"]
+    for text, words in (('{"items": {"type": "x"}}', "schema.items: Invalid type: x"), ("{", "schema: not JSON")):
+        form.write_text(text)
+        result = run("ask", CIRCLE, QUESTION, "--schema", form, "--model", tiny_model_dir)
+        assert result.exit_code == 2 and f"--schema {form}: {words}" in " ".join(result.stderr.split())
+    assert "cannot be read" in run("ask", QUESTION, "--schema", tmp_path / "none.json").stderr

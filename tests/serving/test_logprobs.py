@@ -10,8 +10,8 @@ from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 from pixelword.generation.request import Token
+from pixelword.processing.token_bytes import TokenBytes
 from pixelword.serving.responses import Reply
-from pixelword.serving.token_bytes import TokenBytes
 
 from .test_guard import post
 

@@ -15,6 +15,7 @@ from pixelword.utils.files import atomic_file
 
 if TYPE_CHECKING:
     from pixelword.generation.session import Answer, Session
+    from pixelword.generation.structured_outputs import StructuredOutputs
 
 
 def ask(
@@ -39,6 +40,10 @@ def ask(
     allow_urls: options.AllowUrls = False,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    schema: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="A JSON schema: the answer is JSON of this form, whatever the model."),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the answer, the places it names, token counts and timing as JSON.")
     ] = False,
@@ -56,40 +61,61 @@ def ask(
     Example: pixelword ask --video hour.mp4 --frame-budget 64 "what happens?"
 
     Example: pixelword ask photo.png "Find the red cup." --json --boxes cup.png
+
+    Example: pixelword ask --schema shapes.json picture.png "which shapes are there?"
     """
     *pictures, question = words
     options.check_question(question, "ask", alone=not pictures and not video)
     options.check_media(pictures, video or (), allow_urls=allow_urls)
     if boxes is not None:
         options.check_drawing(boxes, pictures)
+    form = None if schema is None else _form(schema)
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
         frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames},
         adapter=adapter,
         quantize=quantize,
     )  # fmt: skip
+    from pixelword.generation.answer import with_value
     from pixelword.generation.messages import conversation, user_message
 
     messages = conversation(user_message(question, pictures, video or []), system=system)
     sampling = session.sampling(
-        max_new_tokens, temperature, seed, top_p, top_k, repetition_penalty=repetition_penalty, stop=stop or ()
-    )
+        max_new_tokens, temperature, seed, top_p, top_k, repetition_penalty=repetition_penalty, stop=stop or (),
+        structured_outputs=form,
+    )  # fmt: skip
     if not as_json and boxes is None:
         options.print_answer(session.stream_answer(messages, sampling))
         return
     with options.progress("reading …"):
         answer = session.answer(messages, sampling)
+        answer = answer if form is None else with_value(answer, form.schema)
     options.tell_cut(answer.finish_reason, answer.new_tokens)
-    print(json.dumps(_as_dict(answer, model, session), ensure_ascii=False) if as_json else answer.text)
+    print(
+        json.dumps(_as_dict(answer, model, session, structured=form is not None), ensure_ascii=False)
+        if as_json
+        else answer.text
+    )
     if boxes is not None:
         _draw(answer, pictures, boxes, session)
 
 
-def _as_dict(answer: Answer, model: str, session: Session) -> dict[str, Any]:
+def _form(path: Path) -> StructuredOutputs:
+    """The form of the answer by a file with a JSON schema. Raises InputError: it cannot be read, or is no schema."""
+    from pixelword.errors import InputError, reason
+    from pixelword.generation.structured_outputs import StructuredOutputs
+
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(f"--schema {path} cannot be read ({reason(error)}); give a file with a JSON schema") from error
+    return StructuredOutputs(json=text, place=f"--schema {path}: schema")
+
+
+def _as_dict(answer: Answer, model: str, session: Session, *, structured: bool) -> dict[str, Any]:
     """Return the answer for JSON."""
-    fields = {
-        name: value for name, value in vars(answer).items() if name not in ("text", "objects", "images", "videos")
-    }
+    apart = {"text", "objects", "images", "videos", *(() if structured else ("parsed",))}
+    fields = {name: value for name, value in vars(answer).items() if name not in apart}
     usage: dict[str, Any] = {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.new_tokens}
     usage |= {name: list(value) for name in ("images", "videos") if (value := getattr(answer, name))}
     return {

@@ -52,8 +52,8 @@ class Constraints:
             scores = scores.float().index_add(0, self._biased.to(device), self._bias.to(device))
         if not bool(scores.isfinite().any()):
             raise InputError(
-                f"no token is left after {len(answer)} of the answer: allowed_token_ids has none that min_tokens and "
-                "bad_words permit"
+                f"no token is left after {len(answer)} of the answer: allowed_token_ids has none that min_tokens, "
+                "bad_words and structured_outputs permit"
             )
         return scores
 

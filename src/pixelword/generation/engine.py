@@ -17,6 +17,7 @@ from pixelword.generation.prefix_cache import PrefixCache
 from pixelword.generation.request import BatchingOptions, Request, Sink
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.sequence import Sequence
+from pixelword.generation.structured_outputs import StructuredOutputs
 from pixelword.processing.types import Encoded
 
 if TYPE_CHECKING:
@@ -82,6 +83,13 @@ class Engine:
     def check(self, prompt: Encoded, sampling: Sampling) -> None:
         """Raises InputError: `submit` would."""
         self.core.check(prompt, sampling)
+
+    def compile(self, structure: StructuredOutputs) -> None:
+        """Compile the form of an answer, which takes a while, and keep it for `submit`. Any thread may do it.
+
+        Raises InputError: the form is not understood.
+        """
+        self.core.grammars.compile(structure)
 
     def room(self, prompt: Encoded) -> int:
         """Tokens that an answer may have: within `max_model_len` and the network's positions."""

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
+from pixelword.generation.grammar import GrammarCompiler
 from pixelword.generation.kv_slots import KVSlots
 from pixelword.generation.limits import answer_room, context_length, end_tokens
 from pixelword.generation.long_context.frame_eviction import EvictingPrefill, frames_of
@@ -31,6 +32,11 @@ if TYPE_CHECKING:
     from pixelword.processing.processor import NeoOVProcessor
 
 
+def grammar_compiler(model: NeoOVForConditionalGeneration, processor: NeoOVProcessor) -> GrammarCompiler:
+    """For the forms of a model's answers."""
+    return GrammarCompiler(processor, model.config.get_text_config().vocab_size, end_tokens(model, processor))
+
+
 class EngineCore:
     """Scheduler, key-value slots and network, and the step that joins them.
 
@@ -46,9 +52,11 @@ class EngineCore:
         options: BatchingOptions | None = None,
         *,
         padded_prefill: bool = False,
+        grammars: GrammarCompiler | None = None,
     ) -> None:
         """padded_prefill: read several prompts in one padded pass, images included: faster, where no prompt's keys and
-        values are reused and so the last bits of sums may depend on its company.
+        values are reused and so the last bits of sums may depend on its company. grammars: of `grammar_compiler`, to be
+        shared with other engines of the model.
 
         Raises InputError: the options are not available with this model or on this machine.
         """
@@ -69,6 +77,7 @@ class EngineCore:
         self._prefill_several = self.runner.prefill_padded if padded_prefill else self.runner.prefill_batch
         self.steps = 0
         self._ends = end_tokens(model, processor)
+        self.grammars = grammars or grammar_compiler(model, processor)
 
     # requests
 
@@ -90,7 +99,7 @@ class EngineCore:
     def prepare(self, sequence: Sequence) -> None:
         """All that a request needs before it is admitted; any thread may do it. Raises as `Sequence.prepare`."""
         caches = self.options.prefix_bytes > 0
-        sequence.prepare(self.model, self.processor.encoder, self._ends, cached=caches)
+        sequence.prepare(self.model, self.processor.encoder, self._ends, self.grammars, cached=caches)
 
     def add(
         self,
@@ -219,6 +228,9 @@ class EngineCore:
             ]
             starts = torch.tensor([sequence.num_computed_tokens for sequence in running], device=device)
             first = torch.tensor([sequence.next_position for sequence in running], device=device)
+            for sequence, draft in zip(running, drafts, strict=True):
+                if sequence.matcher is not None:
+                    sequence.matcher.look_ahead(draft)
             logits = self.runner.decode(torch.tensor(ids, device=device), first, starts)
         except Exception as error:
             return self._fail(running, error)
@@ -234,7 +246,8 @@ class EngineCore:
 
     def _draft(self, sequence: Sequence) -> list[int]:
         most = min(self.options.num_speculative_tokens, sequence.max_draft_tokens)
-        return propose(sequence.tokens, most) if most > 0 else []
+        draft = propose(sequence.tokens, most) if most > 0 else []
+        return draft if sequence.matcher is None else sequence.matcher.possible(draft)
 
     def _sample(self, scored: list[tuple[Sequence, Tensor, list[int]]]) -> None:
         """Choose and emit tokens, from (1 + drafts, vocabulary) each; then end the answers that are complete. Slots

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
+from pixelword.generation.structured_outputs import StructuredOutputs
 
 
 class SamplingArguments(TypedDict, total=False):
@@ -29,6 +30,7 @@ class SamplingArguments(TypedDict, total=False):
     bad_words: Sequence[str]
     logit_bias: Mapping[int, float] | None
     include_stop_str_in_output: bool
+    structured_outputs: StructuredOutputs | None
 
 
 @dataclass(frozen=True)
@@ -53,6 +55,7 @@ class Sampling:
         include_stop_str_in_output: The text has the stop string, or the stop token, that ended it.
         logprobs: How many of the likeliest tokens to report beside each sampled token; None for none.
         ignore_eos: Go on past the end of the answer, to `max_new_tokens` (for measuring).
+        structured_outputs: The form that the answer must have; None for any.
     """
 
     max_new_tokens: int = 64
@@ -71,6 +74,7 @@ class Sampling:
     bad_words: tuple[str, ...] = ()
     logit_bias: Mapping[int, float] = field(default_factory=dict, hash=False)
     include_stop_str_in_output: bool = False
+    structured_outputs: StructuredOutputs | None = None
 
     def __post_init__(self) -> None:
         if self.max_new_tokens < 1:
@@ -99,6 +103,10 @@ class Sampling:
             raise InputError("bad_words has an empty string: leave it out")
         if any(not -100 <= bias <= 100 for bias in self.logit_bias.values()):
             raise InputError("logit_bias has a value outside of -100 to 100")
+        if self.ignore_eos and self.structured_outputs is not None:
+            raise InputError(
+                "ignore_eos is true: an answer with structured_outputs ends where it is whole; leave it out"
+            )
 
     @property
     def greedy(self) -> bool:
@@ -108,7 +116,8 @@ class Sampling:
     @property
     def plain(self) -> bool:
         """Whether each token is the likeliest of the network's own scores."""
-        return self.greedy and not self.constrained and self.repetition_penalty == 1.0
+        free = not self.constrained and self.structured_outputs is None
+        return self.greedy and free and self.repetition_penalty == 1.0
 
     @property
     def constrained(self) -> bool:
@@ -173,7 +182,9 @@ def apply_top_k_top_p(scores: Tensor, sampling: Sampling) -> Tensor:
 
 
 def top_logprobs(scores: Tensor, token: int, count: int) -> tuple[float, tuple[tuple[int, float], ...]]:
-    """A token's logarithmic probability by scores (vocabulary,), and the `count` likeliest tokens with theirs."""
+    """A token's logarithmic probability by scores (vocabulary,), and the `count` likeliest tokens with theirs; fewer
+    where the scores allow fewer."""
     chances = scores.float().log_softmax(-1)
     values, ids = chances.topk(count)
-    return float(chances[token]), tuple(zip(map(int, ids.tolist()), values.tolist(), strict=True))
+    likeliest = zip(map(int, ids.tolist()), values.tolist(), strict=True)
+    return float(chances[token]), tuple((other, value) for other, value in likeliest if value > -torch.inf)

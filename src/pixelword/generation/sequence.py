@@ -11,6 +11,7 @@ from torch import Tensor
 from pixelword.errors import InputError
 from pixelword.generation.constraints import Chooser
 from pixelword.generation.detokenizer import AnswerText
+from pixelword.generation.grammar import GrammarCompiler, Matcher
 from pixelword.generation.prefix_cache import PrefixBlock, prefix_blocks
 from pixelword.generation.request import Reason, Request, Token
 from pixelword.generation.sampling import top_logprobs
@@ -44,12 +45,18 @@ class Sequence(Schedulable):
         self.num_kept_tokens = 0
 
     def prepare(
-        self, model: NeoOVForConditionalGeneration, encoder: TextEncoder, ends: Collection[int], *, cached: bool
+        self,
+        model: NeoOVForConditionalGeneration,
+        encoder: TextEncoder,
+        ends: Collection[int],
+        grammars: GrammarCompiler,
+        *,
+        cached: bool,
     ) -> None:
         """Everything that needs no slot; hashing images for the prefix cache (`cached`) takes a while.
 
         Raises:
-            InputError: a bad word has no tokens.
+            InputError: a bad word has no tokens, or the form of the answer is not understood.
             ValueError: the prompt's visual tokens are not those of its images.
         """
         prompt, sampling = self.request.prompt, self.request.sampling
@@ -58,6 +65,8 @@ class Sequence(Schedulable):
         self._last_t = int(self.positions[0].max())
         self._choose = Chooser(sampling, len(prompt), ends, encoder.answer)
         self._answer = AnswerText(encoder.decode, sampling, ends)
+        structure = sampling.structured_outputs
+        self.matcher: Matcher | None = None if structure is None else grammars.matcher(structure)
         if cached and not self.evicts:
             self.blocks = prefix_blocks(prompt)
         self.ready = True
@@ -101,9 +110,13 @@ class Sequence(Schedulable):
     def _take(self, scores: Tensor) -> None:
         """Choose the next token of the answer, from scores (vocabulary,). Raises InputError: none may be chosen."""
         request = self.request
+        if self.matcher is not None:
+            scores = self.matcher.masked(scores)
         token = self._choose(scores, self.tokens)
         self.tokens.append(token)
         text = self._answer.add(token)
+        if self.matcher is not None and self._answer.finish_reason is None:
+            self.matcher.accept(token)
         request.usage.completion_tokens = self._answer.new_tokens
         request.stop_reason = self._answer.stop_reason
         wanted = request.sampling.logprobs

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack, overload
 
@@ -19,21 +19,21 @@ from pixelword.checkpoints.adapter import merge_adapter
 from pixelword.checkpoints.load import best_dtype, load_pretrained
 from pixelword.checkpoints.names import WEIGHTS, Quantization, check_quantization, resolve
 from pixelword.errors import ContextError, InputError
+from pixelword.generation.answer import Answer as Answer
+from pixelword.generation.answer import Schema, structure_of, with_value
 from pixelword.generation.chat import Chat
-from pixelword.generation.detokenizer import FinishReason
-from pixelword.generation.engine_core import EngineCore
+from pixelword.generation.engine_core import EngineCore, grammar_compiler
 from pixelword.generation.limits import answer_room, context_length
 from pixelword.generation.long_context.crops import with_crops
 from pixelword.generation.long_context.frame_eviction import frames_of
 from pixelword.generation.long_context.options import LongInputs
-from pixelword.generation.media_usage import image_usage, video_usage
 from pixelword.generation.messages import Message, conversation, user_message
 from pixelword.generation.prepared_weights import prepare, quantization_of
 from pixelword.generation.request import BatchingOptions, Request, Sink
 from pixelword.generation.sampling import Sampling, SamplingArguments
 from pixelword.generation.streaming import Stream, stream
+from pixelword.generation.structured_outputs import StructuredOutputs
 from pixelword.model import NeoOVForConditionalGeneration
-from pixelword.processing.boxes import Place, places
 from pixelword.processing.photographs import warn_of_photograph
 from pixelword.processing.processor import MediaOptions, NeoOVProcessor
 from pixelword.processing.types import Encoded
@@ -41,51 +41,6 @@ from pixelword.processing.types import Encoded
 #: Conversations that are answered at once, tokens of prompts that are read in one pass, and tokens of an answer for
 #: which its slot has room from the start.
 _MAX_NUM_SEQS, _MAX_NUM_BATCHED_TOKENS, _ROOM = 32, 8192, 64
-
-
-@dataclass(frozen=True)
-class Answer:
-    """The model's answer, and what it cost.
-
-    Attributes:
-        text: The answer, without control tokens.
-        prompt_tokens: Length of the prompt, visual tokens included.
-        visual_tokens: Those of the prompt that stand for pixels.
-        new_tokens: Tokens generated, the closing one included.
-        seconds: From the messages to the last token, preparation included.
-        held_tokens: The most tokens whose keys and values were held at once.
-        finish_reason: "stop" where the model ended the answer, or a stop string did; "length" where it was cut.
-        objects: Places that the answer names, in the pixels of the images that were sent.
-        images, videos: What was read of each; see :mod:`pixelword.generation.media_usage`.
-    """
-
-    text: str
-    prompt_tokens: int
-    visual_tokens: int
-    new_tokens: int
-    seconds: float
-    held_tokens: int = 0
-    finish_reason: FinishReason = "stop"
-    objects: tuple[Place, ...] = ()
-    images: tuple[dict[str, Any], ...] = ()
-    videos: tuple[dict[str, Any], ...] = ()
-
-    @classmethod
-    def of(cls, request: Request, seconds: float) -> Answer:
-        """The answer of a request that has ended."""
-        usage, spans = request.usage, request.prompt.images
-        return cls(
-            text=request.text.strip(),
-            prompt_tokens=usage.prompt_tokens,
-            visual_tokens=usage.visual_tokens,
-            new_tokens=usage.completion_tokens,
-            seconds=seconds,
-            held_tokens=usage.peak_cached_tokens,
-            finish_reason="stop" if request.reason == "stop" else "length",
-            objects=places(request.text, spans),
-            images=tuple(image_usage(spans)),
-            videos=tuple(video_usage(spans)),
-        )
 
 
 def load(
@@ -179,6 +134,7 @@ class Session:
         self.media = media or MediaOptions()
         self.long = long or LongInputs()
         self.drawn_only = False
+        self._grammars = grammar_compiler(model, processor)
 
     @overload
     def ask(
@@ -202,6 +158,30 @@ class Session:
         **how: Unpack[SamplingArguments],
     ) -> list[str]: ...
 
+    @overload
+    def ask(
+        self,
+        question: str,
+        *,
+        images: Any = (),
+        videos: Any = (),
+        system: str | None = None,
+        schema: Schema,
+        **how: Unpack[SamplingArguments],
+    ) -> Answer: ...
+
+    @overload
+    def ask(
+        self,
+        question: list[str],
+        *,
+        images: Any = (),
+        videos: Any = (),
+        system: str | None = None,
+        schema: Schema,
+        **how: Unpack[SamplingArguments],
+    ) -> list[Answer]: ...
+
     def ask(
         self,
         question: str | list[str],
@@ -209,8 +189,9 @@ class Session:
         images: Any = (),
         videos: Any = (),
         system: str | None = None,
+        schema: Schema | None = None,
         **how: Unpack[SamplingArguments],
-    ) -> str | list[str]:
+    ) -> str | list[str] | Answer | list[Answer]:
         """The answer to one question, or the answers to a list of them, which are generated together.
 
         Args:
@@ -218,19 +199,26 @@ class Session:
                 question is about.
             images, videos: As in :func:`user_message`.
             system: The system message.
+            schema: A Pydantic model or a JSON schema: the answer is JSON of this form, whatever the model. Then an
+                :class:`Answer` is returned, whose `parsed` is the value.
             **how: The arguments of :meth:`sampling`: `max_new_tokens`, `temperature`, `seed`, `top_p`, `stop`,
                 `min_tokens`, `bad_words` …
 
         Raises:
             MediaError: an image or a video cannot be read.
-            InputError: the question is empty, or does not fit into the model's context.
+            InputError: the question is empty, or does not fit into the model's context; the schema is not understood,
+                or the Pydantic model has validators of its own that refuse the answer.
         """
         sampling = self.sampling(**how)
+        if schema is not None:
+            sampling = replace(sampling, structured_outputs=structure_of(schema))
         if not isinstance(question, list):
-            return self.answer(conversation(user_message(question, images, videos), system=system), sampling).text
+            answer = self.answer(conversation(user_message(question, images, videos), system=system), sampling)
+            return answer.text if schema is None else with_value(answer, schema)
         parts = zip(question, _for_each(question, images, "images"), _for_each(question, videos, "videos"), strict=True)
         conversations = [conversation(user_message(*part), system=system) for part in parts]
-        return [answer.text for answer in self.answers(conversations, sampling)]
+        answers = self.answers(conversations, sampling)
+        return [answer.text for answer in answers] if schema is None else [with_value(each, schema) for each in answers]
 
     def stream(
         self,
@@ -264,6 +252,7 @@ class Session:
         bad_words: Sequence[str] = (),
         logit_bias: Mapping[int, float] | None = None,
         include_stop_str_in_output: bool = False,
+        structured_outputs: StructuredOutputs | None = None,
     ) -> Sampling:
         """How to draw an answer; see :class:`Sampling`.
 
@@ -286,6 +275,7 @@ class Session:
             bad_words=(bad_words,) if isinstance(bad_words, str) else tuple(bad_words),
             logit_bias=logit_bias or {},
             include_stop_str_in_output=include_stop_str_in_output,
+            structured_outputs=structured_outputs,
         )
 
     @property
@@ -357,6 +347,7 @@ class Session:
                 pack=False,
             ),
             padded_prefill=True,
+            grammars=self._grammars,
         )
         core.slots.reserve(core.options.max_num_seqs, longest + room)
         return core

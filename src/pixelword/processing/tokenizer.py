@@ -47,7 +47,7 @@ class TextEncoder:
         self.marks: dict[str, int] = {mark: self.added[mark] for mark in ANSWER_MARKS if mark in self.added}
         self._mark_pattern = re.compile("(" + "|".join(map(re.escape, self.marks)) + ")") if self.marks else None
         special = {entry["id"] for entry in state.get("added_tokens") or () if entry["special"]}
-        self._silent = frozenset(special | set(self.control.values())) - set(self.marks.values())
+        self.silent = frozenset(special | set(self.control.values())) - set(self.marks.values())
         self._decode = tokenizer.decode
         self._plain = _without_added_tokens(state)
 
@@ -72,7 +72,7 @@ class TextEncoder:
 
     def decode(self, ids: Iterable[int]) -> str:
         """Decode generated ids, without control tokens except `ANSWER_MARKS`, which mark regions."""
-        return self._decode([item for item in map(int, ids) if item not in self._silent], skip_special_tokens=False)
+        return self._decode([item for item in map(int, ids) if item not in self.silent], skip_special_tokens=False)
 
 
 def valid_text(text: str, where: str = "the text") -> str:

@@ -43,8 +43,18 @@ def problem(field: str, words: str) -> PydanticCustomError:
     return PydanticCustomError("field", "{words}", {"words": words, "field": field})
 
 
+#: Names that vLLM once had, and those of `structured_outputs` itself -> what they are now.
+_MOVED = {
+    f"{before}{form}": f'use structured_outputs: {{"{form}": ...}}'
+    for form in ("json", "regex", "choice", "grammar", "json_object")
+    for before in ("guided_", "")
+}
+
+
 def refusal(field: str) -> str:
     """Return why a field is rejected."""
+    if field in _MOVED:
+        return f"no such field; {_MOVED[field]}"
     known = [fields[field] for fields in PASSIVE.values() if field in fields]
     if not known:
         near = difflib.get_close_matches(field, _acted_on(), 1)
@@ -59,7 +69,7 @@ def refusal(field: str) -> str:
 
 def named_field(message: str) -> str | None:
     """Return the field that a message starts with, if any."""
-    found = re.match(r"([a-z_]+)(?=: | is )", message)
+    found = re.match(r"([a-z_]+)(?=: | is |[.,[])", message)
     return found.group() if found and found.group() in _acted_on() else None
 
 

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from pixelword.generation.request import Request, Token
+from pixelword.processing.token_bytes import TokenBytes
 from pixelword.serving.protocol_responses import ResponsesRequest
 from pixelword.serving.responses import event, logprob_entries, shortened
-from pixelword.serving.token_bytes import TokenBytes
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
 

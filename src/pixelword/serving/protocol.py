@@ -9,6 +9,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pixelword.errors import InputError
 from pixelword.generation.sampling import Sampling
+from pixelword.generation.structured_outputs import StructuredOutputs
 from pixelword.serving.fields import Body, problem
 from pixelword.serving.settings import Settings
 
@@ -76,6 +77,46 @@ class ChatMessage(Body):
 class StreamOptions(Body):
     place: ClassVar[str] = "stream_options"
     include_usage: Annotated[bool | None, Field(description="Send a last chunk with the `usage`.")] = None
+
+
+class JsonSchema(Body):
+    place: ClassVar[str] = "json_schema"
+    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+
+
+class ResponseFormat(Body):
+    """Form of an answer, as OpenAI has it."""
+
+    place: ClassVar[str] = "response_format"
+    type: Literal["text", "json_object", "json_schema"]
+    json_schema: JsonSchema | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> ResponseFormat:
+        if (self.type == "json_schema") != (self.json_schema is not None):
+            raise problem("response_format", "type json_schema and the field json_schema go together")
+        return self
+
+    def structure(self) -> StructuredOutputs | None:
+        if self.json_schema is not None:
+            place = "response_format.json_schema.schema"
+            return StructuredOutputs(json=self.json_schema.schema_, place=place)
+        return StructuredOutputs(json_object=True) if self.type == "json_object" else None
+
+
+class Structured(Body):
+    """Form of an answer, as vLLM has it."""
+
+    place: ClassVar[str] = "structured_outputs"
+    json_: Annotated[dict[str, Any] | Text | None, Field(alias="json")] = None
+    json_object: bool | None = None
+    choice: list[Words] | None = None
+    regex: Text | None = None
+    grammar: Text | None = None
+
+    def structure(self) -> StructuredOutputs:
+        """Raises InputError: not exactly one is given."""
+        return StructuredOutputs(self.json_, self.json_object or False, self.choice, self.regex, self.grammar)
 
 
 #: What a request may say of how its media are read.
@@ -214,6 +255,14 @@ class Request(Body):
         Annotated[dict[str, Bias], Field(max_length=2**18), AfterValidator(_by_token)] | None,
         Field(description="Token IDs mapped to a bias, -100 to 100, that is added to their logits."),
     ] = None
+    response_format: Annotated[
+        ResponseFormat | None,
+        Field(description="Form of the output: `text`, `json_object`, or `json_schema` with a schema."),
+    ] = None
+    structured_outputs: Annotated[
+        Structured | None,
+        Field(description="Form of the output: one of `json`, `json_object`, `choice`, `regex`, `grammar`."),
+    ] = None
     n: Annotated[int | None, Field(ge=1, description="Number of completions.")] = None
     stream: Annotated[bool | None, Field(description="Stream the output as server-sent events.")] = None
     stream_options: Annotated[StreamOptions | None, Field(description="Options for streaming: `include_usage`.")] = None
@@ -222,6 +271,14 @@ class Request(Body):
     def longest(self) -> int | None:
         """The most tokens that the request allows its answer, if it does say."""
         return self.max_tokens
+
+    def structure(self) -> StructuredOutputs | None:
+        """The form that the answer must have. Raises InputError: it is none, or there are two."""
+        if self.structured_outputs is None:
+            return None if self.response_format is None else self.response_format.structure()
+        if self.response_format is not None and self.response_format.type != "text":
+            raise InputError("structured_outputs: response_format says another form; leave one out")
+        return self.structured_outputs.structure()
 
     def sampling(self, settings: Settings, room: int, *, logprobs: int | None, choice: int) -> Sampling:
         """How answer number `choice` is drawn, where the context has room for this many tokens. Raises InputError."""
@@ -244,6 +301,7 @@ class Request(Body):
             logprobs=logprobs,
             ignore_eos=self.ignore_eos or False,
             repetition_penalty=self.repetition_penalty or 1.0,
+            structured_outputs=self.structure(),
         )
 
     def check(self, settings: Settings) -> None:
@@ -251,6 +309,9 @@ class Request(Body):
         check_length("max_tokens", self.longest, settings)
         if (self.n or 1) > settings.max_choices:
             raise InputError(f"n: {self.n} is more than the {settings.max_choices} answers that a request may have")
+        structure = self.structure()
+        if structure is not None and structure.length > settings.max_text:
+            raise InputError(f"{structure.place}: more than the {settings.max_text:,} characters of one request")
 
 
 class ChatRequest(Request, Media, Ending):

@@ -10,7 +10,7 @@ from typing import Any
 from pixelword.generation.media_usage import media_usage
 from pixelword.generation.request import Request, Token
 from pixelword.processing.boxes import places
-from pixelword.serving.token_bytes import TokenBytes
+from pixelword.processing.token_bytes import TokenBytes
 
 #: Why an answer ended, in OpenAI's words.
 FINISH = {"stop": "stop", "length": "length", "cancelled": "abort"}

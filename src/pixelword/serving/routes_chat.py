@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from fastapi import FastAPI, Request, Response
 from fastapi.responses import JSONResponse
 
 from pixelword.errors import InputError
+from pixelword.processing.token_bytes import TokenBytes
 from pixelword.processing.types import Encoded
 from pixelword.serving import protocol, responses
 from pixelword.serving.answering import Answers, Streaming, collected, guarded
 from pixelword.serving.fields import named_field
 from pixelword.serving.state import Server
-from pixelword.serving.token_bytes import TokenBytes
 
 
 def add_chat(app: FastAPI, server: Server) -> None:
@@ -24,6 +25,8 @@ def add_chat(app: FastAPI, server: Server) -> None:
     async def answer(
         request: Request, body: protocol.Request, prompts: Sequence[Encoded], logprobs: int | None
     ) -> Response:
+        if (structure := body.structure()) is not None:
+            await asyncio.to_thread(engine.compile, structure)
         asked = [
             (prompt, body.sampling(settings, engine.room(prompt), logprobs=logprobs, choice=n))
             for prompt in prompts

@@ -9,13 +9,13 @@ from fastapi.responses import JSONResponse
 
 from pixelword.errors import InputError
 from pixelword.generation.request import Token
+from pixelword.processing.token_bytes import TokenBytes
 from pixelword.serving.answering import Answers, Streaming, collected, guarded, submit_chat
 from pixelword.serving.format_responses import DeletedResponse, InputTokens, ResponseObject, ResponsesReply
 from pixelword.serving.protocol import ChatMessage
 from pixelword.serving.protocol_responses import Conversation, InputTokensRequest, ResponsesRequest
 from pixelword.serving.response_store import ResponseStore
 from pixelword.serving.state import Server
-from pixelword.serving.token_bytes import TokenBytes
 
 
 class _Run:
