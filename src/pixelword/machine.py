@@ -9,11 +9,13 @@ draws nothing from the global random generators.
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import os
 import platform
 import re
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -28,6 +30,8 @@ PAYS = 0.9
 NATIVE = 0.8
 #: Share of the memory that float32 weights may take; the rest is for keys, values and everything else.
 FITS = 0.7
+#: The greatest whole number that `int8_split_product` takes: sums of two products by int8 then fit into 16 bits.
+SPLIT = 63
 #: Seconds of a product that is long enough to be timed.
 _TIMED = 2e-3
 #: Where Linux says what a container may use.
@@ -90,6 +94,51 @@ def int8_kernel_pays(dtype: torch.dtype) -> bool:
         lambda: torch._weight_int8pack_mm(x, numbers, scale),
         lambda: F.linear(x, numbers.to(dtype)) * scale,
     )
+
+
+def int8_split_pack(numbers: Tensor) -> torch.ScriptObject:
+    """An int8 matrix (out, in) in FBGEMM's order. Not for several threads at once: its library is chosen by a global.
+
+    Raises RuntimeError or AttributeError: this build has no FBGEMM.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # that these functions will go: then `int8_split_pays` is False
+        plain = torch._make_per_tensor_quantized_tensor(numbers, 1.0, 0)
+    engine = torch.backends.quantized.engine
+    torch.backends.quantized.engine = "fbgemm"
+    try:
+        return torch.ops.quantized.linear_prepack(plain, None)
+    finally:
+        torch.backends.quantized.engine = engine
+
+
+def int8_split_product(rows: Tensor, packed: torch.ScriptObject) -> Tensor:
+    """rows (M, in) float32 of whole numbers from -63 to 63 times a matrix of `int8_split_pack`: (M, out) float32."""
+    return torch.ops.quantized.linear_with_input_q_dq_qweight_dq_output_fp32(rows, 1.0, SPLIT + 1, packed)
+
+
+@functools.cache
+def int8_split_pays(dtype: torch.dtype) -> bool:
+    """Whether FBGEMM's product of whole numbers, for twice the rows (see `generation.quantized`), is the fastest.
+
+    So on CPUs whose kernels for int8 weights are not made for this type, for few rows and for many.
+    """
+    numbers = (_matrix(1024, 1024, torch.float32) * 40).clamp_(-127, 127).to(torch.int8)
+    packed: list[torch.ScriptObject] = []
+
+    def fast(count: int) -> Tensor:
+        if not packed:
+            packed.append(int8_split_pack(numbers))
+        halves = _matrix(count, 1024, torch.float32).mul_(400).round_().clamp_(-SPLIT, SPLIT)
+        return int8_split_product(torch.cat((halves, halves)), packed[0])[:count]
+
+    def plain(count: int) -> Tensor:
+        halves = _matrix(count, 1024, torch.float32).mul_(400).round_().clamp_(-SPLIT, SPLIT).to(dtype)
+        if count <= 4 and int8_kernel_pays(dtype):
+            return torch._weight_int8pack_mm(halves, numbers, torch.ones(1024, dtype=dtype))
+        return F.linear(halves, numbers.to(dtype))
+
+    return all(pays(lambda: fast(count), lambda: plain(count)) for count in (1, 4, 64))  # noqa: B023
 
 
 @functools.cache
@@ -174,6 +223,12 @@ def memory() -> float:
     return min(limits)
 
 
+def give_back() -> None:
+    """Let the C library return freed memory to the system, where it is glibc, which else keeps it to use it again."""
+    with contextlib.suppress(OSError, AttributeError, TypeError):  # another library, or none by that name
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def cpu_name() -> str:
     """The processor by the name that its vendor gives it, where the system says it, else its architecture."""
     info = Path("/proc/cpuinfo")
@@ -206,7 +261,9 @@ def describe() -> dict[str, str]:
         "default dtype": "the checkpoint's own" if native else "float32, where it fits into memory",
         "packed weights": "yes, in bfloat16" if packing_pays(bfloat16) else "no",
         "int8 kernel": ", ".join(
-            str(dtype).removeprefix("torch.") for dtype in (torch.float32, bfloat16) if int8_kernel_pays(dtype)
+            f"{str(dtype).removeprefix('torch.')} ({'FBGEMM' if int8_split_pays(dtype) else 'few rows'})"
+            for dtype in (torch.float32, bfloat16)
+            if int8_split_pays(dtype) or int8_kernel_pays(dtype)
         )
         or "no",
         "attention": f"sdpa; {'plain products' if plain_attention_pays(bfloat16) else 'flash'} for long bfloat16 rows",

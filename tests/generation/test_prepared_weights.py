@@ -11,12 +11,18 @@ from torch import nn
 
 from pixelword import machine
 from pixelword.checkpoints.names import Quantization
+from pixelword.checkpoints.rounding import Rounded, round_matrix
 from pixelword.errors import InputError
 from pixelword.explain import look_inside
 from pixelword.generation.prepared_weights import DenseLinear, MkldnnLinear, prepare, quantization_of, restore
 from pixelword.generation.quantized import INT8_ROWS, Int4Linear, Int8Linear, quantized
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.session import Session, load, user_message
+
+
+def int8(weight: torch.Tensor) -> Int8Linear:
+    return Int8Linear(round_matrix(weight, "int8"), weight.dtype)
+
 
 SQUARES = Path(__file__).parents[2] / "examples" / "three_squares.png"
 QUESTION = user_message("describe the picture", SQUARES)
@@ -38,7 +44,7 @@ def packed(weight: torch.Tensor) -> MkldnnLinear:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("rows", [1, INT8_ROWS, INT8_ROWS + 1, 40])
-@pytest.mark.parametrize("kind", [MkldnnLinear, Int8Linear])
+@pytest.mark.parametrize("kind", [MkldnnLinear, int8])
 def test_a_product_is_that_of_its_matrix(kind: Any, rows: int, dtype: torch.dtype) -> None:
     generator = torch.Generator().manual_seed(rows)
     weight = torch.randn(96, 64, generator=generator).to(dtype)
@@ -52,7 +58,7 @@ def test_a_product_is_that_of_its_matrix(kind: Any, rows: int, dtype: torch.dtyp
         got.double(),
         exact,
         rtol=2e-2 if dtype == torch.bfloat16 else 1e-5,
-        atol=0.1 if dtype == torch.bfloat16 else 1e-4,
+        atol=0.1 if dtype == torch.bfloat16 else 1e-2,  # x in 13 bits, where that pays
     )
 
 
@@ -80,24 +86,37 @@ def test_packing_that_a_cpu_cannot_do_is_one_line(monkeypatch: pytest.MonkeyPatc
         prepare(loaded("bfloat16").model, pack=True)
 
 
-@pytest.mark.parametrize("kernel", [True, False], ids=["kernel", "widened"])
-def test_int8_gives_the_same_whichever_way_pays(kernel: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "int8_kernel_pays", lambda dtype: kernel)
+@pytest.mark.parametrize("way", ["split", "kernel", "widened"])
+def test_int8_gives_the_same_whichever_way_pays(way: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "int8_split_pays", lambda dtype: way == "split")
+    monkeypatch.setattr(machine, "int8_kernel_pays", lambda dtype: way == "kernel")
     generator = torch.Generator().manual_seed(1)
-    made = Int8Linear(torch.randn(96, 64, generator=generator))
+    weight = torch.randn(96, 64, generator=generator)
+    try:
+        made = int8(weight)
+    except (RuntimeError, AttributeError) as error:
+        monkeypatch.undo()
+        assert not machine.int8_split_pays(torch.float32)
+        pytest.skip(f"no FBGEMM here: {error}")
+    assert torch.equal(made.numbers, round_matrix(weight, "int8").numbers)
     x = torch.randn(2, 3, 64, generator=generator)
-    torch.testing.assert_close(made(x), DenseLinear(made.weight)(x), rtol=1e-5, atol=1e-4)
+    x[0, 1, 5] = 1000  # an outlier costs its row no more than in bfloat16, and the others nothing
+    expected, found = DenseLinear(made.weight)(x), made(x)
+    bfloat16 = DenseLinear(made.weight.bfloat16())(x.bfloat16()).float()
+    torch.testing.assert_close(found[1], expected[1], rtol=1e-3, atol=1e-2)
+    assert (found - expected)[0, 1].norm() <= (bfloat16 - expected)[0, 1].norm()
+    assert made(x.new_zeros(1, 64)).eq(0).all()
 
 
 @pytest.mark.parametrize("shape", [(96, 64), (48, 192), (16, 256), (4128, 32)], ids=str)
 def test_int4_rounds_to_the_nearest_of_sixteen_steps_in_a_group(shape: tuple[int, int]) -> None:
     generator = torch.Generator().manual_seed(1)
     weight = torch.randn(shape, generator=generator)
-    made = Int4Linear(weight)
+    made = Int4Linear(round_matrix(weight, "int4"))
     groups, found = weight.unflatten(1, (-1, made.group)), made.weight.float().unflatten(1, (-1, made.group))
     step = (groups.amax(-1, keepdim=True) - groups.amin(-1, keepdim=True)) / 15
-    # half a step, and what bfloat16 scales, zero points and results round
-    assert ((found - groups).abs() <= 0.5 * step + 2e-2 * groups.abs().amax(-1, keepdim=True)).all()
+    # half a step, the half that a whole zero point takes at the ends, and what bfloat16 scales and results round
+    assert ((found - groups).abs() <= step + 2e-2 * groups.abs().amax(-1, keepdim=True)).all()
     assert made.numbers.nbytes == weight.numel() // 2
     x = torch.randn(2, 3, shape[1], generator=generator)
     expected = DenseLinear(made.weight.float())(x)
@@ -105,9 +124,21 @@ def test_int4_rounds_to_the_nearest_of_sixteen_steps_in_a_group(shape: tuple[int
 
 
 def test_a_shape_that_int4_cannot_have_takes_int8() -> None:
-    assert isinstance(quantized(torch.ones(32, 48), "int4"), Int8Linear)
-    assert isinstance(quantized(torch.ones(24, 64), "int4"), Int8Linear)
-    assert isinstance(quantized(torch.ones(32, 64), "int4"), Int4Linear)
+    def made(*shape: int) -> Any:
+        return quantized(round_matrix(torch.ones(shape), "int4"), torch.float32)
+
+    assert isinstance(made(32, 48), Int8Linear)
+    assert isinstance(made(24, 64), Int8Linear)
+    assert isinstance(made(32, 64), Int4Linear)
+
+
+@pytest.mark.parametrize("quantization", ["int8", "int4"])
+def test_a_matrix_is_rounded_alike_in_parts_and_whole(quantization: Quantization) -> None:
+    weight = torch.randn(4128, 64, generator=torch.Generator().manual_seed(2))
+    whole, parts = round_matrix(weight, quantization), round_matrix(weight.bfloat16().float(), quantization)
+    assert torch.equal(whole[16:48].dense(), round_matrix(weight[16:48], quantization).dense())
+    assert torch.equal(parts.dense(), round_matrix(weight.bfloat16(), quantization).dense())
+    assert isinstance(whole, Rounded) and whole.bits == int(quantization[-1])
 
 
 @pytest.mark.parametrize("quantization", ["int8", "int4"])
@@ -115,10 +146,10 @@ def test_quantized_answers_are_those_of_the_rounded_matrices(quantization: Quant
     rounded, session = loaded("float32"), load("nano", dtype="float32", device="cpu", quantize=quantization)
     heads = rounded.model.get_output_embeddings()
     for linear in [m for m in rounded.model.get_decoder().modules() if type(m) is nn.Linear]:
-        linear.weight.data = quantized(linear.weight, quantization).weight.float()
+        linear.weight.data = round_matrix(linear.weight, quantization).dense()
     assert quantization_of(session.model) == quantization
     # The head alone is rounded, not the table of words that it shares its numbers with.
-    heads.weight = nn.Parameter(quantized(heads.weight, quantization).weight.float())
+    heads.weight = nn.Parameter(round_matrix(heads.weight, quantization).dense())
     assert session.answer([QUESTION], ENOUGH).text == rounded.answer([QUESTION], ENOUGH).text
 
 

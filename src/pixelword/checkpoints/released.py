@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import torch
+from transformers import GenerationConfig
 
 from pixelword.errors import CheckpointError
 from pixelword.model.config import NeoOVConfig
@@ -23,6 +24,7 @@ from pixelword.model.modeling import NeoOVForConditionalGeneration
 from . import hub
 from .names import DELTA, DTYPES, check_dtype, check_not_quantized, read_json
 from .safetensors_index import Entry, compared, read_entries, same_bytes
+from .tensors import TYPES, mapped, read_tensor
 
 _DTYPES = {name: getattr(torch, name) for name in DTYPES}
 HEAD = "language_model.lm_head.weight"
@@ -111,10 +113,36 @@ def load_released(folder: Path, dtype: torch.dtype | None = None) -> NeoOVForCon
 
     Raises CheckpointError: the folder holds no whole checkpoint; see `verify`.
     """
-    config, _ = verified(folder)
-    model = NeoOVForConditionalGeneration.from_pretrained(
-        folder, config=config, dtype=dtype or "auto", use_safetensors=True, local_files_only=True
-    )
+    config, entries = verified(folder)
+    kind = dtype or own_dtype(config, entries)
+    model = meta_model(config)
+    if config.tie_word_embeddings:
+        entries.pop(HEAD, None)
+    fill(model, entries, kind)
+    return ready(model, folder, kind)
+
+
+def own_dtype(config: NeoOVConfig, entries: Mapping[str, Entry]) -> torch.dtype:
+    """The type of a checkpoint's weights: what its configuration says, else the first of them."""
+    named = torch_dtype(config.dtype)
+    return named or next((TYPES[entry.dtype] for entry in entries.values() if entry.floating), torch.float32)
+
+
+def fill(model: NeoOVForConditionalGeneration, entries: Mapping[str, Entry], dtype: torch.dtype) -> None:
+    """Give a network on the meta device these tensors: mapped where they have the type, else read one by one."""
+    same = {name: entry for name, entry in entries.items() if TYPES[entry.dtype] == dtype}
+    state = mapped(same)
+    state |= {name: read_tensor(entry, dtype) for name, entry in entries.items() if name not in same}
+    model.load_state_dict(state, strict=False, assign=True)
+    model.tie_weights()
+
+
+def ready(model: NeoOVForConditionalGeneration, folder: Path, dtype: torch.dtype) -> NeoOVForConditionalGeneration:
+    """The model with its folder's generation settings, in evaluation mode."""
+    model.config.dtype = dtype
+    model.config.name_or_path = model.name_or_path = str(folder)
+    if (folder / "generation_config.json").is_file():
+        model.generation_config = GenerationConfig.from_pretrained(folder, local_files_only=True)
     return model.eval()
 
 

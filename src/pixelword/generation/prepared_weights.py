@@ -18,6 +18,7 @@ from torch.nn import functional as F
 
 from pixelword import machine
 from pixelword.checkpoints.names import Quantization, check_quantization
+from pixelword.checkpoints.rounding import Rounded, joined, round_matrix
 from pixelword.errors import InputError
 from pixelword.generation.quantized import quantized
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from pixelword.model.network import Layer
 
 Product = Callable[[Tensor], Tensor]
+#: The matrix of one of a model's modules, (out, in), as it is or rounded already.
+Weights = Callable[[nn.Linear], "Tensor | Rounded"]
 #: Weights up to this many bytes are kept beside their packed copy, for what wants gradients or saves the model.
 KEPT = 1 << 30
 
@@ -89,6 +92,7 @@ def prepare(
     quantization: Quantization | None = None,
     pack: bool | None = None,
     release: bool | None = None,
+    weights: Weights | None = None,
 ) -> Prepared | None:
     """Let a model multiply by packed or quantized weights from now on, wherever no gradient is wanted.
 
@@ -98,6 +102,8 @@ def prepare(
         pack: None packs where it pays (see `packing_pays`).
         release: free the model's own matrices one by one as they are prepared; None does with quantization and where
             they take more than `KEPT` bytes. A model without them answers, and can do nothing else.
+        weights: with quantization, where the matrices of layers and head come from, which then may be on the meta
+            device; they are called for one layer after another. None takes the model's own.
 
     Returns:
         the products, or None where the model stays as it is.
@@ -122,10 +128,10 @@ def prepare(
         if known.quantization != quantization:
             raise InputError("the model's weights are prepared in another way already: load it again for this one")
         return known
-    make: Callable[[Tensor], Any] = (lambda weight: quantized(weight, quantization)) if quantization else MkldnnLinear
+    make = _packed_product if quantization is None else _quantizer(quantization, model.dtype, weights or _own)
     with torch.no_grad():
+        head = make([model.language_model.lm_head])  # before the layers: while it is rounded, they take no memory yet
         prepared_layers = [_prepare_layer(layer, make, release) for layer in layers(model)]
-        head = make(model.language_model.lm_head.weight)
         _stand_in(model.language_model.lm_head, "forward", head)
         if quantization is not None and release:
             _shrink_table(model)
@@ -169,20 +175,40 @@ def restore(model: NeoOVForConditionalGeneration) -> None:
                 delattr(module, name)
 
 
-def _prepare_layer(layer: Layer, make: Callable[[Tensor], Any], release: bool) -> LayerProducts:
+def _own(linear: nn.Linear) -> Tensor:
+    return linear.weight
+
+
+def _packed_product(linears: Sequence[nn.Linear]) -> Product:
+    return MkldnnLinear(torch.cat([linear.weight for linear in linears]))
+
+
+def _quantizer(quantization: Quantization, dtype: torch.dtype, weights: Weights) -> Callable[..., Product]:
+    """What makes one product of several modules; matrices of one width, so of one number of bits but for odd shapes."""
+
+    def rounded(linear: nn.Linear) -> Rounded:
+        found = weights(linear)
+        return found if isinstance(found, Rounded) else round_matrix(found, quantization)
+
+    def make(linears: Sequence[nn.Linear]) -> Product:
+        parts = [rounded(linear) for linear in linears]
+        if len({part.bits for part in parts}) > 1:  # one has a shape that 4 bits cannot have: all take 8
+            parts = [round_matrix(part.dense(), "int8") for part in parts]
+        return quantized(joined(parts), dtype)
+
+    return make
+
+
+def _prepare_layer(layer: Layer, make: Callable[[Sequence[nn.Linear]], Product], release: bool) -> LayerProducts:
     attention, mlp = layer.self_attn, layer.mlp
     *branches, out, gate, up, down = _linears(layer)
     sizes = [linear.out_features for linear in branches]
-    products = LayerProducts(
-        make(torch.cat([linear.weight for linear in branches])),
-        make(out.weight),
-        make(torch.cat((gate.weight, up.weight))),
-        make(down.weight),
-    )
+    products = LayerProducts(make(branches), make([out]), make([gate, up]), make([down]))
     if release:
         for linear in (*branches, out, gate, up, down):
-            linear.weight = nn.Parameter(linear.weight.new_empty(0), requires_grad=False)
+            linear.weight = _freed(linear.weight)
             linear.__dict__["forward"] = _gone
+        machine.give_back()
     _stand_in(attention, "branches", lambda x: products.branches(x).split(sizes, -1))
     _stand_in(mlp, "forward", lambda x: products.down(gated(products.gate_up(x))))
     _stand_in(out, "forward", products.out)
@@ -194,17 +220,23 @@ def _shrink_table(model: NeoOVForConditionalGeneration) -> None:
     free the head's own matrix."""
     table, head = model.language_model.model.embed_tokens, model.language_model.lm_head
     own: Tensor = table.weight.detach()
-    tied = head.weight.data_ptr() == own.data_ptr()
+    tied = head.weight is table.weight
     head.__dict__["forward"].method = _gone
     if not tied:
-        head.weight = nn.Parameter(own.new_empty(0), requires_grad=False)
-    if own.dtype != torch.float32 or not all(torch.equal(x.bfloat16().float(), x) for x in own.split(4096)):
+        head.weight = _freed(own)
+    half, dtype = own, model.dtype
+    if own.dtype == torch.float32 and all(torch.equal(x.bfloat16().float(), x) for x in own.split(4096)):
+        half = own.bfloat16()
+    if half.dtype == dtype:
         return
-    half = own.bfloat16()
-    table.__dict__["forward"] = _Instead(_gone, lambda ids: F.embedding(ids, half).float())
-    table.weight = nn.Parameter(own.new_empty(0), requires_grad=False)
+    table.__dict__["forward"] = _Instead(_gone, lambda ids: F.embedding(ids, half).to(dtype))
+    table.weight = _freed(own)
     if tied:
         head.weight = table.weight
+
+
+def _freed(weight: Tensor) -> nn.Parameter:
+    return nn.Parameter(torch.empty(0, dtype=weight.dtype), requires_grad=False)
 
 
 def layers(model: NeoOVForConditionalGeneration) -> list[Layer]:

@@ -15,8 +15,6 @@ from typing import Any, Unpack, overload
 
 import torch
 
-from pixelword.checkpoints.adapter import merge_adapter
-from pixelword.checkpoints.load import best_dtype, load_pretrained
 from pixelword.checkpoints.names import WEIGHTS, Quantization, check_quantization, resolve
 from pixelword.errors import ContextError, InputError
 from pixelword.generation.answer import Answer as Answer
@@ -24,11 +22,12 @@ from pixelword.generation.answer import Schema, structure_of, with_value
 from pixelword.generation.chat import Chat
 from pixelword.generation.engine_core import EngineCore, grammar_compiler
 from pixelword.generation.limits import answer_room, context_length
+from pixelword.generation.loading import load_model
 from pixelword.generation.long_context.crops import with_crops
 from pixelword.generation.long_context.frame_eviction import frames_of
 from pixelword.generation.long_context.options import LongInputs
 from pixelword.generation.messages import Message, conversation, user_message
-from pixelword.generation.prepared_weights import prepare, quantization_of
+from pixelword.generation.prepared_weights import quantization_of
 from pixelword.generation.request import BatchingOptions, Request, Sink
 from pixelword.generation.sampling import Sampling, SamplingArguments
 from pixelword.generation.streaming import Stream, stream
@@ -72,12 +71,7 @@ def load(
     """
     check_quantization(quantize)
     folder = resolve(name_or_dir)
-    place = _device(device)
-    model = load_pretrained(folder, dtype=dtype or best_dtype(folder, place), device=place)
-    if adapter is not None:
-        merge_adapter(model, Path(adapter))
-    if quantize is not None:
-        prepare(model, quantization=quantize)
+    model = load_model(folder, dtype=dtype, device=_device(device), adapter=adapter, quantize=quantize)
     session = Session(model, NeoOVProcessor.from_pretrained(folder), media=media, long=long)
     session.drawn_only = folder.parent == WEIGHTS and adapter is None
     return session

@@ -1,0 +1,49 @@
+"""A model ready to answer, with as little memory as it can be loaded in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from pixelword.checkpoints.adapter import merge_adapter
+from pixelword.checkpoints.load import best_dtype, load_pretrained
+from pixelword.checkpoints.matrices import open_matrices
+from pixelword.checkpoints.names import Quantization, check_quantization, is_delta, resolve
+from pixelword.checkpoints.released import torch_dtype
+from pixelword.generation.prepared_weights import prepare
+from pixelword.model import NeoOVForConditionalGeneration
+from pixelword.model.self_check import check_versions
+
+
+def load_model(
+    name_or_dir: str | Path,
+    *,
+    dtype: str | torch.dtype | None = None,
+    device: torch.device | None = None,
+    adapter: str | Path | None = None,
+    quantize: Quantization | None = None,
+) -> NeoOVForConditionalGeneration:
+    """The model of `session.load`, in evaluation mode.
+
+    Weights of the files' type stay mapped; others are cast one by one. With `quantize` a layer is read and rounded
+    before the next one is, so that the whole weights are never held.
+
+    Raises:
+        CheckpointError: there is no such model, or its files are not a whole checkpoint.
+        InputError: there is no such dtype or quantization, or it cannot be had on this device.
+    """
+    check_quantization(quantize)
+    folder, place = resolve(name_or_dir), device or torch.device("cpu")
+    kind = torch_dtype(dtype) or best_dtype(folder, place)
+    if quantize is None or adapter is not None or is_delta(folder) or place.type != "cpu":
+        model = load_pretrained(folder, dtype=kind, device=place)
+        if adapter is not None:
+            merge_adapter(model, Path(adapter))
+        if quantize is not None:
+            prepare(model, quantization=quantize)
+        return model
+    model, weights = open_matrices(folder, kind)
+    prepare(model, quantization=quantize, weights=weights)
+    check_versions(model)
+    return model
