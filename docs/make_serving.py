@@ -10,6 +10,7 @@ from typing import Any
 
 from pixelword.serving import protocol
 from pixelword.serving.fields import PASSIVE, Body
+from pixelword.serving.protocol_embeddings import EmbeddingsRequest
 from pixelword.serving.protocol_messages import Block, CountTokensRequest, MessagesRequest, Source, Turn
 from pixelword.serving.protocol_responses import (
     InputItem,
@@ -29,6 +30,7 @@ ROUTES: dict[str, type[Body]] = {
     "input_tokens": InputTokensRequest,
     "messages": MessagesRequest,
     "count_tokens": CountTokensRequest,
+    "embeddings": EmbeddingsRequest,
     "tokenize": protocol.TokenizeRequest,
     "explain": protocol.ExplainRequest,
 }

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from .conftest import EXAMPLES
-from .test_guard import JSON
+from .test_guard import JSON, post
 
 CIRCLE, SQUARES, SIDES = (EXAMPLES / f"{name}.png" for name in ("red_circle", "three_squares", "left_right"))
 COLOUR, DESCRIBE = "what colour is the circle?", "describe the picture"
@@ -61,7 +61,7 @@ def test_a_stream_is_the_answer_in_pieces(client, session) -> None:
 
 def test_a_ping_comes_before_the_first_text(address) -> None:
     body = {"model": "nano", "max_tokens": 8, "stream": True, "messages": asks(COLOUR, CIRCLE)}
-    lines = httpx.post(f"{address}{MESSAGES}", json=body).text.splitlines()
+    lines = post(address, body, MESSAGES).text.splitlines()
     names = [line.removeprefix("event: ") for line in lines if line.startswith("event: ")]
     assert names[:4] == ["message_start", "content_block_start", "ping", "content_block_delta"]
 
@@ -144,7 +144,7 @@ def test_the_key_is_anthropic_s_header_and_errors_are_its_own(serving) -> None:
 def test_a_bad_request_is_refused_by_name(address, change, word) -> None:
     good = {"model": "nano", "max_tokens": 4, "messages": asks(COLOUR, CIRCLE)}
     body = {name: value for name, value in (good | change).items() if value is not None}
-    answer = httpx.post(f"{address}{MESSAGES}", json=body)
+    answer = post(address, body, MESSAGES)
     assert answer.status_code == 400, answer.text
     assert set(answer.json()) == {"type", "error"} and answer.json()["error"]["type"] == "invalid_request_error"
     assert word in answer.json()["error"]["message"]
@@ -159,6 +159,6 @@ def test_limits_of_media_hold_here_too(serving) -> None:
             ([{"role": "user", "content": [url]}], 422, "invalid_request_error"),
             ([{"role": "user", "content": "a" * 400_000}], 413, "request_too_large"),
         ):
-            answer = httpx.post(f"{address}{MESSAGES}", json=body | {"messages": messages})
+            answer = post(address, body | {"messages": messages}, MESSAGES)
             assert answer.status_code == status and answer.json()["error"]["type"] == kind
         assert httpx.post(f"{address}{MESSAGES}", content=b"{", headers=JSON).json()["type"] == "error"

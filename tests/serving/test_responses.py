@@ -15,7 +15,7 @@ from pixelword.serving.protocol import ChatMessage
 from pixelword.serving.response_store import ResponseStore
 
 from .conftest import EXAMPLES, data_url
-from .test_guard import assert_refused
+from .test_guard import assert_refused, post
 from .test_openai import _until
 
 CIRCLE, SQUARES, SIDES = (EXAMPLES / f"{name}.png" for name in ("red_circle", "three_squares", "left_right"))
@@ -198,7 +198,7 @@ def test_log_probabilities_and_a_seed(client) -> None:
 )
 def test_a_bad_request_is_refused_by_name(address, change, word) -> None:
     body = {name: value for name, value in ({"input": "hello"} | change).items() if value is not None}
-    assert word in assert_refused(httpx.post(f"{address}{RESPONSES}", json=body), 400)
+    assert word in assert_refused(post(address, body, RESPONSES), 400)
 
 
 def test_a_client_that_goes_away_frees_its_place(client, engine) -> None:

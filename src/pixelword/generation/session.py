@@ -17,9 +17,11 @@ import torch
 
 from pixelword.checkpoints.names import WEIGHTS, Quantization, check_quantization, resolve
 from pixelword.errors import ContextError, InputError
+from pixelword.generation import embedding
 from pixelword.generation.answer import Answer as Answer
 from pixelword.generation.answer import Schema, structure_of, with_value
 from pixelword.generation.chat import Chat
+from pixelword.generation.embedding import Pooling
 from pixelword.generation.engine_core import EngineCore, grammar_compiler
 from pixelword.generation.limits import answer_room, context_length
 from pixelword.generation.loading import load_model
@@ -294,6 +296,15 @@ class Session:
         requests = self.generate(prompts, samplings, max_cached_frames=self.long.kept_frames)
         seconds = time.perf_counter() - started
         return [Answer.of(request, seconds) for request in requests]
+
+    def embed(self, inputs: Sequence[str | Sequence[Message]], *, pooling: Pooling = "mean") -> torch.Tensor:
+        """Vectors for search, (N, hidden_size) float32, each of length 1: the states after the last norm, pooled.
+
+        inputs: plain texts, or conversations in chat form, with images. pooling: the "mean" of all tokens' states, or
+        the "last" token's. Raises MediaError; InputError: an input is empty, or longer than the context.
+        """
+        prompts = embedding.prompts(self.processor, inputs, self.media, self.context)
+        return embedding.embed(self.model, self.processor, prompts, pooling)
 
     def stream_answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Stream:
         """As :meth:`answer`, in pieces; see :meth:`stream`."""

@@ -182,6 +182,12 @@ class Encoded:
         if not follow or ends[-1][0] > len(self) or ends[-1][1] != len(self.pixel_values):
             raise ValueError(f"the image spans do not fit {len(self)} tokens and {len(self.pixel_values)} patches")
 
+    @classmethod
+    def of_text(cls, input_ids: torch.Tensor) -> Encoded:
+        """A plain text, without images; input_ids: (L,) int64."""
+        kinds, pixels = input_ids.new_zeros(len(input_ids)), input_ids.new_zeros(0, 3 * 16 * 16).float()
+        return cls(input_ids, input_ids, kinds, pixels, input_ids.new_zeros(0, 2))
+
     def __len__(self) -> int:
         return int(self.input_ids.shape[0])
 

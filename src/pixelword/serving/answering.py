@@ -8,9 +8,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, TypeVar
 
 from fastapi import Request as HTTPRequest
 from fastapi.responses import StreamingResponse
@@ -24,6 +24,7 @@ from pixelword.serving.protocol import ChatRequest
 from pixelword.serving.state import Server
 
 log = logging.getLogger("pixelword.serving")
+Result = TypeVar("Result")
 
 
 class Answers:
@@ -96,17 +97,24 @@ async def collected(answers: Answers, request: HTTPRequest) -> list[list[Token]]
             if token is not None:
                 outputs[index].append(token)
 
-    work, gone = asyncio.ensure_future(collect()), asyncio.ensure_future(_left(request))
     try:
-        await asyncio.wait({work, gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not work.done():
-            raise HTTPException(499, "the client went away")  # nginx's number for it; nobody reads this
-        await work
+        await unless_gone(request, collect())
     finally:  # the server may end this too, in the middle
-        work.cancel()
-        gone.cancel()
         answers.cancel()
     return outputs
+
+
+async def unless_gone(request: HTTPRequest, work: Coroutine[Any, Any, Result]) -> Result:
+    """The work's result; it is cancelled if the client disconnects before that."""
+    task, gone = asyncio.ensure_future(work), asyncio.ensure_future(_left(request))
+    try:
+        await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
+        if not task.done():
+            raise HTTPException(499, "the client went away")  # nginx's number for it; nobody reads this
+        return await task
+    finally:
+        task.cancel()
+        gone.cancel()
 
 
 async def guarded(events: AsyncIterator[bytes], failure: Callable[[int, str], Iterable[bytes]]) -> AsyncIterator[bytes]:

@@ -20,6 +20,7 @@ from pixelword.serving import guard, page
 from pixelword.serving.error_responses import add_errors, error_response
 from pixelword.serving.limiting import BodyLimit
 from pixelword.serving.routes_chat import add_chat
+from pixelword.serving.routes_embeddings import add_embeddings
 from pixelword.serving.routes_explain import add_explain
 from pixelword.serving.routes_info import add_info
 from pixelword.serving.routes_messages import add_messages
@@ -49,7 +50,7 @@ def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
     app = FastAPI(title="Pixelword", version=__version__, docs_url=None, redoc_url=None, lifespan=lifespan)
     app.state.server = server
     add_errors(app, settings)
-    for add in (add_chat, add_responses, add_messages, add_info, add_explain):
+    for add in (add_chat, add_responses, add_messages, add_embeddings, add_info, add_explain):
         add(app, server)
     page.add_page(app)
 

@@ -52,6 +52,11 @@ class Metrics:
         if usage.completion_tokens > 1:
             self._between.labels(**label).observe((usage.total - usage.first_token) / (usage.completion_tokens - 1))
 
+    def count_prompts(self, tokens: int) -> None:
+        """Count a request that only reads: this many tokens."""
+        self._ended.labels(**self._label, finished_reason=FINISH["stop"]).inc()
+        self._prompt.labels(**self._label).inc(tokens)
+
     def page(self) -> bytes:
         """Return all series in Prometheus format."""
         running, waiting = self.engine.load

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 from fastapi import FastAPI, Response
 from starlette.exceptions import HTTPException
 
 from pixelword._version import __version__
+from pixelword.generation.embedding import Pooling
 from pixelword.serving import protocol
 from pixelword.serving.state import Server
 
@@ -31,7 +32,9 @@ def add_info(app: FastAPI, server: Server) -> None:
 
     limits = settings.limit_mm_per_prompt | {"bytes": settings.limits.max_bytes}
     model = {"id": settings.served_model_name, "object": "model", "created": 0, "owned_by": "pixelword"}
-    model |= {"max_model_len": engine.max_model_len, "limits": limits}
+    dimensions = engine.model.config.get_text_config().hidden_size
+    vectors = {"dimensions": dimensions, "pooling": [*get_args(Pooling)], "normalized": True}
+    model |= {"max_model_len": engine.max_model_len, "limits": limits, "embeddings": vectors}
 
     @get(app, "/v1/models")
     async def models() -> dict[str, Any]:

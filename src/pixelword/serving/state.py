@@ -50,12 +50,11 @@ class Server:
         finally:
             self._preparing -= 1
 
-    def text_prompt(self, text: str) -> Encoded:
-        """Encode the prompt of a plain completion: text only; control tokens in it stay text."""
+    def text_prompt(self, text: str, field: str = "prompt") -> Encoded:
+        """Encode a plain text; control tokens in it stay text. field: the request's, which errors name."""
         if len(text) > self.settings.max_text:
-            raise InputError(f"prompt: more than the {self.settings.max_text:,} characters that one request may have")
+            raise InputError(f"{field}: more than the {self.settings.max_text:,} characters that one request may have")
         ids = torch.tensor(self.engine.processor.encoder.text(text), dtype=torch.int64)
         if not len(ids):
-            raise InputError("prompt: it is empty; give some words")
-        nothing = torch.zeros(0, 3 * 16 * 16)
-        return Encoded(ids, ids, torch.zeros_like(ids), nothing, torch.zeros(0, 2, dtype=torch.int64))
+            raise InputError(f"{field}: it is empty; give some words")
+        return Encoded.of_text(ids)
