@@ -105,7 +105,7 @@ def measure_plan(samples: int) -> dict[str, Any]:
     steps = max(int(plan.steps_per_epoch), 1)
     whole = clock.lap()
     added = max(peak() - baseline, 0)
-    tokens = [sum(one.tokens for one in plan.pack(number)) for number in range(min(steps, 20) * PACKS)]
+    tokens = [sum(item.tokens for item in plan.pack(number)) for number in range(min(steps, 20) * PACKS)]
     in_order, dealt = [], []
     for step in range(min(steps, 20)):
         pairs = plan.costs(step)
@@ -210,9 +210,9 @@ def measure_read(pictures: int, workers: list[int]) -> dict[str, Any]:
 def render(meta: dict[str, Any], samples: list[dict[str, Any]]) -> str:
     lines = running.heading("Plan and loader", meta)
     good = [sample for sample in samples if "failed" not in sample]
-    for one in (sample for sample in samples if "failed" in sample):
-        lines += [f"{one['part']}: failed: {one['failed']}", ""]
-    planned, read = ([one for one in good if one["part"] == part] for part in ("plan", "read"))
+    for item in (sample for sample in samples if "failed" in sample):
+        lines += [f"{item['part']}: failed: {item['failed']}", ""]
+    planned, read = ([item for item in good if item["part"] == part] for part in ("plan", "read"))
     if planned:
         lines += _plan_table(meta, planned)
     if read:
@@ -224,8 +224,8 @@ def render(meta: dict[str, Any], samples: list[dict[str, Any]]) -> str:
 
 def _plan_table(meta: dict[str, Any], samples: list[dict[str, Any]]) -> list[str]:
     first = samples[0]
-    added = median(one["added_bytes"] for one in samples)
-    whole = median(one["costs_s"][0] + one["pass_s"][0] for one in samples)
+    added = median(sample["added_bytes"] for sample in samples)
+    whole = median(sample["costs_s"][0] + sample["pass_s"][0] for sample in samples)
     met = "met" if whole < 60 and added < 1e9 else "**not met**"
     return [
         f"## Planning {meta['samples']:,} samples ({first['packs']:,} packs, {first['set_aside']:,} set aside)",
@@ -249,26 +249,26 @@ def _read_table(meta: dict[str, Any], samples: list[dict[str, Any]]) -> list[str
         "| | samples/s | tokens/s | megapixels/s | processor s | others | rounds |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    index = median(meta["pictures"] / one["index_s"][0] for one in samples)
+    index = median(meta["pictures"] / sample["index_s"][0] for sample in samples)
     lines.append(f"| index | {index:,.0f} | | | {_seconds(samples, 'index_s')} | {_others(samples)} | {len(samples)} |")
     for key in (key for key in samples[0] if key.startswith("workers_")):
         rates = [
-            f"{median(one[key][what] / one[key]['s'][0] for one in samples):,.0f}"
+            f"{median(sample[key][what] / sample[key]['s'][0] for sample in samples):,.0f}"
             for what in ("samples", "tokens", "megapixels")
         ]
-        used = median(one[key]["s"][1] for one in samples)
+        used = median(sample[key]["s"][1] for sample in samples)
         name = f"{key.removeprefix('workers_')} workers"
         lines.append(f"| {name} | {' | '.join(rates)} | {used:.1f} | {_others(samples)} | {len(samples)} |")
     return [*lines, ""]
 
 
 def _seconds(samples: list[dict[str, Any]], key: str) -> str:
-    wall, used = (median(one[key][i] for one in samples) for i in (0, 1))
+    wall, used = (median(sample[key][i] for sample in samples) for i in (0, 1))
     return f"{wall:.2f} s ({used:.2f})"
 
 
 def _others(samples: list[dict[str, Any]]) -> str:
-    others = [one["competing_cores"] for one in samples if one["competing_cores"] is not None]
+    others = [sample["competing_cores"] for sample in samples if sample["competing_cores"] is not None]
     return f"{median(others):.1f}, {max(others):.1f}" if others else "unknown"
 
 

@@ -149,7 +149,7 @@ def _transformers(work: Work) -> dict[str, Any]:
 
     def ask(pictures: Sequence[Image.Image], question: str, tokens: int) -> tuple[float, float]:
         start = time.perf_counter()
-        prompts = [processor.encode([user_message(question, one)], add_generation_prompt=True) for one in pictures]
+        prompts = [processor.encode([user_message(question, item)], add_generation_prompt=True) for item in pictures]
         clock = Clock()
         streamer = {"streamer": clock} if len(pictures) == 1 else {}  # transformers streams one row only
         model.generate(**processor.batch(prompts), max_new_tokens=tokens, do_sample=False, **streamer)

@@ -66,8 +66,8 @@ def soak(server: Served, clients: int, seconds: float, questions: int) -> tuple[
         held.append({"at": time.monotonic() - begin, **asdict(server.measure())})
 
     every = run(make, clients, seconds, watch)
-    unended = [one.name for one in every if one.is_alive()]
-    outcomes = [outcome for one in every for outcome in list(one.outcomes)]
+    unended = [item.name for item in every if item.is_alive()]
+    outcomes = [outcome for item in every for outcome in list(item.outcomes)]
     lost = [Outcome("lost", name, seconds, 0.0, fault="it did not end") for name in unended]
     held.append({"at": time.monotonic() - begin, **asdict(server.measure())} | _idle(server.address))
     return outcomes + lost, held
@@ -87,9 +87,9 @@ def _idle(address: str) -> dict[str, int]:
 
 def verdicts(outcomes: list[Outcome], held: list[dict[str, Any]]) -> dict[str, str | None]:
     """Promise: what broke it, or None."""
-    faults = [one for one in outcomes if one.fault]
-    differ = [one for one in faults if (one.fault or "").startswith("answered")]
-    lost = [one for one in faults if one not in differ]
+    faults = [outcome for outcome in outcomes if outcome.fault]
+    differ = [fault for fault in faults if (fault.fault or "").startswith("answered")]
+    lost = [fault for fault in faults if fault not in differ]
     grown = growth(held)
     left = held[-1]
     return {
@@ -104,12 +104,12 @@ def verdicts(outcomes: list[Outcome], held: list[dict[str, Any]]) -> dict[str, s
 
 def _warm(held: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """What was held after warming up, while clients asked."""
-    return [one for one in held[:-1] if one["at"] >= WARM * held[-2]["at"]]
+    return [item for item in held[:-1] if item["at"] >= WARM * held[-2]["at"]]
 
 
 def growth(held: list[dict[str, Any]]) -> float:
     """Megabytes between the median of the first third and that of the last, after warming up."""
-    values = [(one["bytes"] + one["worker_bytes"]) / 1e6 for one in _warm(held)]
+    values = [(item["bytes"] + item["worker_bytes"]) / 1e6 for item in _warm(held)]
     third = max(len(values) // 3, 1)
     return median(values[-third:]) - median(values[:third])
 
@@ -125,7 +125,7 @@ def render(meta: dict[str, Any], outcomes: list[dict[str, Any]], held: list[dict
     """The page's generated part. outcomes: a line per manner."""
     lines = running.heading("Soak of the server", meta)
     shape = f"`pixelword serve {meta['model']}`, {meta['questions']} questions, a prefix cache of {PREFIX_MB} MB"
-    sent, tokens = (sum(one[what] for one in outcomes) for what in ("count", "tokens"))
+    sent, tokens = (sum(outcome[what] for outcome in outcomes) for what in ("count", "tokens"))
     lines += [
         f"{meta['clients']} clients for {meta['seconds']:g} s on {shape}. "
         f"{sent:,} requests, {tokens:,} tokens answered.",
@@ -140,16 +140,16 @@ def render(meta: dict[str, Any], outcomes: list[dict[str, Any]], held: list[dict
         "| manner | requests | faults | median | 95 % within | first words, median |",
         "|---|---:|---:|---:|---:|---:|",
     ]
-    for one in outcomes:
-        first = f"{one['first_s']:.2f} s" if one["first_s"] is not None else ""
+    for outcome in outcomes:
+        first = f"{outcome['first_s']:.2f} s" if outcome["first_s"] is not None else ""
         lines.append(
-            f"| {one['manner']} | {one['count']:,} | {one['faults']} | {one['median_s']:.2f} s | {one['most_s']:.2f} s "
-            f"| {first} |"
+            f"| {outcome['manner']} | {outcome['count']:,} | {outcome['faults']} | {outcome['median_s']:.2f} s "
+            f"| {outcome['most_s']:.2f} s | {first} |"
         )
     lines += ["", "| at | memory | of its workers | threads | open files |", "|---:|---:|---:|---:|---:|"]
-    for one in [*held[:: max(len(held) // 10, 1)], held[-1]]:
-        memory = f"{one['bytes'] / 1e6:,.0f} MB | {one['worker_bytes'] / 1e6:,.0f} MB"
-        lines.append(f"| {one['at']:.0f} s | {memory} | {one['threads']} | {one['files']} |")
+    for item in [*held[:: max(len(held) // 10, 1)], held[-1]]:
+        memory = f"{item['bytes'] / 1e6:,.0f} MB | {item['worker_bytes'] / 1e6:,.0f} MB"
+        lines.append(f"| {item['at']:.0f} s | {memory} | {item['threads']} | {item['files']} |")
     grown = f"Growth after the first {WARM:.0%} of the time: {growth(held):+.1f} MB (may be {MOST_GROWTH_MB:g}); "
     return "\n".join(
         [*lines, "", grown + "medians of the first and the last third of the rest. The last row: nobody asks."]
@@ -159,17 +159,17 @@ def render(meta: dict[str, Any], outcomes: list[dict[str, Any]], held: list[dict
 def summary(outcomes: list[Outcome]) -> list[dict[str, Any]]:
     """A line per manner of asking."""
     found = []
-    for manner in [name for name in (*MANNERS, "lost") if any(one.manner == name for one in outcomes)]:
-        those = [one for one in outcomes if one.manner == manner]
-        seconds = [one.seconds for one in those]
-        first = [one.first for one in those if one.first is not None]
+    for manner in [name for name in (*MANNERS, "lost") if any(outcome.manner == name for outcome in outcomes)]:
+        those = [outcome for outcome in outcomes if outcome.manner == manner]
+        seconds = [item.seconds for item in those]
+        first = [item.first for item in those if item.first is not None]
         found.append(
             {
                 "manner": manner,
                 "count": len(those),
-                "kinds": dict(Counter(one.kind for one in those)),
-                "faults": sum(one.fault is not None for one in those),
-                "tokens": sum(one.tokens for one in those),
+                "kinds": dict(Counter(item.kind for item in those)),
+                "faults": sum(item.fault is not None for item in those),
+                "tokens": sum(item.tokens for item in those),
                 "median_s": median(seconds),
                 "most_s": quantiles(seconds, n=20)[-1] if len(seconds) > 1 else seconds[0],
                 "first_s": median(first) if first else None,
@@ -202,9 +202,9 @@ def main() -> None:
     manners = summary(outcomes)
     if not args.quick or args.output != running.RESULTS:
         path = args.output / f"soak-{meta['hardware']}-{meta['date']}.jsonl"
-        faults = [asdict(one) for one in outcomes if one.fault][:MOST_KEPT]
+        faults = [asdict(outcome) for outcome in outcomes if outcome.fault][:MOST_KEPT]
         lines = [("manner", manners), ("held", held), ("fault", faults)]
-        running.begin(path, meta, [{"part": part, **one} for part, those in lines for one in those])
+        running.begin(path, meta, [{"part": part, **item} for part, those in lines for item in those])
         page(path)
         print(f"wrote {path.with_suffix('.md')}")
     for promise, why in broken.items():

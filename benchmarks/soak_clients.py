@@ -186,12 +186,12 @@ def run(
     """Let clients ask for so long, watch every second, and wait for what is still to be answered."""
     begin, stop = time.monotonic(), threading.Event()
     running = [make(number, begin, stop) for number in range(clients)]
-    for one in running:
-        one.start()
+    for item in running:
+        item.start()
     while time.monotonic() - begin < seconds:
         time.sleep(min(1.0, seconds / 10))
         watch()
     stop.set()
-    for one in running:
-        one.join(2 * LOST)
+    for item in running:
+        item.join(2 * LOST)
     return running

@@ -45,7 +45,7 @@ def documents(count: int, shape: Shape, longest: int = LONGEST, seed: int = 0) -
     def side(low: int, high: int) -> int:
         return max(1, round(scale**0.5 * low * (high / low) ** uniform(0, 1)))
 
-    def one() -> Encoded:
+    def draw() -> Encoded:
         kind = uniform(0, 1)
         if kind < 0.25:
             return document([], words(120), words(180), shape, rng)
@@ -61,7 +61,7 @@ def documents(count: int, shape: Shape, longest: int = LONGEST, seed: int = 0) -
 
     drawn: list[Encoded] = []
     while len(drawn) < count:
-        encoded = one()
+        encoded = draw()
         if len(encoded) <= longest:
             drawn.append(encoded)
     return drawn

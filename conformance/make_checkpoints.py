@@ -56,7 +56,7 @@ def tokenizer() -> Tokenizer:
     made.train_from_iterator(
         [TEXT], trainers.BpeTrainer(vocab_size=300, initial_alphabet=alphabet, show_progress=False)
     )
-    made.add_special_tokens([AddedToken(one, special=True, normalized=False) for one in CONTROLS])
+    made.add_special_tokens([AddedToken(item, special=True, normalized=False) for item in CONTROLS])
     return made
 
 
@@ -162,8 +162,8 @@ def weights(name: str, seed: int, words: Tokenizer) -> dict[str, Array]:
         norms(f"{layer}post_attention_layernorm.weight", HIDDEN)
     norms("language_model.model.norm.weight", HIDDEN)
     size = words.get_vocab_size()
-    texts = [words.decode([one], skip_special_tokens=True) for one in range(size)]
-    plain = np.array([bool(one) and one.isprintable() and one.isascii() for one in texts])
+    texts = [words.decode([item], skip_special_tokens=True) for item in range(size)]
+    plain = np.array([bool(text) and text.isprintable() and text.isascii() for text in texts])
     rows = random.standard_normal((size, HIDDEN)) * np.where(plain, 1.0, 0.15)[:, None] / (8 if tied else 1)
     made["language_model.model.embed_tokens.weight"] = rows
     if not tied:
@@ -238,28 +238,28 @@ def telling(folder: Path, cases: dict[str, Inputs], words: Tokenizer) -> dict[st
 def write_golden(name: str, words: Tokenizer) -> None:
     for seed in range(FIRST_SEED[name], 100_000):
         folder = write_checkpoint(name, seed, words)
-        cases = {one.name: prepared(one, words) for one in CONVERSATIONS}
+        cases = {item.name: prepared(item, words) for item in CONVERSATIONS}
         if (answers := telling(folder, cases, words)) is not None:
             break
     else:
         raise SystemExit(f"{name}: no seed gives answers that are far apart")
     reference, tensors, described = Reference(folder), {}, []
-    for one in CONVERSATIONS:
-        inputs, (tokens, logits) = cases[one.name], answers[one.name]
+    for item in CONVERSATIONS:
+        inputs, (tokens, logits) = cases[item.name], answers[item.name]
         chosen = log_softmax(logits)[np.arange(ANSWER), tokens]
         tensors |= {
-            f"{one.name}.input_ids": inputs.input_ids,
-            f"{one.name}.positions": reference.positions(inputs),
-            f"{one.name}.logits": reference.logits(inputs).astype(np.float32),
-            f"{one.name}.new_tokens": np.array(tokens, np.int64),
-            f"{one.name}.margins": margins(logits).astype(np.float32),
-            f"{one.name}.logprobs": chosen.astype(np.float32),
+            f"{item.name}.input_ids": inputs.input_ids,
+            f"{item.name}.positions": reference.positions(inputs),
+            f"{item.name}.logits": reference.logits(inputs).astype(np.float32),
+            f"{item.name}.new_tokens": np.array(tokens, np.int64),
+            f"{item.name}.margins": margins(logits).astype(np.float32),
+            f"{item.name}.logprobs": chosen.astype(np.float32),
         }
         if len(inputs.grid_hw):
             visual = reference.embeddings(inputs.pixel_values, inputs.grid_hw)
-            tensors[f"{one.name}.embeddings"] = visual.astype(np.float32)
+            tensors[f"{item.name}.embeddings"] = visual.astype(np.float32)
         pieces = [words.decode([token]) for token in tokens]
-        described.append({"name": one.name, "prompt": one.prompt(), "answer": words.decode(tokens), "pieces": pieces})
+        described.append({"name": item.name, "prompt": item.prompt(), "answer": words.decode(tokens), "pieces": pieces})
     GOLDEN.mkdir(exist_ok=True)
     save(tensors, GOLDEN / f"{name}.safetensors", {"seed": str(seed)})
     (GOLDEN / f"{name}.json").write_text(json.dumps({"seed": seed, "cases": described}, indent=1) + "\n")

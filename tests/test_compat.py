@@ -110,6 +110,6 @@ def test_a_tested_release_is_not_checked(monkeypatch: pytest.MonkeyPatch, tiny_m
 
 def test_the_newest_tested_releases_are_the_upper_bounds_of_the_package() -> None:
     project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-    bounds = {one.name: one.specifier for one in map(Requirement, project["dependencies"])}
+    bounds = {item.name: item.specifier for item in map(Requirement, project["dependencies"])}
     for name, (major, minor) in compat.NEWEST_TESTED.items():
         assert bounds[name].contains(f"{major}.{minor}.0") and not bounds[name].contains(f"{major}.{minor + 1}.0")

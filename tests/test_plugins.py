@@ -20,7 +20,7 @@ def installed(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """installed(*entry points): these, and no others, are there."""
 
     def use(*found: metadata.EntryPoint) -> None:
-        of_group = lambda group: [one for one in found if one.group == group]  # noqa: E731
+        of_group = lambda group: [item for item in found if item.group == group]  # noqa: E731
         monkeypatch.setattr(metadata, "entry_points", of_group)
         plugins.entry_points.cache_clear()
 

@@ -88,7 +88,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             checks = all_checks()
         checks = selected(checks, given.only)
         if given.verb == "list":
-            print("\n".join(f"{one.name:44} {one.origin}" for one in checks))
+            print("\n".join(f"{check.name:44} {check.origin}" for check in checks))
             return 0
         if given.verb == "callable":
             make = from_name(given.port)

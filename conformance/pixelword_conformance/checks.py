@@ -81,7 +81,7 @@ def compare_integers(found: Any, expected: Array) -> Outcome:
     wrong = np.argwhere(found != expected)
     if not len(wrong):
         return result(True, "equal")
-    place = tuple(int(one) for one in wrong[0])
+    place = tuple(int(item) for item in wrong[0])
     return result(False, f"{len(wrong)} differ; at {place} {found[place]} instead of {expected[place]}")
 
 
@@ -128,7 +128,9 @@ def _cached_steps(inputs: Inputs, case: dict[str, Array], port: Any, tolerance: 
 def _batch(rows: list[Inputs], expected: list[Array], port: Any, tolerance: Tolerance) -> Outcome:
     found = offered(port, "batch_logits")(rows)
     outcomes = [compare_vectors(*pair, tolerance) for pair in zip(found, expected, strict=True)]
-    return next((one for one in outcomes if one.state != "holds"), max(outcomes, key=lambda one: one.detail))
+    return next(
+        (outcome for outcome in outcomes if outcome.state != "holds"), max(outcomes, key=lambda item: item.detail)
+    )
 
 
 def _tokens(cases: dict[str, str], tensors: dict[str, dict[str, Array]], port: Any, tolerance: Tolerance) -> Outcome:
@@ -185,7 +187,7 @@ def released_checks() -> Iterator[Check]:
     for name in RELEASED_MODELS:
         folder = RELEASED / "neo-parity" / name
         values = golden.tensors(folder / "packed_forward.safetensors")
-        starts = tuple(int(one) for one in values["cu_seqlens"][:-1])
+        starts = tuple(int(seqlen) for seqlen in values["cu_seqlens"][:-1])
         packed = Inputs(values["input_ids"], values["pixel_values"], values["grid_hw"], starts)
         prefix = f"released-{name}/packed"
         yield add(f"{prefix}/positions", folder, run=partial(_positions, packed, values["t_index"][None]))
@@ -210,7 +212,7 @@ def tiny_checks() -> Iterator[Check]:
     for name in TINY:
         folder, values = CHECKPOINTS / name, grouped(GOLDEN / f"{name}.safetensors")
         add = partial(Check, folder=folder, origin="reference")
-        prompts = {one["name"]: one["prompt"] for one in read_json(GOLDEN / f"{name}.json")["cases"]}
+        prompts = {item["name"]: item["prompt"] for item in read_json(GOLDEN / f"{name}.json")["cases"]}
         yield add(f"{name}/tokens", run=partial(_tokens, prompts, values))
         inputs = {case: tiny_inputs(case, tensors) for case, tensors in values.items()}
         for case, tensors in values.items():
@@ -223,12 +225,12 @@ def tiny_checks() -> Iterator[Check]:
             yield add(f"{name}/{case}/logits", run=partial(_vectors, "logits", (own,), tensors["logits"]))
             yield add(f"{name}/{case}/greedy", run=partial(_greedy, own, tensors))
         packed = ("text", "several", "one")
-        run = partial(_vectors, "logits", (pack([inputs[one] for one in packed]),))
-        expected = np.concatenate([values[one]["logits"] for one in packed])
+        run = partial(_vectors, "logits", (pack([inputs[item] for item in packed]),))
+        expected = np.concatenate([values[item]["logits"] for item in packed])
         yield add(f"{name}/packed/logits", run=partial(run, expected))
         order = sorted(inputs)
-        rows = [inputs[one] for one in order]
-        yield add(f"{name}/batch/logits", run=partial(_batch, rows, [values[one]["logits"] for one in order]))
+        rows = [inputs[item] for item in order]
+        yield add(f"{name}/batch/logits", run=partial(_batch, rows, [values[item]["logits"] for item in order]))
         for kind, (case, cuts) in cut_cases(inputs, read_json(folder / "config.json")["img_context_token_id"]).items():
             run = partial(_vectors, "chunked", (inputs[case], cuts), values[case]["logits"])
             yield add(f"{name}/{kind}/logits", run=run)
@@ -236,10 +238,10 @@ def tiny_checks() -> Iterator[Check]:
 
 def pack(documents: list[Inputs]) -> Inputs:
     """Several sequences as documents of one."""
-    ends = np.cumsum([len(one) for one in documents])
+    ends = np.cumsum([len(document) for document in documents])
     whole = documents[0]
-    for one in documents[1:]:
-        whole = whole.then(one)
+    for document in documents[1:]:
+        whole = whole.then(document)
     return Inputs(whole.input_ids, whole.pixel_values, whole.grid_hw, (0, *(int(end) for end in ends[:-1])))
 
 
@@ -251,7 +253,7 @@ def cut_cases(inputs: dict[str, Inputs], context_id: int) -> dict[str, tuple[str
     ids = inputs["several"].input_ids
     visual = np.flatnonzero(ids == context_id)
     first_tokens = np.cumsum([0, *inputs["several"].image_tokens[:-1]])
-    inside = tuple(int(visual[one]) + 2 for one in first_tokens)
+    inside = tuple(int(visual[token]) + 2 for token in first_tokens)
     text = [int(i) for i, (a, b) in enumerate(pairwise(inputs["video"].input_ids), 1) if context_id not in (a, b)]
     return {
         "prefix-cut": ("one-other-question", (shared,)),
@@ -263,4 +265,4 @@ def cut_cases(inputs: dict[str, Inputs], context_id: int) -> dict[str, tuple[str
 
 def all_checks() -> list[Check]:
     """Every check of a port, those of one checkpoint together."""
-    return sorted([*released_checks(), *tiny_checks()], key=lambda one: str(one.folder))
+    return sorted([*released_checks(), *tiny_checks()], key=lambda item: str(item.folder))

@@ -43,7 +43,7 @@ def read_json(path: Path) -> Any:
 
 def tiny_inputs(case: str, golden: dict[str, Array]) -> Inputs:
     """The prepared prompt of a tiny checkpoint's case."""
-    conversation = next(one for one in CONVERSATIONS if one.name == case)
+    conversation = next(item for item in CONVERSATIONS if item.name == case)
     found = [patches(IMAGES / file) for file in conversation.images]
     if not found:
         return Inputs(golden["input_ids"])

@@ -43,7 +43,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     over_url = option("--conformance-url") is not None
     every = list(url_checks(option("--conformance-checkpoint"))) if over_url else all_checks()
     checks = selected(every, option("--conformance-only"))
-    metafunc.parametrize("conformance_check", checks, ids=[one.name for one in checks], indirect=True)
+    metafunc.parametrize("conformance_check", checks, ids=[check.name for check in checks], indirect=True)
 
 
 @pytest.fixture(scope="session")

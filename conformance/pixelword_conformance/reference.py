@@ -209,4 +209,4 @@ class Reference:
         return self.logits(inputs)
 
     def batch_logits(self, rows: list[Inputs]) -> list[Array]:
-        return [self.logits(one) for one in rows]
+        return [self.logits(row) for row in rows]

@@ -22,10 +22,10 @@ def conversation_of(messages: list[dict[str, Any]]) -> Conversation:
     """Of the kit's own messages: their images are found by content."""
     files = {hashlib.sha256(path.read_bytes()).hexdigest(): path.name for path in IMAGES.glob("*.png")}
 
-    def part(one: dict[str, Any]) -> str | Image:
-        if one["type"] == "text":
-            return one["text"]
-        data = base64.b64decode(one["image_url"]["url"].partition(",")[2])
+    def part(item: dict[str, Any]) -> str | Image:
+        if item["type"] == "text":
+            return item["text"]
+        data = base64.b64decode(item["image_url"]["url"].partition(",")[2])
         return Image(files[hashlib.sha256(data).hexdigest()])
 
     turns = []

@@ -54,9 +54,9 @@ def selected(checks: Sequence[Check], patterns: Sequence[str]) -> list[Check]:
         ValueError: a pattern matches none.
     """
     for pattern in patterns:
-        if not any(fnmatch.fnmatch(one.name, pattern) for one in checks):
+        if not any(fnmatch.fnmatch(check.name, pattern) for check in checks):
             raise ValueError(f"no check matches {pattern!r}: `list` shows their names")
-    return [one for one in checks if not patterns or any(fnmatch.fnmatch(one.name, p) for p in patterns)]
+    return [check for check in checks if not patterns or any(fnmatch.fnmatch(check.name, p) for p in patterns)]
 
 
 def verdict(rows: Sequence[Row]) -> tuple[str, int]:

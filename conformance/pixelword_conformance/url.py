@@ -96,14 +96,14 @@ def compare_text(found: str, expected: str, pieces: list[str], margins: Array, t
 def url_checks(checkpoint: str) -> Iterator[Check]:
     """For a `Server` that answers with this checkpoint."""
     folder, values = CHECKPOINTS / checkpoint, grouped(GOLDEN / f"{checkpoint}.safetensors")
-    described = {one["name"]: one for one in read_json(GOLDEN / f"{checkpoint}.json")["cases"]}
-    for one in CONVERSATIONS:
-        case, text = values[one.name], described[one.name]
+    described = {item["name"]: item for item in read_json(GOLDEN / f"{checkpoint}.json")["cases"]}
+    for item in CONVERSATIONS:
+        case, text = values[item.name], described[item.name]
         for name, run in (("answer", _answer), ("prompt-tokens", _count), ("logprobs", _logprobs)):
-            yield Check(f"{checkpoint}/{one.name}/{name}", folder, "reference", partial(run, one, case, text))
+            yield Check(f"{checkpoint}/{item.name}/{name}", folder, "reference", partial(run, item, case, text))
     together = partial(_together, values, described)
     yield Check(f"{checkpoint}/batch/answers", folder, "reference", together)
-    again = next(one for one in CONVERSATIONS if one.name == REPEATED)
+    again = next(item for item in CONVERSATIONS if item.name == REPEATED)
     run = partial(_again, again, values[REPEATED], described[REPEATED])
     yield Check(f"{checkpoint}/prefix/answer", folder, "reference", run)
 
@@ -113,22 +113,22 @@ def _text(reply: dict[str, Any], case: dict[str, Array], text: dict[str, Any], t
 
 
 def _answer(
-    one: Conversation, case: dict[str, Array], text: dict[str, Any], server: Server, tolerance: Tolerance
+    conversation: Conversation, case: dict[str, Array], text: dict[str, Any], server: Server, tolerance: Tolerance
 ) -> Outcome:
-    return _text(server.reply(one, len(case["new_tokens"])), case, text, tolerance)
+    return _text(server.reply(conversation, len(case["new_tokens"])), case, text, tolerance)
 
 
 def _again(
-    one: Conversation, case: dict[str, Array], text: dict[str, Any], server: Server, tolerance: Tolerance
+    conversation: Conversation, case: dict[str, Array], text: dict[str, Any], server: Server, tolerance: Tolerance
 ) -> Outcome:
     """Sent again: with a prefix cache, most of the prompt comes out of it."""
-    return _text(server.complete(one, len(case["new_tokens"])), case, text, tolerance)
+    return _text(server.complete(conversation, len(case["new_tokens"])), case, text, tolerance)
 
 
 def _count(
-    one: Conversation, case: dict[str, Array], text: dict[str, Any], server: Server, tolerance: Tolerance
+    conversation: Conversation, case: dict[str, Array], text: dict[str, Any], server: Server, tolerance: Tolerance
 ) -> Outcome:
-    usage = server.reply(one, len(case["new_tokens"])).get("usage")
+    usage = server.reply(conversation, len(case["new_tokens"])).get("usage")
     if not usage:
         raise NotOffered("the server returns no usage")
     found, expected = usage["prompt_tokens"], len(case["input_ids"])
@@ -136,10 +136,10 @@ def _count(
 
 
 def _logprobs(
-    one: Conversation, case: dict[str, Array], text: dict[str, Any], server: Server, tolerance: Tolerance
+    conversation: Conversation, case: dict[str, Array], text: dict[str, Any], server: Server, tolerance: Tolerance
 ) -> Outcome:
     """Of the tokens that are equal to the golden ones."""
-    content = (server.reply(one, len(case["new_tokens"]))["choices"][0].get("logprobs") or {}).get("content")
+    content = (server.reply(conversation, len(case["new_tokens"]))["choices"][0].get("logprobs") or {}).get("content")
     if not content:
         raise NotOffered("the server returns no logprobs")
     equal = [step["token"] == piece for step, piece in zip(content, text["pieces"], strict=False)]
@@ -155,12 +155,12 @@ def _together(
     values: dict[str, dict[str, Array]], described: dict[str, Any], server: Server, tolerance: Tolerance
 ) -> Outcome:
     """All conversations at once, twice."""
-    wanted = [one for _ in range(2) for one in CONVERSATIONS]
+    wanted = [item for _ in range(2) for item in CONVERSATIONS]
     with ThreadPoolExecutor(len(wanted)) as threads:
         count = len(values["text"]["new_tokens"])
-        replies = list(threads.map(lambda one: server.complete(one, count), wanted))
-    for one, reply in zip(wanted, replies, strict=True):
-        outcome = _text(reply, values[one.name], described[one.name], tolerance)
+        replies = list(threads.map(lambda item: server.complete(item, count), wanted))
+    for item, reply in zip(wanted, replies, strict=True):
+        outcome = _text(reply, values[item.name], described[item.name], tolerance)
         if outcome.state != "holds":
-            return result(False, f"{one.name}: {outcome.detail}")
+            return result(False, f"{item.name}: {outcome.detail}")
     return result(True, f"{len(wanted)} answers equal")

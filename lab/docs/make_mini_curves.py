@@ -29,8 +29,8 @@ KEPT = {
 def take(run: Path) -> None:
     """The run's metrics, less what no curve needs."""
     events = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-    kept = [{key: one[key] for key in ("event", *KEPT[one["event"]])} for one in events if one["event"] in KEPT]
-    (HERE / "stage1.jsonl").write_text("".join(json.dumps(one) + "\n" for one in kept))
+    kept = [{key: event[key] for key in ("event", *KEPT[event["event"]])} for event in events if event["event"] in KEPT]
+    (HERE / "stage1.jsonl").write_text("".join(json.dumps(item) + "\n" for item in kept))
 
 
 def overfit() -> None:
@@ -53,11 +53,11 @@ def stage1() -> None:
     lines = [json.loads(line) for line in (HERE / "stage1.jsonl").read_text().splitlines()]
     train, held_out = ([line for line in lines if line["event"] == event] for event in ("train", "validation"))
     figure, (left, right) = plt.subplots(1, 2, figsize=(7, 2.6), layout="constrained")
-    left.plot([one["step"] for one in train], [one["loss"] for one in train], color="#999999", label="training")
+    left.plot([item["step"] for item in train], [item["loss"] for item in train], color="#999999", label="training")
     for name, colour in (("captions", "#3366aa"), ("scenes", "#bb5522")):
-        steps = [one["step"] for one in held_out]
-        left.plot(steps, [one["losses"][name] for one in held_out], "o-", color=colour, label=f"{name}, held out")
-        right.plot(steps, [100 * one["exact"][name] for one in held_out], "o-", color=colour, label=name)
+        steps = [item["step"] for item in held_out]
+        left.plot(steps, [item["losses"][name] for item in held_out], "o-", color=colour, label=f"{name}, held out")
+        right.plot(steps, [100 * item["exact"][name] for item in held_out], "o-", color=colour, label=name)
     left.set(xlabel="step", ylabel="loss", ylim=(0, None))
     right.set(xlabel="step", ylabel="% exact, held out", ylim=(0, None))
     left.legend(frameon=False)

@@ -20,7 +20,9 @@ def square_packs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """
 
     folder = tmp_path_factory.mktemp("squares")
-    names = [one.name for one in concepts().values() if one.kind in ("animal", "vehicle") and one.pictures][:30]
+    names = [
+        concept.name for concept in concepts().values() if concept.kind in ("animal", "vehicle") and concept.pictures
+    ][:30]
     for number, pack in enumerate(("emoji", "openmoji", "stamps")):
         items = []
         for place, name in enumerate(names):

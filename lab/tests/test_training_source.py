@@ -26,13 +26,13 @@ def mini(tiny, square_packs):
 
 
 def test_packs_are_a_function_of_their_number_and_of_the_seed(mini) -> None:
-    one, other = (DrawnPacks(recipe, build_processor(recipe)) for recipe in (mini(), mini("seed=6")))
-    again = open_packs(one.recipe, one.processor)
-    for name, value in one(3).inputs().items():
+    item, other = (DrawnPacks(recipe, build_processor(recipe)) for recipe in (mini(), mini("seed=6")))
+    again = open_packs(item.recipe, item.processor)
+    for name, value in item(3).inputs().items():
         assert torch.equal(value, again(3).inputs()[name]), name
-    assert not torch.equal(one(3).input_ids, one(4).input_ids)
-    assert not torch.equal(one(3).input_ids, other(3).input_ids)
-    assert one(3).input_ids.shape == (2, 1024) and len(one(3).image_grid_hw) > 2
+    assert not torch.equal(item(3).input_ids, item(4).input_ids)
+    assert not torch.equal(item(3).input_ids, other(3).input_ids)
+    assert item(3).input_ids.shape == (2, 1024) and len(item(3).image_grid_hw) > 2
 
 
 def test_families_come_by_their_weights_and_with_several_questions(mini) -> None:
@@ -40,8 +40,8 @@ def test_families_come_by_their_weights_and_with_several_questions(mini) -> None
     rng = np.random.default_rng(0)
     drawn = [tasks.mixed(rng, 1.0, 4) for _ in range(200)]
     captions = {"name", "choice", "sort", "caption", "ground", "is"}
-    share = sum(one.kind in captions for one in drawn) / 200
-    turns = Counter(sum(message["role"] == "user" for message in one.messages) for one in drawn)
+    share = sum(item.kind in captions for item in drawn) / 200
+    turns = Counter(sum(message["role"] == "user" for message in item.messages) for item in drawn)
     assert 0.6 < share < 0.95 and set(turns) <= {1, 2, 3, 4} and len(turns) > 1
     assert all(len(tasks.mixed(rng, 1.0, 1).messages) == 2 for _ in range(20))
 

@@ -29,7 +29,7 @@ def test_both_parts_measure_and_the_page_tells_of_them(tmp_path: Path, monkeypat
     meta = running.describe("here") | {"threads": 1, "samples": 3_000, "pictures": 4}
     slow = planned | {"costs_s": [80.0, 80.0], "added_bytes": 2 * 10**9}
     samples = [{"part": "plan", **slow}, {"part": "read", **read}, {"part": "read", "failed": "no disk"}]
-    lines = [meta, *({"round": 0, "competing_cores": 0.1} | one for one in samples)]
+    lines = [meta, *({"round": 0, "competing_cores": 0.1} | sample for sample in samples)]
     path.write_text("\n".join(json.dumps(line) for line in lines))
     monkeypatch.setattr(sys, "argv", ["bench_plan.py", "--render", str(path)])
     bench_plan.main()

@@ -45,8 +45,8 @@ def page_file(tmp_path_factory: pytest.TempPathFactory, tiny_tokenizer: Any) -> 
         "words": sample("only words"),
     }
     packer = Packer(2, LENGTH, processor.tokenizer.pad_token_id)
-    for name, one in samples.items():
-        assert packer.add(processor.encode(one.messages), name)
+    for name, item in samples.items():
+        assert packer.add(processor.encode(item.messages), name)
     sheets = [
         pack_sheet(packer.pack(), 0),
         sample_sheet(sample(HOSTILE), HOSTILE, "hostile", processor),

@@ -145,7 +145,7 @@ def test_a_delta_is_a_model(trained: Path, delta: Path) -> None:
     assert (delta / "README.md").read_text() == "# a card\n"
     ids = torch.arange(5, 25)[None]
     with torch.no_grad():
-        logits = [one.model(ids).logits for one in (whole, again)]
+        logits = [item.model(ids).logits for item in (whole, again)]
     torch.testing.assert_close(logits[1], logits[0], rtol=0, atol=0.05 * logits[0].std().item())
     assert load_delta(delta, "bfloat16").dtype == torch.bfloat16
     assert not again.model.training

@@ -183,12 +183,14 @@ def test_smollm2_grown_answers_text_exactly_as_before() -> None:
     same_tokenizers(tokenizer, theirs)
     native, grown = grow(path, **SMOLLM2.growth)
     known_size = meta_model(NeoOVConfig(**SIZES["mini"])).state_dict()
-    assert {name: one.shape for name, one in native.state_dict().items()} == {n: t.shape for n, t in known_size.items()}
+    assert {name: item.shape for name, item in native.state_dict().items()} == {
+        n: t.shape for n, t in known_size.items()
+    }
     assert grown is not None and len(grown) == native.config.llm_config.vocab_size == 49152
     assert grown.convert_tokens_to_ids(list(GROUNDING)) == list(range(3, 12))
-    assert sum(one.numel() for one in native.parameters()) - sum(one.numel() for one in language.parameters()) == (
-        pytest.approx(38.7e6, rel=0.005)
-    )
+    assert sum(parameter.numel() for parameter in native.parameters()) - sum(
+        parameter.numel() for parameter in language.parameters()
+    ) == (pytest.approx(38.7e6, rel=0.005))
     for text in (TEXT, "The capital of France is"):
         ids = theirs(text, return_tensors="pt").input_ids
         assert torch.equal(grown(text, return_tensors="pt").input_ids, ids)

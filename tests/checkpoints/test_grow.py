@@ -78,7 +78,7 @@ def test_text_logits_are_the_language_models_own(family: str, tied: bool, extra:
     assert native.config.tie_word_embeddings is tied
     mask = torch.ones_like(ids)
     mask[0, :5] = 0
-    masked = (one(ids, attention_mask=mask).logits[0, 5:, :ROWS] for one in (native, language))
+    masked = (item(ids, attention_mask=mask).logits[0, 5:, :ROWS] for item in (native, language))
     torch.testing.assert_close(*masked, rtol=1e-5, atol=1e-5)
 
 
@@ -122,12 +122,12 @@ def test_the_same_seed_is_the_same_model_and_nothing_is_shared() -> None:
     language = language_model()
     before = {name: tensor.clone() for name, tensor in language.state_dict().items()}
     state = torch.get_rng_state()
-    one, again, other = (grow(language, extra_num_layers=1, seed=seed, **SMALL)[0] for seed in (1, 1, 2))
+    item, again, other = (grow(language, extra_num_layers=1, seed=seed, **SMALL)[0] for seed in (1, 1, 2))
     assert torch.equal(state, torch.get_rng_state())
-    weights = [model.language_model.model.layers[0].mlp.up_proj.weight for model in (one, again, other)]
+    weights = [model.language_model.model.layers[0].mlp.up_proj.weight for model in (item, again, other)]
     assert torch.equal(weights[0], weights[1]) and not torch.equal(weights[0], weights[2])
     with torch.no_grad():
-        for parameter in one.parameters():
+        for parameter in item.parameters():
             parameter.zero_()
     assert all(torch.equal(before[name], tensor) for name, tensor in language.state_dict().items())
 

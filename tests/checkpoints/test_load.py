@@ -171,8 +171,8 @@ def test_dtype_and_device(folder: Path) -> None:
         load_pretrained(folder, dtype="int3")
 
 
-def same_tensors(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
-    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+def same_tensors(item: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return item.keys() == other.keys() and all(torch.equal(item[name], other[name]) for name in item)
 
 
 def all_tensors(folder: Path) -> dict[str, Tensor]:

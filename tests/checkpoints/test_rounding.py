@@ -24,7 +24,7 @@ def test_what_comes_back_is_within_half_a_step(shape: tuple[int, ...], bits: int
     assert ((again - matrix).flatten(1).abs() <= bound[:, None]).all()
     inner = matrix.flatten(1).abs() < 0.98 * matrix.flatten(1).abs().amax(1, keepdim=True)
     assert ((again - matrix).flatten(1).abs() <= 0.505 * step[:, None])[inner].all()
-    assert sum(one.nbytes for one in pieces.values()) <= matrix.numel() * bits / 8 + 3 * shape[0]
+    assert sum(piece.nbytes for piece in pieces.values()) <= matrix.numel() * bits / 8 + 3 * shape[0]
 
 
 @pytest.mark.parametrize("bits", BITS)

@@ -28,9 +28,9 @@ def test_a_picture_is_written_and_a_page_only_where_one_is_named(
     asked = ("explain", CIRCLE, "what?", "--model", tiny_model_dir, "--answer", "red", "--png", "look.png")
     result = run(*asked, "--method", "occlusion", "--occlusions", 4)
     assert result.exit_code == 0 and re.fullmatch(r"red\nlook\.png: \d+ kB\n", result.stdout)
-    assert [one.name for one in tmp_path.iterdir()] == ["look.png"]
+    assert [item.name for item in tmp_path.iterdir()] == ["look.png"]
     both = run(*asked, "--out", "look.html", "--occlusions", 0)
-    assert both.exit_code == 0 and {one.name for one in tmp_path.iterdir()} == {"look.png", "look.html"}
+    assert both.exit_code == 0 and {item.name for item in tmp_path.iterdir()} == {"look.png", "look.html"}
 
 
 def test_a_picture_that_cannot_be_is_refused_before_anything_is_loaded(

@@ -34,7 +34,7 @@ def changed(tiny_model_dir: Path, tmp_path: Path) -> Callable[..., Path]:
     def make(tensors: dict[str, torch.Tensor | None]) -> Path:
         folder = Path(shutil.copytree(tiny_model_dir, tmp_path / "changed"))
         whole: dict[str, Any] = {**load_file(folder / "model.safetensors"), **tensors}
-        kept = {name: one for name, one in whole.items() if one is not None}
+        kept = {name: item for name, item in whole.items() if item is not None}
         save_file(kept, folder / "model.safetensors", metadata={"format": "pt"})
         return folder
 
@@ -50,7 +50,7 @@ def test_every_tensor_is_told(report: Path) -> None:
     assert list(readings) == ["words", "picture", "pictures", "video"]
     assert readings["words"]["visual_tokens"] == 0 and readings["words"]["pixels"] == ""
     assert readings["pictures"]["visual_tokens"] == 2 * readings["picture"]["visual_tokens"] > 0
-    assert all(len(one["said"]) == 16 for one in readings.values())
+    assert all(len(reading["said"]) == 16 for reading in readings.values())
 
 
 def test_the_same_weights_in_shards_agree(
@@ -75,8 +75,8 @@ def test_a_changed_weight_shows_in_bytes_and_in_the_probe(
     assert result.exit_code == 1
     found = json.loads(result.stdout)["differences"]
     assert f"{EMBEDDING}: bytes differ" in found
-    assert any(one.startswith("picture: scores differ") for one in found)
-    assert not any(one.startswith("words:") for one in found)  # words do not pass through the patch embedding
+    assert any(item.startswith("picture: scores differ") for item in found)
+    assert not any(item.startswith("words:") for item in found)  # words do not pass through the patch embedding
 
 
 def test_a_copy_in_another_type_differs_in_one_line(run: Callable[..., Any], tmp_path: Path) -> None:
@@ -119,7 +119,7 @@ def test_the_prompts_can_be_had_for_another_implementation(
     found = load_file(tmp_path / "probe.safetensors")
     readings = json.loads(report.read_text())["probe"]["readings"]
     assert {name: len(found[f"{name}.input_ids"]) for name in readings} == {
-        name: one["tokens"] for name, one in readings.items()
+        name: item["tokens"] for name, item in readings.items()
     }
     assert found["video.image_grid_hw"].shape == (2, 2)
 

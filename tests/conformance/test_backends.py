@@ -120,7 +120,7 @@ class InProcess:
         prompt = self.engine.processor.encode(messages, add_generation_prompt=True)
         request = self.engine.submit(prompt, Sampling(count, logprobs=0))
         decode = self.engine.processor.tokenizer.decode
-        content = [{"token": decode([one.id]), "logprob": one.logprob} for one in request]
+        content = [{"token": decode([item.id]), "logprob": item.logprob} for item in request]
         return {
             "choices": [{"message": {"content": request.text}, "logprobs": {"content": content}}],
             "usage": {"prompt_tokens": request.usage.prompt_tokens},

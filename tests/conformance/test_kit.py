@@ -55,7 +55,7 @@ def test_wrong_models_are_caught(mistake: str, tolerance: str) -> None:
 
 
 @pytest.mark.parametrize("checkpoint", ["tiny-untied", "tiny-tied"])
-@pytest.mark.parametrize("mistake", [None, *(one for one in MISTAKES if one != "documents-leak")])
+@pytest.mark.parametrize("mistake", [None, *(item for item in MISTAKES if item != "documents-leak")])
 def test_wrong_servers_are_caught(checkpoint: str, mistake: str | None) -> None:
     checks = selected(list(url_checks(checkpoint)), ["*/answer", "*/prompt-tokens", "*/logprobs"])
     with serving(CHECKPOINTS / checkpoint, mistake) as address:
@@ -127,4 +127,4 @@ def test_the_kit_says_its_version() -> None:
     project = tomllib.loads((KIT / "pyproject.toml").read_text())["project"]
     assert project["version"] == pixelword_conformance.__version__
     assert set(project["entry-points"]["pytest11"]) == {"pixelword_conformance"}
-    assert "pixelword" not in {one.split("[")[0].split(">")[0] for one in project["dependencies"]}
+    assert "pixelword" not in {dependency.split("[")[0].split(">")[0] for dependency in project["dependencies"]}

@@ -130,7 +130,9 @@ def indexed(processor: NeoOVProcessor, *conversations: Any) -> Index:
     """The index of conversations, as `build_index` lays it out."""
     from pixelword.data.indexing import _table
 
-    table = _table(iter([outline(processor, one, MediaOptions()) for one in conversations]), len(conversations))
+    table = _table(
+        iter([outline(processor, conversation, MediaOptions()) for conversation in conversations]), len(conversations)
+    )
     return Index(**table.arrays, faults={})
 
 
@@ -347,11 +349,11 @@ def test_the_sources_of_a_recipe(tmp_path: Path, source: Source, processor: NeoO
 
 
 def test_taking_rows(processor: NeoOVProcessor, clips: list[Path]) -> None:
-    one = asked({"type": "image", "image": picture(64, 64)})
+    item = asked({"type": "image", "image": picture(64, 64)})
     two = asked({"type": "image", "image": picture(32, 96)}, {"type": "image", "image": picture(96, 96)})
     three = asked({"type": "video", "video": clips[0]})
     four = asked({"type": "video", "video": [picture(20, 30)]})
-    index = indexed(processor, one, two, asked(), three, four)
+    index = indexed(processor, item, two, asked(), three, four)
     rows = np.array([4, 3, 1, 2, 1])
     taken = index.take(rows)
     for name in ("tokens", "patches", "pairs"):

@@ -70,12 +70,12 @@ def opened(folder: Path, processor: NeoOVProcessor) -> Opened:
 
 
 def number_with(files: FilePacks, index: int) -> int:
-    return next(number for number in range(20) if index in [one.index for one in files.plan.pack(number)])
+    return next(number for number in range(20) if index in [item.index for item in files.plan.pack(number)])
 
 
-def equal(one: Pack, other: Pack) -> bool:
+def equal(pack: Pack, other: Pack) -> bool:
     tensors = ("input_ids", "labels", "loss_weight", "mm_token_type_ids", "pixel_values", "image_grid_hw", "cu_seqlens")
-    return all(torch.equal(getattr(one, name), getattr(other, name)) for name in tensors) and one.names == other.names
+    return all(torch.equal(getattr(pack, name), getattr(other, name)) for name in tensors) and pack.names == other.names
 
 
 def test_packs_hold_what_was_planned(opened: Opened, processor: NeoOVProcessor) -> None:
@@ -84,11 +84,11 @@ def test_packs_hold_what_was_planned(opened: Opened, processor: NeoOVProcessor) 
     for number in range(round(files.plan.steps_per_epoch * 2)):
         pack, planned = files(number), files.plan.pack(number)
         assert pack.input_ids.shape == (2, 56) and not pack.faults
-        assert pack.names == tuple(f"qa: train.jsonl:{one.index + 1}" for one in planned)
-        assert pack.tokens == sum(one.tokens for one in planned)
+        assert pack.names == tuple(f"qa: train.jsonl:{sample.index + 1}" for sample in planned)
+        assert pack.tokens == sum(sample.tokens for sample in planned)
         assert pack.pairs == files.costs(number // 2)[number % 2]
         text = processor.tokenizer.decode(pack.labels[pack.labels >= 0])
-        assert all(f"answer {one.index}<" in text for one in planned)
+        assert all(f"answer {sample.index}<" in text for sample in planned)
         seen |= set(pack.names)
     assert len(seen) == SAMPLES, "the picture that is too large was shrunk, and is there"
 
@@ -97,7 +97,7 @@ def test_any_process_makes_the_same_pack(opened: Opened) -> None:
     files = opened()
     numbers = range(4)
     here, there = list(packs(files, numbers, workers=0)), list(packs(opened(), numbers, workers=2))
-    assert all(equal(one, other) for one, other in zip(here, there, strict=True))
+    assert all(equal(item, other) for item, other in zip(here, there, strict=True))
 
 
 def test_a_damaged_picture_is_a_fault_and_the_others_stay(opened: Opened, folder: Path) -> None:

@@ -118,7 +118,7 @@ def test_tars_are_read_in_place(tmp_path: Path, opened: Open, form: int) -> None
     assert answers(source) == ["ein Bild", "zwei", "only words"]
     assert [source.where(i) for i in range(3)] == ["a.tar:001", f"a.tar:{long}", "a.tar:003"]
     first, second = (part["image"] for part in source.read(1).messages[0]["content"])
-    assert [load_image(one).size for one in (first, second)] == [(10, 4), (9, 4)]
+    assert [load_image(item).size for item in (first, second)] == [(10, 4), (9, 4)]
     assert load_image(picture(source, 0)).size == (8, 4)
 
 

@@ -88,10 +88,10 @@ def test_documents_reconstruct_the_samples_of_a_first_fit(samples: list) -> None
 @given(SAMPLES, st.lists(st.integers(0, 3), min_size=9, max_size=9))
 def test_documents_reconstruct_the_samples_of_planned_rows(samples: list, rows: list[int]) -> None:
     packer = Packer(4, 256, PAD)
-    placed = [(row, f"sample {n}", encoded(*one)) for n, (one, row) in enumerate(zip(samples, rows, strict=False))]
+    placed = [(row, f"sample {n}", encoded(*item)) for n, (item, row) in enumerate(zip(samples, rows, strict=False))]
     for row, name, sample in placed:
         packer.place(row, sample, name)
-    check(packer.pack(), sorted(placed, key=lambda one: one[0]))
+    check(packer.pack(), sorted(placed, key=lambda item: item[0]))
 
 
 def test_each_document_has_its_own_name() -> None:
@@ -108,4 +108,4 @@ def test_padding_is_no_document(words: int) -> None:
     if words:
         packer.add(encoded(words, []))
     documents = packer.pack().documents
-    assert [(one.row, one.start, one.stop) for one in documents] == ([(0, 0, 16)] if words else [])
+    assert [(document.row, document.start, document.stop) for document in documents] == ([(0, 0, 16)] if words else [])

@@ -42,8 +42,8 @@ def index_of(processor: NeoOVProcessor) -> Index:
     encoded = [processor.encode(messages(sizes)) for sizes in SIZES]
     flat = [(height, width) for sizes in SIZES for width, height in sizes]
     return Index(
-        text_tokens=np.array([int((one.mm_token_type_ids == 0).sum()) for one in encoded] + [0], np.int32),
-        answer_tokens=np.array([int((one.labels >= 0).sum()) for one in encoded] + [0], np.int32),
+        text_tokens=np.array([int((item.mm_token_type_ids == 0).sum()) for item in encoded] + [0], np.int32),
+        answer_tokens=np.array([int((item.labels >= 0).sum()) for item in encoded] + [0], np.int32),
         offsets=np.array([0, 1, 3, 3, 3]),
         sizes=np.array(flat, np.int32),
         kinds=np.full(3, PICTURE, np.uint8),

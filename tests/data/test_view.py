@@ -62,10 +62,10 @@ def test_pictures_are_rebuilt_to_the_pixel(processor: NeoOVProcessor) -> None:
     (row,) = told(sample_sheet(asked(first, second, "same?"), "one", "test", processor), processor)["rows"]
     (document,) = row["documents"]
     shown = document["pictures"]
-    assert [(one["rows"], one["columns"]) for one in shown] == [(1, 2), (2, 3)]
-    for one, original in zip(shown, (first, second), strict=True):
-        assert np.array_equal(pixels(one["src"]), np.asarray(original))
-        assert row["types"][one["start"]] == 1 and row["types"][one["start"] - 1] == 0
+    assert [(item["rows"], item["columns"]) for item in shown] == [(1, 2), (2, 3)]
+    for item, original in zip(shown, (first, second), strict=True):
+        assert np.array_equal(pixels(item["src"]), np.asarray(original))
+        assert row["types"][item["start"]] == 1 and row["types"][item["start"] - 1] == 0
 
 
 def test_tokens_labels_and_weights_are_those_of_the_sample(processor: NeoOVProcessor) -> None:
@@ -100,15 +100,17 @@ def test_every_query_sees_its_document_so_far_and_its_own_picture(processor: Neo
     assert data["title"] == "pack 3"
     for row in data["rows"]:
         for document in row["documents"]:
-            own = [range(one["start"], one["start"] + one["rows"] * one["columns"]) for one in document["pictures"]]
+            own = [
+                range(item["start"], item["start"] + item["rows"] * item["columns"]) for item in document["pictures"]
+            ]
             for query in range(document["start"], document["stop"]):
                 inside = [place for place in own if query in place]
                 last = inside[0][-1] if inside else query
                 assert (row["lo"][query], row["hi"][query]) == (document["start"], last)
         assert row["documents"][0]["start"] == 0 and row["documents"][-1]["stop"] == 160
-    names = [one["name"] for row in data["rows"] for one in row["documents"] if not one["padding"]]
+    names = [item["name"] for row in data["rows"] for item in row["documents"] if not item["padding"]]
     assert sorted(names) == ["a", "b", "c", "d"]
-    assert sum(one["pairs"] for row in data["rows"] for one in row["documents"]) == data["facts"]["pairs"]
+    assert sum(item["pairs"] for row in data["rows"] for item in row["documents"]) == data["facts"]["pairs"]
 
 
 def test_positions_are_native_rope(processor: NeoOVProcessor) -> None:

@@ -50,23 +50,23 @@ def assert_alike(found: Recipe, expected: Recipe) -> None:
     ],
 )
 def test_two_ranks_train_what_one_trains(tiny, on_ranks, overrides) -> None:
-    one, two = (tiny(*ADAMW, *overrides, out=out) for out in ("one", "two"))
-    train(one)
+    item, two = (tiny(*ADAMW, *overrides, out=out) for out in ("one", "two"))
+    train(item)
     on_ranks(2, lambda rank: train(two))
-    assert_alike(two, one)
+    assert_alike(two, item)
 
 
 def test_four_ranks_hold_two_copies_of_the_shards(tiny, on_ranks) -> None:
-    one, four = (tiny(*ADAMW, "data.packs=8", "steps=2", "parallel.shard=2", out=out) for out in ("one", "four"))
-    train(one.model_copy(update={"parallel": tiny().parallel}))
+    item, four = (tiny(*ADAMW, "data.packs=8", "steps=2", "parallel.shard=2", out=out) for out in ("one", "four"))
+    train(item.model_copy(update={"parallel": tiny().parallel}))
     on_ranks(4, lambda rank: train(four))
-    assert_alike(four, one)
+    assert_alike(four, item)
 
 
 @pytest.mark.parametrize("shard", [0, 1])
 def test_a_rank_with_text_alone_waits_for_no_picture(tiny, on_ranks, shard) -> None:
     """Every parameter has a gradient on every rank, or ranks would sum different ones."""
-    one, two = (tiny(*ADAMW, "steps=2", f"parallel.shard={shard}", out=out) for out in ("one", "two"))
+    item, two = (tiny(*ADAMW, "steps=2", f"parallel.shard={shard}", out=out) for out in ("one", "two"))
 
     def job(recipe: Recipe) -> None:
         with world(recipe) as ranks:
@@ -74,9 +74,9 @@ def test_a_rank_with_text_alone_waits_for_no_picture(tiny, on_ranks, shard) -> N
             trainer.source = SecondIsText(trainer.source)
             trainer.run()
 
-    job(one.model_copy(update={"parallel": tiny().parallel}))
+    job(item.model_copy(update={"parallel": tiny().parallel}))
     on_ranks(2, lambda rank: job(two))
-    assert_alike(two, one)
+    assert_alike(two, item)
 
 
 class SecondIsText:

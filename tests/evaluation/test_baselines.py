@@ -53,5 +53,5 @@ def test_it_finds_the_lines_where_no_box_says_where(reader: RapidOCR, page: tupl
 
 def test_it_is_asked_for_texts_in_one_picture_alone(reader: RapidOCR, page: tuple[Image.Image, dict[str, Box]]) -> None:
     assert reader.answer(asked(page[0], "2", metric="number")) is None
-    one = asked(page[0], "a")
-    assert reader.answer(Item(one.key, one.test, one.category, (*one.media, *one.media), one.question)) is None
+    item = asked(page[0], "a")
+    assert reader.answer(Item(item.key, item.test, item.category, (*item.media, *item.media), item.question)) is None

@@ -22,7 +22,7 @@ from pixelword.synthetic.assets import Assets, write_pack
 @pytest.fixture
 def assets(tmp_path: Path) -> Assets:
     texts = ({"key": f"text {n}", "text": f"the {n}th text is about nothing much"} for n in range(60))
-    write_pack(tmp_path / "words.zip", ((one, {}) for one in texts), licences={})
+    write_pack(tmp_path / "words.zip", ((text, {}) for text in texts), licences={})
     return Assets(tmp_path)
 
 

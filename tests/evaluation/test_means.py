@@ -44,6 +44,6 @@ def test_the_interval_of_a_mean_covers_the_truth() -> None:
     mean = sum(truth[name] * weight for name, weight in weights.items())
     inside = 0
     for _ in range(400):
-        (row,) = means(rows({name: int(rng.binomial(60, one)) for name, one in truth.items()}, 60))
+        (row,) = means(rows({name: int(rng.binomial(60, item)) for name, item in truth.items()}, 60))
         inside += row.right.low <= mean <= row.right.high
     assert 0.92 < inside / 400 < 0.99

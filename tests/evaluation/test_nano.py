@@ -29,9 +29,9 @@ def test_counting_and_counting_some_are_two_kinds() -> None:
 def test_a_test_asks_the_same_again_and_another_seed_others() -> None:
     (test,) = chosen(["nano"], ["colour"])
     first, again, other = (test.items(6, seed) for seed in (0, 0, 1))
-    assert [one.digest for one in first] == [one.digest for one in again]
-    assert not {one.digest for one in first} & {one.digest for one in other}
-    assert len({one.key for one in first + other}) == 12
+    assert [item.digest for item in first] == [item.digest for item in again]
+    assert not {item.digest for item in first} & {item.digest for item in other}
+    assert len({item.key for item in first + other}) == 12
 
 
 def test_there_is_a_test_for_every_kind() -> None:
@@ -42,12 +42,12 @@ def test_there_is_a_test_for_every_kind() -> None:
 
 def test_answers_are_compared_by_what_they_are() -> None:
     """Boxes by their overlap, texts by their letters, other answers as a whole; guesses by their choices."""
-    metrics = {test.name: {one.question.metric for one in test.items(20, 0)} for test in chosen(["nano"])}
+    metrics = {test.name: {item.question.metric for item in test.items(20, 0)} for test in chosen(["nano"])}
     assert metrics["box"] == {"box"} and metrics["colour"] == metrics["changed"] == {"letter"}
     assert all(metrics[kind] == {"words"} for kind in ("read", "line") if kind in metrics)
     (nearer,) = chosen(["nano"], ["nearer"])
-    assert {one.question.chance for one in nearer.items(40, 0)} == {0.0, 0.5}
-    assert all(one.score(one.question.answer).right for one in nearer.items(40, 0))
+    assert {item.question.chance for item in nearer.items(40, 0)} == {0.0, 0.5}
+    assert all(item.score(item.question.answer).right for item in nearer.items(40, 0))
 
 
 def test_the_suite_has_its_means_and_fewer_controls(tiny_model_dir) -> None:

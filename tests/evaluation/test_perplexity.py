@@ -33,7 +33,13 @@ def processor(tiny_model_dir):
 @pytest.mark.parametrize("rows", [1, 4])
 def test_it_is_that_of_the_documents_one_by_one(model, processor, rows) -> None:
     documents = encode_texts(processor, [*TEXTS, "long " * 300])
-    assert [len(one) for one in documents] == [10, 44, 11, ROW, 1500 - ROW]  # bytes; one letter predicts nothing
+    assert [len(document) for document in documents] == [
+        10,
+        44,
+        11,
+        ROW,
+        1500 - ROW,
+    ]  # bytes; one letter predicts nothing
     total, count = 0.0, 0
     for ids in documents:
         with torch.no_grad():

@@ -41,26 +41,26 @@ def outcome(items: list[Item], suite: str = "held-out") -> Outcome:
 
 def test_a_row_counts_what_was_said(items: Items) -> None:
     asked = pairs(outcome(items(40)))
-    grey = row("grey", [one for one in asked if one[0].question.kind == "grey"])
+    grey = row("grey", [entry for entry in asked if entry[0].question.kind == "grey"])
     assert (grey.right.questions, grey.right.right, grey.right.share) == (10, 8, 0.8)
     assert (grey.right.low, grey.right.high) == wilson(8, 10)
     assert grey.chance == 0.2 and grey.none is not None and grey.none.share == 0.2 and grey.wrong is None
     assert grey.cer is None and grey.iou is None and grey.peers == {}
-    clip = row("clip", [one for one in asked if one[0].question.kind == "clip"])
+    clip = row("clip", [entry for entry in asked if entry[0].question.kind == "clip"])
     assert clip.peers and clip.peers["reader"].right == 0
     letters = sum(len(item.question.answer) for item, _ in asked if item.question.kind == "clip")
     assert clip.peers_cer and clip.peers_cer["reader"].value == 10 / letters
     assert clip.cer and clip.cer.low <= clip.cer.value <= clip.cer.high
-    box = row("box", [one for one in asked if one[0].question.kind == "box"])
+    box = row("box", [entry for entry in asked if entry[0].question.kind == "box"])
     assert box.iou and box.iou.value == 0.8 and box.chance == 0
 
 
 def test_failures_are_the_surest_wrong_answers_few_of_a_kind(items: Items) -> None:
     shown = failures(outcome(items(64)))
-    assert [one.answer for one in shown] == ["<i>nonsense</i>"] * 6
-    assert [one.sure for one in shown] == sorted((one.sure for one in shown), reverse=True)
+    assert [item.answer for item in shown] == ["<i>nonsense</i>"] * 6
+    assert [item.sure for item in shown] == sorted((item.sure for item in shown), reverse=True)
     assert shown[0].item.key == "toy/0-63"
-    kinds = [one.item.question.kind for one in shown]
+    kinds = [item.item.question.kind for item in shown]
     assert max(kinds.count(kind) for kind in kinds) == 2
 
 
@@ -69,7 +69,7 @@ def test_the_report_has_categories_tests_kinds_and_what_is_absent(items: Items) 
     summary.add(outcome(items(40)))
     summary.add(Outcome(Test("lost", "Lost", "held-out", lambda number, seed: [], 1), left_out="no pack"))
     told = json.loads(json.dumps(summary.finished()))
-    assert [one["name"] for one in told["categories"]] == [
+    assert [category["name"] for category in told["categories"]] == [
         "image", "grounding", "video", "language", "of these, about what is not there",
     ]  # fmt: skip
     assert told["categories"][-1]["right"]["questions"] == sum(item.question.absent for item in items(40)) > 0

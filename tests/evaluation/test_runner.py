@@ -46,13 +46,13 @@ def test_pictures_change_with_the_condition_and_nothing_else(items: Callable[[in
             continue
         assert shown(asked, item, "right") == item.media and shown(asked, item, "none") == ()
         wrong = shown(asked, item, "wrong")
-        owner = next(one for one in asked if one.media and one.media[0] is wrong[0])
+        owner = next(entry for entry in asked if entry.media and entry.media[0] is wrong[0])
         assert owner.question.kind == item.question.kind and not set(owner.accepted) & set(item.accepted)
         assert item.messages(wrong)[0]["content"][-1] == item.messages()[0]["content"][-1]
 
 
 def test_a_wrong_picture_is_found_even_where_all_answers_are_alike(items: Callable[[int], list[Item]]) -> None:
-    twins = [one for one in items(40) if one.question.kind == "grey" and one.question.answer == "black"]
+    twins = [item for item in items(40) if item.question.kind == "grey" and item.question.answer == "black"]
     assert len(twins) == 2
     assert shown(twins, twins[0], "wrong") == twins[1].media and shown(twins, twins[1], "wrong") == twins[0].media
 
@@ -155,7 +155,7 @@ def test_batches_hold_every_question_once_and_not_too_much(session: Session) -> 
     batches = list(Asker(session).batches(lengths))
     assert sorted(place for batch in batches for place in batch) == list(range(len(lengths)))
     for batch in batches:
-        assert len(batch) <= 32 and (len(batch) == 1 or len(batch) * max(lengths[one] for one in batch) <= 8192)
+        assert len(batch) <= 32 and (len(batch) == 1 or len(batch) * max(lengths[item] for item in batch) <= 8192)
 
 
 def test_an_answer_is_what_the_session_says_and_as_sure_as_it_is(
@@ -163,8 +163,8 @@ def test_an_answer_is_what_the_session_says_and_as_sure_as_it_is(
 ) -> None:
     asker = Asker(session)
     questions = [item.messages() for item in items(4)]
-    encoded = [asker.encoded(one, 8) for one in questions]
-    together = asker.answers([one for one in encoded if not isinstance(one, str)], 8)
+    encoded = [asker.encoded(question, 8) for question in questions]
+    together = asker.answers([entry for entry in encoded if not isinstance(entry, str)], 8)
     for conversation, said in zip(questions, together, strict=True):
         words = session.answer(conversation, Sampling(8)).text
         assert re.sub("|".join(ANSWER_MARKS), "", said.answer).strip() == words  # a session leaves the marks out

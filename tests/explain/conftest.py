@@ -62,7 +62,7 @@ def picture(width: int, height: int) -> Image.Image:
 
 def messages() -> list[dict[str, Any]]:
     """Two pictures, of 3 x 2 and of 2 x 2 visual tokens, and a question."""
-    parts = [{"type": "image", "image": one} for one in (picture(64, 96), picture(65, 64))]
+    parts = [{"type": "image", "image": item} for item in (picture(64, 96), picture(65, 64))]
     return [{"role": "user", "content": [*parts, {"type": "text", "text": "alike?"}]}]
 
 

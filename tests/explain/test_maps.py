@@ -40,9 +40,9 @@ def whole(reading: Reading) -> tuple[list[Tensor], list[list[Tensor]]]:
         logits = model(**reading.inputs, use_cache=False).logits[0, reading.rows]
     said = logits.log_softmax(-1).gather(-1, reading.word_ids[:, None])[:, 0]
     slopes = [
-        torch.autograd.grad(one, held, retain_graph=True, allow_unused=True, materialize_grads=True) for one in said
+        torch.autograd.grad(item, held, retain_graph=True, allow_unused=True, materialize_grads=True) for item in said
     ]
-    return [one[0].detach() for one in held], [[one[0] for one in word] for word in slopes]
+    return [item[0].detach() for item in held], [[item[0] for item in word] for word in slopes]
 
 
 def used(reading: Reading, layer: int) -> Tensor:
@@ -93,9 +93,9 @@ def test_stages_and_frames_are_means_of_their_layers(reading: Reading, made: Map
     for stage, layers in zip(STAGES, ((0, 1), (2, 3)), strict=True):
         expected = torch.stack([(whole[0][layer] * used(reading, layer)).mean(0) for layer in layers]).mean(0)
         torch.testing.assert_close(made.stages[stage], expected, **TIGHT)
-        for i, one in enumerate(reading.pictures):
+        for i, item in enumerate(reading.pictures):
             for j, other in enumerate(reading.pictures):
-                share = expected[list(one.tokens)][:, list(other.tokens)].sum(1).mean()
+                share = expected[list(item.tokens)][:, list(other.tokens)].sum(1).mean()
                 torch.testing.assert_close(made.frames[stage][i, j], share, **TIGHT)
         assert made.frames[stage][0, 1] == 0 and made.frames[stage][1, 0] > 0
 
@@ -109,4 +109,4 @@ def test_no_whole_map_is_kept_of_long_sequences(reading: Reading, monkeypatch: p
 def test_the_network_is_left_as_it_was(reading: Reading, made: Maps) -> None:
     assert made.weights.shape[2] == 2
     assert all(parameter.grad is None for parameter in reading.model.parameters())
-    assert all(not one._forward_hooks and not one._forward_pre_hooks for one in reading.model.modules())
+    assert all(not item._forward_hooks and not item._forward_pre_hooks for item in reading.model.modules())

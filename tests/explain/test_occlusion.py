@@ -70,6 +70,6 @@ def test_the_drops_themselves_are_the_perfect_map(reading: Reading) -> None:
     assert perfect.rank == pytest.approx(1) and worst.rank == pytest.approx(-1)
     assert perfect.curve == faithful.checks["occlusion"].curve and perfect.curve[0] == pytest.approx(1, abs=1e-4)
     assert faithful.hidden[0] == 0 and faithful.hidden[-1] == 1
-    ends = {round(one.curve[-1], 4) for one in faithful.checks.values()}
+    ends = {round(item.curve[-1], 4) for item in faithful.checks.values()}
     assert len(ends) == 1  # all hidden is all hidden, in any order
     assert faithful.matter == 0 or (perfect.found == 1 and worst.found == 0)

@@ -35,7 +35,7 @@ def cells(image: Image.Image, rows: int = 3, columns: int = 3) -> np.ndarray:
 
 def test_the_colours_are_the_pages() -> None:
     (stops,) = re.findall(r"^const HEAT = (.+);$", (page.LOOK / "draw.js").read_text(encoding="utf-8"), re.MULTILINE)
-    assert [list(one) for one in overlay.HEAT] == ast.literal_eval(stops)
+    assert [list(item) for item in overlay.HEAT] == ast.literal_eval(stops)
     assert heat(np.array([0.0, 0.15, 1.0, 2.0])) == pytest.approx(
         np.array([[13, 16, 44, 0.6], [52.5, 21, 81, 0.53], [255, 214, 64, 0.2], [255, 214, 64, 0.2]])
     )
@@ -61,17 +61,17 @@ def test_large_pictures_are_made_smaller_by_whole_patches(left: Explanation) -> 
 @pytest.mark.parametrize("method", ["mean", "gradient", "occlusion"])
 def test_the_star_stays_bright(left: Explanation, method: str) -> None:
     bare, whole, *words = left.pictures(method)
-    assert [bare.text, whole.text, *(one.text for one in words)] == ["", "whole answer", "a", "yellow", "star"]
+    assert [bare.text, whole.text, *(word.text for word in words)] == ["", "whole answer", "a", "yellow", "star"]
     dimmed = cells(whole.images[0]) / cells(bare.images[0])
     assert dimmed.argmax() == STAR
 
 
 def test_words_have_their_own_scale_but_for_occlusion(left: Explanation) -> None:
     assert left.occlusion is not None
-    assert all(one.hottest == one.strongest for one in left.pictures("mean")[1:])
+    assert all(picture.hottest == picture.strongest for picture in left.pictures("mean")[1:])
     words = left.pictures("occlusion")[2:]
-    assert [one.hottest for one in words] == pytest.approx([float(left.occlusion.drops.abs().max())] * 3)
-    assert [one.strongest for one in words] == pytest.approx(left.occlusion.drops.max(1).values.clamp(min=0).tolist())
+    assert [word.hottest for word in words] == pytest.approx([float(left.occlusion.drops.abs().max())] * 3)
+    assert [word.strongest for word in words] == pytest.approx(left.occlusion.drops.max(1).values.clamp(min=0).tolist())
 
 
 def test_one_file_or_a_folder_of_them(left: Explanation, tmp_path: Path) -> None:
@@ -82,21 +82,21 @@ def test_one_file_or_a_folder_of_them(left: Explanation, tmp_path: Path) -> None
     folder.mkdir()
     files = left.save_png(folder, method="gradient")
     names = ["sheet", "pictures", "answer", "word-01-a", "word-02-yellow", "word-03-star"]
-    assert [one.name for one in files] == [f"{name}.png" for name in names] and set(folder.iterdir()) == set(files)
+    assert [file.name for file in files] == [f"{name}.png" for name in names] and set(folder.iterdir()) == set(files)
     with Image.open(files[-1]) as star:
         assert star.size == (288, 288) and cells(star)[STAR] == cells(star).max()
 
 
 def test_a_video_is_told_frame_by_frame(clip: Explanation, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     frames, (bare, right) = painted(clip, "rollout")
-    assert [one.label for one in frames] == ["00:00.00", "00:01.00", "00:02.00", "00:03.00"]
+    assert [frame.label for frame in frames] == ["00:00.00", "00:01.00", "00:02.00", "00:03.00"]
     assert right.text == "right" and len(bare.images) == len(right.images) == 4  # one word is not told twice
     assert figure._footnote(clip, "rollout", "nano", frames) == "attention rollout  ·  nano"
     before = figure.sheet(clip, "rollout")
     monkeypatch.setattr(overlay, "MOST", 2)
     fewer, _ = painted(clip, "rollout")
-    sums = [float(clip.maps.rollout[0, one.tokens.start : one.tokens.stop].sum()) for one in frames]
-    assert sorted(sums)[2:] == sorted(sums[frames.index(one)] for one in fewer)
+    sums = [float(clip.maps.rollout[0, frame.tokens.start : frame.tokens.stop].sum()) for frame in frames]
+    assert sorted(sums)[2:] == sorted(sums[frames.index(item)] for item in fewer)
     assert "2 of 4 frames, those with most of the map" in figure._footnote(clip, "rollout", "", fewer)
     assert figure.sheet(clip, "rollout").height < before.height  # two frames: both blocks in one row
 
@@ -141,7 +141,7 @@ def test_characters_without_a_font_are_told_by_number() -> None:
 
 
 def test_blanks_have_names() -> None:
-    assert [named(one) for one in (" star", " ", "", "\n", "\n\n", "a b")] == [
+    assert [named(item) for item in (" star", " ", "", "\n", "\n\n", "a b")] == [
         "star",
         "space",
         "space",

@@ -47,7 +47,7 @@ def test_a_frame_has_its_time(sessions: Callable[..., Session]) -> None:
     asked = [{"role": "user", "content": [{"type": "video", "video": clip}, {"type": "text", "text": "what?"}]}]
     prompt = session.processor.encode(asked, add_generation_prompt=True)
     found = read(session.model, session.processor, prompt, [65])
-    assert [one.label for one in found.pictures] == ["00:00.00", "01:01.50"]
+    assert [picture.label for picture in found.pictures] == ["00:00.00", "01:01.50"]
 
 
 def test_words_that_look_like_a_time_are_no_label(sessions: Callable[..., Session]) -> None:
@@ -56,7 +56,7 @@ def test_words_that_look_like_a_time_are_no_label(sessions: Callable[..., Sessio
     session, image = sessions(), {"type": "image", "image": Image.new("RGB", (32, 32))}
     asked = [{"role": "user", "content": [{"type": "text", "text": "at [00:01.00]:"}, image, image]}]
     prompt = session.processor.encode(asked, add_generation_prompt=True)
-    assert [one.label for one in read(session.model, session.processor, prompt, [65]).pictures] == ["1", "2"]
+    assert [picture.label for picture in read(session.model, session.processor, prompt, [65]).pictures] == ["1", "2"]
 
 
 def test_only_the_first_words_are_read(sessions: Callable[..., Session]) -> None:

@@ -66,8 +66,8 @@ def test_a_step_is_the_network_s_own(session: Session, length: int, bypass: bool
             torch.testing.assert_close(step(ids, first, again.slots, starts), expected, rtol=1e-4, atol=1e-4)
             for row, stretches in enumerate(kept):
                 found = again.slots.take(row, 0, read[row] + length)
-                for one, other in zip(stretches, found, strict=True):
-                    torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+                for item, other in zip(stretches, found, strict=True):
+                    torch.testing.assert_close(item, other, rtol=1e-4, atol=1e-4)
     finally:
         config.text_bypasses_pre_buffer = False
 
@@ -91,7 +91,7 @@ def test_compiled_answers_are_those_of_generate(session: Session) -> None:
         prompts = [session.processor.encode([question], add_generation_prompt=True) for question in QUESTIONS]
         for _ in range(2):
             running = [engine.submit(prompt, Sampling(max_new_tokens=16)) for prompt in prompts]
-            assert [one.result().strip() for one in running] == expected
+            assert [item.result().strip() for item in running] == expected
 
 
 def test_a_failure_to_compile_is_one_line(session: Session, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -84,8 +84,8 @@ def test_greedy_tokens_are_those_of_generate_with_transformers_own_processors(se
         ({"repetition_penalty": 3.0}, [RepetitionPenaltyLogitsProcessor(3.0)]),
     ]
     generations = [submitted(engine, prompt, **options) for options, _ in cases]
-    for (options, processors), one in zip(cases, generations, strict=True):
-        found = [token.id for token in one]
+    for (options, processors), item in zip(cases, generations, strict=True):
+        found = [token.id for token in item]
         assert found == generated(session, prompt, processors), options
         assert (found == free) == (not options)
 
@@ -96,11 +96,11 @@ def test_guesses_hold_under_constraints_too(session, prompt) -> None:
     for number in (0, 6):
         batching = BatchingOptions(num_speculative_tokens=number)
         with Engine(session.model, session.processor, batching) as running:
-            one = running.submit(prompt, Sampling(**options))
-            tokens.append([(token.id, token.text, token.top[0][0]) for token in one])
+            item = running.submit(prompt, Sampling(**options))
+            tokens.append([(token.id, token.text, token.top[0][0]) for token in item])
             steps.append(running.steps)
     assert tokens[0] == tokens[1]
-    assert one.usage.accepted_draft_tokens > 0 and steps[0] - steps[1] == one.usage.accepted_draft_tokens
+    assert item.usage.accepted_draft_tokens > 0 and steps[0] - steps[1] == item.usage.accepted_draft_tokens
 
 
 def test_logprobs_stay_the_network_s_own(session, prompt, engine) -> None:
@@ -115,11 +115,11 @@ def test_a_stop_token_ends_an_answer_without_its_text(session, prompt, engine) -
     decode = session.processor.encoder.decode
     stop = ids[4]
     before = ids[: ids.index(stop)]
-    one = submitted(engine, prompt, stop_token_ids=(stop,), ignore_eos=True)
-    assert [token.id for token in one] == [*before, stop] and one.text == decode(before)
-    assert (one.reason, one.stop_reason) == ("stop", stop)
-    one = submitted(engine, prompt, stop_token_ids=(stop,), include_stop_str_in_output=True)
-    assert one.result() == decode([*before, stop])
+    item = submitted(engine, prompt, stop_token_ids=(stop,), ignore_eos=True)
+    assert [token.id for token in item] == [*before, stop] and item.text == decode(before)
+    assert (item.reason, item.stop_reason) == ("stop", stop)
+    item = submitted(engine, prompt, stop_token_ids=(stop,), include_stop_str_in_output=True)
+    assert item.result() == decode([*before, stop])
     late = submitted(engine, prompt, stop_token_ids=(stop,), min_tokens=len(before) + 1)
     assert stop not in [token.id for token in late][: len(before) + 1]
 
@@ -129,10 +129,10 @@ def test_a_stop_string_is_in_the_text_where_that_is_wanted(session, prompt, engi
     stop = whole[5:8]
     end = whole.index(stop)
     for include in (False, True):
-        one = submitted(engine, prompt, stop=(stop,), include_stop_str_in_output=include)
-        pieces = [token.text for token in one]
-        assert "".join(pieces) == one.text == whole[: end + 3 * include]
-        assert (one.reason, one.stop_reason) == ("stop", stop)
+        item = submitted(engine, prompt, stop=(stop,), include_stop_str_in_output=include)
+        pieces = [token.text for token in item]
+        assert "".join(pieces) == item.text == whole[: end + 3 * include]
+        assert (item.reason, item.stop_reason) == ("stop", stop)
     late = submitted(engine, prompt, stop=(stop,), min_tokens=NEW)
     assert late.result().startswith(whole[: end + 3]) and (late.reason, late.stop_reason) == ("length", None)
 
@@ -192,13 +192,13 @@ def test_what_makes_no_sense_is_refused(fault) -> None:
 )
 def test_a_session_answers_as_the_engine_does(session, prompt, engine, options) -> None:
     """Alone, in a batch with another prompt, and as a stream."""
-    one = submitted(engine, prompt, **options)
-    expected, words = one.result().strip(), "describe the picture"
+    item = submitted(engine, prompt, **options)
+    expected, words = item.result().strip(), "describe the picture"
     image, asking = EXAMPLES / "three_squares.png", {"max_new_tokens": NEW, **options}
     assert session.ask(words, images=image, **asking) == expected
     assert session.ask([words, "2 + 3"], images=[image, ()], **asking)[0] == expected
     stream = session.stream(words, images=image, **asking)
-    assert "".join(stream) == expected and stream.finish_reason == one.reason
+    assert "".join(stream) == expected and stream.finish_reason == item.reason
 
 
 def test_with_old_frames_dropped_the_same_constraints_hold(session) -> None:
@@ -271,7 +271,7 @@ def test_the_first_stop_string_ends_the_text(text: str, stop: list[str], include
         if words.stopped:
             break
     pieces.append(words.finish())
-    ends = sorted((text.find(one) + len(one), text.find(one), one) for one in stop if one in text)
+    ends = sorted((text.find(item) + len(item), text.find(item), item) for item in stop if item in text)
     if not ends:
         assert "".join(pieces) == text and words.stop_string is None
         return

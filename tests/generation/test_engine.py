@@ -72,9 +72,9 @@ def test_answers_are_those_of_generate(session, prompts, answers, options) -> No
     with engine(session, **options) as running:
         for _ in range(2):  # the second time from the prefix cache
             generations = [running.submit(prompt) for prompt in prompts]
-            assert [one.result() for one in generations] == answers
-            assert {one.reason for one in generations} == {"stop"}
-        cached = [one.usage.cached_tokens for one in generations]
+            assert [generation.result() for generation in generations] == answers
+            assert {generation.reason for generation in generations} == {"stop"}
+        cached = [generation.usage.cached_tokens for generation in generations]
         assert all(cached[:5]) if options.get("prefix_bytes", 1) else not any(cached)
 
 
@@ -84,7 +84,7 @@ def test_answers_of_a_session_are_those_of_generate(session, prompts, answers) -
     with engine(session) as running:  # and sessions may be used while an engine runs
         busy = [running.submit(prompt) for prompt in prompts]
         assert [session.answer([question]).text for question in QUESTIONS] == answers
-        assert [one.result() for one in busy] == answers
+        assert [item.result() for item in busy] == answers
 
 
 def test_a_second_question_reads_no_picture_again(session, prompts) -> None:
@@ -117,31 +117,31 @@ def test_requests_come_and_go(session, prompts, answers, seed) -> None:
     with engine(session, max_num_seqs=3, max_num_batched_tokens=rng.choice([4, 16, 64])) as running:
         for _ in range(30):
             number = rng.randrange(len(prompts))
-            one = running.submit(prompts[number])
+            item = running.submit(prompts[number])
             if rng.random() < 0.3:
                 time.sleep(rng.random() * 0.01)
-                one.cancel()
+                item.cancel()
             else:
-                kept.append((one, answers[number]))
+                kept.append((item, answers[number]))
             assert running.load[0] <= 3
-        for one, expected in kept:
-            assert one.result() == expected
+        for item, expected in kept:
+            assert item.result() == expected
     assert running.load == (0, 0) and running.core.scheduler.num_slots == 0
 
 
 def test_cancelling_frees_a_place(session, prompts, answers) -> None:
     endless = Sampling(max_new_tokens=1500, ignore_eos=True)
     with engine(session, max_num_seqs=1) as running:
-        one = running.submit(prompts[0], endless)
-        first = next(iter(one))
+        item = running.submit(prompts[0], endless)
+        first = next(iter(item))
         waiting = running.submit(prompts[1])
         never = running.submit(prompts[1])
         never.cancel()
-        one.cancel()
-        assert waiting.result() == answers[1] and one.result().startswith(first.text)
-        assert (one.reason, waiting.reason) == ("cancelled", "stop")
+        item.cancel()
+        assert waiting.result() == answers[1] and item.result().startswith(first.text)
+        assert (item.reason, waiting.reason) == ("cancelled", "stop")
         assert never.result() == "" and never.reason == "cancelled"
-        assert one.usage.completion_tokens < 1500
+        assert item.usage.completion_tokens < 1500
 
 
 def test_what_was_read_stays_within_its_memory(session, prompts, answers) -> None:
@@ -156,11 +156,11 @@ def test_guesses_save_steps(session, prompts, answers) -> None:
     steps = []
     for number in (0, 6):
         with engine(session, num_speculative_tokens=number) as running:
-            one = running.submit(prompts[2])
-            assert one.result() == answers[2]
+            item = running.submit(prompts[2])
+            assert item.result() == answers[2]
             steps.append(running.steps)
-    assert one.usage.accepted_draft_tokens > 0 and steps[1] < steps[0]
-    assert steps[1] + one.usage.accepted_draft_tokens == steps[0]
+    assert item.usage.accepted_draft_tokens > 0 and steps[1] < steps[0]
+    assert steps[1] + item.usage.accepted_draft_tokens == steps[0]
 
 
 def test_a_seed_draws_what_a_session_draws(session, prompts) -> None:
@@ -169,7 +169,7 @@ def test_a_seed_draws_what_a_session_draws(session, prompts) -> None:
     with engine(session) as running:
         busy = [running.submit(prompt) for prompt in prompts]
         assert running.submit(prompts[2], sampling).result().strip() == expected
-        assert all(one.result() for one in busy)
+        assert all(item.result() for item in busy)
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.7])
@@ -185,7 +185,7 @@ def test_a_penalty_is_what_it_is_for_a_session(session, prompts, temperature) ->
 def test_drawing_among_one_is_greedy(session, prompts, answers, narrow) -> None:
     with engine(session) as running:
         drawn = [running.submit(prompt, Sampling(temperature=2.0, **narrow)) for prompt in prompts]
-        assert [one.result() for one in drawn] == answers
+        assert [item.result() for item in drawn] == answers
 
 
 def test_logprobs_are_the_network_s_own(session, prompts) -> None:
@@ -208,17 +208,17 @@ def test_logprobs_are_the_network_s_own(session, prompts) -> None:
 def test_an_answer_ends_before_a_stop_string(session, prompts, answers) -> None:
     assert ", a blue" in answers[2]
     with engine(session) as running:
-        one = running.submit(prompts[2], Sampling(stop=(", a blue", "nowhere")))
-        pieces = [token.text for token in one]
-    assert "".join(pieces) == one.text == answers[2].split(", a blue")[0]
-    assert one.reason == "stop"
+        item = running.submit(prompts[2], Sampling(stop=(", a blue", "nowhere")))
+        pieces = [token.text for token in item]
+    assert "".join(pieces) == item.text == answers[2].split(", a blue")[0]
+    assert item.reason == "stop"
 
 
 def test_length_ends_an_answer(session, prompts) -> None:
     with engine(session) as running:
-        one = running.submit(prompts[2], Sampling(max_new_tokens=3))
-        assert len(list(one)) == one.usage.completion_tokens == 3
-    assert one.reason == "length"
+        item = running.submit(prompts[2], Sampling(max_new_tokens=3))
+        assert len(list(item)) == item.usage.completion_tokens == 3
+    assert item.reason == "length"
 
 
 def test_a_request_that_breaks_the_network_breaks_alone(session, prompts, answers) -> None:
@@ -230,7 +230,7 @@ def test_a_request_that_breaks_the_network_breaks_alone(session, prompts, answer
         with pytest.raises(ValueError, match="visual tokens"):
             types = torch.zeros_like(prompts[0].mm_token_type_ids)
             running.submit(replace(prompts[0], mm_token_type_ids=types)).result()
-        assert [one.result() for one in good] == answers
+        assert [item.result() for item in good] == answers
         assert running.submit(prompts[0]).result() == answers[0]
 
 
@@ -270,7 +270,7 @@ def test_ends_of_words_are_read_at_once(session) -> None:
         with held_up(running, prompts[0]):
             generations = [running.submit(prompt) for prompt in prompts]
             passes.clear()
-        assert [one.result() for one in generations] == expected
+        assert [generation.result() for generation in generations] == expected
     wide = [shape for shape in passes if shape[1] > 1]
     assert [rows for rows, _ in wide] == [len(prompts)]
 
@@ -323,15 +323,15 @@ def test_closing_may_wait_for_what_runs(session, prompts, answers) -> None:
     running = engine(session, max_num_seqs=2)
     generations = [running.submit(prompt) for prompt in prompts]
     running.close(cancel=False)
-    assert [one.result() for one in generations] == answers
+    assert [generation.result() for generation in generations] == answers
 
 
 def test_a_sink_gets_every_token(session, prompts, answers) -> None:
     heard: list[str | None] = []
     with engine(session) as running:
-        one = running.submit(prompts[2], sink=lambda token: heard.append(token.text if token else None))
-        one.result()
+        item = running.submit(prompts[2], sink=lambda token: heard.append(token.text if token else None))
+        item.result()
     assert heard.pop() is None
     assert "".join(text for text in heard if text) == answers[2]
     with pytest.raises(TypeError, match="sink"):
-        next(iter(one))
+        next(iter(item))

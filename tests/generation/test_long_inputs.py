@@ -135,14 +135,14 @@ def test_no_more_frames_are_held_than_may_be(session: Session, film: Any) -> Non
 
 def test_what_stays_is_as_it_was(session: Session, film: Any) -> None:
     """A frame that is let go takes its own tokens along and nothing else: what was read before is untouched."""
-    one, other = (reader(session, film, kept) for kept in (2, 12))
-    for own in (one, other):
+    item, other = (reader(session, film, kept) for kept in (2, 12))
+    for own in (item, other):
         own.read(0, own.frames[5].stop)
-    one._evict(list(one.frames[:6]))
-    places = one.held
-    for mine, theirs in zip(one.cache.layers, other.cache.layers, strict=True):
+    item._evict(list(item.frames[:6]))
+    places = item.held
+    for mine, theirs in zip(item.cache.layers, other.cache.layers, strict=True):
         assert torch.equal(mine.keys, theirs.keys[:, :, places])
-    assert one.frames[0].first in places and one.frames[5].first in places and len(places) < one.frames[5].stop
+    assert item.frames[0].first in places and item.frames[5].first in places and len(places) < item.frames[5].stop
 
 
 def test_a_session_lets_frames_go_where_it_is_asked_to(session: Session) -> None:
@@ -168,9 +168,9 @@ def test_crops_lie_where_most_was_looked_at() -> None:
     heat = np.zeros((8, 8))
     heat[5:7, 1:3] = 1.0
     heat[0, 7] = 0.5
-    one, two = select_crops([heat], [(800, 400)], 200 * 100, 2)
+    item, two = select_crops([heat], [(800, 400)], 200 * 100, 2)
     assert two.box == (100, 250, 300, 350)
-    assert one.box[0] <= 700 and one.box[2] == 800 and one.box[1] == 0
+    assert item.box[0] <= 700 and item.box[2] == 800 and item.box[1] == 0
     assert select_crops([heat], [(0, 0)], 100, 2) == []
 
 

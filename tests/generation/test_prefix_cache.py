@@ -36,35 +36,35 @@ MIXED = [5, (2, 3), 40, (1, 1), (4, 4), 20]
 
 
 def test_pieces_follow_each_other_and_cut_no_picture() -> None:
-    one = prompt(MIXED)
-    found = prefix_blocks(one)
+    item = prompt(MIXED)
+    found = prefix_blocks(item)
     assert [a.stop for a in found[:-1]] == [b.start for b in found[1:]]
-    assert [(p.start, p.stop) for p in found if one.mm_token_type_ids[p.start]] == [(5, 11), (51, 52), (52, 68)]
-    assert all(p.stop - p.start <= BLOCK for p in found if not one.mm_token_type_ids[p.start])
-    assert len(one) - found[-1].stop == 20 % BLOCK
+    assert [(p.start, p.stop) for p in found if item.mm_token_type_ids[p.start]] == [(5, 11), (51, 52), (52, 68)]
+    assert all(p.stop - p.start <= BLOCK for p in found if not item.mm_token_type_ids[p.start])
+    assert len(item) - found[-1].stop == 20 % BLOCK
 
 
 def test_a_name_depends_on_everything_before_and_nothing_after() -> None:
-    one = prompt(MIXED)
-    names = [piece.name for piece in prefix_blocks(one)]
+    item = prompt(MIXED)
+    names = [piece.name for piece in prefix_blocks(item)]
     assert len(set(names)) == len(names)
-    ids = one.input_ids.clone()
+    ids = item.input_ids.clone()
     ids[20] += 1
-    changed = [piece.name for piece in prefix_blocks(replace(one, input_ids=ids))]
-    place = next(n for n, piece in enumerate(prefix_blocks(one)) if piece.start <= 20 < piece.stop)
+    changed = [piece.name for piece in prefix_blocks(replace(item, input_ids=ids))]
+    place = next(n for n, piece in enumerate(prefix_blocks(item)) if piece.start <= 20 < piece.stop)
     assert changed[:place] == names[:place] and not set(changed[place:]) & set(names)
-    pixels = one.pixel_values.clone()
+    pixels = item.pixel_values.clone()
     pixels[-1] += 1  # of the last picture
-    changed = [piece.name for piece in prefix_blocks(replace(one, pixel_values=pixels))]
-    place = next(n for n, piece in enumerate(prefix_blocks(one)) if piece.start == 52)
+    changed = [piece.name for piece in prefix_blocks(replace(item, pixel_values=pixels))]
+    place = next(n for n, piece in enumerate(prefix_blocks(item)) if piece.start == 52)
     assert changed[:place] == names[:place] and not set(changed[place:]) & set(names)
 
 
 def test_an_answer_is_what_the_next_prompt_begins_with() -> None:
-    one = prompt([5, (2, 2), 30])
-    longer = replace(one, input_ids=torch.cat((one.input_ids, torch.arange(40))))
-    longer = replace(longer, mm_token_type_ids=torch.cat((one.mm_token_type_ids, torch.zeros(40, dtype=torch.int64))))
-    assert extend_blocks(prefix_blocks(one), longer.input_ids.tolist()) == prefix_blocks(longer)
+    item = prompt([5, (2, 2), 30])
+    longer = replace(item, input_ids=torch.cat((item.input_ids, torch.arange(40))))
+    longer = replace(longer, mm_token_type_ids=torch.cat((item.mm_token_type_ids, torch.zeros(40, dtype=torch.int64))))
+    assert extend_blocks(prefix_blocks(item), longer.input_ids.tolist()) == prefix_blocks(longer)
 
 
 @given(st.lists(st.integers(0, 3), max_size=40), st.integers(1, 6))

@@ -18,7 +18,7 @@ def test_scores_are_those_of_the_whole_conversation(tiny_model_dir: Path) -> Non
     asked = user_message("what is it?", CIRCLE)
     prompt = session.processor.encode([asked], add_generation_prompt=True)
     answers = [torch.tensor(session.processor.encoder.answer(text)) for text in ("a", "red", "a red circle")]
-    for answer, one in zip(answers, loglikelihood(session, prompt, answers), strict=True):
+    for answer, item in zip(answers, loglikelihood(session, prompt, answers), strict=True):
         inputs = session.processor.batch([prompt])
         inputs["input_ids"] = torch.cat((inputs["input_ids"], answer[None]), 1)
         inputs["attention_mask"] = torch.ones_like(inputs["input_ids"])
@@ -26,8 +26,8 @@ def test_scores_are_those_of_the_whole_conversation(tiny_model_dir: Path) -> Non
         with torch.inference_mode():
             logits = session.model(**inputs).logits[0, len(prompt) - 1 : -1].float()
         right = logits.log_softmax(-1).gather(-1, answer[:, None])[:, 0]
-        torch.testing.assert_close(one.logprobs, right, atol=1e-5, rtol=1e-5)
-        assert one.greedy == bool((logits.argmax(-1) == answer).all())
+        torch.testing.assert_close(item.logprobs, right, atol=1e-5, rtol=1e-5)
+        assert item.greedy == bool((logits.argmax(-1) == answer).all())
 
 
 def test_what_the_model_says_is_greedy() -> None:
@@ -45,5 +45,5 @@ def test_many_answers_in_pieces(tiny_model_dir: Path, monkeypatch: pytest.Monkey
     answers = [torch.tensor(session.processor.encoder.answer(text)) for text in ("a", "bc", "def", "g")]
     whole = loglikelihood(session, prompt, answers)
     monkeypatch.setattr("pixelword.generation.scoring._ROWS", rows)
-    for one, other in zip(loglikelihood(session, prompt, answers), whole, strict=True):
-        torch.testing.assert_close(one.logprobs, other.logprobs, atol=1e-5, rtol=1e-5)
+    for item, other in zip(loglikelihood(session, prompt, answers), whole, strict=True):
+        torch.testing.assert_close(item.logprobs, other.logprobs, atol=1e-5, rtol=1e-5)

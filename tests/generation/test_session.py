@@ -52,7 +52,7 @@ def test_what_is_shown_and_said_before_matters(session: Session, picture: Image.
     """Random weights give every prompt an answer of its own, unless something of it got lost on the way."""
     asked: list[dict[str, Any]] = [{}, {"images": [picture]}, {"images": [picture] * 2}, {"system": "Be brief."}]
     asked.append({"videos": [frames_to_video([picture], fps=1.0)]})
-    answers = [session.ask(QUESTION, **one, temperature=1.0, seed=3) for one in asked]
+    answers = [session.ask(QUESTION, **item, temperature=1.0, seed=3) for item in asked]
     assert len(set(answers)) == len(asked)
 
 
@@ -85,9 +85,9 @@ def test_draws_follow_the_softmax_at_the_temperature() -> None:
 
 def test_requests_side_by_side_do_not_meet(session: Session, picture: Image.Image) -> None:
     asked = [{"images": [picture]}, {}, {"images": [picture.rotate(90)]}, {"system": "Be brief."}] * 2
-    alone = [session.ask(QUESTION, **one) for one in asked]  # type: ignore[arg-type]
+    alone = [session.ask(QUESTION, **item) for item in asked]  # type: ignore[arg-type]
     with ThreadPoolExecutor(4) as pool:
-        together = list(pool.map(lambda one: session.ask(QUESTION, **one), asked))
+        together = list(pool.map(lambda item: session.ask(QUESTION, **item), asked))
     assert together == alone
 
 
@@ -180,7 +180,7 @@ def test_questions_asked_together_are_answered_as_each_alone(
     questions, images = ["what?", "what is on the left of it?", "and now?"], [(), picture, [picture, picture]]
     how: dict[str, Any] = {"max_new_tokens": 10, "temperature": temperature, "seed": 4, "top_k": 20, "top_p": 0.9}
     together = session.ask(questions, images=images, **how)
-    assert together == [session.ask(one, images=two, **how) for one, two in zip(questions, images, strict=True)]
+    assert together == [session.ask(item, images=two, **how) for item, two in zip(questions, images, strict=True)]
     with pytest.raises(InputError, match="for 3 questions give a list of 3"):
         session.ask(questions, images=[picture])
 

@@ -24,11 +24,11 @@ def losses(out: Path) -> dict[int, float]:
 
 @pytest.mark.parametrize(("precision", "tolerance"), [("fp32", 1e-3), ("bf16", 2e-2)])
 def test_a_gpu_trains_what_a_cpu_trains(tiny: Any, precision: str, tolerance: float) -> None:
-    one, other = tiny("device=cpu", out="cpu"), tiny(*GPU, f"precision={precision}", out="gpu")
-    for recipe in (one, other):
+    item, other = tiny("device=cpu", out="cpu"), tiny(*GPU, f"precision={precision}", out="gpu")
+    for recipe in (item, other):
         with world(recipe) as ranks:
             Trainer(recipe, world=ranks).run()
-    assert losses(other.out) == pytest.approx(losses(one.out), rel=tolerance)
+    assert losses(other.out) == pytest.approx(losses(item.out), rel=tolerance)
 
 
 def test_layers_compile_once_for_all_packs(tiny: Any) -> None:

@@ -134,7 +134,7 @@ def test_a_stage_starts_from_an_id_and_names_the_commit(
 
     adapters = ("trainable=[]", "lora={rank: 2, targets: [q_proj]}")
     told = (f"model={{from: {NAME}}}", "tokenizer=null", "steps=1", *adapters)
-    done = pixelword("train", tiny_recipe, *(word for one in told for word in ("--set", one)))
+    done = pixelword("train", tiny_recipe, *(word for item in told for word in ("--set", item)))
     assert done.returncode == 0, done.stderr
     out = Path(yaml.safe_load(tiny_recipe.read_text())["out"])
     assert yaml.safe_load((out / "recipe.yaml").read_text())["model"]["from"] == f"{NAME}@{published}"

@@ -180,7 +180,9 @@ def test_a_vocabulary_and_merges_are_a_tokenizer(named: bool, made: Callable[...
     (folder / "tokenizer.json").unlink()
     keys = ("content", "lstrip", "normalized", "rstrip", "single_word", "special")
     config = {
-        "added_tokens_decoder": {str(one["id"]): {key: one[key] for key in keys} for one in state["added_tokens"]},
+        "added_tokens_decoder": {
+            str(token["id"]): {key: token[key] for key in keys} for token in state["added_tokens"]
+        },
         "eos_token": "<|im_end|>",
         "pad_token": "<|endoftext|>",
     }
@@ -189,7 +191,7 @@ def test_a_vocabulary_and_merges_are_a_tokenizer(named: bool, made: Callable[...
     (folder / "tokenizer_config.json").write_text(json.dumps(config))
     after = NeoOVProcessor.from_pretrained(folder)
     messages = [{"role": "user", "content": "what is the red cup, and the 12 blue ones?"}]
-    ours, theirs = (one.encode(messages, add_generation_prompt=True) for one in (after, before))
+    ours, theirs = (item.encode(messages, add_generation_prompt=True) for item in (after, before))
     assert ours.input_ids.tolist() == theirs.input_ids.tolist()
 
 

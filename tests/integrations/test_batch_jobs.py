@@ -59,8 +59,8 @@ def test_a_job_goes_on_with_what_has_no_file(tmp_path) -> None:
     second.sweep()
     assert (done.rows, done.errors) == (10, 0) and second.missing() == []
     answers = list(second.answers())
-    assert [one["id"] for one in answers] == [f"r{n}" for n in range(10)]
-    assert [one["answer"].split()[0] for one in answers] == ["first"] * 6 + ["second"] * 4
+    assert [answer["id"] for answer in answers] == [f"r{n}" for n in range(10)]
+    assert [answer["answer"].split()[0] for answer in answers] == ["first"] * 6 + ["second"] * 4
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "job.json",
         *(f"part-00000{n}.jsonl" for n in range(4)),
@@ -112,20 +112,20 @@ def test_a_network_answers_as_a_session_does(tmp_path, session) -> None:
     job = Job(ROWS, tmp_path / "out", part_rows=4)
     asker = EngineAsker(Asking(at_once=3))
     try:
-        found = [one for part in job.parts for one in asker(job.read(part))]
+        found = [item for part in job.parts for item in asker(job.read(part))]
     finally:
         asker.close()
     expected = ["red", "3", "a yellow star", "the second", "right", "5"]
-    assert [one["answer"] for one in found] == expected
-    assert session.ask("what is 2 plus 3?") == "5" and all(one["finish_reason"] == "stop" for one in found)
+    assert [item["answer"] for item in found] == expected
+    assert session.ask("what is 2 plus 3?") == "5" and all(item["finish_reason"] == "stop" for item in found)
 
 
 def test_a_picture_that_is_none_is_one_row_s_error(tmp_path) -> None:
     (tmp_path / "bad.png").write_text("hello")
     rows = tmp_path / "rows.jsonl"
     pictures = ["bad.png", "missing.png", str(EXAMPLES / "red_circle.png")]
-    asked = [{"image": one, "question": "what colour is the circle?"} for one in pictures]
-    rows.write_text("".join(json.dumps(one) + "\n" for one in asked))
+    asked = [{"image": picture, "question": "what colour is the circle?"} for picture in pictures]
+    rows.write_text("".join(json.dumps(item) + "\n" for item in asked))
     job = Job(rows, tmp_path / "out")
     answerer = Answerer(job, Asking())
     told = answerer({name: [value] for name, value in as_dict(job.parts[0]).items()})

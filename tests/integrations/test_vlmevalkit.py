@@ -54,7 +54,7 @@ class BaseModel:
         return self.dump_image_func(line)
 
     def generate(self, message: list[dict[str, Any]], dataset: str | None = None) -> str:
-        assert all(one["type"] in self.allowed_types for one in message)
+        assert all(item["type"] in self.allowed_types for item in message)
         return self.generate_inner(message, dataset)  # type: ignore[attr-defined, no-any-return]
 
     def chat(self, messages: list[dict[str, Any]], dataset: str | None = None) -> str:
@@ -81,13 +81,13 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[[str], Any]]:
         return models[-1]
 
     yield make
-    for one in models:
-        one.close()
+    for model in models:
+        model.close()
     sys.modules.pop("pixelword.integrations.vlmevalkit.model", None)
 
 
 def asked(words: str, *pictures: str) -> list[dict[str, Any]]:
-    return [*({"type": "image", "value": one} for one in pictures), {"type": "text", "value": words}]
+    return [*({"type": "image", "value": picture} for picture in pictures), {"type": "text", "value": words}]
 
 
 def test_upstreams_six_names() -> None:
@@ -105,11 +105,11 @@ def test_calls_from_many_threads_run_together_and_answer_as_alone(made: Callable
     # nano reads small pictures: its own limits here
     model.session.media = load("nano").media
     questions = [asked("describe the picture", picture) for picture in (CIRCLE, SQUARES)]
-    alone = [model.generate(one, dataset="MMStar") for one in questions]
+    alone = [model.generate(question, dataset="MMStar") for question in questions]
     steps = model.engine.steps
     assert steps > 4 and len(set(alone)) == 2
     with ThreadPoolExecutor(8) as threads:
-        said = list(threads.map(lambda one: model.generate(one, dataset="MMStar"), questions * 4))
+        said = list(threads.map(lambda item: model.generate(item, dataset="MMStar"), questions * 4))
     assert said == alone * 4
     assert model.engine.steps - steps < 4 * steps  # some were shared
 
@@ -158,9 +158,9 @@ class DataSet:
 
     def dump_image(self, line: dict[str, Any]) -> list[str]:
         paths = []
-        for place, one in enumerate(line["image"] if isinstance(line["image"], list) else [line["image"]]):
+        for place, item in enumerate(line["image"] if isinstance(line["image"], list) else [line["image"]]):
             path = self.folder / f"{line['index']}_{place}.png"
-            Image.open(io.BytesIO(base64.b64decode(one))).save(path)
+            Image.open(io.BytesIO(base64.b64decode(item))).save(path)
             paths.append(str(path))
         return paths
 
@@ -172,7 +172,7 @@ class DataSet:
             video = video[: len(frames)]
             for frame, path in zip(frames, video, strict=True):
                 frame.save(path)
-        shown = [{"type": "video" if video_llm else "image", "value": one} for one in video]
+        shown = [{"type": "video" if video_llm else "image", "value": item} for item in video]
         shown += [{"type": "image", "value": CIRCLE}] if isinstance(line.get("image"), str) else []
         line["question"] += " as some of them do"
         return [{"type": "text", "value": "Watch."}, *shown, {"type": "text", "value": self.words}]
@@ -205,8 +205,13 @@ def assert_same(ours: Any, theirs: Any, name: str) -> None:
 
 
 def data_sets(setting: str, *, videos: bool) -> list[tuple[str, Benchmark]]:
-    found = [(Path(file).stem, one) for one in benchmarks() if one.setting.name == setting for file in one.file]
-    return [(name, one) for name, one in found if (name in VIDEOS) is videos]
+    found = [
+        (Path(file).stem, benchmark)
+        for benchmark in benchmarks()
+        if benchmark.setting.name == setting
+        for file in benchmark.file
+    ]
+    return [(name, item) for name, item in found if (name in VIDEOS) is videos]
 
 
 @pytest.mark.parametrize(("preset", "setting", "number"), [("image", "image", 12), ("si", "spatial", 10)])
@@ -218,11 +223,11 @@ def test_pictures_are_asked_as_by_the_suite(
     for name, benchmark in known:
         assert model.use_custom_prompt(name), name
         model.set_dump_image(DataSet(name, tmp_path).dump_image)
-        pictures = [encoded_picture(one) for one in (CIRCLE, SQUARES)]
+        pictures = [encoded_picture(item) for item in (CIRCLE, SQUARES)]
         for image in (pictures[0], pictures):
             row = row_of(benchmark, image=image)
             message = model.build_prompt(row, dataset=name)
-            assert all(set(one) == {"type", "value"} and isinstance(one["value"], str) for one in message)
+            assert all(set(item) == {"type", "value"} and isinstance(item["value"], str) for item in message)
             assert_same(model.prompt(message, dataset=name), by_the_suite(model, benchmark, row, tmp_path), name)
 
 
@@ -230,7 +235,7 @@ def test_videos_are_asked_as_by_the_suite(made: Callable[[str], Any], tmp_path: 
     model = made("NEOov-2B-video")
     (tmp_path / "clip.mp4").write_bytes(Path(CLIP).read_bytes())
     (tmp_path / "circle.png").write_bytes(Path(CIRCLE).read_bytes())
-    numbered = [(name, one) for name, one in data_sets("video", videos=True) if one.frames]
+    numbered = [(name, item) for name, item in data_sets("video", videos=True) if item.frames]
     assert [name for name, _ in numbered] == ["MVBench", "MLVU_MCQ", "LongVideoBench", "VideoMMMU"]
     for name, benchmark in numbered:
         model.fps, model.nframe = 1.0, 256  # as it was made
@@ -258,7 +263,7 @@ def test_video_mme_is_asked_as_by_the_suite_from_its_own_words(made: Callable[[s
     told = ["", "\nThese are the frames of a video. Select the best answer to the following multiple-choice question "
             "based on the video. Respond with only the letter (A, B, C, or D) of the correct option.\n",
             "Question: Which way?\nA. left\nB. right\nAnswer: "]  # fmt: skip
-    first, *rest = ({"type": "text", "value": one} for one in told)
+    first, *rest = ({"type": "text", "value": item} for item in told)
     message = [first, {"type": "video", "value": CLIP}, *rest]
     assert_same(model.prompt(message, "Video-MME"), by_the_suite(model, benchmark, row, tmp_path), "Video-MME")
 

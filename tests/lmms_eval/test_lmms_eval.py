@@ -25,7 +25,7 @@ from tests.lmms_eval.conftest import EXAMPLES, ROWS
 
 def shares(found: dict[str, Any], metric: str = "right") -> dict[str, float]:
     """Task -> its figure."""
-    return {name.removeprefix("pixelword_"): one[f"{metric},none"] for name, one in found["results"].items()}
+    return {name.removeprefix("pixelword_"): item[f"{metric},none"] for name, item in found["results"].items()}
 
 
 def test_pictures_videos_and_rounds_in_batches(lmms: Callable[..., dict[str, Any]]) -> None:
@@ -35,8 +35,8 @@ def test_pictures_videos_and_rounds_in_batches(lmms: Callable[..., dict[str, Any
     said = {sample["input"]: sample["filtered_resps"] for sample in found["samples"]}
     for row in (row for name in ("picture", "pictures", "video") for row in ROWS[name]):
         media = [EXAMPLES / name for name in row["media"]]
-        videos = [one for one in media if one.suffix == ".mp4"]
-        alone = session.ask(row["question"], images=[one for one in media if one not in videos], videos=videos)
+        videos = [medium for medium in media if medium.suffix == ".mp4"]
+        alone = session.ask(row["question"], images=[medium for medium in media if medium not in videos], videos=videos)
         assert said[row["question"]] == alone
     assert shares(found) == {"picture": 1.0, "pictures": 1.0, "video": 1.0}
 
@@ -96,10 +96,10 @@ def test_requests_share_steps() -> None:
         )
         for place in range(len(docs))
     ]
-    alone = [one.text for request in requests[:2] for one in model.generate_until([request])]
+    alone = [item.text for request in requests[:2] for item in model.generate_until([request])]
     steps = model.engine.steps
     together = model.generate_until(requests)
-    assert steps > 4 and [one.text for one in together] == alone * 3
+    assert steps > 4 and [item.text for item in together] == alone * 3
     assert model.engine.steps - steps < 3 * steps  # some were shared
     assert together[0].token_counts is not None and together[0].token_counts.output_tokens > 1
     model.clean()

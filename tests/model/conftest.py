@@ -69,16 +69,16 @@ def make_prompt(*parts: Part, seed: int = 0) -> Inputs:
 
 def make_batch(prompts: Sequence[Inputs], side: str = "left") -> Inputs:
     """Rows padded to the longest, their pictures one after another."""
-    length = max(one["input_ids"].shape[1] for one in prompts)
+    length = max(item["input_ids"].shape[1] for item in prompts)
     batch = {}
     for name in ("input_ids", "attention_mask"):
         rows = []
-        for one in prompts:
-            pad = length - one[name].shape[1]
-            rows.append(torch.nn.functional.pad(one[name], (pad, 0) if side == "left" else (0, pad)))
+        for item in prompts:
+            pad = length - item[name].shape[1]
+            rows.append(torch.nn.functional.pad(item[name], (pad, 0) if side == "left" else (0, pad)))
         batch[name] = torch.cat(rows)
     for name in ("pixel_values", "image_grid_hw"):
-        held = [one[name] for one in prompts if name in one]
+        held = [item[name] for item in prompts if name in item]
         if held:
             batch[name] = torch.cat(held)
     return batch

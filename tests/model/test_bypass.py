@@ -77,12 +77,14 @@ def test_kernels_agree(bypassed: Any, pictured: dict[str, Tensor]) -> None:
 def test_packed_documents_are_the_documents_alone(bypassed: Any, prompt: Prompt) -> None:
     documents = [prompt(5, (2, 3), 4, seed=1), prompt(9, seed=2), prompt((1, 2), (3, 2), 1, seed=3)]
     pack = {
-        "input_ids": torch.cat([one["input_ids"] for one in documents], 1),
-        "pixel_values": torch.cat([one["pixel_values"] for one in documents if "pixel_values" in one]),
-        "image_grid_hw": torch.cat([one["image_grid_hw"] for one in documents if "image_grid_hw" in one]),
-        "cu_seqlens": torch.tensor([0, *(one["input_ids"].shape[1] for one in documents)]).cumsum(0),
+        "input_ids": torch.cat([document["input_ids"] for document in documents], 1),
+        "pixel_values": torch.cat([document["pixel_values"] for document in documents if "pixel_values" in document]),
+        "image_grid_hw": torch.cat(
+            [document["image_grid_hw"] for document in documents if "image_grid_hw" in document]
+        ),
+        "cu_seqlens": torch.tensor([0, *(document["input_ids"].shape[1] for document in documents)]).cumsum(0),
     }
-    alone = torch.cat([bypassed(**one).logits for one in documents], 1)
+    alone = torch.cat([bypassed(**document).logits for document in documents], 1)
     torch.testing.assert_close(bypassed(**pack).logits, alone, **TIGHT)
 
 
@@ -115,9 +117,9 @@ def test_in_chunks_and_from_embeddings_it_is_the_same(bypassed: Any, pictured: d
 
 def test_the_pre_buffer_learns_from_pictures_alone(bypassed: Any, pictured: dict[str, Tensor], prompt: Prompt) -> None:
     layer = bypassed.language_model.model.layers[0].mlp.down_proj.weight
-    for one, moves in ((prompt(9, seed=2), False), (pictured, True)):
+    for item, moves in ((prompt(9, seed=2), False), (pictured, True)):
         bypassed.zero_grad()
-        bypassed(**one, labels=one["input_ids"]).loss.backward()
+        bypassed(**item, labels=item["input_ids"]).loss.backward()
         assert layer.grad is not None  # every rank has one, or ranks that share layers wait for each other
         assert bool(layer.grad.any()) is moves
     bypassed.zero_grad()

@@ -157,10 +157,10 @@ def test_both_sides_of_padding_give_equal_logits(model: Any, prompt: Prompt, bat
     prompts = [prompt(3, (2, 3), 2, seed=1), prompt(5, seed=2), prompt((1, 2), 1, seed=3)]
     with torch.no_grad():
         together = model(**batch(prompts, side)).logits
-        for row, one in enumerate(prompts):
-            length = one["input_ids"].shape[1]
+        for row, item in enumerate(prompts):
+            length = item["input_ids"].shape[1]
             part = together[row, -length:] if side == "left" else together[row, :length]
-            torch.testing.assert_close(part, model(**one).logits[0], rtol=1e-4, atol=1e-4)
+            torch.testing.assert_close(part, model(**item).logits[0], rtol=1e-4, atol=1e-4)
 
 
 # What is refused
@@ -200,7 +200,7 @@ def test_attentions(model: Any, rows: dict[str, Tensor]) -> None:
     found = model.generate(
         **rows, **GREEDY, max_new_tokens=3, output_attentions=True, return_dict_in_generate=True
     ).attentions
-    assert [one[0].shape[-2:] for one in found] == [(length, length), (1, length + 1), (1, length + 2)]
+    assert [item[0].shape[-2:] for item in found] == [(length, length), (1, length + 1), (1, length + 2)]
     torch.testing.assert_close(found[0][2], output.attentions[2])
 
 
@@ -226,7 +226,7 @@ def test_image_features_are_an_output(model: Any, pictured: dict[str, Tensor]) -
     pixels, grid = pictured["pixel_values"], pictured["image_grid_hw"]
     output = model.get_image_features(pixels, grid)
     assert isinstance(output, ModelOutput)
-    assert [len(one) for one in output.pooler_output] == [6, 2]
+    assert [len(item) for item in output.pooler_output] == [6, 2]
     assert torch.equal(torch.cat(output.pooler_output), output.last_hidden_state)
     assert isinstance(model.get_video_features(pixel_values=pixels, image_grid_hw=grid, return_dict=False), tuple)
 
@@ -242,7 +242,7 @@ def test_the_base_model_is_the_network_without_its_head(fresh_model: Any, pictur
     assert list(network.state_dict()) == names
     network.train()
     assert network.base_model.training
-    assert {id(one) for one in base.parameters()} == {id(one) for one in network.parameters()}
+    assert {id(parameter) for parameter in base.parameters()} == {id(parameter) for parameter in network.parameters()}
 
 
 @pytest.mark.parametrize("cls", [NeoOVModel, NeoOVForConditionalGeneration])

@@ -82,9 +82,9 @@ def test_trainer_takes_a_step(fresh_model: Any, batch: Prompt, prompt: Prompt, t
     network_before = fresh_model()
     with torch.no_grad():
         logits_loss, labels = torch.tensor(0.0), 0
-        for one in prompts:
-            count = one["input_ids"].shape[1] - 1
-            logits_loss += loss_of(network_before, one) * count
+        for item in prompts:
+            count = item["input_ids"].shape[1] - 1
+            logits_loss += loss_of(network_before, item) * count
             labels += count
     assert result.training_loss == pytest.approx((logits_loss / labels).item(), rel=0.2)
     changed = [name for name, parameter in network.named_parameters() if not torch.equal(parameter, before[name])]
@@ -153,12 +153,12 @@ def test_layers_compile(fresh_model: Any, pictured: dict[str, Tensor]) -> None:
     """Whole, without a graph break; "aot_eager" traces both passes and leaves out the C++ compiler's minutes."""
     network, plain = (fresh_model(num_hidden_layers=1, extra_num_layers=0).train() for _ in range(2))
     network.language_model.model.layers[0].compile(dynamic=False, fullgraph=True, backend="aot_eager")
-    losses = [loss_of(one, pictured) for one in (network, plain)]
+    losses = [loss_of(item, pictured) for item in (network, plain)]
     torch.testing.assert_close(*losses, rtol=1e-4, atol=1e-5)
     for loss in losses:
         loss.backward()
-    for (name, one), other in zip(network.named_parameters(), plain.parameters(), strict=True):
-        torch.testing.assert_close(one.grad, other.grad, rtol=1e-3, atol=1e-5, msg=name)
+    for (name, item), other in zip(network.named_parameters(), plain.parameters(), strict=True):
+        torch.testing.assert_close(item.grad, other.grad, rtol=1e-3, atol=1e-5, msg=name)
 
 
 class Text(torch.nn.Module):
@@ -200,8 +200,8 @@ def test_text_is_exported_and_compiled_as_one_graph(fresh_model: Any, way: str, 
     inputs = [(ids, mask), (ids, torch.ones_like(mask))]
     if way == "export of any length":
         inputs.append((ids.repeat(1, 5), mask.repeat(1, 5).sort(1).values))
-    for one in inputs:
-        torch.testing.assert_close(graph(*one)[one[1] == 1], text(*one)[one[1] == 1], rtol=1e-4, atol=1e-5)
+    for item in inputs:
+        torch.testing.assert_close(graph(*item)[item[1] == 1], text(*item)[item[1] == 1], rtol=1e-4, atol=1e-5)
     with pytest.raises(RuntimeError, match="visual tokens but no images"):
         graph(torch.full_like(ids, network.config.img_context_token_id), mask)
     gap = mask.clone()
@@ -227,9 +227,9 @@ class Largest(TorchDispatchMode):
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
-        for one in result if isinstance(result, (tuple, list)) else (result,):
-            if isinstance(one, Tensor):
-                self.elements = max(self.elements, one.numel())
+        for item in result if isinstance(result, (tuple, list)) else (result,):
+            if isinstance(item, Tensor):
+                self.elements = max(self.elements, item.numel())
         return result
 
 
@@ -282,7 +282,7 @@ def test_the_kernel_is_chosen_without_noise(fresh_model: Any, caplog: pytest.Log
         for kernel in ("eager", "flex_attention", "sdpa"):
             network.set_attn_implementation(kernel)
             parts = (network.config, network.config.llm_config, network.config.vision_config)
-            assert [one._attn_implementation for one in parts] == [kernel] * 3
+            assert [part._attn_implementation for part in parts] == [kernel] * 3
         network.set_attn_implementation({"llm_config": "eager"})
         assert network.config.llm_config._attn_implementation == "eager"
     finally:

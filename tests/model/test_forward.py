@@ -30,11 +30,13 @@ def no_gradients() -> Any:
 def test_packed_documents_are_the_documents_alone(model: Any, prompt: Prompt) -> None:
     documents = [prompt(5, (2, 3), 4, seed=1), prompt(9, seed=2), prompt((1, 2), (3, 2), 1, seed=3), prompt(3, seed=4)]
     pack = {
-        "input_ids": torch.cat([one["input_ids"] for one in documents], 1),
-        "pixel_values": torch.cat([one["pixel_values"] for one in documents if "pixel_values" in one]),
-        "image_grid_hw": torch.cat([one["image_grid_hw"] for one in documents if "image_grid_hw" in one]),
+        "input_ids": torch.cat([document["input_ids"] for document in documents], 1),
+        "pixel_values": torch.cat([document["pixel_values"] for document in documents if "pixel_values" in document]),
+        "image_grid_hw": torch.cat(
+            [document["image_grid_hw"] for document in documents if "image_grid_hw" in document]
+        ),
     }
-    lengths = [0, *(one["input_ids"].shape[1] for one in documents)]
+    lengths = [0, *(document["input_ids"].shape[1] for document in documents)]
     pack["cu_seqlens"] = torch.tensor(lengths).cumsum(0)
     labels = pack["input_ids"].clone()
     weight = torch.rand(labels.shape)
@@ -42,9 +44,9 @@ def test_packed_documents_are_the_documents_alone(model: Any, prompt: Prompt) ->
         model.set_attn_implementation(kernel)
         together = model(**pack, labels=labels, loss_weight=weight)
         total, begin = torch.zeros(2), 0
-        for one in documents:
-            end = begin + one["input_ids"].shape[1]
-            alone = model(**one, labels=one["input_ids"], loss_weight=weight[:, begin:end])
+        for document in documents:
+            end = begin + document["input_ids"].shape[1]
+            alone = model(**document, labels=document["input_ids"], loss_weight=weight[:, begin:end])
             torch.testing.assert_close(together.logits[:, begin:end], alone.logits, **TIGHT)
             counted = weight[0, begin + 1 : end].sum()
             total += torch.stack((alone.loss * counted, counted))
@@ -55,28 +57,28 @@ def test_packed_documents_are_the_documents_alone(model: Any, prompt: Prompt) ->
 def test_packed_rows_are_the_documents_alone(model: Any, prompt: Prompt) -> None:
     """cu_seqlens over several rows: boundaries in the flattened stream."""
     rows = [[prompt(4, (1, 2), seed=1), prompt(7, seed=2)], [prompt(2, seed=3), prompt((2, 2), 7, seed=4)]]
-    length = max(sum(one["input_ids"].shape[1] for one in row) for row in rows)
+    length = max(sum(item["input_ids"].shape[1] for item in row) for row in rows)
     ids, starts = torch.zeros(2, length, dtype=torch.long), []
     for number, row in enumerate(rows):
         begin = 0
-        for one in row:
+        for item in row:
             starts.append(number * length + begin)
-            ids[number, begin : begin + one["input_ids"].shape[1]] = one["input_ids"]
-            begin += one["input_ids"].shape[1]
+            ids[number, begin : begin + item["input_ids"].shape[1]] = item["input_ids"]
+            begin += item["input_ids"].shape[1]
         if begin < length:
             starts.append(number * length + begin)
-    pictures = [one for row in rows for one in row if "pixel_values" in one]
+    pictures = [item for row in rows for item in row if "pixel_values" in item]
     together = model(
         input_ids=ids,
-        pixel_values=torch.cat([one["pixel_values"] for one in pictures]),
-        image_grid_hw=torch.cat([one["image_grid_hw"] for one in pictures]),
+        pixel_values=torch.cat([picture["pixel_values"] for picture in pictures]),
+        image_grid_hw=torch.cat([picture["image_grid_hw"] for picture in pictures]),
         cu_seqlens=torch.tensor([*starts, 2 * length]),
     ).logits.flatten(0, 1)
     for number, row in enumerate(rows):
         begin = number * length
-        for one in row:
-            end = begin + one["input_ids"].shape[1]
-            torch.testing.assert_close(together[begin:end], model(**one).logits[0], **TIGHT)
+        for item in row:
+            end = begin + item["input_ids"].shape[1]
+            torch.testing.assert_close(together[begin:end], model(**item).logits[0], **TIGHT)
             begin = end
 
 
@@ -89,21 +91,21 @@ def test_a_mixed_batch_is_its_rows_one_by_one(model: Any, prompt: Prompt, batch:
     prompts = [prompt(*parts, seed=number) for number, parts in enumerate(rows)]
     together = batch(prompts, side=side)
     logits = model(**together).logits
-    for row, one in enumerate(prompts):
+    for row, item in enumerate(prompts):
         real = together["attention_mask"][row].bool()
-        torch.testing.assert_close(logits[row, real], model(**one).logits[0], **TIGHT)
+        torch.testing.assert_close(logits[row, real], model(**item).logits[0], **TIGHT)
 
 
 @SHARED
 @given(parts=st.lists(PART, min_size=1, max_size=4), static=st.booleans())
 def test_token_by_token_is_one_forward(model: Any, prompt: Prompt, parts: Any, static: bool) -> None:
     """The cache holds the request's place in t; nothing else is handed on. A picture is read at once."""
-    one = prompt(*parts, 8, seed=5)
-    ids = one["input_ids"]
-    whole = model(**one).logits
+    item = prompt(*parts, 8, seed=5)
+    ids = item["input_ids"]
+    whole = model(**item).logits
     cache: Any = StaticCache(config=model.config, max_cache_len=ids.shape[1] + 3) if static else DynamicCache()
     begin = ids.shape[1] - 8
-    first = {**one, "input_ids": ids[:, :begin], "attention_mask": one["attention_mask"][:, :begin]}
+    first = {**item, "input_ids": ids[:, :begin], "attention_mask": item["attention_mask"][:, :begin]}
     logits = [model(**first, past_key_values=cache, use_cache=True).logits]
     for i in range(begin, ids.shape[1]):
         logits.append(model(input_ids=ids[:, i : i + 1], past_key_values=cache, use_cache=True).logits)
@@ -120,19 +122,19 @@ def test_left_padded_rows_go_on_from_a_cache(model: Any, prompt: Prompt, batch: 
     for i in range(4):
         mask = torch.cat((mask, torch.ones(3, 1, dtype=torch.long)), 1)
         step = model(input_ids=tails[:, i : i + 1], attention_mask=mask, past_key_values=cache, use_cache=True).logits
-        for row, one in enumerate(prompts):
-            ids = torch.cat((one["input_ids"], tails[row : row + 1, : i + 1]), 1)
-            alone = model(**{**one, "input_ids": ids, "attention_mask": torch.ones_like(ids)}).logits
+        for row, item in enumerate(prompts):
+            ids = torch.cat((item["input_ids"], tails[row : row + 1, : i + 1]), 1)
+            alone = model(**{**item, "input_ids": ids, "attention_mask": torch.ones_like(ids)}).logits
             torch.testing.assert_close(step[row, -1], alone[0, -1], **TIGHT)
 
 
 @SHARED
 @given(parts=st.lists(PART, min_size=1, max_size=6), size=st.integers(1, 12))
 def test_chunked_prefill_is_the_whole(model: Any, prompt: Prompt, parts: Any, size: int) -> None:
-    one = prompt(*parts, seed=6)
+    item = prompt(*parts, seed=6)
     whole_cache, cache = DynamicCache(), DynamicCache()
-    whole = model(**one, past_key_values=whole_cache, use_cache=True)
-    last = model.prefill(one, cache, size)
+    whole = model(**item, past_key_values=whole_cache, use_cache=True)
+    last = model.prefill(item, cache, size)
     torch.testing.assert_close(last.logits[:, -1], whole.logits[:, -1], **TIGHT)
     assert cache.get_seq_length() == whole_cache.get_seq_length()
     for chunked, entire in zip(cache.layers, whole_cache.layers, strict=True):
@@ -148,9 +150,9 @@ def test_chunked_prefill_is_the_whole(model: Any, prompt: Prompt, parts: Any, si
 def test_interleaved_requests_do_not_touch_each_other(model: Any, prompt: Prompt) -> None:
     requests = [prompt(3, (2, 3), 2, seed=1), prompt(8, seed=2), prompt((3, 3), 1, (1, 2), 2, seed=3)]
     alone = []
-    for one in requests:
-        ids, cache = one["input_ids"], DynamicCache()
-        logits = [model(**one, past_key_values=cache, use_cache=True).logits[:, -1]]
+    for request in requests:
+        ids, cache = request["input_ids"], DynamicCache()
+        logits = [model(**request, past_key_values=cache, use_cache=True).logits[:, -1]]
         for token in (5, 6, 7):
             logits.append(
                 model(input_ids=ids.new_tensor([[token]]), past_key_values=cache, use_cache=True).logits[:, -1]
@@ -158,66 +160,68 @@ def test_interleaved_requests_do_not_touch_each_other(model: Any, prompt: Prompt
         alone.append(torch.cat(logits))
     caches = [DynamicCache() for _ in requests]
     together = [
-        [model(**one, past_key_values=cache, use_cache=True).logits[:, -1]]
-        for one, cache in zip(requests, caches, strict=True)
+        [model(**item, past_key_values=cache, use_cache=True).logits[:, -1]]
+        for item, cache in zip(requests, caches, strict=True)
     ]
     for token in (5, 6, 7):
         for logits, cache in zip(together, caches, strict=True):
             logits.append(model(input_ids=torch.tensor([[token]]), past_key_values=cache, use_cache=True).logits[:, -1])
-    for one, expected in zip(together, alone, strict=True):
-        assert torch.equal(torch.cat(one), expected)
+    for item, expected in zip(together, alone, strict=True):
+        assert torch.equal(torch.cat(item), expected)
 
 
 def test_a_picture_sees_itself_whole_and_nothing_later(model: Any, prompt: Prompt) -> None:
-    one = prompt(3, (2, 2), 3, seed=1)
-    before = model(**one).logits
-    patches = one["pixel_values"].clone()
+    item = prompt(3, (2, 2), 3, seed=1)
+    before = model(**item).logits
+    patches = item["pixel_values"].clone()
     patches[-1] += 1
-    after = model(**{**one, "pixel_values": patches}).logits
+    after = model(**{**item, "pixel_values": patches}).logits
     changed = (before != after).any(-1)[0]
     assert not changed[:4].any()  # words and <img>
     assert changed[4:].all()  # the picture's first token too sees its last
 
 
 def test_inputs_embeds_stand_for_ids(model: Any, prompt: Prompt) -> None:
-    one = prompt(3, (2, 2), 3, seed=1)
-    ids = one.pop("input_ids")
+    item = prompt(3, (2, 2), 3, seed=1)
+    ids = item.pop("input_ids")
     types = (ids == 61).long()
     embeds = model.get_input_embeddings()(ids)
-    found = model(inputs_embeds=embeds, mm_token_type_ids=types, **one).logits
-    torch.testing.assert_close(found, model(input_ids=ids, **one).logits, **TIGHT)
+    found = model(inputs_embeds=embeds, mm_token_type_ids=types, **item).logits
+    torch.testing.assert_close(found, model(input_ids=ids, **item).logits, **TIGHT)
 
 
 def test_kept_logits_are_the_last(model: Any, prompt: Prompt) -> None:
-    one = prompt(3, (2, 2), 3, seed=1)
-    whole = model(**one).logits
-    torch.testing.assert_close(model(**one, logits_to_keep=2).logits, whole[:, -2:], **TIGHT)
-    torch.testing.assert_close(model(**one, logits_to_keep=torch.tensor([0, 4])).logits, whole[:, [0, 4]], **TIGHT)
-    assert model(**one, skip_logits=True).logits is None
-    states = model(**one, output_hidden_states=True).hidden_states
+    item = prompt(3, (2, 2), 3, seed=1)
+    whole = model(**item).logits
+    torch.testing.assert_close(model(**item, logits_to_keep=2).logits, whole[:, -2:], **TIGHT)
+    torch.testing.assert_close(model(**item, logits_to_keep=torch.tensor([0, 4])).logits, whole[:, [0, 4]], **TIGHT)
+    assert model(**item, skip_logits=True).logits is None
+    states = model(**item, output_hidden_states=True).hidden_states
     assert len(states) == 1 + 3
     torch.testing.assert_close(model.get_output_embeddings()(states[-1]), whole, **TIGHT)
 
 
 def test_visual_tokens_and_pictures_must_agree(model: Any, prompt: Prompt) -> None:
-    one = prompt(2, (2, 2), 3, seed=1)
+    item = prompt(2, (2, 2), 3, seed=1)
     with pytest.raises(ValueError, match=r"hold 3 visual tokens but image_grid_hw .* describes 4"):
-        model(**{**one, "input_ids": torch.cat((one["input_ids"][:, :3], one["input_ids"][:, 4:]), 1)}, use_cache=False)
+        model(
+            **{**item, "input_ids": torch.cat((item["input_ids"][:, :3], item["input_ids"][:, 4:]), 1)}, use_cache=False
+        )
     with pytest.raises(ValueError, match=r"has 15 patches but image_grid_hw .* describes 16"):
-        model(**{**one, "pixel_values": one["pixel_values"][:-1]})
+        model(**{**item, "pixel_values": item["pixel_values"][:-1]})
     with pytest.raises(ValueError, match="must be multiples of 2"):
-        model(**{**one, "image_grid_hw": torch.tensor([[1, 16]])})
+        model(**{**item, "image_grid_hw": torch.tensor([[1, 16]])})
     with pytest.raises(ValueError, match="need image_grid_hw"):
-        model(input_ids=one["input_ids"], pixel_values=one["pixel_values"])
+        model(input_ids=item["input_ids"], pixel_values=item["pixel_values"])
     with pytest.raises(ValueError, match="image_grid_hw needs pixel_values"):
-        model(input_ids=one["input_ids"], image_grid_hw=one["image_grid_hw"])
+        model(input_ids=item["input_ids"], image_grid_hw=item["image_grid_hw"])
     with pytest.raises(ValueError, match="an empty cache"):
-        model.prefill({"input_ids": one["input_ids"], "image_grid_hw": one["image_grid_hw"]}, DynamicCache(), 4)
+        model.prefill({"input_ids": item["input_ids"], "image_grid_hw": item["image_grid_hw"]}, DynamicCache(), 4)
     with pytest.raises(ValueError, match="exactly one of input_ids and inputs_embeds"):
         model()
     with pytest.raises(ValueError, match="labels have shape"):
-        model(**one, labels=one["input_ids"][:, 1:])
+        model(**item, labels=item["input_ids"][:, 1:])
     with pytest.raises(ValueError, match="zeros between ones"):
-        mask = torch.ones_like(one["input_ids"])
+        mask = torch.ones_like(item["input_ids"])
         mask[0, 3] = 0
-        model(**{**one, "attention_mask": mask})
+        model(**{**item, "attention_mask": mask})

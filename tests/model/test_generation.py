@@ -19,14 +19,14 @@ GREEDY: dict[str, Any] = {"do_sample": False, "max_new_tokens": 8, "eos_token_id
 @pytest.fixture(params=["ids", "types"])
 def pictured(prompt: Prompt, request: pytest.FixtureRequest) -> dict[str, Tensor]:
     """Two pictures, the places of whose tokens follow from the ids, or are given as the processor gives them."""
-    one = prompt(3, (2, 3), 2, (1, 2), 2, seed=1)
-    return one if request.param == "ids" else {**one, "mm_token_type_ids": (one["input_ids"] == 61).long()}
+    item = prompt(3, (2, 3), 2, (1, 2), 2, seed=1)
+    return item if request.param == "ids" else {**item, "mm_token_type_ids": (item["input_ids"] == 61).long()}
 
 
-def by_hand(model: Any, one: dict[str, Tensor], new: int = 8) -> list[int]:
+def by_hand(model: Any, item: dict[str, Tensor], new: int = 8) -> list[int]:
     """Greedy decoding without a cache and without `generate`."""
-    ids = one["input_ids"]
-    pictures = {name: one[name] for name in ("pixel_values", "image_grid_hw") if name in one}
+    ids = item["input_ids"]
+    pictures = {name: item[name] for name in ("pixel_values", "image_grid_hw") if name in item}
     for _ in range(new):
         with torch.no_grad():
             logits = model(input_ids=ids, **pictures, use_cache=False).logits
@@ -59,13 +59,13 @@ def test_a_mixed_batch_is_one_by_one(model: Any, prompt: Prompt, batch: Prompt, 
     prompts = [prompt(3, (2, 3), 2, seed=1), prompt(5, seed=2), prompt((1, 2), 2, (3, 3), 4, seed=3), prompt(1, seed=4)]
     options = {} if cache == "dynamic" else {"cache_implementation": "static", "disable_compile": True}
     output = model.generate(**batch(prompts), **GREEDY, **options)
-    assert new_tokens(output) == [by_hand(model, one) for one in prompts]
+    assert new_tokens(output) == [by_hand(model, item) for item in prompts]
 
 
-def beam_search(model: Any, one: dict[str, Tensor], beams: int, new: int) -> list[int]:
+def beam_search(model: Any, item: dict[str, Tensor], beams: int, new: int) -> list[int]:
     """The definition: keep the `beams` likeliest continuations, each scored by a whole forward of its own."""
-    candidates = [(0.0, one["input_ids"])]
-    pictures = {name: one[name] for name in ("pixel_values", "image_grid_hw")}
+    candidates = [(0.0, item["input_ids"])]
+    pictures = {name: item[name] for name in ("pixel_values", "image_grid_hw")}
     for _ in range(new):
         longer = []
         for score, ids in candidates:
@@ -86,7 +86,7 @@ def test_beams_of_a_mixed_batch_are_those_one_by_one(model: Any, prompt: Prompt,
     prompts = [prompt(3, (2, 3), 2, seed=1), prompt(5, seed=2), prompt((1, 2), 2, (3, 3), 4, seed=3)]
     options = {**GREEDY, "num_beams": 3, "num_return_sequences": 2}
     together = new_tokens(model.generate(**batch(prompts), **options))
-    assert together == [row for one in prompts for row in new_tokens(model.generate(**one, **options))]
+    assert together == [row for item in prompts for row in new_tokens(model.generate(**item, **options))]
 
 
 def test_several_answers_are_drawn_for_each_row(model: Any, prompt: Prompt, batch: Prompt) -> None:
@@ -98,7 +98,7 @@ def test_several_answers_are_drawn_for_each_row(model: Any, prompt: Prompt, batc
     # a nearly cold draw is the greedy answer, so that each copy saw its own row's pictures
     cold = {**GREEDY, "do_sample": True, "temperature": 1e-4}
     output = model.generate(**batch(prompts), **cold, num_return_sequences=2)
-    assert new_tokens(output) == [row for one in prompts for row in [by_hand(model, one)] * 2]
+    assert new_tokens(output) == [row for item in prompts for row in [by_hand(model, item)] * 2]
 
 
 def test_an_assistant_changes_nothing(model: Any, fresh_model: Any, pictured: dict[str, Tensor]) -> None:
@@ -109,10 +109,10 @@ def test_an_assistant_changes_nothing(model: Any, fresh_model: Any, pictured: di
 
 
 def test_prompt_lookup_changes_nothing(model: Any, prompt: Prompt) -> None:
-    one = prompt((2, 2), 4, seed=1)
-    one["input_ids"] = torch.cat((one["input_ids"], one["input_ids"][:, -4:].repeat(1, 3)), 1)
-    one["attention_mask"] = torch.ones_like(one["input_ids"])
-    assert new_tokens(model.generate(**one, **GREEDY, prompt_lookup_num_tokens=3)) == [by_hand(model, one)]
+    item = prompt((2, 2), 4, seed=1)
+    item["input_ids"] = torch.cat((item["input_ids"], item["input_ids"][:, -4:].repeat(1, 3)), 1)
+    item["attention_mask"] = torch.ones_like(item["input_ids"])
+    assert new_tokens(model.generate(**item, **GREEDY, prompt_lookup_num_tokens=3)) == [by_hand(model, item)]
 
 
 class Recorder(BaseStreamer):

@@ -47,8 +47,8 @@ def test_it_holds_what_a_dynamic_cache_holds(
             found = ours.update(keys, values, layer)
             expected = theirs.update(keys, values, layer)
             held = expected[0].shape[2]
-            for one, other in zip(found, expected, strict=True):
-                assert torch.equal(one[:, :, :held], other) and not one[:, :, held:].isnan().any()
+            for item, other in zip(found, expected, strict=True):
+                assert torch.equal(item[:, :, :held], other) and not item[:, :, held:].isnan().any()
             assert torch.equal(ours.layers[layer].keys, theirs.layers[layer].keys)
         assert ours.get_seq_length() == theirs.get_seq_length()
 

@@ -131,8 +131,8 @@ def assert_equal_to_the_reference(visible: Interval, keys: int, kernel: str = "s
     weight = torch.randn(expected.shape, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
     (found * weight).sum().backward()
     (expected * weight).sum().backward()
-    for one, other in zip(ours, reference, strict=True):
-        torch.testing.assert_close(one.grad, other.grad, rtol=1e-9, atol=1e-12)
+    for item, other in zip(ours, reference, strict=True):
+        torch.testing.assert_close(item.grad, other.grad, rtol=1e-9, atol=1e-12)
 
 
 @QUIET
@@ -168,10 +168,10 @@ def test_plain_products_are_the_reference(layout: Layout, where: float, sizes: t
         patch.setattr(attention_sdpa, "_products_are_faster", lambda *_: True)
         visible = interval(layout.positions, layout.attention_mask, layout.cu_seqlens)
         behind = None if layout.cu_seqlens is not None else chunk(layout, where)[1]
-        for one in filter(None, (visible, behind)):
-            q, k, v = tensors(one.lo.shape[0], one.lo.shape[1], layout.document.shape[1] + 3, 0)
+        for item in filter(None, (visible, behind)):
+            q, k, v = tensors(item.lo.shape[0], item.lo.shape[1], layout.document.shape[1] + 3, 0)
             with torch.no_grad():
-                found, expected = attend(q, k, v, one, 0.3), attend_reference(q, k, v, one, 0.3)
+                found, expected = attend(q, k, v, item, 0.3), attend_reference(q, k, v, item, 0.3)
             torch.testing.assert_close(found, expected, rtol=1e-9, atol=1e-12)
 
 

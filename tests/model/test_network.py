@@ -55,6 +55,8 @@ def test_pictures_of_any_sizes_at_once() -> None:
     embedding = PatchEmbedding(NeoOVVisionConfig(hidden_size=16, llm_hidden_size=24))
     pictures = [torch.randn(3, 16 * height, 16 * width) for height, width in ((2, 4), (4, 2), (2, 2))]
     grid = torch.tensor([[2, 4], [4, 2], [2, 2]])
-    patches = [F.unfold(one[None], 16, stride=16)[0].T for one in pictures]  # row-major, channel-first
+    patches = [F.unfold(picture[None], 16, stride=16)[0].T for picture in pictures]  # row-major, channel-first
     found = embedding(torch.cat(patches), grid)
-    torch.testing.assert_close(found, torch.cat([convolved(embedding, one) for one in pictures]), rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        found, torch.cat([convolved(embedding, picture) for picture in pictures]), rtol=1e-4, atol=1e-5
+    )

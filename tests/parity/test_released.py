@@ -27,7 +27,7 @@ def test_visual_embeddings(released: Any) -> None:
         released.packed["pixel_values"], released.packed["grid_hw"]
     ).pooler_output
     assert far(torch.cat(features), released.packed["visual_embeds"]) < 1e-4
-    assert [len(one) for one in features] == (released.packed["grid_hw"].prod(-1) // 4).tolist()
+    assert [len(feature) for feature in features] == (released.packed["grid_hw"].prod(-1) // 4).tolist()
 
 
 def test_indices(released: Any) -> None:

@@ -30,7 +30,7 @@ SITUATIONS = [
 
 
 def title(value: object) -> str:
-    return " ".join(f"{key} {one:g}" for key, one in value.items()) if isinstance(value, dict) else str(value)
+    return " ".join(f"{key} {item:g}" for key, item in value.items()) if isinstance(value, dict) else str(value)
 
 
 @pytest.mark.parametrize(("name", "situation"), SITUATIONS, ids=title)

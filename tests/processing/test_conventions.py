@@ -104,7 +104,7 @@ def test_assistant_masks_are_the_labels(processor: NeoOVProcessor, tensors: str 
     two = [ask("a", WIDE, answer="red it is"), ask("b", answer="no")]
     options = {**OUT, "return_tensors": tensors, "return_assistant_tokens_mask": True}
     masks = processor.apply_chat_template(two, **options)["assistant_masks"]
-    encoded = [processor.encode(one) for one in two]
+    encoded = [processor.encode(item) for item in two]
     expected = (processor.batch(encoded, with_labels=True)["labels"] != -100).long()
     assert torch.equal(torch.as_tensor(masks), expected)
 
@@ -193,7 +193,7 @@ def test_options_of_the_image_processor() -> None:
     images = NeoOVImageProcessor(min_pixels=1024, max_pixels=16384)
     noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (64, 64, 3), dtype=np.uint8))
     plain = images(noise)["pixel_values"].reshape(-1, 3, 16, 16)
-    mean, std = (torch.tensor(one)[:, None, None] for one in (images.image_mean, images.image_std))
+    mean, std = (torch.tensor(item)[:, None, None] for item in (images.image_mean, images.image_std))
     levels = images(noise, do_normalize=False)["pixel_values"].reshape(-1, 3, 16, 16)
     torch.testing.assert_close(levels, plain * std + mean)
     raw = images(noise, do_normalize=False, do_rescale=False)["pixel_values"]
@@ -216,7 +216,7 @@ def test_videos_as_arrays(processor: NeoOVProcessor, kind: str) -> None:
     video = frames if kind == "array" else torch.from_numpy(frames).permute(0, 3, 1, 2)
     found = processor(text="<video>what?", videos=video, fps=2.0, return_tensors="pt")
     expected = processor(
-        text="<video>what?", videos=[[Image.fromarray(one) for one in frames]], fps=2.0, return_tensors="pt"
+        text="<video>what?", videos=[[Image.fromarray(frame) for frame in frames]], fps=2.0, return_tensors="pt"
     )
     assert all(torch.equal(found[name], expected[name]) for name in expected)
     message = [{"role": "user", "content": [{"type": "video", "video": video}, {"type": "text", "text": "what?"}]}]
@@ -227,7 +227,7 @@ def test_a_pipeline_answers_a_batch_as_one_by_one(tiny_model_dir: Path) -> None:
     pipe = pipeline("image-text-to-text", model=str(tiny_model_dir))
     chats = [ask("what?", WIDE), ask("a rather longer question?", TALL, WIDE), ask("and?", TALL)]
     answers = [pipe(text=chats, max_new_tokens=8, return_full_text=False, batch_size=size) for size in (1, 3)]
-    texts = [[one[0]["generated_text"] for one in each] for each in answers]
+    texts = [[item[0]["generated_text"] for item in each] for each in answers]
     assert texts[0] == texts[1] and any(texts[0])
 
 

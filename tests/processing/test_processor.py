@@ -104,8 +104,8 @@ def test_call_deals_pictures_out_to_their_prompts(processor: NeoOVProcessor) -> 
     nested = processor(text=text, images=[[WIDE], [], [TALL, WIDE]], return_tensors="pt")
     assert all(torch.equal(flat[name], nested[name]) for name in flat)
     assert flat["image_grid_hw"].tolist() == [[2, 6], [4, 4], [2, 6]]
-    one = processor(WIDE, "<image>", return_tensors="pt")
-    assert one["image_grid_hw"].tolist() == [[2, 6]]
+    item = processor(WIDE, "<image>", return_tensors="pt")
+    assert item["image_grid_hw"].tolist() == [[2, 6]]
     clip = Video((WIDE,), (0.0,), 1.0)
     filmed = processor(text="<video>what?", videos=clip, return_tensors="pt")
     assert "[00:00.00]:<img>" in processor.decode(filmed["input_ids"][0])

@@ -70,8 +70,8 @@ def check(encoded: Encoded, shown: list[Shown], processor: NeoOVProcessor) -> No
     control, images = processor.encoder.control, processor.image_processor
     types = torch.zeros_like(encoded.mm_token_type_ids)
     patches = 0
-    assert [(span.video, span.timestamp) for span in encoded.images] == [(one.video, one.timestamp) for one in shown]
-    for span, one in zip(encoded.images, shown, strict=True):
+    assert [(span.video, span.timestamp) for span in encoded.images] == [(item.video, item.timestamp) for item in shown]
+    for span, item in zip(encoded.images, shown, strict=True):
         assert bool((encoded.input_ids[span.tokens] == processor.image_token_id).all())
         assert int(encoded.input_ids[span.start - 1]) == control[IMG_START]
         assert int(encoded.input_ids[span.stop]) == control[IMG_END]
@@ -80,7 +80,7 @@ def check(encoded: Encoded, shown: list[Shown], processor: NeoOVProcessor) -> No
         types[span.tokens] = 1 if span.video is None else 2
         cells = encoded.pixel_values[span.patches].numpy()
         pixels = unpatchify(cells, span.grid_hw, images.patch_size, mean=images.image_mean, std=images.image_std)
-        assert int(np.abs(pixels.astype(int) - one.colour).max()) <= 1
+        assert int(np.abs(pixels.astype(int) - item.colour).max()) <= 1
         if span.timestamp is not None:
             before = processor.tokenizer.decode(encoded.input_ids[: span.start - 1])
             assert before.endswith(frame_label(span.timestamp))
@@ -118,10 +118,10 @@ def test_spans_follow_a_truncation(processor: NeoOVProcessor, turns: list[list[A
 def test_spans_that_do_not_fit_are_refused(processor: NeoOVProcessor) -> None:
     image = Image.new("RGB", (64, 64))
     encoded = processor.encode([{"role": "user", "content": [{"type": "image", "image": image}] * 2}])
-    one, two = encoded.images
-    for images in [(), (one,), (two, one), (one, replace(two, stop=two.start)), (one, two.moved(patches=1))]:
+    item, two = encoded.images
+    for images in [(), (item,), (two, item), (item, replace(two, stop=two.start)), (item, two.moved(patches=1))]:
         with pytest.raises(ValueError, match="image spans"):
             replace(encoded, images=images)
     with pytest.raises(ValueError, match="do not fit"):
         replace(encoded, input_ids=encoded.input_ids[: two.stop - 1])
-    assert isinstance(one, ImageSpan) and encoded.images_within(0, two.stop - 1) == (one,)
+    assert isinstance(item, ImageSpan) and encoded.images_within(0, two.stop - 1) == (item,)

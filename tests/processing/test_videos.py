@@ -86,9 +86,9 @@ def test_a_long_video_is_not_decoded_whole(make_video: Write, monkeypatch: pytes
 
     def counting(reader: videos._Reader):  # type: ignore[no-untyped-def]
         nonlocal decoded
-        for one in original(reader):
+        for item in original(reader):
             decoded += 1
-            yield one
+            yield item
 
     monkeypatch.setattr(videos._Reader, "_frames", counting)
     path = make_video("long.mp4", range(0, 200_000, 100), key_frame_every=20)

@@ -88,20 +88,20 @@ def test_two_replicas_answer_a_file_of_rows(tmp_path: Path) -> None:
         assert process.wait(SECONDS) == 0, log.read_text()
     assert "6 rows answered, 0 of them with an error" in log.read_text().replace("\n", " ")
     job = Job(ROWS, out, part_rows=2, model="nano", max_tokens=64)
-    assert [one["answer"] for one in job.answers()] == EXPECTED
+    assert [answer["answer"] for answer in job.answers()] == EXPECTED
 
 
 def test_no_row_is_lost_or_doubled_when_a_worker_and_then_the_job_are_killed(tmp_path: Path) -> None:
     rows, out, log = tmp_path / "rows.jsonl", tmp_path / "out", tmp_path / "log"
     asked = [json.loads(line) for line in ROWS.read_text().splitlines()]
     circle = str(ROOT / "examples" / "red_circle.png")
-    for one in asked:  # from another folder
-        for kind in {"image", "video"} & one.keys():
-            given = one[kind] if isinstance(one[kind], list) else [one[kind]]
-            one[kind] = [str(ROWS.parent / path) for path in given]
+    for item in asked:  # from another folder
+        for kind in {"image", "video"} & item.keys():
+            given = item[kind] if isinstance(item[kind], list) else [item[kind]]
+            item[kind] = [str(ROWS.parent / path) for path in given]
     some = [{**asked[n % 6], "id": n} for n in range(120)]
     some[17] = {"image": [circle, "missing.png"], "question": "what is it?"}
-    rows.write_text("".join(json.dumps(one) + "\n" for one in some))
+    rows.write_text("".join(json.dumps(item) + "\n" for item in some))
 
     def done() -> set[str]:
         return {path.name for path in out.glob("part-*.jsonl")}
@@ -123,7 +123,7 @@ def test_no_row_is_lost_or_doubled_when_a_worker_and_then_the_job_are_killed(tmp
     assert (job.check().rows, job.check().errors) == (120, 1)
     answers = list(job.answers())
     assert "missing.png" in answers[17]["error"]
-    assert [one.get("answer") for n, one in enumerate(answers) if n != 17] == [
+    assert [item.get("answer") for n, item in enumerate(answers) if n != 17] == [
         EXPECTED[n % 6] for n in range(120) if n != 17
     ]
 
@@ -174,4 +174,4 @@ def test_requests_outlive_a_replica_behind_one_address(tmp_path: Path) -> None:
         command = [str(SCRIPT), str(ROWS), "--out", str(out), "--server", address, "--replicas", "1", "--cpus", "0.5"]
         with started(*command, log=log) as batch:
             assert batch.wait(SECONDS) == 0, log.read_text()[-3000:]
-        assert [one["answer"] for one in Job(ROWS, out, model="nano", max_tokens=64).answers()] == EXPECTED
+        assert [item["answer"] for item in Job(ROWS, out, model="nano", max_tokens=64).answers()] == EXPECTED

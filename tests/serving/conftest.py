@@ -85,6 +85,8 @@ def data_url(path: Path) -> str:
 
 def asks(text: str, *pictures: Path, video: Path | None = None) -> list[dict[str, Any]]:
     """One user message in OpenAI's form."""
-    parts: list[dict[str, Any]] = [{"type": "image_url", "image_url": {"url": data_url(one)}} for one in pictures]
+    parts: list[dict[str, Any]] = [
+        {"type": "image_url", "image_url": {"url": data_url(picture)}} for picture in pictures
+    ]
     parts += [{"type": "video_url", "video_url": {"url": data_url(video)}}] if video else []
     return [{"role": "user", "content": [*parts, {"type": "text", "text": text}]}]

@@ -58,7 +58,7 @@ def test_a_wrong_type_is_refused_by_the_name_of_its_field(address, place) -> Non
     for name, schema in model.model_json_schema()["properties"].items():
         if name not in model.model_fields:
             continue
-        kinds = {one.get("type", "object") for one in schema.get("anyOf", [schema])}
+        kinds = {item.get("type", "object") for item in schema.get("anyOf", [schema])}
         wrong = [
             v
             for kind, v in (("boolean", True), ("string", "5"), ("array", [{}]), ("object", {"a": "b"}))
@@ -96,7 +96,7 @@ def test_a_wrong_type_is_refused_by_the_name_of_its_field(address, place) -> Non
         ({"continue_final_message": True}, ["continue_final_message", "assistant"]),
         ({"allowed_token_ids": [2], "min_tokens": 1}, ["no token is left"]),
     ],
-    ids=lambda one: next(iter(one)) if isinstance(one, dict) else "",
+    ids=lambda item: next(iter(item)) if isinstance(item, dict) else "",
 )
 def test_what_is_not_done_is_refused_by_name(address, body, words) -> None:
     message = assert_refused(post(address, {"messages": HOT} | body), 400)
@@ -201,7 +201,7 @@ def test_the_description_has_every_field(address) -> None:
     for place, model in reference.ROUTES.items():
         found = schemas[model.__name__]["properties"]
         assert set(found) == {*model.model_fields, *PASSIVE[place]}
-        assert all("description" in one for one in found.values()), place
+        assert all("description" in item for item in found.values()), place
 
 
 def test_no_field_is_both_done_and_passed_over() -> None:

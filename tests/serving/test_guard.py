@@ -120,7 +120,7 @@ def test_an_allowed_name_may_not_lead_inside(monkeypatch, allowing, address) -> 
 
 
 def test_one_inner_address_among_public_ones_is_enough_to_refuse(monkeypatch, allowing) -> None:
-    found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (one, 443)) for one in ("93.184.215.14", "127.0.0.1")]
+    found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", (item, 443)) for item in ("93.184.215.14", "127.0.0.1")]
     monkeypatch.setattr(socket, "getaddrinfo", lambda *a, **k: found)
     with pytest.raises(MediaError, match="not a public address"):
         fetch_with(allowing, "https://pictures.example/a.png")
@@ -343,7 +343,7 @@ def mutated(draw: st.DrawFn, value: Any) -> Any:
     if isinstance(value, dict) and value:
         key = draw(st.sampled_from(sorted(value)))
         if draw(st.integers(0, 4)) == 0:
-            return {name: one for name, one in value.items() if name != key}
+            return {name: item for name, item in value.items() if name != key}
         return value | {key: mutated(draw, value[key])}
     if isinstance(value, list) and value:
         place = draw(st.integers(0, len(value) - 1))

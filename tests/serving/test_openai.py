@@ -73,8 +73,8 @@ def test_the_asynchronous_client_asks_many_at_once(address, session) -> None:
         async with openai.AsyncOpenAI(base_url=f"{address}/v1", api_key="none") as client:
             asked = [asks(DESCRIBE, SQUARES), asks("what colour is the circle?", CIRCLE)] * 6
             ask = client.chat.completions.create
-            answers = await asyncio.gather(*(ask(model="nano", messages=one, max_tokens=64) for one in asked))
-            return [one.choices[0].message.content for one in answers]
+            answers = await asyncio.gather(*(ask(model="nano", messages=item, max_tokens=64) for item in asked))
+            return [answer.choices[0].message.content for answer in answers]
 
     assert asyncio.run(all_of_them()) == expected * 6
 

@@ -72,9 +72,9 @@ def test_answers_go_on_beside_it_and_too_many_wait_elsewhere(address: str) -> No
     with ThreadPoolExecutor(12) as pool:
         looks = [pool.submit(explain, address) for _ in range(6)]
         answers = [pool.submit(chat) for _ in range(6)]
-        assert {one.result() for one in answers} == {"a yellow star"}
-        statuses = sorted(one.result().status_code for one in looks)
+        assert {answer.result() for answer in answers} == {"a yellow star"}
+        statuses = sorted(look.result().status_code for look in looks)
     assert statuses[0] == 200 and set(statuses) == {200, 429}
-    refused = next(one.result() for one in looks if one.result().status_code == 429)
+    refused = next(look.result() for look in looks if look.result().status_code == 429)
     assert refused.headers["Retry-After"] and "try again" in refused.json()["error"]["message"]
-    assert {one.result().json()["answer"] for one in looks if one.result().status_code == 200} == {"a yellow star"}
+    assert {look.result().json()["answer"] for look in looks if look.result().status_code == 200} == {"a yellow star"}

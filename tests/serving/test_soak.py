@@ -72,5 +72,5 @@ def test_questions_are_of_every_kind_and_the_same_each_time() -> None:
     from soak_requests import asks, bad
 
     assert asks(0, 12) == asks(0, 12) != asks(1, 12)
-    assert {one.kind for one in asks(0, 12)} == {"picture", "words", "pictures", "describe", "video", "long"}
-    assert {one.status for one in bad()} == {400, 404, 422}
+    assert {ask.kind for ask in asks(0, 12)} == {"picture", "words", "pictures", "describe", "video", "long"}
+    assert {item.status for item in bad()} == {400, 404, 422}

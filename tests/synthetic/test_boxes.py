@@ -47,7 +47,7 @@ def test_answers_name_the_thing_and_box_it(split: Split) -> None:
         asked += 1
         name, _ = re.fullmatch(r"<ref>([a-z ]+)</ref><box>\[\[\d+(, \d+){3}\]\]</box>", turn.answer).groups()
         assert f"the {name}" in turn.question.lower()
-        (thing,) = (one for one in scene.things if f"{one.colour} {one.shape}".endswith(name))
+        (thing,) = (item for item in scene.things if f"{item.colour} {item.shape}".endswith(name))
         (box,) = read_boxes(turn.answer)
         assert 0 <= box[0] < box[2] <= 1000 and 0 <= box[1] < box[3] <= 1000
         sides = (scene.width, scene.height) * 2

@@ -30,7 +30,7 @@ def asked(split: Split, number: int = 400) -> list[tuple[Scene, Turn]]:
 
 def meant(scene: Scene, words: str) -> Thing:
     """The one thing that words like 'the red star', 'a star' or 'the star' mean."""
-    (thing,) = (one for one in scene.things if f"{one.colour} {one.shape}".endswith(words.split(" ", 1)[1]))
+    (thing,) = (item for item in scene.things if f"{item.colour} {item.shape}".endswith(words.split(" ", 1)[1]))
     return thing
 
 
@@ -55,10 +55,10 @@ def check_either(scene: Scene, question: str, answer: Thing, other: Thing) -> No
 
 
 def check_relation(scene: Scene, question: str, answer: str) -> None:
-    one, side, other = re.search(
+    item, side, other = re.search(
         r"is (the [\w ]+?) (?:to the )?(left of|right of|above|below) (the [\w ]+)", question
     ).groups()
-    away = middle(meant(scene, one)) - middle(meant(scene, other.removesuffix(" in the image")))
+    away = middle(meant(scene, item)) - middle(meant(scene, other.removesuffix(" in the image")))
     axis, sign = {"left of": (0, -1), "right of": (0, 1), "above": (1, -1), "below": (1, 1)}[side]
     assert answer == ("yes" if sign * away[axis] > 0 else "no")
     assert abs(away[axis]) >= 0.2 * (scene.width, scene.height)[axis]
@@ -67,15 +67,15 @@ def check_relation(scene: Scene, question: str, answer: str) -> None:
 def check_named(scene: Scene, question: str, answer: Thing) -> None:
     others = [thing for thing in scene.things if thing is not answer]
     if size := re.search("largest|biggest|smallest", question):
-        assert others and all((area(one) > area(answer)) == (size[0] == "smallest") for one in others)
+        assert others and all((area(other) > area(answer)) == (size[0] == "smallest") for other in others)
         return
     target = re.search(r"(?:nearest|closest) to (the [\w ]+)", question)[1]
     if edge := re.search("left|right|top|bottom", target):
         axis, far = {"left": (0, 0), "right": (0, scene.width), "top": (1, 0), "bottom": (1, scene.height)}[edge[0]]
-        assert all(abs(middle(answer)[axis] - far) < abs(middle(one)[axis] - far) for one in others)
+        assert all(abs(middle(answer)[axis] - far) < abs(middle(other)[axis] - far) for other in others)
         return
     goal = meant(scene, target)
-    distances = [np.linalg.norm(middle(one) - middle(goal)) for one in others if one is not goal]
+    distances = [np.linalg.norm(middle(other) - middle(goal)) for other in others if other is not goal]
     assert np.linalg.norm(middle(answer) - middle(goal)) < min(distances)
 
 
@@ -85,7 +85,7 @@ def test_answers_are_right_and_clear(split: Split) -> None:
     for scene, turn in asked(split):
         question = turn.question.lower().rstrip("?")
         if named := alternatives(turn.question):
-            other = next(one for one in named if one != turn.answer)
+            other = next(item for item in named if item != turn.answer)
             check_either(scene, question, meant(scene, turn.answer), meant(scene, other))
             forms["either"] += 1
         elif turn.answer in ("yes", "no"):

@@ -44,7 +44,7 @@ def test_answers(split: Split) -> None:
         words, names = turn.question.lower(), [name_of(thing) for thing in happening.things]
         if named := alternatives(turn.question):
             assert len(set(named)) == 2 and turn.answer in named
-            places = [[name.endswith(one.removeprefix("the ")) for name in names].index(True) for one in named]
+            places = [[name.endswith(item.removeprefix("the ")) for name in names].index(True) for item in named]
             assert named.index(turn.answer) == places.index((max if "later" in words else min)(places))
         elif " after " in words:
             asked = words.split(" after the ")[1].rstrip("?")
@@ -66,4 +66,4 @@ def test_a_test_asks_for_a_thing_in_its_held_out_cell() -> None:
         assert HELD_OUT[thing.colour, thing.shape] == thing.cell
         turn = order.ask_order(Random(seed), happening)
         named = alternatives(turn.question)
-        assert turn.answer == name_of(thing) or any(one.endswith(thing.shape) for one in named)
+        assert turn.answer == name_of(thing) or any(item.endswith(thing.shape) for item in named)

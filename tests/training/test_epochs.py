@@ -24,11 +24,11 @@ def recipe(tmp_path: Path, *overrides: str) -> Recipe:
 
 
 def test_epochs_are_passes_over_the_data(tmp_path: Path) -> None:
-    one, three = (
+    item, three = (
         counted(made, build_processor(made)).steps
         for made in (recipe(tmp_path, "steps=null", f"epochs={epochs}", "data.rows=1") for epochs in (1, 3))
     )
-    assert one > 1 and three in (3 * one, 3 * one - 1, 3 * one - 2)
+    assert item > 1 and three in (3 * item, 3 * item - 1, 3 * item - 2)
     assert expected(recipe(tmp_path, "steps=null", "epochs=3", "data.rows=1")).epochs is None
 
 

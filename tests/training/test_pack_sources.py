@@ -91,7 +91,7 @@ def test_too_many_unusable_samples_are_told_before_training(over_files: Tiny, tm
     line = record_set_aside(packs, out)
     assert line is not None and line.startswith("3 samples set aside, a: a.jsonl:1: ")
     told = [json.loads(line) for line in (out / "set_aside.jsonl").read_text().splitlines()]
-    assert [one["name"] for one in told] == ["a: a.jsonl:1", "a: a.jsonl:2", "a: a.jsonl:3"]
+    assert [item["name"] for item in told] == ["a: a.jsonl:1", "a: a.jsonl:2", "a: a.jsonl:3"]
     write(tmp_path / "a.jsonl", 20)
     assert record_set_aside(opened(over_files()), out) is None
     assert not (out / "set_aside.jsonl").exists(), "what an earlier start wrote is not true any more"

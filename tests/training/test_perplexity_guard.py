@@ -42,7 +42,13 @@ def test_a_run_within_its_bound_goes_through(gated, tmp_path) -> None:
     trainer = Trainer(recipe)
     outcome = trainer.run()
     readings = events(recipe, "gate")
-    assert [one["step"] for one in readings] == [0, 3, 4, 5, 6]  # the start, each validation and checkpoint, its own
+    assert [reading["step"] for reading in readings] == [
+        0,
+        3,
+        4,
+        5,
+        6,
+    ]  # the start, each validation and checkpoint, its own
     assert readings[0]["excess"] == pytest.approx(0, abs=1e-4)
     documents = encode_texts(trainer.processor, read_texts(recipe.gate.text))
     first, last = (

@@ -181,7 +181,7 @@ def test_a_checkpoint_of_another_size_is_refused(tmp_path: Path) -> None:
 
 def test_a_mistyped_part_is_named_with_its_line_and_its_nearest_name(tmp_path: Path) -> None:
     text = (RECIPES / "nano" / "sft.yaml").read_text().replace("\noptimizer:", "\noptimiser:")
-    line = text.splitlines().index(next(one for one in text.splitlines() if one.startswith("optimiser:"))) + 1
+    line = text.splitlines().index(next(line for line in text.splitlines() if line.startswith("optimiser:"))) + 1
     (tmp_path / "stage.yaml").write_text(text)
     with pytest.raises(RecipeError, match=rf"stage.yaml:{line}: unknown field 'optimiser'; did you mean 'optimizer'"):
         load_recipe(tmp_path / "stage.yaml")
@@ -200,12 +200,14 @@ def test_the_arguments_known_before_torch_are_the_configurations() -> None:
     """`model.sizes` repeats names and defaults of the configuration's classes, so that recipes need no transformers."""
     pairs = ((VisionArguments, NeoOVVisionConfig), (TextArguments, NeoOVTextConfig), (Arguments, NeoOVConfig))
     for arguments, config in pairs:
-        wanted = {name: one.default for name, one in inspect.signature(config).parameters.items() if name != "kwargs"}
-        found = {one.name: one.default for one in dataclasses.fields(arguments)}
+        wanted = {name: item.default for name, item in inspect.signature(config).parameters.items() if name != "kwargs"}
+        found = {field.name: field.default for field in dataclasses.fields(arguments)}
         parts = {"vision_config", "llm_config", "text_config"}
         assert found.keys() - parts == wanted.keys() - parts
         assert [name for name in found.keys() - parts if found[name] != wanted[name]] == []
     for size in SIZES:
         config = NeoOVConfig(**SIZES[size])
         assert count_parameters(size_arguments(size)) == count_parameters(config)
-        assert sum(count_parameters(config).values()) == sum(one.numel() for one in meta_model(config).parameters())
+        assert sum(count_parameters(config).values()) == sum(
+            parameter.numel() for parameter in meta_model(config).parameters()
+        )

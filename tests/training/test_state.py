@@ -251,8 +251,8 @@ def test_a_fingerprint_tells_weights_trained_anew_from_the_same_ones_elsewhere(t
         if name == "other":
             weights[:] = os.urandom(len(weights))
         (tmp_path / name / "model.safetensors").write_bytes(weights)
-    one, same, other = (fingerprint(tmp_path / name) for name in ("one", "same", "other"))
-    assert one == same != other
+    item, same, other = (fingerprint(tmp_path / name) for name in ("one", "same", "other"))
+    assert item == same != other
 
 
 def test_export_is_whole_rounded_once_and_leaves_the_model_as_it_is(tiny_model_dir, tmp_path) -> None:

@@ -112,13 +112,13 @@ def test_two_ranks_share_the_packs_and_sum_to_the_same(trainer) -> None:
 def test_free_answers_are_those_of_ask(trainer) -> None:
     scores = validation(trainer).run(trainer.model)
     questions = held_out(trainer).questions
-    assert [one["kind"] for one in scores["answers"]] == [sample.kind for sample in questions]
+    assert [answer["kind"] for answer in scores["answers"]] == [sample.kind for sample in questions]
     session = Session(trainer.model.eval(), trainer.processor)
-    for sample, one in zip(questions, scores["answers"], strict=True):
+    for sample, item in zip(questions, scores["answers"], strict=True):
         messages, expected = first_question(sample)
-        assert one["expected"] == expected == sample.messages[-1]["content"]
-        assert one["answer"] == session.answer(messages, Sampling(_NEW_TOKENS)).text
-    right = sum(one["answer"] == one["expected"] for one in scores["answers"])
+        assert item["expected"] == expected == sample.messages[-1]["content"]
+        assert item["answer"] == session.answer(messages, Sampling(_NEW_TOKENS)).text
+    right = sum(answer["answer"] == answer["expected"] for answer in scores["answers"])
     assert scores["generated"] == pytest.approx(right / 2, abs=1e-3)
     told = "\n".join(lines(scores))
     assert f"{scores['loss']:.3f}" in told and "of 2 free answers right" in told

@@ -34,7 +34,7 @@ def without(suite: str) -> Callable[[type], type]:
     def skip(cls: type) -> type:
         for name, reason in NOT_APPLICABLE[suite].items():
             # a parameterized test is many, each with a number behind its name
-            for found in (one for one in dir(cls) if re.fullmatch(rf"{name}(_\d.*)?", one)):
+            for found in (item for item in dir(cls) if re.fullmatch(rf"{name}(_\d.*)?", item)):
                 setattr(cls, found, unittest.skip(reason)(getattr(cls, found)))
         return cls
 

@@ -53,7 +53,9 @@ def losses(trainer: Any) -> list[float]:
 def has_learnt(trainer: Any) -> bool:
     """LoRA's second factors begin at zero."""
     model = trainer.model
-    return all(bool(one.any()) for name, one in model.named_parameters() if "lora_B" in name and "layers.0.mlp" in name)
+    return all(
+        bool(item.any()) for name, item in model.named_parameters() if "lora_B" in name and "layers.0.mlp" in name
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"assistant_only_loss": True}, {"max_length": None}], ids=str)
@@ -81,7 +83,7 @@ def test_sft(nano: tuple[Any, Any], lora: Any, tmp_path: Path, options: dict[str
     )
     trainer.train()
     found = losses(trainer)
-    assert len(found) == 2 and all(0 < one < 20 for one in found) and has_learnt(trainer)
+    assert len(found) == 2 and all(0 < item < 20 for item in found) and has_learnt(trainer)
     if options.get("assistant_only_loss"):  # nano knows these answers, and the questions are not learnt
         assert found[0] < 1
 

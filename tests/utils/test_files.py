@@ -53,7 +53,7 @@ def test_a_file_is_whole_or_as_it_was(tmp_path: Path) -> None:
         unfinished.write_text("half")
         raise KeyError("a")
     assert path.read_text(encoding="utf-8") == "größer"
-    assert [one.name for one in path.parent.iterdir()] == ["a.txt"] and path.stat().st_mode & 0o777 == 0o644
+    assert [item.name for item in path.parent.iterdir()] == ["a.txt"] and path.stat().st_mode & 0o777 == 0o644
 
 
 def test_a_file_that_cannot_be_written_is_one_line(tmp_path: Path) -> None:
@@ -75,9 +75,9 @@ def test_a_lock_is_one_process_alone_and_ends_with_it(reentrant: bool, tmp_path:
     )
     other = [sys.executable, "-c", code]
     assert subprocess.run(other, capture_output=True, text=True, check=True).stdout == "None\n"
-    for one in (held, again):
-        if one is not None:
-            one.close()
+    for item in (held, again):
+        if item is not None:
+            item.close()
     assert subprocess.run(other, capture_output=True, text=True, check=True).stdout != "None\n"
 
 

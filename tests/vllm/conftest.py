@@ -47,8 +47,8 @@ def engine() -> Iterator[Callable[..., Any]]:
         return made[key]
 
     yield make
-    for one in made.values():
-        one.llm_engine.engine_core.shutdown()
+    for item in made.values():
+        item.llm_engine.engine_core.shutdown()
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Plain:
         settings = {"max_new_tokens": most, "do_sample": False, "return_dict_in_generate": True, "output_logits": True}
         found = self.model.generate(**self.processor.batch([encoded]), **settings)
         tokens = found.sequences[0, len(encoded) :].tolist()
-        return tokens, [float(row[0].log_softmax(-1)[one]) for row, one in zip(found.logits, tokens, strict=True)]
+        return tokens, [float(row[0].log_softmax(-1)[item]) for row, item in zip(found.logits, tokens, strict=True)]
 
     def prompt(self, messages: Sequence[Any]) -> list[int]:
         return self.processor.encode(messages, add_generation_prompt=True).input_ids.tolist()
@@ -117,17 +117,22 @@ def with_media(messages: Sequence[Any]) -> list[dict[str, Any]]:
     """Messages of ours as vLLM's `chat` wants them: pictures as data URLs, videos as files in base64."""
     import base64
 
-    def part(one: dict[str, Any]) -> dict[str, Any]:
-        if one["type"] == "text":
-            return one
-        path = Path(one[one["type"]])
-        kind = {"image": "image/png", "video": "video/mp4"}[one["type"]]
+    def part(item: dict[str, Any]) -> dict[str, Any]:
+        if item["type"] == "text":
+            return item
+        path = Path(item[item["type"]])
+        kind = {"image": "image/png", "video": "video/mp4"}[item["type"]]
         url = f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"
-        return {"type": f"{one['type']}_url", f"{one['type']}_url": {"url": url}}
+        return {"type": f"{item['type']}_url", f"{item['type']}_url": {"url": url}}
 
     return [
-        {**one, "content": one["content"] if isinstance(one["content"], str) else [part(p) for p in one["content"]]}
-        for one in messages
+        {
+            **message,
+            "content": message["content"]
+            if isinstance(message["content"], str)
+            else [part(p) for p in message["content"]],
+        }
+        for message in messages
     ]
 
 
@@ -177,7 +182,7 @@ def greedy() -> Callable[..., list[Any]]:
     def run(engine: Any, conversations: Sequence[Any], most: int = 16, **more: Any) -> list[Any]:
         from vllm import SamplingParams
 
-        asked_for = [with_media(one) for one in conversations]
+        asked_for = [with_media(conversation) for conversation in conversations]
         settings = SamplingParams(temperature=0, max_tokens=most, logprobs=0)
         return engine.chat(asked_for, settings, use_tqdm=False, **more)
 

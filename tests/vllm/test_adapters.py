@@ -33,4 +33,4 @@ def test_lora(
         assert_equal(answer, changed, conversation, tolerance=1e-3)
     for answer, conversation in zip(greedy(llm, conversations), conversations, strict=True):
         assert_equal(answer, nano, conversation)
-    assert all(changed.answer(one) != nano.answer(one) for one in conversations)
+    assert all(changed.answer(item) != nano.answer(item) for item in conversations)

@@ -79,7 +79,7 @@ def test_server_of_two_engines(server: openai.OpenAI, nano: Any, questions: Any,
     conversations = list(questions.values())
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(answer, conversations * 3))
-    expected = [nano.processor.encoder.decode(nano.tokens(one)) for one in conversations]
+    expected = [nano.processor.encoder.decode(nano.tokens(item)) for item in conversations]
     assert found == expected * 3
 
 

@@ -44,6 +44,6 @@ def test_int8(engine: Any, nano: Any, nano_folder: Path, questions: Any, greedy:
     layer = core.model_executor.driver_worker.model_runner.model.language_model.model.layers[0]
     parts = (layer.self_attn.qkv_proj, layer.self_attn.qk_proj_hw, layer.self_attn.o_proj, layer.mlp.gate_up_proj)
     assert {type(part.scheme).__name__ for part in parts} == {"CompressedTensorsW8A8Int8"}
-    answers = [list(one.outputs[0].token_ids) for one in greedy(llm, list(questions.values()))]
-    equal = [answer == nano.tokens(one) for answer, one in zip(answers, questions.values(), strict=True)]
+    answers = [list(item.outputs[0].token_ids) for item in greedy(llm, list(questions.values()))]
+    equal = [answer == nano.tokens(item) for answer, item in zip(answers, questions.values(), strict=True)]
     assert sum(equal) >= len(equal) - 1

@@ -115,7 +115,7 @@ def test_long_prompts_in_chunks(
     ] + [questions["video"]]
     llm = engine(NANO, max_num_batched_tokens=24, enable_prefix_caching=False)
     answers = greedy(llm, conversations)
-    assert min(len(one.prompt_token_ids) for one in answers) > 2 * 24
+    assert min(len(item.prompt_token_ids) for item in answers) > 2 * 24
     for conversation, answer in zip(conversations, answers, strict=True):
         assert_equal(answer, nano, conversation)
 

@@ -97,8 +97,8 @@ def test_an_encoder_is_trained_as_the_pre_buffer_is(tiny) -> None:
     processor = build_processor(recipe)
     native = build(Network(), recipe, processor)
     modular = build(Network(encoder="picture", encoder_layers=1), flat, processor)
-    muon = [sum(p.numel() for group in parameter_groups(one, recipe.optimizer)[1] for p in group["params"])
-            for one in (native, modular)]  # fmt: skip
+    muon = [sum(p.numel() for group in parameter_groups(item, recipe.optimizer)[1] for p in group["params"])
+            for item in (native, modular)]  # fmt: skip
     first = native.language_model.model.layers[0]
     more = len(modular.language_model.model.layers) + 1 - len(native.language_model.model.layers)
     assert muon[1] == muon[0] + more * sum(p.numel() for p in first.parameters() if p.ndim == 2)

@@ -101,7 +101,7 @@ def test_it_runs_goes_on_and_is_written_down(small, tmp_path) -> None:
 
     figures = json.loads(found[2].result.read_text())
     assert set(figures["kinds"]) == {"colour", "motion"} and figures["kinds"]["colour"]["asked"] > 1
-    shares = [one["right"] / one["asked"] for one in figures["kinds"].values()]
+    shares = [kind["right"] / kind["asked"] for kind in figures["kinds"].values()]
     assert figures["exact"] == pytest.approx(sum(shares) / 2, abs=1e-4)
     assert not (found[3].job.folder / "final" / "config.json").exists()  # a variant is not to be loaded as ours
     assert (found[0].job.folder / "final" / "config.json").exists()
@@ -163,8 +163,8 @@ def test_a_resumed_stage_ends_as_if_it_had_not_been_stopped(small, tmp_path, mon
     monkeypatch.undo()
     assert Trainer._finish is finish
     running.train(broken.job)
-    one, other = (running.trained(cell.job).state_dict() for cell in (whole, broken))
-    assert all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+    item, other = (running.trained(cell.job).state_dict() for cell in (whole, broken))
+    assert all(torch.equal(tensor, other[name]) for name, tensor in item.items())
 
 
 def test_a_grown_chain(tiny, tmp_path) -> None:
@@ -220,7 +220,7 @@ def test_other_faults(small, tmp_path) -> None:
 
 def test_shipped_ablations() -> None:
     ablations = [load_ablation(path) for path in SHIPPED]
-    assert {one.name for one in ablations} == {path.stem for path in SHIPPED} and len(ablations) >= 6
+    assert {ablation.name for ablation in ablations} == {path.stem for path in SHIPPED} and len(ablations) >= 6
     found = cells(ablations, Path("runs"))
     paid: set[Path] = set()
     for cell in found:  # a cost tells the steps of what is trained there first

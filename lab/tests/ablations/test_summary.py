@@ -69,7 +69,7 @@ def test_the_spread_is_pooled_and_intervals_are_students(told) -> None:
 
 def test_what_seeds_disagree_about_is_not_told_apart(told) -> None:
     made = told({"one": (0.40, 0.50), "two": (0.48, 0.51)})
-    assert [one.verdict for one in made.judged] == ["not significant", "not significant", "not run"]
+    assert [item.verdict for item in made.judged] == ["not significant", "not significant", "not run"]
 
 
 def test_one_seed_has_no_interval(told) -> None:

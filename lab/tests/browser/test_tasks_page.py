@@ -37,10 +37,10 @@ def page_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     )
     cards = [{"split": split, "number": number, **describe(task, family)} for number, (split, task) in enumerate(tasks)]
     kinds = [{"name": "where", "category": "grounding", "count": 2}]
-    one = {"name": "shapes", "title": "Shapes", "kinds": kinds, "missing": "", "cards": cards}
+    item = {"name": "shapes", "title": "Shapes", "kinds": kinds, "missing": "", "cards": cards}
     lost = {"name": "lost", "title": "Lost", "kinds": [], "missing": "emoji.zip is missing", "cards": []}
     path = tmp_path_factory.mktemp("page") / "tasks.html"
-    path.write_text(page([one, lost]), encoding="utf-8")
+    path.write_text(page([item, lost]), encoding="utf-8")
     return path
 
 

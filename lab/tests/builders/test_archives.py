@@ -140,9 +140,9 @@ def test_a_table_of_pandas_is_read_without_pandas(monkeypatch: pytest.MonkeyPatc
     )
 
     def told(cls: type, *reduced: Any) -> Any:
-        one = cls()
-        one.told = reduced  # type: ignore[attr-defined]
-        return one
+        item = cls()
+        item.told = reduced  # type: ignore[attr-defined]
+        return item
 
     numbers = told(block, block, (np.array([[1.5, 2.5], [3.0, 4.0]]), slice(0, 4, 2), 2))
     words = told(block, block, (np.array([["a", "b"]], dtype=object), np.array([1]), 2))

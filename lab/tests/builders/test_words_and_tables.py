@@ -42,7 +42,7 @@ def test_a_text_without_breaks_gets_paragraphs_of_whole_sentences() -> None:
     text = "One sentence is here. Another one, of Mr. Smith, is there! A third follows. " * 10
     found = list(words.paragraphs(text, 120))
     assert " ".join(found) == text.strip() and len(found) > 4
-    assert all(one[-1] in ".!" and one[0].isupper() and len(one) < 220 for one in found)
+    assert all(item[-1] in ".!" and item[0].isupper() and len(item) < 220 for item in found)
 
 
 def test_long_documents_go_on_in_items_of_one_key() -> None:

@@ -38,7 +38,7 @@ def test_retrieval_is_a_suite_and_language_a_line(
     result = run(*asked, "--card", card, "--out", tmp_path / "out")
     assert result.exit_code == 0, result.output
     told = json.loads((tmp_path / "out" / "report.json").read_text())
-    assert [(one["name"], one["pairs"]) for one in told["retrieval"]] == [("names", 4)]
+    assert [(item["name"], item["pairs"]) for item in told["retrieval"]] == [("names", 4)]
     assert "| names | 4 | 25 / 100 % |" in card.read_text() and told["language"] is None
     assert "names" in (tmp_path / "out" / "report.html").read_text()
 

@@ -76,7 +76,7 @@ def assets(tmp_path_factory: pytest.TempPathFactory) -> Assets:
 def test_the_vocabulary_is_unambiguous() -> None:
     everything = concepts()
     assert len(everything) > 450
-    pictures = [picture for one in everything.values() for picture in one.pictures]
+    pictures = [picture for item in everything.values() for picture in item.pictures]
     assert len(pictures) == len(set(pictures)), "one picture has two names"
     assert clash("taxi", "car") and clash("car", "taxi") and not clash("duck", "eagle") and clash("dog", "dog")
     assert all(re.fullmatch(r"[A-Za-z][A-Za-z0-9 -]*", name) for name in everything)
@@ -105,14 +105,14 @@ def test_labels_become_names(label_of_pack: str, name: str) -> None:
         ("cherries", "some cherries", "cherries"), ("bunch of grapes", "a bunch of grapes", "bunches of grapes"),
     ],
 )  # fmt: skip
-def test_names_have_articles_and_plurals(word: str, one: str, many: str) -> None:
-    assert (article(word), plural(word)) == (one, many)
-    assert uncounted(word) == one.startswith("some")
+def test_names_have_articles_and_plurals(word: str, item: str, many: str) -> None:
+    assert (article(word), plural(word)) == (item, many)
+    assert uncounted(word) == item.startswith("some")
 
 
 def test_the_test_shows_other_pictures_of_what_was_taught(assets: Assets) -> None:
     train, test = cutouts(assets, "train"), cutouts(assets, "test")
-    assert {one.asset for one in train}.isdisjoint(one.asset for one in test)
+    assert {item.asset for item in train}.isdisjoint(item.asset for item in test)
     assert set(test.names) <= set(train.names) and len(test) == 4
 
 
@@ -130,7 +130,7 @@ def test_a_picture_that_cannot_be_read_is_one_line(tmp_path: Path) -> None:
 
 
 def test_colours_are_named_where_one_is_clear(assets: Assets) -> None:
-    named = {one.name: colour_of(one) for one in cutouts(assets, "train")}
+    named = {cutout.name: colour_of(cutout) for cutout in cutouts(assets, "train")}
     assert named == {"dog": "red", "cat": "blue", "bus": "green", "banana": "yellow"}
     for colour in COLOURS:
         pixels = Image.new("RGB", (4, 4), COLOURS[colour])
@@ -154,12 +154,12 @@ def test_things_lie_inside_and_apart(assets: Assets) -> None:
     for seed in range(40):
         rng = Random(seed)
         scene = settle(rng, draw_things(rng, cutouts(assets, "train"), "train", 5, shapes=0.5))
-        for one in scene.placed:
-            x1, y1, x2, y2 = one.box
+        for thing in scene.placed:
+            x1, y1, x2, y2 = thing.box
             assert 0 <= x1 < x2 <= scene.width and 0 <= y1 < y2 <= scene.height
-        for one, other in combinations(scene.placed, 2):
-            assert overlap(one.box, other.box) == 0
-            assert not clash(one.cutout.name, other.cutout.name)
+        for item, other in combinations(scene.placed, 2):
+            assert overlap(item.box, other.box) == 0
+            assert not clash(item.cutout.name, other.cutout.name)
 
 
 def test_what_cannot_fit_is_none(assets: Assets) -> None:
@@ -177,9 +177,9 @@ def test_things_stand_out_from_their_ground(assets: Assets) -> None:
 def test_grounds_fill_any_size_and_repeat(kind: str) -> None:
     ground = Ground(kind, (200, 90, 40), (60, 90, 200), 3)
     for size in ((96, 130), (1024, 600)):
-        one = paint(ground, *size)
-        assert one.size == size and one.mode == "RGB"
-        assert one.tobytes() == paint(ground, *size).tobytes()
+        item = paint(ground, *size)
+        assert item.size == size and item.mode == "RGB"
+        assert item.tobytes() == paint(ground, *size).tobytes()
     colours = len(paint(ground, 128, 128).getcolors(1 << 16) or [])
     assert (colours == 1) == (kind == "plain")
 
@@ -203,7 +203,7 @@ def test_what_is_absent_is_nothing_that_is_shown(assets: Assets) -> None:
         rng = Random(seed)
         scene = settle(rng, draw_things(rng, cutouts(assets, "train"), "train", 2, shapes=0.5))
         word = absent(rng, scene, [*names, "taxi", "wolf", "lion", "tram"])
-        assert not shows(scene, word) and word not in {label(one.cutout) for one in scene.placed}
+        assert not shows(scene, word) and word not in {label(thing.cutout) for thing in scene.placed}
 
 
 def test_shapes_of_the_test_are_pairs_that_training_never_draws() -> None:
@@ -214,6 +214,6 @@ def test_shapes_of_the_test_are_pairs_that_training_never_draws() -> None:
 
 def test_a_turned_and_mirrored_thing_keeps_its_longer_side(assets: Assets) -> None:
     thing = cutouts(assets, "train")[0]
-    one = place_at(thing, 60, 5, 7, mirrored=True, turned=30)
-    assert one.box[:2] == (5, 7) and max(one.box[2] - 5, one.box[3] - 7) == 60
-    assert one.at(1, 2).box == (1, 2, one.box[2] - 4, one.box[3] - 5)
+    item = place_at(thing, 60, 5, 7, mirrored=True, turned=30)
+    assert item.box[:2] == (5, 7) and max(item.box[2] - 5, item.box[3] - 7) == 60
+    assert item.at(1, 2).box == (1, 2, item.box[2] - 4, item.box[3] - 5)

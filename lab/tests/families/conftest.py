@@ -23,10 +23,10 @@ _COLOURS = [colour for colour in product((0, 128, 255), repeat=3) if colour != (
 def disc_colours() -> dict[str, tuple[int, ...]]:
     """26 names of the vocabulary that share no word, and the colour of each one's disc."""
     names: list[str] = []
-    for one in concepts().values():
-        apart = not any(set(one.name.split()) & set(name.split()) for name in names)
-        if one.kind in ("animal", "vehicle") and one.pictures and apart and not one.name.endswith("s"):
-            names.append(one.name)
+    for concept in concepts().values():
+        apart = not any(set(concept.name.split()) & set(name.split()) for name in names)
+        if concept.kind in ("animal", "vehicle") and concept.pictures and apart and not concept.name.endswith("s"):
+            names.append(concept.name)
     return dict(zip(names[:: len(names) // 26][:26], _COLOURS, strict=True))
 
 

@@ -31,38 +31,40 @@ def test_captions_name_what_is_there_from_left_to_right(
         if any(asset.startswith("shape:") for asset in task.assets):
             continue
         picture: Image.Image = task.media[0]["image"]
-        for one in task.questions:
-            if one.kind in ("caption", "name", "choice"):
-                boxes = {name: discs(picture, name) for name in mentioned(one.answer)}
-                assert all(len(found) == 1 for found in boxes.values()), (one, boxes)
+        for question in task.questions:
+            if question.kind in ("caption", "name", "choice"):
+                boxes = {name: discs(picture, name) for name in mentioned(question.answer)}
+                assert all(len(found) == 1 for found in boxes.values()), (question, boxes)
                 lefts = [found[0][0] + found[0][2] for found in boxes.values()]
-                assert lefts == sorted(lefts) and len(lefts) == len(one.boxes)
+                assert lefts == sorted(lefts) and len(lefts) == len(question.boxes)
                 checked += 1
-            if one.kind == "is":
-                assert (one.answer == "yes") == any(discs(picture, name) for name in mentioned(one.question)), one
+            if question.kind == "is":
+                assert (question.answer == "yes") == any(
+                    discs(picture, name) for name in mentioned(question.question)
+                ), question
                 checked += 1
     assert checked > DRAWS / 2
 
 
 def test_a_ground_is_told_alike_by_caption_and_answer(tasks: list[Task]) -> None:
     assert set(GROUNDS) == set(NAMED)
-    told = [one.answer for task in tasks for one in task.questions if one.kind == "ground"]
+    told = [question.answer for task in tasks for question in task.questions if question.kind == "ground"]
     assert set(told) & set(GROUNDS.values())
-    captions = [one.answer for task in tasks for one in task.questions if one.kind == "caption"]
+    captions = [question.answer for task in tasks for question in task.questions if question.kind == "caption"]
     assert any(answer.endswith(where) for answer in captions for where in NAMED.values())
 
 
 def test_every_kind_is_drawn_and_choices_hold_the_answer(tasks: list[Task]) -> None:
-    questions = [one for task in tasks for one in task.questions]
-    assert {one.kind for one in questions} == set(FAMILY.kinds)
-    assert all(one.answer in one.choices for one in questions if one.choices)
-    answers = Counter(one.answer for one in questions if one.kind == "is")
+    questions = [question for task in tasks for question in task.questions]
+    assert {question.kind for question in questions} == set(FAMILY.kinds)
+    assert all(question.answer in question.choices for question in questions if question.choices)
+    answers = Counter(question.answer for question in questions if question.kind == "is")
     assert 0.35 < answers["yes"] / (answers["yes"] + answers["no"]) < 0.65
 
 
 def test_no_name_is_asked_for_after_it_was_told(tasks: list[Task]) -> None:
     for task in tasks:
-        kinds = [(one.kind, one.answer) for one in task.questions]
+        kinds = [(question.kind, question.answer) for question in task.questions]
         told = [number for number, kind in enumerate(kinds) if kind == ("is", "yes") or kind[0] in ("name", "choice")]
         assert all(
             kind[0] not in ("name", "choice", "is", "caption", "sort") for kind in kinds[min(told, default=9) + 1 :]

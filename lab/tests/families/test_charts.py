@@ -77,7 +77,7 @@ def picture_of(task: Task) -> Image.Image:
 
 
 def asked(tasks: list[Task], kind: str) -> list[tuple[Task, Question]]:
-    return [(task, one) for task in tasks for one in task.questions if one.kind == kind]
+    return [(task, question) for task in tasks for question in task.questions if question.kind == kind]
 
 
 def bars(chart: Chart, values: tuple[float, ...]) -> tuple[Image.Image, dict[str, Any]]:
@@ -90,13 +90,13 @@ def bars(chart: Chart, values: tuple[float, ...]) -> tuple[Image.Image, dict[str
 
 
 def test_every_kind_of_question_is_asked(tasks: list[Task]) -> None:
-    seen = Counter(one.kind for task in tasks for one in task.questions)
+    seen = Counter(question.kind for task in tasks for question in task.questions)
     assert set(seen) == set(FAMILY.kinds)
     assert all(1 <= len(task.questions) <= 5 for task in tasks)
     assert sum(len(task.questions) for task in tasks) > 3 * DRAWS
-    answers = Counter(one.answer for _, one in asked(tasks, "exists"))
+    answers = Counter(item.answer for _, item in asked(tasks, "exists"))
     assert answers["yes"] and answers["no"]
-    assert all(one.absent == (one.answer == "no") for _, one in asked(tasks, "exists"))
+    assert all(item.absent == (item.answer == "no") for _, item in asked(tasks, "exists"))
 
 
 def test_pictures_are_small_enough_to_train_on(tasks: list[Task]) -> None:
@@ -140,9 +140,9 @@ def test_lines_pass_where_their_values_are() -> None:
             assert ((around[:, 0] - around[:, 1:].max(axis=1)) > 60).any()
         # a year without a label cannot be told from its neighbours here: nothing is asked about it
         shown = {place for place in range(5) if f"tick:{place}" in boxes}
-        for one in candidates(Random(seed), chart, boxes, picture.size):
-            if one.question.kind in ("value", "extreme"):
-                year = re.search(r"\d{4}", one.question.question + one.question.answer)
+        for candidate in candidates(Random(seed), chart, boxes, picture.size):
+            if candidate.question.kind in ("value", "extreme"):
+                year = re.search(r"\d{4}", candidate.question.question + candidate.question.answer)
                 assert year is None or chart.names.index(year[0]) in shown
     assert checked >= 3
 
@@ -170,30 +170,30 @@ def test_the_largest_bar_has_the_name_that_is_answered(assets: Assets, tasks: li
         ]
         checked += 1
     assert checked > 3
-    for _, one in asked(tasks, "extreme"):
-        assert one.answer in one.choices
+    for _, entry in asked(tasks, "extreme"):
+        assert entry.answer in entry.choices
 
 
 def test_a_shown_colour_is_in_the_picture(tasks: list[Task]) -> None:
-    found = [(task, one) for task, one in asked(tasks, "colour") if one.answer in COLOURS]
+    found = [(task, item) for task, item in asked(tasks, "colour") if item.answer in COLOURS]
     assert len(found) > 5
-    for task, one in found:
+    for task, item in found:
         pixels = np.asarray(picture_of(task)).reshape(-1, 3).astype(int)
-        rgb = [int(COLOURS[one.answer][at : at + 2], 16) for at in (1, 3, 5)]
+        rgb = [int(COLOURS[item.answer][at : at + 2], 16) for at in (1, 3, 5)]
         # dimmed by a quarter at most, and grainy
         near = [int((np.abs(pixels - np.multiply(rgb, light)).sum(axis=1) < 65).sum()) for light in (1.0, 0.88)]
-        assert max(near) > 25, (one, task.assets)
+        assert max(near) > 25, (item, task.assets)
 
 
 def test_boxes_lie_in_the_picture_and_answers_name_them(tasks: list[Task]) -> None:
     found = asked(tasks, "find")
     assert found
-    for task, one in found:
+    for task, item in found:
         width, height = picture_of(task).size
-        match = re.fullmatch(r"<ref>(.+)</ref><box>\[\[(\d+), (\d+), (\d+), (\d+)\]\]</box>", one.answer)
-        assert match is not None and one.metric == "box"
+        match = re.fullmatch(r"<ref>(.+)</ref><box>\[\[(\d+), (\d+), (\d+), (\d+)\]\]</box>", item.answer)
+        assert match is not None and item.metric == "box"
         corners = [int(match[index]) for index in range(2, 6)]
-        ((number_of_picture, box),) = one.boxes
+        ((number_of_picture, box),) = item.boxes
         assert number_of_picture == 0 and 0 <= box[0] < box[2] <= width + 1 and 0 <= box[1] < box[3] <= height + 1
         scaled = (1000 * box[0] / width, 1000 * box[1] / height, 1000 * box[2] / width, 1000 * box[3] / height)
         assert corners == pytest.approx(scaled, abs=1)
@@ -202,14 +202,14 @@ def test_boxes_lie_in_the_picture_and_answers_name_them(tasks: list[Task]) -> No
 def test_no_question_is_given_away(tasks: list[Task]) -> None:
     for task in tasks:
         said = ""
-        for one in task.questions:
+        for question in task.questions:
             # "Count the bars." does not say what an axis counts
-            if one.kind in ("axis", "title") and not one.absent and one.answer != "count":
-                assert one.answer.lower() not in said.lower(), task.questions
-            if one.kind == "cell":
-                assert f"find {one.answer}" not in said
-            said += f" {one.question} {one.answer}"
-        assert len({one.question.lower() for one in task.questions}) == len(task.questions)
+            if question.kind in ("axis", "title") and not question.absent and question.answer != "count":
+                assert question.answer.lower() not in said.lower(), task.questions
+            if question.kind == "cell":
+                assert f"find {question.answer}" not in said
+            said += f" {question.question} {question.answer}"
+        assert len({question.question.lower() for question in task.questions}) == len(task.questions)
 
 
 def test_splits_share_no_table_and_seeds_repeat(assets: Assets, tasks: list[Task]) -> None:
@@ -225,8 +225,8 @@ def test_splits_share_no_table_and_seeds_repeat(assets: Assets, tasks: list[Task
 
 def test_without_a_pool_charts_are_drawn_on_the_spot(assets: Assets, tmp_path: Path) -> None:
     write_pack(tmp_path / "tables.zip", ((table(n), {}) for n in range(12)), licences={})
-    one, same = (draw("charts", 3, "train", Assets(tmp_path)) for _ in range(2))
-    assert one.questions == same.questions and picture_of(one).tobytes() == picture_of(same).tobytes()
+    item, same = (draw("charts", 3, "train", Assets(tmp_path)) for _ in range(2))
+    assert item.questions == same.questions and picture_of(item).tobytes() == picture_of(same).tobytes()
     with pytest.raises(AssetError, match="pixelword tasks fetch tables"):
         draw("charts", 3, "train", Assets(tmp_path / "nowhere"))
 

@@ -43,9 +43,11 @@ def test_its_own_split_questions_and_answers(assets: Assets) -> None:
             assert task.assets[0].startswith(f"easyvqa:{split}/")
             number = int(task.assets[0].rpartition("/")[2])
             assert task.media[0]["image"].getpixel((0, 0)) == (40 * number, 0, 0)
-            for one in task.questions:
-                assert [one.question, one.answer] in ASKED and one.answer in one.choices == ANSWERS[one.kind]
-                kinds.add(one.kind)
+            for question in task.questions:
+                assert [question.question, question.answer] in ASKED and question.answer in question.choices == ANSWERS[
+                    question.kind
+                ]
+                kinds.add(question.kind)
     assert kinds == set(FAMILY.kinds)
     assert draw("easyvqa", 3, "train", assets).questions == draw("easyvqa", 3, "train", Assets(assets.folder)).questions
 
@@ -53,9 +55,11 @@ def test_its_own_split_questions_and_answers(assets: Assets) -> None:
 def test_no_question_tells_what_a_later_one_asks(assets: Assets) -> None:
     for seed in range(80):
         told: set[str] = set()
-        for one in draw("easyvqa", seed, "train", assets).questions:
-            said = {kind for kind in ("shape", "colour") if set(ANSWERS[kind]) & set(one.question.rstrip("?").split())}
-            asks = said if one.kind == "yes or no" else {one.kind}
+        for question in draw("easyvqa", seed, "train", assets).questions:
+            said = {
+                kind for kind in ("shape", "colour") if set(ANSWERS[kind]) & set(question.question.rstrip("?").split())
+            }
+            asks = said if question.kind == "yes or no" else {question.kind}
             assert not asks & told
             told |= asks | said
 

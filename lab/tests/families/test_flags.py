@@ -51,20 +51,22 @@ def tasks(assets: Assets) -> list[Task]:
 def test_the_test_shows_drawings_of_its_own_of_countries_that_were_taught(assets: Assets) -> None:
     train, test = flags.drawings(assets, "train"), flags.drawings(assets, "test")
     assert set(train.names) == set(COUNTRIES) and len(test) == 6
-    assert not {one.asset for one in train} & {one.asset for one in test}
+    assert not {item.asset for item in train} & {item.asset for item in test}
     assert not flags.drawings(Assets(assets.folder / "none"), "test")
 
 
 def test_answers_are_the_country_whose_colour_is_there(tasks: list[Task]) -> None:
     for task in tasks:
         (country,) = {name for name, rgb in RGB.items() if _shows(task.media[0]["image"], rgb)}
-        for one in task.questions:
-            named = [name for name in COUNTRIES if name in one.question]
-            if one.kind == "is":
-                assert (one.answer == "yes") == (named == [country]) and one.absent == (one.answer == "no")
+        for question in task.questions:
+            named = [name for name in COUNTRIES if name in question.question]
+            if question.kind == "is":
+                assert (question.answer == "yes") == (named == [country]) and question.absent == (
+                    question.answer == "no"
+                )
             else:
-                assert one.answer == country and (not one.choices or set(one.choices) == set(named))
-    kinds = Counter(one.kind for task in tasks for one in task.questions)
+                assert question.answer == country and (not question.choices or set(question.choices) == set(named))
+    kinds = Counter(question.kind for task in tasks for question in task.questions)
     assert set(kinds) == {"is", "choice", "name"} <= set(captions.KINDS)
 
 
@@ -80,7 +82,7 @@ def test_captions_show_a_flag_now_and_then(assets: Assets) -> None:
 def _shows(picture: Image.Image, rgb: tuple[int, int, int]) -> bool:
     near = sum(
         number
-        for number, one in picture.getcolors(1 << 20) or ()
-        if max(abs(a - b) for a, b in zip(one, rgb, strict=True)) < 8
+        for number, item in picture.getcolors(1 << 20) or ()
+        if max(abs(a - b) for a, b in zip(item, rgb, strict=True)) < 8
     )  # type: ignore[arg-type]
     return near > 0.08 * picture.width * picture.height

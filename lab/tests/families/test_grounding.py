@@ -29,10 +29,10 @@ def _box(text: str, picture: Image.Image) -> tuple[float, ...]:
     return tuple(number / 1000 * side for number, side in zip(numbers, sides, strict=True))
 
 
-def _iou(one: tuple[float, ...], other: tuple[float, ...]) -> float:
-    across = max(0.0, min(one[2], other[2]) - max(one[0], other[0]))
-    down = max(0.0, min(one[3], other[3]) - max(one[1], other[1]))
-    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+def _iou(item: tuple[float, ...], other: tuple[float, ...]) -> float:
+    across = max(0.0, min(item[2], other[2]) - max(item[0], other[0]))
+    down = max(0.0, min(item[3], other[3]) - max(item[1], other[1]))
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (item, other))
     return across * down / (areas - across * down)
 
 
@@ -44,20 +44,20 @@ def test_boxes_hold_what_they_are_said_to_hold(
         if any(asset.startswith("shape:") for asset in task.assets):
             continue
         picture: Image.Image = task.media[0]["image"]
-        for one in task.questions:
-            asked = mentioned(one.question)
-            if one.kind == "find_absent":
-                assert one.answer == NOTHING and one.absent
+        for question in task.questions:
+            asked = mentioned(question.question)
+            if question.kind == "find_absent":
+                assert question.answer == NOTHING and question.absent
                 assert not any(discs(picture, name) for name in asked)
-                checked[one.kind] += 1
+                checked[question.kind] += 1
                 continue
-            named = mentioned(one.answer) or asked
-            if one.kind == "colour" or not named:
+            named = mentioned(question.answer) or asked
+            if question.kind == "colour" or not named:
                 continue
-            box = _box(one.answer if "<box>" in one.answer else one.question, picture)
+            box = _box(question.answer if "<box>" in question.answer else question.question, picture)
             fits = max((_iou(box, found) for found in discs(picture, named[0])), default=0.0)
-            assert fits > 0.8 if one.answer != "no" else fits < 0.1, (one, fits)
-            checked[one.kind] += 1
+            assert fits > 0.8 if question.answer != "no" else fits < 0.1, (question, fits)
+            checked[question.kind] += 1
     assert set(checked) == set(FAMILY.kinds) - {"colour"}
 
 
@@ -67,8 +67,10 @@ def test_the_outermost_and_the_largest_are_that(
     checked = 0
     for task in tasks:
         picture: Image.Image = task.media[0]["image"]
-        for one in task.questions:
-            match = re.search(r"(leftmost|rightmost|topmost|lowest|largest) (.+?)[?.]?( Answer .*)?$", one.question)
+        for question in task.questions:
+            match = re.search(
+                r"(leftmost|rightmost|topmost|lowest|largest) (.+?)[?.]?( Answer .*)?$", question.question
+            )
             if match is None or match[2] not in disc_colours:
                 continue
             key = {
@@ -77,14 +79,14 @@ def test_the_outermost_and_the_largest_are_that(
                 "largest": lambda b: (b[0] - b[2]) * (b[3] - b[1]),
             }[match[1]]  # fmt: skip
             right = min(discs(picture, match[2]), key=key)
-            assert _iou(_box(one.answer, picture), right) > 0.8, one
+            assert _iou(_box(question.answer, picture), right) > 0.8, question
             checked += 1
     assert checked >= 5
 
 
 def test_a_thing_is_asked_about_once(tasks: list[Task]) -> None:
     for task in tasks:
-        boxes = [one.boxes[0] for one in task.questions if one.boxes]
+        boxes = [question.boxes[0] for question in task.questions if question.boxes]
         assert len(set(boxes)) == len(boxes), task.questions
 
 
@@ -98,8 +100,8 @@ def test_seeds_repeat_and_splits_share_no_asset(disc_assets: Assets, tasks: list
 
 
 def test_every_kind_is_drawn_and_absence_is_no_habit(tasks: list[Task]) -> None:
-    asked = Counter(one.kind for task in tasks for one in task.questions)
+    asked = Counter(question.kind for task in tasks for question in task.questions)
     assert set(asked) == set(FAMILY.kinds)
     assert asked["find_absent"] < asked["find"] + asked["find_by"]
-    inside = Counter(one.answer for task in tasks for one in task.questions if one.kind == "inside")
+    inside = Counter(question.answer for task in tasks for question in task.questions if question.kind == "inside")
     assert 0.35 < inside["yes"] / (inside["yes"] + inside["no"]) < 0.65

@@ -28,30 +28,30 @@ def drawn(word_assets: Assets) -> list[tuple[Page, Task]]:
     ]
 
 
-def _right(page: Page, one: Question) -> str | None:
+def _right(page: Page, question: Question) -> str | None:
     """The answer by the page's texts alone; None for what they do not tell."""
     texts = [row.text for row in page.rows]
     words = [word for text in texts for word in text.split()]
-    quoted = (re.findall(r'"(.+)"', one.question) or [""])[0]
-    nth = next((place for place, name in enumerate(ORDINALS) if f"the {name} line" in one.question.lower()), None)
-    if one.kind in ("word", "number") or (one.kind == "line" and len(texts) == 1):
+    quoted = (re.findall(r'"(.+)"', question.question) or [""])[0]
+    nth = next((place for place, name in enumerate(ORDINALS) if f"the {name} line" in question.question.lower()), None)
+    if question.kind in ("word", "number") or (question.kind == "line" and len(texts) == 1):
         return texts[0]
-    if one.kind == "lines":
+    if question.kind == "lines":
         return str(len(texts))
-    if one.kind == "words":
+    if question.kind == "words":
         return str(len(words if nth is None else texts[nth].split()))
-    if one.kind == "nth":
-        numbered = re.search(r"line (\d)", one.question.lower())
+    if question.kind == "nth":
+        numbered = re.search(r"line (\d)", question.question.lower())
         return texts[int(numbered[1]) - 1 if numbered else -1 if nth is None else nth]
-    if one.kind == "which":
+    if question.kind == "which":
         return f"the {ORDINALS[texts.index(quoted)]}"
-    if one.kind == "contains":
+    if question.kind == "contains":
         return "yes" if quoted.lower() in {word.strip(".,:;!?()\"'").lower() for word in words} else "no"
-    if one.kind == "next":
+    if question.kind == "next":
         return next(b for text in texts for a, b in zip(text.split(), text.split()[1:]) if a.startswith(quoted))  # noqa: B905
-    if one.kind == "edge" and (nth is not None or len(texts) == 1):
+    if question.kind == "edge" and (nth is not None or len(texts) == 1):
         line = texts[nth or 0].split()
-        return line[-1] if re.search(r"last|last one", one.question.lower()) else line[0]
+        return line[-1] if re.search(r"last|last one", question.question.lower()) else line[0]
     return None
 
 
@@ -59,11 +59,11 @@ def test_answers_follow_from_what_is_written(drawn: list[tuple[Page, Task]]) -> 
     checked = set()
     for page, task in drawn:
         assert page.picture.tobytes() == task.media[0]["image"].tobytes()
-        for one in task.questions:
-            right = _right(page, one)
+        for question in task.questions:
+            right = _right(page, question)
             if right is not None:
-                assert one.answer == right, one
-                checked.add(one.kind)
+                assert question.answer == right, question
+                checked.add(question.kind)
     assert checked >= {"word", "number", "line", "lines", "words", "nth", "which", "contains", "next", "edge"}
 
 
@@ -79,37 +79,39 @@ def test_boxes_hold_ink_and_hug_it(drawn: list[tuple[Page, Task]]) -> None:
                 assert np.percentile(inside, 97) - np.percentile(inside, 3) > 45, (task.assets, word)
                 if len(word.text) > 2:
                     assert 0.15 < (right - left) / (bottom - top) / len(word.text) < 2.2, word
-        for one in task.questions:
-            if one.kind in ("find", "boxed"):
-                found = re.search(r"<box>\[\[(\d+), (\d+), (\d+), (\d+)\]\]</box>", one.answer + one.question)
+        for question in task.questions:
+            if question.kind in ("find", "boxed"):
+                found = re.search(r"<box>\[\[(\d+), (\d+), (\d+), (\d+)\]\]</box>", question.answer + question.question)
                 assert found is not None
                 sides = page.picture.size * 2
-                [(_, box)] = one.boxes
+                [(_, box)] = question.boxes
                 assert all(abs(int(n) * s / 1000 - b) < 2 for n, s, b in zip(found.groups(), sides, box, strict=True))
 
 
 def test_no_reading_is_given_away(drawn: list[tuple[Page, Task]]) -> None:
     for _, task in drawn:
         told = ""
-        for one in task.questions:
-            if one.kind in ("word", "number", "line", "nth", "edge", "next", "boxed"):
-                pieces = [word for word in one.answer.split() if len(word.strip(".,")) > 4]
+        for question in task.questions:
+            if question.kind in ("word", "number", "line", "nth", "edge", "next", "boxed"):
+                pieces = [word for word in question.answer.split() if len(word.strip(".,")) > 4]
                 assert not any(f" {word.strip('.,')} " in f" {told} " for word in pieces), task.questions
-            if one.kind == "contains":
+            if question.kind == "contains":
                 continue
-            told += " " + re.sub(r"[\"<>.,?]|</?ref>", " ", f"{one.question} {one.answer}")
+            told += " " + re.sub(r"[\"<>.,?]|</?ref>", " ", f"{question.question} {question.answer}")
 
 
 def test_form_kinds_and_sizes(drawn: list[tuple[Page, Task]]) -> None:
-    kinds = {one.kind for _, task in drawn for one in task.questions}
+    kinds = {question.kind for _, task in drawn for question in task.questions}
     assert kinds == set(FAMILY.kinds)
     for _, task in drawn:
         picture = task.media[0]["image"]
         assert picture.mode == "RGB" and min(picture.size) >= 96 and max(picture.size) <= 1024
         assert 1 <= len(task.questions) <= 5
-        for one in task.questions:
-            assert one.answer.strip() == one.answer != "" and (not one.choices or one.answer in one.choices)
-    answers = [one.answer for _, task in drawn for one in task.questions if one.kind == "contains"]
+        for question in task.questions:
+            assert question.answer.strip() == question.answer != "" and (
+                not question.choices or question.answer in question.choices
+            )
+    answers = [question.answer for _, task in drawn for question in task.questions if question.kind == "contains"]
     assert 0.3 < answers.count("yes") / len(answers) < 0.7
 
 

@@ -28,7 +28,9 @@ _COLOURS = [colour for colour in product((0, 128, 255), repeat=3) if colour != (
 def _pictured() -> dict[str, str]:
     """26 names of the vocabulary, with the key of their picture."""
     found = {
-        one.name: one.pictures[0] for one in concepts().values() if one.pictures and one.kind in ("animal", "vehicle")
+        concept.name: concept.pictures[0]
+        for concept in concepts().values()
+        if concept.pictures and concept.kind in ("animal", "vehicle")
     }
     apart = [
         name for name in found if not any(set(name.split()) & set(other.split()) for other in found if other != name)
@@ -84,31 +86,31 @@ def _named(text: str, colours: dict[str, tuple[int, ...]]) -> list[str]:
     return sorted((name for name in colours if re.search(rf"\b{name}\b", text, re.I)), key=text.lower().index)
 
 
-def _tracked_answer(task: Task, one: Question, colours: dict[str, tuple[int, ...]]) -> str | None:
+def _tracked_answer(task: Task, question: Question, colours: dict[str, tuple[int, ...]]) -> str | None:
     """What a tracker of colours answers; None for what it cannot tell."""
     labels = [clock(seconds, decimals=True) for seconds in _video(task).timestamps]
-    tracks = {name: _places(task, colours[name]) for name in _named(one.question, colours)}
-    if one.kind == "exists":
+    tracks = {name: _places(task, colours[name]) for name in _named(question.question, colours)}
+    if question.kind == "exists":
         return "yes" if any(next(iter(tracks.values()))) else "no"
     if not tracks:
         return None
     shown = {name: [place is not None for place in track] for name, track in tracks.items()}
     first, mine = next(iter(tracks.values())), next(iter(shown.values()))
-    match one.kind:
+    match question.kind:
         case "direction" | "corner" | "moves":
             (x1, y1, _), (x2, y2, _) = (place for place in (first[0], first[-1]) if place is not None)
             right, down = x2 - x1, y2 - y1
-            if one.kind == "moves":
+            if question.kind == "moves":
                 return "yes" if abs(right) + abs(down) > 8 else "no"
             across, along = ("right" if right > 0 else "left"), ("down" if down > 0 else "up")
-            if one.kind == "corner":
+            if question.kind == "corner":
                 return f"{'bottom' if along == 'down' else 'top'} {across}"
             return across if abs(right) > abs(down) else along
         case "when":
             seen = [number for number, there in enumerate(mine) if there]
-            return labels[seen[-1] + 1] if re.search("gone|disappear", one.question) else labels[seen[0]]
+            return labels[seen[-1] + 1] if re.search("gone|disappear", question.question) else labels[seen[0]]
         case "then":
-            at = re.search(r"\d\d:\d\d\.\d\d", one.question)
+            at = re.search(r"\d\d:\d\d\.\d\d", question.question)
             assert at is not None
             return "yes" if mine[labels.index(at[0])] else "no"
         case "order":
@@ -122,7 +124,7 @@ def _tracked_answer(task: Task, one: Question, colours: dict[str, tuple[int, ...
         case "speed":
             went = {name: np.hypot(*np.subtract(track[-1][:2], track[0][:2]))  # type: ignore[index]
                     for name, track in tracks.items()}  # fmt: skip
-            most = "slow" not in one.question
+            most = "slow" not in question.question
             return "the " + (max if most else min)(went, key=lambda name: float(went[name]))
         case _:
             return None
@@ -136,11 +138,11 @@ def test_answers_are_what_a_tracker_of_the_decoded_frames_sees(
         task = draw("motion", seed, "train", assets)
         if any(asset.startswith("shape:") for asset in task.assets):
             continue
-        for one in task.questions:
-            answer = _tracked_answer(task, one, colours)
+        for question in task.questions:
+            answer = _tracked_answer(task, question, colours)
             if answer is not None:
-                assert one.answer == answer, (seed, one)
-                checked[one.kind] = checked.get(one.kind, 0) + 1
+                assert question.answer == answer, (seed, question)
+                checked[question.kind] = checked.get(question.kind, 0) + 1
     assert set(checked) >= {"direction", "moves", "when", "then", "order", "blinks", "turns", "speed", "exists"}
 
 
@@ -148,16 +150,16 @@ def test_boxes_hold_the_thing_that_is_asked_about(assets: Assets, colours: dict[
     held = 0
     for seed in range(40):
         task = draw("motion", seed, "train", assets)
-        for one in task.questions:
-            names = _named(one.question, colours)
+        for question in task.questions:
+            names = _named(question.question, colours)
             if (
-                one.kind not in ("direction", "when", "turns", "corner")
+                question.kind not in ("direction", "when", "turns", "corner")
                 or len(names) != 1
                 or "shape" in str(task.assets)
             ):
                 continue
             places = _places(task, colours[names[0]])
-            for frame, (x1, y1, x2, y2) in one.boxes:
+            for frame, (x1, y1, x2, y2) in question.boxes:
                 place = places[frame]
                 assert place is not None
                 assert x1 - 2 <= place[0] <= x2 + 2 and y1 - 2 <= place[1] <= y2 + 2
@@ -175,18 +177,18 @@ def test_every_kind_is_drawn_within_the_bounds(assets: Assets) -> None:
         width, height = video.frames[0].size
         assert len(video.frames) * width * height / 1024 < 320
         assert 1 <= len(task.questions) <= 4
-        for one in task.questions:
-            assert not one.choices or one.answer in one.choices
-            kinds.add(one.kind)
+        for question in task.questions:
+            assert not question.choices or question.answer in question.choices
+            kinds.add(question.kind)
     assert kinds == set(FAMILY.kinds)
 
 
 def test_seeds_repeat_bit_for_bit_and_splits_differ(assets: Assets) -> None:
     for seed in range(6):
-        one, same, other = (draw("motion", seed, split, assets) for split in ("train", "train", "test"))
-        assert one.questions == same.questions
-        assert [f.tobytes() for f in _video(one).frames] == [f.tobytes() for f in _video(same).frames]
-        assert one.questions != other.questions
+        item, same, other = (draw("motion", seed, split, assets) for split in ("train", "train", "test"))
+        assert item.questions == same.questions
+        assert [f.tobytes() for f in _video(item).frames] == [f.tobytes() for f in _video(same).frames]
+        assert item.questions != other.questions
     fresh = Assets(assets.folder)
     assert draw("motion", 3, "train", fresh).questions == draw("motion", 3, "train", assets).questions
 
@@ -201,14 +203,16 @@ def test_no_question_tells_the_answer_of_a_later_one(assets: Assets) -> None:
     """Whoever names a thing shows that it is there, and whoever says how it goes shows that it moves."""
     for seed in range(100):
         named: set[str] = set()
-        for one in draw("motion", seed, "train", assets).questions:
+        for question in draw("motion", seed, "train", assets).questions:
             names = set(
-                re.findall(r"the ([\w ]+?)(?= (?:move|go|get|grow|turn|change|is|appear|come)|\?|,|$)", one.question)
+                re.findall(
+                    r"the ([\w ]+?)(?= (?:move|go|get|grow|turn|change|is|appear|come)|\?|,|$)", question.question
+                )
             )
-            if one.kind == "exists" and one.answer == "yes":
-                assert not any(name in one.question for name in named), (seed, one)
-            if one.kind == "what":
-                assert one.answer not in named, (seed, one)
+            if question.kind == "exists" and question.answer == "yes":
+                assert not any(name in question.question for name in named), (seed, question)
+            if question.kind == "what":
+                assert question.answer not in named, (seed, question)
             named |= names
 
 

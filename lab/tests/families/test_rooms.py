@@ -112,12 +112,12 @@ def test_what_is_nearer_stands_lower_in_the_picture(assets: Assets) -> None:
     checked = 0
     for seed in range(110):
         task = draw("rooms", seed, "train", assets)
-        for one in task.questions:
-            if one.kind == "nearer":
-                lower = max(one.boxes, key=lambda seen: seen[1][3])
-                names = dict(zip(one.boxes, one.choices, strict=True))
-                wants_far = "farther" in one.question
-                assert (one.answer == names[lower]) is not wants_far, (seed, one)
+        for question in task.questions:
+            if question.kind == "nearer":
+                lower = max(question.boxes, key=lambda seen: seen[1][3])
+                names = dict(zip(question.boxes, question.choices, strict=True))
+                wants_far = "farther" in question.question
+                assert (question.answer == names[lower]) is not wants_far, (seed, question)
                 checked += 1
     assert checked > 5
 
@@ -130,23 +130,23 @@ def test_answers_are_true_to_the_picture(assets: Assets) -> None:
             continue
         picture = task.media[0]["image"]
         labels = {asset.partition(":")[2].removesuffix(" train") for asset in task.assets}
-        for one in task.questions:
-            named = [label for label in _PIECES if label in one.question or label in one.answer]
-            if one.kind == "exists" and len(named) == 1 and labels <= set(_PIECES):
-                assert (one.answer == "yes") == bool(_mask(picture, _PIECES[named[0]][1]).sum() > 20)
-                seen.add(f"exists {one.answer}")
-            if one.kind == "side" and len(named) == 2 and labels <= set(_PIECES):
-                text = one.question.lower()
+        for question in task.questions:
+            named = [label for label in _PIECES if label in question.question or label in question.answer]
+            if question.kind == "exists" and len(named) == 1 and labels <= set(_PIECES):
+                assert (question.answer == "yes") == bool(_mask(picture, _PIECES[named[0]][1]).sum() > 20)
+                seen.add(f"exists {question.answer}")
+            if question.kind == "side" and len(named) == 2 and labels <= set(_PIECES):
+                text = question.question.lower()
                 first, second = sorted(named, key=text.index, reverse="which side" in text)
                 columns = [np.nonzero(_mask(picture, _PIECES[label][1]))[1].mean() for label in (first, second)]
-                assert one.answer == ("left" if columns[0] < columns[1] else "right")
-            if one.kind == "how tall" and named:
-                assert abs(int(one.answer) - 100 * _PIECES[named[0]][0][1]) <= 5
-            if one.kind == "taller" and len(named) == 2:
+                assert question.answer == ("left" if columns[0] < columns[1] else "right")
+            if question.kind == "how tall" and named:
+                assert abs(int(question.answer) - 100 * _PIECES[named[0]][0][1]) <= 5
+            if question.kind == "taller" and len(named) == 2:
                 heights = {f"the {label}": _PIECES[label][0][1] for label in named}
-                less = "lower" in one.question or "less" in one.question
-                assert one.answer == (min if less else max)(heights, key=lambda name: heights[name])
-            seen.add(one.kind)
+                less = "lower" in question.question or "less" in question.question
+                assert question.answer == (min if less else max)(heights, key=lambda name: heights[name])
+            seen.add(question.kind)
     assert seen >= {"exists yes", "exists no", "side", "how tall", "taller", "how far", "apart", "count", "find"}
 
 
@@ -161,7 +161,7 @@ def test_the_way_of_a_walk_is_what_the_pictures_do(assets: Assets, monkeypatch: 
         assert len(video.frames) == len(item["things"][0]["boxes"])
         shifts, growth = [], []
         labels = [thing["label"] for thing in item["things"]]
-        for thing in [one for one in item["things"] if labels.count(one["label"]) == 1]:
+        for thing in [entry for entry in item["things"] if labels.count(entry["label"]) == 1]:
             masks = [_mask(frame, _PIECES[thing["label"]][1]) for frame in video.frames]
             for before, after in pairwise(masks):
                 inner = [mask[:, 3:-3].sum() == mask.sum() for mask in (before, after)]  # not cut by the edge
@@ -183,10 +183,10 @@ def test_every_kind_is_drawn_with_what_it_promises(assets: Assets) -> None:
     for split in ("train", "test"):
         for seed in range(110):
             task = draw("rooms", seed, split, assets)  # type: ignore[arg-type]
-            kinds |= {one.kind for one in task.questions}
-            for one in task.questions:
-                assert not one.choices or one.answer in one.choices
-                assert one.kind in FAMILY.kinds
+            kinds |= {question.kind for question in task.questions}
+            for question in task.questions:
+                assert not question.choices or question.answer in question.choices
+                assert question.kind in FAMILY.kinds
             assert {asset.rpartition(" ")[2] for asset in task.assets if asset.startswith("furniture:")} <= {split}
             sizes = (
                 [task.media[0]["image"].size]
@@ -199,14 +199,14 @@ def test_every_kind_is_drawn_with_what_it_promises(assets: Assets) -> None:
 
 def test_seeds_repeat_and_a_mirror_swaps_sides(assets: Assets) -> None:
     for seed in range(8):
-        one, same = (draw("rooms", seed, "train", Assets(assets.folder)) for _ in range(2))
-        assert one.questions == same.questions and _bytes(one) == _bytes(same)
+        item, same = (draw("rooms", seed, "train", Assets(assets.folder)) for _ in range(2))
+        assert item.questions == same.questions and _bytes(item) == _bytes(same)
 
 
 def test_without_a_pool_a_room_is_drawn_at_once(assets: Assets, tmp_path: Path) -> None:
     (tmp_path / "furniture.zip").write_bytes((assets.folder / "furniture.zip").read_bytes())
-    one, same = (draw("rooms", 4, "test", Assets(tmp_path)) for _ in range(2))
-    assert one.questions == same.questions and _bytes(one) == _bytes(same)
+    item, same = (draw("rooms", 4, "test", Assets(tmp_path)) for _ in range(2))
+    assert item.questions == same.questions and _bytes(item) == _bytes(same)
 
 
 def test_what_is_missing_is_named(tmp_path: Path) -> None:
@@ -224,14 +224,14 @@ def test_only_what_is_beyond_doubt_is_compared() -> None:
     """Things that are about as far, as tall and at the same place are not compared; a clear third is."""
     close = [_thing("chair", 3.0, 0.9, 50), _thing("plant", 3.2, 1.0, 55)]
     asked = {
-        one.question.kind for seed in range(20) for one in about_picture(Random(seed), close, (200, 150), ("bed",))
+        item.question.kind for seed in range(20) for item in about_picture(Random(seed), close, (200, 150), ("bed",))
     }
     assert not asked & {"nearer", "nearest", "taller", "side"}
     three = [*close, _thing("toilet", 1.2, 0.4, 150)]
     answers: dict[str, set[str]] = {}
     for seed in range(20):
-        for one in about_picture(Random(seed), three, (200, 150), ("bed",)):
-            answers.setdefault(one.question.kind, set()).add(one.question.answer)
+        for item in about_picture(Random(seed), three, (200, 150), ("bed",)):
+            answers.setdefault(item.question.kind, set()).add(item.question.answer)
     assert answers["nearest"] == {"toilet"}
     assert answers["nearer"] >= {"the toilet"} and answers["taller"] >= {"the toilet"}
     assert answers["how far"] <= {"1.2", "3.0", "3.2"} and answers["how tall"] <= {"40", "90", "100"}
@@ -241,12 +241,14 @@ def test_what_is_seen_first_and_where_it_went() -> None:
     things = [_thing("chair", 3, 1, 50, boxes=6), _thing("plant", 3, 1, 90, boxes=6, seen=4)]
     gone = Thing("toilet", (1, 1, 1), 0, -2, 0.5, 2.0, ((0.0, 0.0, 20.0, 20.0), None, None, None, None, None))
     asked = [
-        one.question for seed in range(20) for one in about_walk(Random(seed), [*things, gone], "turn right", ("bed",))
+        item.question
+        for seed in range(20)
+        for item in about_walk(Random(seed), [*things, gone], "turn right", ("bed",))
     ]
-    assert {one.answer for one in asked if one.kind == "back"} == {"left"}
-    assert {one.answer for one in asked if one.kind == "turn"} == {"right"}
-    assert {one.answer for one in asked if one.kind == "first"} <= {"the chair", "the toilet"}
-    assert {one.answer for one in asked if one.kind == "seen"} == {"yes", "no"}
+    assert {item.answer for item in asked if item.kind == "back"} == {"left"}
+    assert {item.answer for item in asked if item.kind == "turn"} == {"right"}
+    assert {item.answer for item in asked if item.kind == "first"} <= {"the chair", "the toilet"}
+    assert {item.answer for item in asked if item.kind == "seen"} == {"yes", "no"}
 
 
 def test_names_that_people_mix_up_are_not_in_one_room() -> None:

@@ -29,30 +29,32 @@ def _middle(box: tuple[int, ...]) -> tuple[float, float]:
     return (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
 
 
-def _answer(one: Question, picture: Image.Image, names: list[str], discs: Find) -> str | None:
+def _answer(question: Question, picture: Image.Image, names: list[str], discs: Find) -> str | None:
     """What somebody answers who sees colours only; None for what that does not tell."""
     seen = {name: discs(picture, name) for name in names}
-    if one.kind == "exists" and names:
+    if question.kind == "exists" and names:
         return "yes" if seen[names[0]] else "no"
-    if one.kind == "count" and names:
+    if question.kind == "count" and names:
         return str(len(seen[names[0]]))
-    if one.kind in ("what", "beside") and one.boxes:
+    if question.kind in ("what", "beside") and question.boxes:
         return None
     if not names or not all(len(boxes) == 1 for boxes in seen.values()):
         return None
     (x, y), *others = (_middle(seen[name][0]) for name in names)
-    if one.kind == "where":
+    if question.kind == "where":
         row = ("top ", "", "bottom ")[min(2, int(3 * y / picture.height))]
         column = ("left", "", "right")[min(2, int(3 * x / picture.width))]
         return (row + column).strip() or "centre"
-    if one.kind in ("side", "related") and others:
+    if question.kind in ("side", "related") and others:
         across, down = x - others[0][0], y - others[0][1]
         side = ("right" if across > 0 else "left") if abs(across) > abs(down) else ("below" if down > 0 else "above")
-        if one.kind == "side":
-            return side if one.question.lower().index(names[0]) < one.question.lower().index(names[1]) else None
-        asked = next(word for word in ("left", "right", "above", "below") if word in one.question)
+        if question.kind == "side":
+            return (
+                side if question.question.lower().index(names[0]) < question.question.lower().index(names[1]) else None
+            )
+        asked = next(word for word in ("left", "right", "above", "below") if word in question.question)
         return "yes" if asked == side else "no"
-    if one.kind == "larger" and others:
+    if question.kind == "larger" and others:
         return max(names, key=lambda name: seen[name][0][2] - seen[name][0][0])
     return None
 
@@ -63,13 +65,13 @@ def test_answers_are_what_the_picture_shows(
     checked: Counter[str] = Counter()
     for task in tasks:
         picture: Image.Image = task.media[0]["image"]
-        for one in task.questions:
-            if any(f" {form} " in f" {one.question} " for form in ("seen from", "side of", "relative to")):
+        for question in task.questions:
+            if any(f" {form} " in f" {question.question} " for form in ("seen from", "side of", "relative to")):
                 continue
-            right = _answer(one, picture, mentioned(one.question), discs)
+            right = _answer(question, picture, mentioned(question.question), discs)
             if right is not None and not any(asset.startswith("shape:") for asset in task.assets):
-                assert one.answer == right, (one, task.assets)
-                checked[one.kind] += 1
+                assert question.answer == right, (question, task.assets)
+                checked[question.kind] += 1
     assert set(checked) >= {"exists", "count", "where", "related", "larger"}, checked
     assert sum(checked.values()) > DRAWS
 
@@ -79,23 +81,23 @@ def test_boxes_are_where_the_things_are(tasks: list[Task], discs: Find, disc_col
     for task in tasks:
         if any(asset.startswith("shape:") for asset in task.assets):
             continue
-        for one in task.questions:
-            name = {plural(name): name for name in disc_colours}.get(one.answer, one.answer)
-            if one.kind in ("what", "beside") and name in disc_colours:
+        for question in task.questions:
+            name = {plural(name): name for name in disc_colours}.get(question.answer, question.answer)
+            if question.kind in ("what", "beside") and name in disc_colours:
                 (x1, y1, x2, y2), *_ = discs(task.media[0]["image"], name)
-                asked = one.boxes[0][1]
-                assert len(one.boxes) > 2 or all(
+                asked = question.boxes[0][1]
+                assert len(question.boxes) > 2 or all(
                     abs(a - b) <= 4 for a, b in zip(asked, (x1, y1, x2, y2), strict=True)
-                ), one
+                ), question
                 checked += 1
     assert checked > 10
 
 
 def test_seeds_repeat_bit_for_bit(disc_assets: Assets) -> None:
     for split in ("train", "test"):
-        one, again = (draw("scenes", 5, split, Assets(disc_assets.folder)) for _ in range(2))
-        assert one.questions == again.questions
-        assert one.media[0]["image"].tobytes() == again.media[0]["image"].tobytes()
+        item, again = (draw("scenes", 5, split, Assets(disc_assets.folder)) for _ in range(2))
+        assert item.questions == again.questions
+        assert item.media[0]["image"].tobytes() == again.media[0]["image"].tobytes()
 
 
 def test_splits_share_no_asset(disc_assets: Assets, tasks: list[Task]) -> None:
@@ -106,11 +108,11 @@ def test_splits_share_no_asset(disc_assets: Assets, tasks: list[Task]) -> None:
 
 
 def test_every_kind_is_drawn_and_yes_is_as_likely_as_no(tasks: list[Task]) -> None:
-    asked = Counter(one.kind for task in tasks for one in task.questions)
+    asked = Counter(question.kind for task in tasks for question in task.questions)
     assert set(asked) == set(FAMILY.kinds)
-    answers = Counter(one.answer for task in tasks for one in task.questions if one.kind == "exists")
+    answers = Counter(question.answer for task in tasks for question in task.questions if question.kind == "exists")
     assert 0.38 < answers["yes"] / (answers["yes"] + answers["no"]) < 0.62
-    counts = Counter(one.answer for task in tasks for one in task.questions if one.kind == "count")
+    counts = Counter(question.answer for task in tasks for question in task.questions if question.kind == "count")
     assert set(counts) == {str(number) for number in range(MOST + 1)}
 
 
@@ -125,10 +127,10 @@ def test_pictures_have_sizes_that_training_can_pay_for(tasks: list[Task]) -> Non
 def test_nothing_is_asked_that_was_told(tasks: list[Task], mentioned: Callable[[str], list[str]]) -> None:
     for task in tasks:
         told: set[str] = set()
-        for one in task.questions:
-            names = mentioned(one.question)
-            if one.kind in ("exists", "what", "beside"):
-                hidden = names if one.kind == "exists" else mentioned(one.answer)
+        for question in task.questions:
+            names = mentioned(question.question)
+            if question.kind in ("exists", "what", "beside"):
+                hidden = names if question.kind == "exists" else mentioned(question.answer)
                 assert not told & set(hidden), task.questions
-            told |= set(names) | (set(mentioned(one.answer)) if one.answer not in ("yes", "no") else set())
-        assert len({one.question for one in task.questions}) == len(task.questions)
+            told |= set(names) | (set(mentioned(question.answer)) if question.answer not in ("yes", "no") else set())
+        assert len({question.question for question in task.questions}) == len(task.questions)

@@ -45,7 +45,7 @@ def assets(browser: pages.Browser, tmp_path_factory: pytest.TempPathFactory) -> 
     animals, places = ("cat", "dog", "owl", "fox", "hen"), ("house", "garden", "barn", "wood", "town")
     sentences = [f"The {animal} sleeps in the {place}. Nobody wakes it" for animal in animals for place in places]
     documents = ({"key": f"text {n}", "text": text} for n, text in enumerate(sentences))
-    write_pack(folder / "words.zip", ((one, {}) for one in documents), licences={})
+    write_pack(folder / "words.zip", ((document, {}) for document in documents), licences={})
     tables = (
         {"key": f"table {n}", "title": f"Fares of line {n}", "columns": ["stop", "fare", "riders"],
          "rows": [[f"Stop {n}{stop}", 2.5 + (7 * n + 3 * i) % 11, 100 + (13 * n + 29 * i) % 97]
@@ -78,7 +78,7 @@ def picture_of(task: Task) -> Image.Image:
 
 
 def asked(tasks: list[Task], kind: str) -> list[tuple[Task, Question]]:
-    return [(task, one) for task in tasks for one in task.questions if one.kind == kind]
+    return [(task, question) for task in tasks for question in task.questions if question.kind == kind]
 
 
 def shoot(kind: str, seed: int, assets: Assets, **theme: Any) -> tuple[Any, np.ndarray, list[pages.Element]]:
@@ -100,7 +100,7 @@ def test_boxes_and_states_are_those_of_the_dom(browser: pages.Browser) -> None:
     shot = browser.shoot(html, 300)
     assert shot is not None
     picture, elements = shot
-    named = {one.name: one for one in elements}
+    named = {element.name: element for element in elements}
     assert picture.size == (300, 120) and named["red"].box == (30, 20, 80, 60)
     reds = np.argwhere((np.asarray(picture) == (255, 0, 0)).all(axis=2))
     assert (reds.min(axis=0) == (20, 30)).all() and (reds.max(axis=0) == (59, 79)).all()
@@ -114,12 +114,12 @@ def test_what_is_checked_shows_its_colour(browser: pages.Browser, assets: Assets
     seen = Counter[bool]()
     for seed in range(6):
         _, pixels, elements = shoot(kind, seed, assets, accent="#ff00ff", ground="#ffffff", card="#ffffff")
-        for one in elements:
-            if one.role in ("checkbox", "switch") and not one.disabled:
-                left, top, right, bottom = map(int, one.box)
+        for element in elements:
+            if element.role in ("checkbox", "switch") and not element.disabled:
+                left, top, right, bottom = map(int, element.box)
                 inside = pixels[top:bottom, left:right]
                 ticked = bool((np.abs(inside - (255, 0, 255)).sum(axis=2) < 60).any())
-                assert ticked == one.checked, one
+                assert ticked == element.checked, element
                 seen[ticked] += 1
     assert seen[True] and seen[False]
 
@@ -127,12 +127,12 @@ def test_what_is_checked_shows_its_colour(browser: pages.Browser, assets: Assets
 def test_a_receipt_adds_up(browser: pages.Browser, assets: Assets) -> None:
     for seed in range(4):
         page, _, elements = shoot("receipt", seed, assets)
-        prices = [one.text for one in elements if one.ask and re.search(r"\d\.\d\d$", one.text)]
+        prices = [element.text for element in elements if element.ask and re.search(r"\d\.\d\d$", element.text)]
         cents = [round(100 * float(re.sub(r"[^\d.]", "", price))) for price in prices]
         *lines, subtotal, tax, total = cents
         assert sum(lines) == subtotal and subtotal + tax == total
         dearest = next(answer for kind, words, answer, _ in page.known if words.startswith("What costs most"))
-        rows = [one.name for one in elements if one.role == "row"]
+        rows = [element.name for element in elements if element.role == "row"]
         assert rows[lines.index(max(lines))] == dearest
         assert ("number of", str(len(rows))) in [(kind, answer) for kind, _, answer, _ in page.known]
 
@@ -140,8 +140,8 @@ def test_a_receipt_adds_up(browser: pages.Browser, assets: Assets) -> None:
 def test_a_folder_knows_its_largest_file(browser: pages.Browser, assets: Assets) -> None:
     for seed in range(3):
         page, _, elements = shoot("files", seed, assets)
-        asks = [one for one in elements if one.text.endswith(" kB")]
-        sizes = {one.ask.split("How large is ")[1].split("?")[0]: int(one.text[:-3]) for one in asks}
+        asks = [element for element in elements if element.text.endswith(" kB")]
+        sizes = {ask.ask.split("How large is ")[1].split("?")[0]: int(ask.text[:-3]) for ask in asks}
         answers = {words.split("|")[0]: answer for _, words, answer, _ in page.known}
         assert answers["Which file is the largest?"] == max(sizes, key=lambda name: sizes[name])
         assert answers["How many files are there?"] == str(len(sizes))
@@ -152,19 +152,19 @@ def test_every_page_is_drawn_with_words_in_all_its_boxes(browser: pages.Browser,
     _, pixels, elements = shoot(kind, 1, assets)
     assert elements
     height, width = pixels.shape[:2]
-    for one in elements:
-        left, top, right, bottom = one.box
-        assert 0 <= left < right <= width and 0 <= top < bottom <= height, one
-        if one.text:
+    for element in elements:
+        left, top, right, bottom = element.box
+        assert 0 <= left < right <= width and 0 <= top < bottom <= height, element
+        if element.text:
             inside = pixels[int(top) : int(bottom) + 1, int(left) : int(right) + 1]
-            assert np.ptp(inside.sum(axis=2)) > 60, one
+            assert np.ptp(inside.sum(axis=2)) > 60, element
 
 
 def test_every_kind_of_question_is_asked(tasks: list[Task]) -> None:
-    seen = Counter(one.kind for task in tasks for one in task.questions)
+    seen = Counter(question.kind for task in tasks for question in task.questions)
     assert set(seen) == set(FAMILY.kinds)
     assert all(1 <= len(task.questions) <= 5 for task in tasks)
-    assert set(Counter(one.answer for _, one in asked(tasks, "exists"))) == {"yes", "no"}
+    assert set(Counter(item.answer for _, item in asked(tasks, "exists"))) == {"yes", "no"}
     sizes = [picture_of(task).size for task in tasks]
     assert all(96 <= side <= 1024 for size in sizes for side in size)
     assert np.mean([width * height / 1024 for width, height in sizes]) < 250
@@ -173,30 +173,30 @@ def test_every_kind_of_question_is_asked(tasks: list[Task]) -> None:
 def test_points_lie_on_what_they_name(tasks: list[Task]) -> None:
     found = asked(tasks, "point")
     assert len(found) > 20
-    for task, one in found:
-        match = re.fullmatch(r"<ref>(.+)</ref><box>\[\[(\d+), (\d+), (\d+), (\d+)\]\]</box>", one.answer)
-        assert match is not None and one.metric == "point"
+    for task, item in found:
+        match = re.fullmatch(r"<ref>(.+)</ref><box>\[\[(\d+), (\d+), (\d+), (\d+)\]\]</box>", item.answer)
+        assert match is not None and item.metric == "point"
         width, height = picture_of(task).size
         x = (int(match[2]) + int(match[4])) / 2000 * width
         y = (int(match[3]) + int(match[5])) / 2000 * height
-        ((_, (left, top, right, bottom)),) = one.boxes
+        ((_, (left, top, right, bottom)),) = item.boxes
         assert left < x < right and top < y < bottom
 
 
 def test_what_is_said_to_be_there_is_there(assets: Assets) -> None:
-    items = {tuple(one["assets"]): one for one in assets.pack(POOL).items}
+    items = {tuple(item["assets"]): item for item in assets.pack(POOL).items}
     checked = 0
     for seed in range(DRAWS):
         task = draw("screens", seed, "train", assets)
-        if sum(tuple(one["assets"]) == task.assets for one in items.values()) != 1 or not task.assets:
+        if sum(tuple(item["assets"]) == task.assets for item in items.values()) != 1 or not task.assets:
             continue
-        names = [one["name"] for one in items[task.assets]["elements"]]
-        for one in task.questions:
-            if one.kind == "exists":
-                called = re.search(r'"(.+)"|called (.+?)\??$', one.question)
+        names = [element["name"] for element in items[task.assets]["elements"]]
+        for question in task.questions:
+            if question.kind == "exists":
+                called = re.search(r'"(.+)"|called (.+?)\??$', question.question)
                 assert called is not None
-                assert (one.answer == "yes") == ((called[1] or called[2]) in names), (one, names)
-                assert one.absent == (one.answer == "no")
+                assert (question.answer == "yes") == ((called[1] or called[2]) in names), (question, names)
+                assert question.absent == (question.answer == "no")
                 checked += 1
     assert checked > 5
 
@@ -204,14 +204,14 @@ def test_what_is_said_to_be_there_is_there(assets: Assets) -> None:
 def test_no_question_is_given_away(tasks: list[Task]) -> None:
     for task in tasks:
         said = ""
-        for one in task.questions:
-            if one.kind == "label":
-                assert f">{one.answer}<" not in said and f'"{one.answer}"' not in said
-            if one.kind == "exists" and one.answer == "yes":
-                called = re.search(r'"(.+)"', one.question)
+        for question in task.questions:
+            if question.kind == "label":
+                assert f">{question.answer}<" not in said and f'"{question.answer}"' not in said
+            if question.kind == "exists" and question.answer == "yes":
+                called = re.search(r'"(.+)"', question.question)
                 assert called is None or f"<ref>{called[1]}</ref>" not in said
-            said += f" {one.question} {one.answer}"
-        assert len({one.question.lower() for one in task.questions}) == len(task.questions)
+            said += f" {question.question} {question.answer}"
+        assert len({question.question.lower() for question in task.questions}) == len(task.questions)
 
 
 def test_splits_share_no_words_and_seeds_repeat(assets: Assets, tasks: list[Task]) -> None:
@@ -229,8 +229,8 @@ def test_splits_share_no_words_and_seeds_repeat(assets: Assets, tasks: list[Task
 
 def test_a_screen_is_drawn_the_same_again(browser: pages.Browser, assets: Assets, tmp_path: Path) -> None:
     bare = Assets(tmp_path)  # without packs, pages are made of the package's own words
-    one, same = (render_item(Random(4), "train", bare) for _ in range(2))
-    assert one == same
+    item, same = (render_item(Random(4), "train", bare) for _ in range(2))
+    assert item == same
 
 
 def test_alike_commands_are_told_apart_by_name() -> None:

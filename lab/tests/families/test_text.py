@@ -20,25 +20,25 @@ def tasks(word_assets: Assets) -> dict[Split, list[Task]]:
     return {split: [draw("text", seed, split, word_assets) for seed in range(DRAWS)] for split in ("train", "test")}
 
 
-def _right(one: Question) -> str | None:
+def _right(question: Question) -> str | None:
     """The answer worked out from the question alone; None where it takes knowledge."""
-    words = one.question
+    words = question.question
     quoted = (re.findall(r'"([^"]+)"', words) or [""])[0]
-    if one.kind == "sum":
+    if question.kind == "sum":
         names = {"plus": "+", "minus": "-", "times": "*", "x": "*", "divided by": "/", "+": "+", "-": "-", "/": "/"}
         a, operator, b = re.search(r"(\d+) (plus|minus|times|x|divided by|[+/-]) (\d+)", words).groups()  # type: ignore[union-attr]
         value = {"+": int(a) + int(b), "-": int(a) - int(b), "*": int(a) * int(b), "/": int(a) / max(1, int(b))}
         return f"{value[names[operator]]:g}"
-    if one.kind == "larger":
+    if question.kind == "larger":
         numbers = re.findall(r"\d+(?:\.\d+)?", words)
         return (min if re.search("smaller|less", words) else max)(numbers, key=float)
-    if one.kind == "letters" and "ow many" in words:
+    if question.kind == "letters" and "ow many" in words:
         return str(len(quoted))
-    if one.kind == "place" and "ow many" in words:
+    if question.kind == "place" and "ow many" in words:
         return str(quoted.count(" ") + 1)
-    if one.kind == "spell" and "backwards" in words:
+    if question.kind == "spell" and "backwards" in words:
         return quoted[::-1]
-    if one.kind == "edit":
+    if question.kind == "edit":
         given = words.partition(": ")[2]
         if "lphabet" in words:
             return ", ".join(sorted(given.rstrip(".").split(", ")))
@@ -48,31 +48,33 @@ def _right(one: Question) -> str | None:
 
 def test_answers_can_be_worked_out(tasks: dict[Split, list[Task]]) -> None:
     checked = set()
-    for one in (one for found in tasks.values() for task in found for one in task.questions):
-        right = _right(one)
+    for item in (question for found in tasks.values() for task in found for question in task.questions):
+        right = _right(item)
         if right is not None:
-            assert one.answer.rstrip(".").lower() == right.rstrip(".").lower(), one
-            checked.add(one.kind)
-        assert one.answer and one.answer == one.answer.strip()
-        assert not one.choices or (one.answer in one.choices and all(choice in one.question for choice in one.choices))
+            assert item.answer.rstrip(".").lower() == right.rstrip(".").lower(), item
+            checked.add(item.kind)
+        assert item.answer and item.answer == item.answer.strip()
+        assert not item.choices or (
+            item.answer in item.choices and all(choice in item.question for choice in item.choices)
+        )
     assert checked == {"sum", "larger", "letters", "place", "spell", "edit"}
 
 
 def test_the_test_asks_only_what_can_be_scored(tasks: dict[Split, list[Task]]) -> None:
-    kinds = {split: {one.kind for task in found for one in task.questions} for split, found in tasks.items()}
+    kinds = {split: {question.kind for task in found for question in task.questions} for split, found in tasks.items()}
     assert kinds["train"] == set(FAMILY.kinds)
     assert kinds["test"] == set(FAMILY.kinds) - set(TAUGHT_ONLY)
 
 
 def test_long_texts_are_what_stands_in_a_document(tasks: dict[Split, list[Task]], word_assets: Assets) -> None:
     texts = {f"words:{item['key']}": item["text"] for item in word_assets.pack("words").items}
-    found = [(one, task) for task in tasks["train"] for one in task.questions if one.kind == "continue"]
+    found = [(question, task) for task in tasks["train"] for question in task.questions if question.kind == "continue"]
     assert len(found) > DRAWS / 4
-    for one, task in found:
-        opening = one.question.partition("\n\n")[2]
+    for entry, task in found:
+        opening = entry.question.partition("\n\n")[2]
         whole = texts[task.assets[0]]
-        assert opening in whole and one.answer in whole[whole.index(opening) + len(opening) :]
-        assert len(opening) + len(one.answer) <= 3601 and len(opening) < max(420, len(one.answer))
+        assert opening in whole and entry.answer in whole[whole.index(opening) + len(opening) :]
+        assert len(opening) + len(entry.answer) <= 3601 and len(opening) < max(420, len(entry.answer))
 
 
 def test_a_passage_is_of_its_split_and_ends_with_a_sentence(word_assets: Assets) -> None:
@@ -88,7 +90,10 @@ def test_splits_share_nothing_and_seeds_repeat(tasks: dict[Split, list[Task]], w
     assert used["train"] and used["test"] and not used["train"] & used["test"]
     sums = {
         split: {
-            re.sub(r"\D+", " ", one.question) + one.answer for t in found for one in t.questions if one.kind == "sum"
+            re.sub(r"\D+", " ", question.question) + question.answer
+            for t in found
+            for question in t.questions
+            if question.kind == "sum"
         }
         for split, found in tasks.items()
     }

@@ -42,15 +42,15 @@ def session(tiny_model_dir: Path) -> Session:
 
 @pytest.fixture
 def asked(tmp_path: Path) -> dict:
-    return {one.name: one for one in sources(Assets(tmp_path), 128 * 128)}
+    return {source.name: source for source in sources(Assets(tmp_path), 128 * 128)}
 
 
 @pytest.mark.parametrize("name", ["motion of one thing, slow", "motion of one thing, then rest"])
 def test_a_longer_clip_asks_the_same(asked: dict, name: str) -> None:
     short, long = asked[name].cases(1, 4), asked[name].cases(16, 4)
-    assert [one.item.question for one in short] == [one.item.question for one in long]
-    for one, other in zip(short, long, strict=True):
-        own, more = one.item.media[0]["video"].frames, other.item.media[0]["video"].frames
+    assert [item.item.question for item in short] == [item.item.question for item in long]
+    for item, other in zip(short, long, strict=True):
+        own, more = item.item.media[0]["video"].frames, other.item.media[0]["video"].frames
         assert (len(own), 46 <= len(more) <= 64) == (4, True)
         assert (own[0].tobytes(), own[-1].tobytes()) == (more[0].tobytes(), more[-1].tobytes())
 

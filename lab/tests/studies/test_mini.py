@@ -60,8 +60,8 @@ def plan(tmp_path, tiny_tokenizer) -> Plan:
 def command(plan: Plan, *more: str) -> subprocess.CompletedProcess[str]:
     words = ["--out", str(plan.out), "--recipes", str(plan.recipes), "--base", plan.base, "--scale", str(plan.scale)]
     words += ["--assets", str(plan.assets)]
-    words += [word for one in plan.growth for word in ("--grow", one)]
-    words += [word for one in plan.settings for word in ("--set", one)]
+    words += [word for item in plan.growth for word in ("--grow", item)]
+    words += [word for setting in plan.settings for word in ("--set", setting)]
     told = [sys.executable, "-m", "pixelword", "lab", "mini", *words, *more]
     return subprocess.run(told, capture_output=True, text=True, timeout=900, check=False)
 

@@ -38,12 +38,12 @@ def recipe(tiny) -> Recipe:
 
 def test_pictures_have_a_name_each_and_one_question(assets, recipe) -> None:
     samples = named_pictures(assets, 6, SIDE)
-    answers = [one.messages[1]["content"] for one in samples]
-    assert len(set(answers)) == 6 and {len(one.messages) for one in samples} == {2}
-    for one in samples:
-        picture, words = one.messages[0]["content"]
+    answers = [sample.messages[1]["content"] for sample in samples]
+    assert len(set(answers)) == 6 and {len(sample.messages) for sample in samples} == {2}
+    for sample in samples:
+        picture, words = sample.messages[0]["content"]
         assert picture["image"].size == (SIDE, SIDE) and words["text"] == QUESTION
-    assert [one.messages[1] for one in named_pictures(assets, 6, SIDE)] == [one.messages[1] for one in samples]
+    assert [item.messages[1] for item in named_pictures(assets, 6, SIDE)] == [sample.messages[1] for sample in samples]
 
 
 def test_a_wrong_picture_is_that_of_the_row_before(assets, recipe) -> None:
@@ -51,9 +51,9 @@ def test_a_wrong_picture_is_that_of_the_row_before(assets, recipe) -> None:
     processor: NeoOVProcessor = build_processor(recipe)
     pack = one_pack(processor, samples, SIDE)
     wrong = with_wrong_pictures(pack)
-    alone = [processor.encode(one.messages, min_pixels=SIDE**2, max_pixels=SIDE**2) for one in samples]
+    alone = [processor.encode(sample.messages, min_pixels=SIDE**2, max_pixels=SIDE**2) for sample in samples]
     patches = len(alone[0].pixel_values)
-    assert torch.equal(pack.pixel_values, torch.cat([one.pixel_values for one in alone]))
+    assert torch.equal(pack.pixel_values, torch.cat([item.pixel_values for item in alone]))
     for row in range(3):
         assert torch.equal(wrong.pixel_values[row * patches : (row + 1) * patches], alone[row - 1].pixel_values)
     assert torch.equal(wrong.input_ids, pack.input_ids)

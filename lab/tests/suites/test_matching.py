@@ -24,12 +24,14 @@ def assets(square_packs: Path) -> Assets:
 def test_no_text_of_a_set_fits_two_pictures(assets: Assets) -> None:
     names, captions, flags = SOURCES
     found = pairs(names, assets, 8)
-    words = [one.text for one in found]
+    words = [item.text for item in found]
     assert len(words) == 8 and not any(clash(a, b) for a in words for b in words if a is not b)
     assert (
-        [one.text for one in pairs(names, assets, 8)] == words != [one.text for one in pairs(names, assets, 8, seed=1)]
+        [pair.text for pair in pairs(names, assets, 8)]
+        == words
+        != [pair.text for pair in pairs(names, assets, 8, seed=1)]
     )
-    told = [one.text for one in pairs(captions, assets, 5)]
+    told = [pair.text for pair in pairs(captions, assets, 5)]
     assert len(set(told)) == 5
     with pytest.raises(AssetError, match="pixelword tasks fetch flags"):
         pairs(flags, assets, 4)

@@ -102,7 +102,7 @@ def test_words_are_written_in_fonts_that_no_pack_has(
         assert image.width % 32 == 0 and image.height % 32 == 0 and min(image.size) >= 64
         assert split_of_text(item.question.answer) == "test"
         assert np.asarray(image.convert("L")).std() > 5, "no ink"
-    assert [one.digest for one in test.items(5, 0)] == [one.digest for one in items[:5]]
+    assert [entry.digest for entry in test.items(5, 0)] == [entry.digest for entry in items[:5]]
 
 
 def test_cuts_of_a_known_family_are_known(fonts: Path) -> None:

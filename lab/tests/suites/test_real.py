@@ -48,18 +48,18 @@ def assets(tmp_path: Path) -> Assets:
 
 
 def test_there_are_enough_questions_and_each_is_well_formed() -> None:
-    asked = [one for pages in PAGES.values() for page in pages for one in page["questions"]]
+    asked = [question for pages in PAGES.values() for page in pages for question in page["questions"]]
     assert len(asked) >= 60
-    for one in asked:
-        assert one["question"].strip() == one["question"] and one["question"][-1] in "?."
-        assert one["answers"] and all(answer.strip() == answer != "" for answer in one["answers"])
-        assert one.keys() <= {"kind", "question", "answers", "metric", "choices", "absent"}
-        assert not one.get("absent") or one["answers"] == ["no"]
-        for x1, y1, x2, y2 in boxes(one["answers"][0]) if one.get("metric") == "box" else ():
+    for item in asked:
+        assert item["question"].strip() == item["question"] and item["question"][-1] in "?."
+        assert item["answers"] and all(answer.strip() == answer != "" for answer in item["answers"])
+        assert item.keys() <= {"kind", "question", "answers", "metric", "choices", "absent"}
+        assert not item.get("absent") or item["answers"] == ["no"]
+        for x1, y1, x2, y2 in boxes(item["answers"][0]) if item.get("metric") == "box" else ():
             assert 0 <= x1 < x2 <= 1000 and 0 <= y1 < y2 <= 1000
     for pages in PAGES.values():
         assert len({page["key"] for page in pages}) == len(pages)
-    answers = Counter(one["answers"][0] for one in asked if one["kind"] == "yes or no")
+    answers = Counter(item["answers"][0] for item in asked if item["kind"] == "yes or no")
     assert 0.35 < answers["yes"] / (answers["yes"] + answers["no"]) < 0.65  # no use in always saying yes
 
 

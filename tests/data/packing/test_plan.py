@@ -58,7 +58,7 @@ def recipe(*names: str, **values: Any) -> DataRecipe:
 
 
 def taken(plan: Plan, packs: int) -> list[tuple[str, int]]:
-    return [(one.source, one.index) for number in range(packs) for one in plan.pack(number)]
+    return [(item.source, item.index) for number in range(packs) for item in plan.pack(number)]
 
 
 def packs_of_a_pass(plan: Plan) -> int:
@@ -91,12 +91,12 @@ def test_every_pack_fits_as_planned(processor: NeoOVProcessor) -> None:
     filled = 0
     for number in range(packs_of_a_pass(plan)):
         rows = [0, 0, 0]
-        for one in plan.pack(number):
-            row = next(row for row in range(3) if rows[row] + one.tokens <= LENGTH)
-            rows[row] += one.tokens
+        for item in plan.pack(number):
+            row = next(row for row in range(3) if rows[row] + item.tokens <= LENGTH)
+            rows[row] += item.tokens
         filled += sum(rows)
         step, place = divmod(number, 4)
-        assert plan.costs(step)[place] == sum(costs.pairs[one.index] for one in plan.pack(number))
+        assert plan.costs(step)[place] == sum(costs.pairs[item.index] for item in plan.pack(number))
     assert filled / (3 * LENGTH * packs_of_a_pass(plan)) > 0.9, "best fit leaves little empty, even in small windows"
 
 
@@ -132,7 +132,7 @@ def test_sources_take_turns_by_their_weights() -> None:
     rare = positions[sources == 1]
     passes = rare.reshape(-1, 10)
     assert (np.sort(passes) == np.arange(10)).all(), "each pass takes every sample once"
-    assert len({tuple(one) for one in passes.tolist()}) > 20, "each in a new order"
+    assert len({tuple(item) for item in passes.tolist()}) > 20, "each in a new order"
 
 
 def test_stretches_join_without_a_seam() -> None:
@@ -190,7 +190,7 @@ def test_rows_grow_at_their_step_and_nobody_is_lost(processor: NeoOVProcessor) -
     # a window's shuffle keeps passes apart to within it: nobody is a whole pass behind
     assert max(found.values()) - min(found[("a", i)] for i in range(600)) <= 2
     for number in range(4 * 60):
-        assert sum(one.tokens for one in plan.pack(number)) <= 2 * plan.length(number)
+        assert sum(item.tokens for item in plan.pack(number)) <= 2 * plan.length(number)
 
 
 def test_over_long_samples_shrink_or_are_set_aside(processor: NeoOVProcessor) -> None:
@@ -198,18 +198,18 @@ def test_over_long_samples_shrink_or_are_set_aside(processor: NeoOVProcessor) ->
     index.answer_tokens[5] = 0
     index.text_tokens[7] = 500
     plan = Plan({"a": index}, processor, recipe("a"), seed=1)
-    planned = {one.index: one for number in range(packs_of_a_pass(plan)) for one in plan.pack(number)}
-    aside = {one.index: one.reason for one in plan.set_aside()}
+    planned = {item.index: item for number in range(packs_of_a_pass(plan)) for item in plan.pack(number)}
+    aside = {item.index: item.reason for item in plan.set_aside()}
     assert aside.keys() | planned.keys() == set(range(200)) and not aside.keys() & planned.keys()
     assert aside[3] == "no such file" and aside[5] == "it has no answer to learn from"
     assert "too long even with its images at min_pixels" in aside[7] and "tokens of 128 in a row" in aside[7]
     full = index.lengths(processor).tokens
-    shrunk = {i: one.max_pixels for i, one in planned.items() if one.max_pixels is not None}
+    shrunk = {i: item.max_pixels for i, item in planned.items() if item.max_pixels is not None}
     assert shrunk and all(full[i] > LENGTH for i in shrunk)
     most = np.full(200, 65536)
     most[list(shrunk)] = list(shrunk.values())
     exact = index.lengths(processor, max_pixels=most).tokens
-    assert all(one.tokens == exact[i] <= LENGTH for i, one in planned.items())
+    assert all(item.tokens == exact[i] <= LENGTH for i, item in planned.items())
     # no further than needed: a token's worth of pixels more would not fit
     more = index.lengths(processor, max_pixels=most + 2 * 1024).tokens
     assert np.mean([more[i] > LENGTH for i in shrunk]) > 0.5
@@ -220,8 +220,8 @@ def test_budgets_of_a_pack_beyond_its_tokens(processor: NeoOVProcessor) -> None:
     plan = Plan({"a": index}, processor, recipe("a", max_patches=200, max_pairs=8000), seed=1)
     for number in range(packs_of_a_pass(plan)):
         rows = plan.pack(number)
-        most = np.array([one.max_pixels or 65536 for one in rows])
-        costs = index.take(np.array([one.index for one in rows])).lengths(processor, max_pixels=most)
+        most = np.array([row.max_pixels or 65536 for row in rows])
+        costs = index.take(np.array([row.index for row in rows])).lengths(processor, max_pixels=most)
         assert costs.patches.sum() <= 200 and costs.pairs.sum() <= 8000
 
 

@@ -31,7 +31,7 @@ def test_its_commands_can_be_read(line: str) -> None:
 
 def test_it_names_every_benchmark() -> None:
     assert len(COMMANDS) >= 9
-    assert [one.name for one in benchmarks() if one.name not in PAGE] == []
+    assert [benchmark.name for benchmark in benchmarks() if benchmark.name not in PAGE] == []
 
 
 def test_the_runner_of_vlmevalkit_says_what_it_needs(capsys: pytest.CaptureFixture[str]) -> None:

@@ -26,7 +26,7 @@ def png(colour: str = "red") -> bytes:
     return held.getvalue()
 
 
-def one(name: str) -> Benchmark:
+def benchmark(name: str) -> Benchmark:
     return benchmarks([name])[0]
 
 
@@ -37,9 +37,9 @@ def table(path: Path, *lines: str) -> Path:
 
 def test_there_are_thirty_in_three_categories_each_with_all_it_needs() -> None:
     found = benchmarks()
-    assert len(found) == 30 == len({one.id for one in found}) == len({one.file for one in found})
-    assert [len([one for one in found if one.category == name]) for name in TITLES] == [12, 8, 10]
-    assert {one.category for one in found} == set(TITLES)
+    assert len(found) == 30 == len({item.id for item in found}) == len({item.file for item in found})
+    assert [len([item for item in found if item.category == name]) for name in TITLES] == [12, 8, 10]
+    assert {item.category for item in found} == set(TITLES)
     for each in found:
         assert each.metric in METRICS and set(each.paper) <= set(models())
         is_video = each.seconds > 0
@@ -47,11 +47,11 @@ def test_there_are_thirty_in_three_categories_each_with_all_it_needs() -> None:
         low, high = each.setting.pixels
         assert low is not None and high is not None and low <= high
         assert each.source.startswith("vlmeval/") and bool(each.counted) != ("questions" in each.unconfirmed)
-    assert one("docvqa").paper["NEO-ov 2B"] == 91.2 and one("mindcube").paper["Qwen3-VL 8B"] == 29.6
-    assert one("pope").media().max_pixels == 16384 * 1024 and one("vsi").media().num_frames == 32
-    assert one("3dsr").media() == replace(one("pope").media(), min_pixels=960 * 720, max_pixels=960 * 720)
-    assert one("blink").setting.area == (960, 720) and one("textvqa").setting.min_tokens == 2048
-    assert one("videomme").media().max_pixels == 225 * 1024 and one("mmmu").setting.max_tokens == 3920
+    assert benchmark("docvqa").paper["NEO-ov 2B"] == 91.2 and benchmark("mindcube").paper["Qwen3-VL 8B"] == 29.6
+    assert benchmark("pope").media().max_pixels == 16384 * 1024 and benchmark("vsi").media().num_frames == 32
+    assert benchmark("3dsr").media() == replace(benchmark("pope").media(), min_pixels=960 * 720, max_pixels=960 * 720)
+    assert benchmark("blink").setting.area == (960, 720) and benchmark("textvqa").setting.min_tokens == 2048
+    assert benchmark("videomme").media().max_pixels == 225 * 1024 and benchmark("mmmu").setting.max_tokens == 3920
     assert setting("image").min_tokens == 1280 and not setting("spatial").sampled
 
 
@@ -63,11 +63,11 @@ def test_tables_as_vlmevalkit_has_them(tmp_path: Path) -> None:
         f"7\tWhich?\tlook\tred\tblue\t\tB\t{picture}",
         "8\tAnd now?\t\tred\tblue\tgreen\tC\t7",  # the picture of question 7
     )
-    first, second = rows([path], one("mmstar"))
+    first, second = rows([path], benchmark("mmstar"))
     assert (first.key, first.choices, first.answers, first.hint) == ("7", ("red", "blue"), ("B",), "look")
     assert second.media == first.media and second.choices == ("red", "blue", "green")
     assert first.media[0]["image"].startswith("data:image/png;base64,")
-    assert find(tmp_path, one("mmstar")) == (path,) and count([path], one("mmstar")) == 2
+    assert find(tmp_path, benchmark("mmstar")) == (path,) and count([path], benchmark("mmstar")) == 2
 
 
 def test_rotated_questions_count_together(tmp_path: Path) -> None:
@@ -77,10 +77,10 @@ def test_rotated_questions_count_together(tmp_path: Path) -> None:
         "1\tWhich?\tx\ty\tz\tB",
         "1000001\tWhich?\ty\tz\tx\tA",  # the file's own rotation
     )
-    found = rows([path], one("mmbench"))
+    found = rows([path], benchmark("mmbench"))
     assert [(row.group, row.choices[ord(row.answers[0]) - 65]) for row in found] == [("1", "y")] * 3
     assert {row.answers for row in found} == {("A",), ("B",), ("C",)}
-    assert count([path], one("mmbench")) == 3
+    assert count([path], benchmark("mmbench")) == 3
 
 
 def test_lines_with_pictures_and_videos_beside_them(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_lines_with_pictures_and_videos_beside_them(tmp_path: Path) -> None:
         {"question": "?", "answer": ["3", "three"], "video": "b"},
     ]
     path = table(tmp_path / "blink.jsonl", *map(json.dumps, asked))
-    first, second = rows([path], one("blink"))
+    first, second = rows([path], benchmark("blink"))
     assert first.choices == ("one", "two") and first.answers == ("B",) and len(first.media) == 2
     assert second.answers == ("3", "three") and second.media[0] == {"type": "video", "video": str(tmp_path / "b.mp4")}
     assert (first.key, second.key) == ("q1", "1")
@@ -103,8 +103,8 @@ def test_columns_as_the_hub_has_them(tmp_path: Path) -> None:
     path = tmp_path / "pope" / "questions.parquet"
     column = {"question_id": ["1"], "question": ["Is it red?"], "answer": ["yes"], "image": [{"bytes": png()}]}
     pq.write_table(pa.table(column), path)
-    assert find(tmp_path, one("pope")) == (path,) and count([path], one("pope")) == 1
-    (row,) = rows([path], one("pope"))
+    assert find(tmp_path, benchmark("pope")) == (path,) and count([path], benchmark("pope")) == 1
+    (row,) = rows([path], benchmark("pope"))
     assert row.media == ({"type": "image", "image": png()},) and row.choices == ()
 
 
@@ -116,7 +116,7 @@ def test_choices_by_their_letters_and_as_lines(tmp_path: Path) -> None:
         "2\tWhere?\t['A. left', 'B. right']\tB",
         "3\tWhere?\t['A. left', 'right']\tright",
     )
-    found = rows([path], one("viewspatial"))
+    found = rows([path], benchmark("viewspatial"))
     assert [row.choices for row in found] == [("back-left", "back", "front"), ("left", "right"), ("A. left", "right")]
     assert {row.answers for row in found} == {("B",)}
 
@@ -130,26 +130,26 @@ def test_only_what_counts_is_asked(tmp_path: Path) -> None:
         f"2\t?\tx\tA\tvalidation\t{picture}",
         "3\t?\tx\tA\tvalidation\t",  # its picture was left out
     )
-    assert [row.key for row in rows([path], one("mmmu"))] == ["2"] and count([path], one("mmmu")) == 1
+    assert [row.key for row in rows([path], benchmark("mmmu"))] == ["2"] and count([path], benchmark("mmmu")) == 1
 
 
 def test_kinds_and_groups_are_read_from_their_columns(tmp_path: Path) -> None:
     flips = table(tmp_path / "a.jsonl", *(json.dumps({"qid": f"abcdefgh{end}", "question": "?", "answer": "A"})
                                            for end in ("", "-1", "-flip", "-flip-1")))  # fmt: skip
-    assert [row.group for row in rows([flips], one("3dsr"))] == ["abcdefgh"] * 2 + ["abcdefgh-flip"] * 2
+    assert [row.group for row in rows([flips], benchmark("3dsr"))] == ["abcdefgh"] * 2 + ["abcdefgh-flip"] * 2
     kinds = table(
         tmp_path / "b.jsonl", json.dumps({"question": "?", "answer": "3", "question_type": "object_counting"})
     )
-    assert rows([kinds], one("vsi"))[0].kind == "object_counting"
+    assert rows([kinds], benchmark("vsi"))[0].kind == "object_counting"
 
 
 def test_two_files_are_one_benchmark_when_both_are_there(tmp_path: Path) -> None:
     asked = json.dumps({"id": 1, "question": "?", "options": ["x", "y"], "answer": "A"})
     image = table(tmp_path / "SiteBenchImage.jsonl", asked)
-    assert find(tmp_path, one("site")) == ()
+    assert find(tmp_path, benchmark("site")) == ()
     video = table(tmp_path / "SiteBenchVideo.jsonl", asked)
-    assert find(tmp_path, one("site")) == (image, video) and count((image, video), one("site")) == 2
-    assert [row.key for row in rows((image, video), one("site"))] == ["SiteBenchImage/1", "SiteBenchVideo/1"]
+    assert find(tmp_path, benchmark("site")) == (image, video) and count((image, video), benchmark("site")) == 2
+    assert [row.key for row in rows((image, video), benchmark("site"))] == ["SiteBenchImage/1", "SiteBenchVideo/1"]
 
 
 @pytest.mark.parametrize(
@@ -168,4 +168,4 @@ def test_two_files_are_one_benchmark_when_both_are_there(tmp_path: Path) -> None
 def test_what_is_wrong_is_said_with_its_place(tmp_path: Path, name: str, text: str, told: str) -> None:
     (tmp_path / name).write_text(text)
     with pytest.raises(InputError, match=told):
-        rows([tmp_path / name], one("mmstar"))
+        rows([tmp_path / name], benchmark("mmstar"))

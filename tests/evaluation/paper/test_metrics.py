@@ -139,7 +139,7 @@ def test_hallusion_is_the_mean_of_three_accuracies() -> None:
 
 
 def test_f1_is_of_the_answer_yes() -> None:
-    rows = [row(one) for one in ("yes", "yes", "no", "no")]
+    rows = [row(item) for item in ("yes", "yes", "no", "no")]
     assert METRICS["yes_f1"].whole(rows, [], ["yes", "no", "yes", "no"]) == pytest.approx(50)
     assert METRICS["yes_f1"].whole(rows, [], ["no"] * 4) == 0
 

@@ -56,8 +56,8 @@ def evaluate(tiny_model_dir: Path, data: Path) -> Callable[..., Any]:
 def test_a_plan_needs_nothing(evaluate: Callable[..., Any], tmp_path: Path) -> None:
     result = evaluate("--plan", "--gpu", "H100", "--json", "--data", tmp_path / "nowhere", model="2b")
     assert result.exit_code == 0, result.output
-    planned = {one["id"]: one for one in json.loads(result.stdout)["planned"]}
-    assert len(planned) == 30 and all(one["files"] == [] and one["hours"] > 0 for one in planned.values())
+    planned = {sample["id"]: sample for sample in json.loads(result.stdout)["planned"]}
+    assert len(planned) == 30 and all(sample["files"] == [] and sample["hours"] > 0 for sample in planned.values())
     assert 3500 < planned["docvqa"]["visual_tokens"] < 4200  # as it is: nothing to enlarge
     assert planned["videomme"]["visual_tokens"] == 256 * 20 * 11 and planned["mmbench"]["asked"] == 4329
     assert planned["chartqa"]["visual_tokens"] >= 1280 and planned["3dsr"]["visual_tokens"] <= 700
@@ -84,8 +84,8 @@ def test_every_format_is_asked_kept_and_set_beside_the_paper(evaluate: Callable[
     assert first.exit_code == 0, first.output
     before = (tmp_path / "answers.jsonl").read_text().splitlines()
     told = evaluate("--own-limits", "--out", tmp_path, "--json")
-    results = {one["id"]: one for one in json.loads(told.stdout)["results"]}
-    assert {name: one["asked"] for name, one in results.items()} == {"mmstar": 3, "blink": 1, "mvbench": 2}
+    results = {result["id"]: result for result in json.loads(told.stdout)["results"]}
+    assert {name: item["asked"] for name, item in results.items()} == {"mmstar": 3, "blink": 1, "mvbench": 2}
     assert results["mvbench"]["faults"] == 1 and "broken.png" in results["mvbench"]["fault"]
     assert results["mmstar"] == json.loads(first.stdout)["results"][0]
     after = (tmp_path / "answers.jsonl").read_text().splitlines()
@@ -111,7 +111,7 @@ def asked(name: str, question: str, *choices: str, pictures: int = 1, video: boo
     media += [{"type": "video", "video": str(CLIP)}] * video
     *system, user = messages(Row("1", question, choices, ("A",), tuple(media), hint), benchmarks([name])[0])
     parts = [part[part["type"]] for part in user["content"]]
-    return [*(one["content"] for one in system), *parts]
+    return [*(item["content"] for item in system), *parts]
 
 
 ASKS = "Answer with the option's letter from the given choices directly."
@@ -175,7 +175,7 @@ def test_frames_have_times_numbers_or_nothing_by_the_benchmark() -> None:
     assert video.frames and not video.timestamps
     assert text.endswith("Question: Which way?\nOptions:\n(A) left\n(B) right\nOnly give the best option.")
     *frames, text = asked("vsi", "How many?", pictures=0, video=True)
-    assert frames[::2][:2] == ["Frame-1: ", "Frame-2: "] and {one.size for one in frames[1::2]} == {frames[1].size}
+    assert frames[::2][:2] == ["Frame-1: ", "Frame-2: "] and {frame.size for frame in frames[1::2]} == {frames[1].size}
     assert text == "These are frames of a video.\nHow many?\nAnswer briefly and directly in one float number."
     assert asked("site", "?", "x", pictures=0, video=True)[-1].startswith("Select the best answer")
 
@@ -196,7 +196,7 @@ def test_mmmu_shows_its_first_picture_twice_as_large() -> None:
 def test_a_draw_depends_on_its_question_and_the_seed_alone() -> None:
     setting = benchmarks(["mmmu"])[0].setting
     drawn = [sampling(setting, "upstream", key, seed, 99) for key, seed in (("a", 0), ("a", 0), ("b", 0), ("a", 1))]
-    assert drawn[0] == drawn[1] and len({one.seed for one in drawn}) == 3 and drawn[0].temperature == 0.6
+    assert drawn[0] == drawn[1] and len({item.seed for item in drawn}) == 3 and drawn[0].temperature == 0.6
     assert sampling(benchmarks(["3dsr"])[0].setting, "upstream", "a", 0, 99).greedy  # as upstream is there
     assert (
         sampling(setting, "greedy", "a", 0, 99).greedy and sampling(setting, "greedy", "a", 0, 99).max_new_tokens == 99
