@@ -37,6 +37,7 @@ def ask(
     frame_budget: options.FrameBudget = None,
     crops: options.Crops = 0,
     kept_frames: options.KeptFrames = None,
+    compress: options.Compress = None,
     allow_urls: options.AllowUrls = False,
     dtype: options.Dtype = None,
     device: options.Device = None,
@@ -72,7 +73,7 @@ def ask(
     form = None if schema is None else _form(schema)
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
-        frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames},
+        frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames}, compress=compress,
         adapter=adapter,
         quantize=quantize,
     )  # fmt: skip

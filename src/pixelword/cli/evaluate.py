@@ -71,6 +71,7 @@ def evaluate(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Number of CPU threads (default: one for small models, else PyTorch's).")
     ] = None,
+    compress: options.Compress = None,
     data: Annotated[
         str | None,
         typer.Option(
@@ -139,7 +140,7 @@ def evaluate(
         tests = [own_test(data, metric=metric or "auto", root=root)]
     else:
         tests = chosen(suites, tasks or (), packs)
-    session = options.open_session(model, dtype=dtype, device=device, adapter=adapter)
+    session = options.open_session(model, dtype=dtype, device=device, adapter=adapter, compress=compress)
     _use_threads(session, threads)
     from pixelword.checkpoints.names import ADAPTER_WEIGHTS, resolve
     from pixelword.data.progress import bar
@@ -152,6 +153,8 @@ def evaluate(
     settings: dict[str, Any] = {"questions": questions, "controls": controls, "full": full, "seed": seed}
     if data:
         settings |= {"data": data, "metric": metric or "auto"}
+    if compress is not None:
+        settings["compress"] = compress
     if adapter is not None:
         settings["adapter"] = sha256(adapter / ADAPTER_WEIGHTS)
     described = about(session, model, {"suites": suites, **settings})

@@ -48,6 +48,13 @@ KeptFrames = Annotated[
     int | None,
     typer.Option(min=2, help="Keep the KV of at most N frames, those the question attends to most (default: all)."),
 ]
+Compress = Annotated[
+    str | None,
+    typer.Option(
+        metavar="METHOD:SHARE",
+        help="Keep a share of visual tokens: question:0.25; or random, uniform, norm, merge; or frames:N.",
+    ),
+]
 AllowUrls = Annotated[bool, typer.Option("--allow-urls", help="Allow http(s) URLs as images and videos.")]
 Dtype = Annotated[
     str | None, typer.Option(help="float32, bfloat16 or float16 (default: depends on device and checkpoint).")
@@ -114,6 +121,7 @@ def open_session(
     allow_urls: bool = False,
     frame_budget: int | None = None,
     long: Mapping[str, Any] | None = None,
+    compress: str | None = None,
     adapter: Path | None = None,
     quantize: str | None = None,
 ) -> Session:
@@ -127,9 +135,12 @@ def open_session(
     folder = resolve(model)
     with progress(f"loading {model} …"):
         with quiet_imports():
-            from pixelword.generation.long_context import LongInputs
+            from pixelword.generation.long_context import LongInputs, parse_compression
             from pixelword.generation.session import load
             from pixelword.processing.processor import MediaOptions
+        more, budget = (LongInputs(), None) if compress is None else parse_compression(compress)
+        given = {**(long or {}), **{k: v for k, v in vars(more).items() if v}}
+        frame_budget = budget or frame_budget
         media = MediaOptions(
             min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls, frame_budget=frame_budget
         )
@@ -139,7 +150,7 @@ def open_session(
             dtype=dtype,
             device=device,
             media=media,
-            long=LongInputs(**(long or {})),
+            long=LongInputs(**given),
             adapter=adapter,
             quantize=quantization,
         )

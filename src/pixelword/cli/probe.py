@@ -38,7 +38,9 @@ def probe(
     root: Annotated[
         Path | None, typer.Option(help="--data: base folder of relative media paths (default: the file's folder).")
     ] = None,
-    limit: Annotated[int, typer.Option(min=1, help="Number of questions per test.")] = 20,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Number of questions per test (default: 20; 10 with --compression).")
+    ] = None,
     only: Annotated[
         list[str] | None,
         typer.Option(
@@ -47,6 +49,12 @@ def probe(
             "sinks, parts, cka.",
         ),
     ] = None,
+    compression: Annotated[
+        bool,
+        typer.Option(
+            "--compression", help="Instead: accuracy, memory and first token when few visual tokens are kept."
+        ),
+    ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Random seed of the questions and the random controls.")] = 0,
     out: Annotated[Path, typer.Option(help="Output folder for probe.html and probe.json.")] = Path("runs/probe"),
     min_pixels: options.MinPixels = None,
@@ -70,6 +78,9 @@ def probe(
     with options.quiet_imports():
         from pixelword.explain.probe.study import check_names
     check_names(only or ())
+    limit = limit or (10 if compression else 20)
+    if compression and only:
+        raise InputError("--compression is a study by itself: leave out --only")
     tests = _tests(suite, tasks, data, root)
     session = options.open_session(model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels)
     from pixelword.data.progress import bar
@@ -79,9 +90,20 @@ def probe(
 
     config = session.model.config.get_text_config()
     findings: list[Finding] = []
+    facts: dict[str, Any]
     with bar("probing:") as report:
+        if compression:
+            from pixelword.explain.probe.compression import table
+
+            facts = {"model": model, "of": data or ", ".join(suite or ["nano"]), "seed": seed, "dtype": dtype}
+            for found in table(session, tests, limit=limit, seed=seed, report=report):
+                findings.append(found)
+                page.write(out, findings, facts, 0, {})
+                if not as_json:
+                    _show(found)
+            return _end(findings, facts, out, as_json)
         questions = Questions.of(session, tests, limit=limit, seed=seed, report=report)
-        facts: dict[str, Any] = {
+        facts = {
             "model": model, "layers": config.num_hidden_layers, "pre-buffer": config.extra_num_layers,
             "questions": len(questions), "of": data or ", ".join(suite or ["nano"]), "seed": seed, "dtype": dtype,
         }  # fmt: skip
@@ -90,6 +112,11 @@ def probe(
             page.write(out, findings, facts, config.extra_num_layers, questions.left_out)  # interrupted runs keep it
             if not as_json:
                 _show(found)
+    _end(findings, facts, out, as_json)
+
+
+def _end(findings: list[Finding], facts: dict[str, Any], out: Path, as_json: bool) -> None:
+    """Print the results as JSON, or where they are."""
     if as_json:
         print(json.dumps({"run": facts, "findings": [item.as_json() for item in findings]}, ensure_ascii=False))
     else:

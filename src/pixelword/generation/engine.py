@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import torch
 
 from pixelword.errors import InputError
+from pixelword.generation.compression.options import Compression
 from pixelword.generation.engine_core import EngineCore
 from pixelword.generation.prefix_cache import PrefixCache
 from pixelword.generation.request import BatchingOptions, Request, Sink
@@ -67,12 +68,20 @@ class Engine:
         """Whether it still answers."""
         return self._thread.is_alive()
 
-    def submit(self, prompt: Encoded, sampling: Sampling | None = None, sink: Sink | None = None) -> Request:
+    def submit(
+        self,
+        prompt: Encoded,
+        sampling: Sampling | None = None,
+        sink: Sink | None = None,
+        compression: Compression | None = None,
+    ) -> Request:
         """Have a prompt answered. sink: as of `Request`; called by the engine's thread, so it must be quick.
+
+        compression: of its visual tokens, in place of the engine's own.
 
         Raises InputError: it does not fit into the context, or the engine is closed.
         """
-        sequence = self.core.new_sequence(prompt, sampling, sink)
+        sequence = self.core.new_sequence(prompt, sampling, sink, compression=compression)
         with self._wake:
             if self._closing != "no" or not self._thread.is_alive():
                 raise InputError("the engine is closed")

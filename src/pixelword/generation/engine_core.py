@@ -14,6 +14,8 @@ import torch
 from torch import Tensor
 
 from pixelword.errors import InputError
+from pixelword.generation.compression.options import Compression
+from pixelword.generation.compression.prefill import CompressedPrefill
 from pixelword.generation.grammar import GrammarCompiler
 from pixelword.generation.kv_slots import KVSlots
 from pixelword.generation.limits import answer_room, context_length, end_tokens
@@ -87,14 +89,18 @@ class EngineCore:
         sampling: Sampling | None = None,
         sink: Sink | None = None,
         max_cached_frames: int | None = None,
+        compression: Compression | None = None,
     ) -> Sequence:
         """A request that is checked, but neither prepared nor queued. Raises InputError as `check`."""
         sampling = sampling or Sampling()
         evicts = max_cached_frames is not None and max_cached_frames < len(frames_of(prompt))
         self.check(prompt, sampling, evicts=evicts)
+        compression = compression or self.options.compression
+        if compression is not None and (evicts or not prompt.images or compression.keeps_all):
+            compression = None  # frames are evicted instead, or there is nothing to drop
         usage = Usage(len(prompt), prompt.visual_tokens)
-        request = Request(prompt, sampling, usage, sink or TokenQueue(), max_cached_frames)
-        return Sequence(request, evicts=evicts)
+        request = Request(prompt, sampling, usage, sink or TokenQueue(), max_cached_frames, compression)
+        return Sequence(request, evicts=evicts or compression is not None)
 
     def prepare(self, sequence: Sequence) -> None:
         """All that a request needs before it is admitted; any thread may do it. Raises as `Sequence.prepare`."""
@@ -107,9 +113,10 @@ class EngineCore:
         sampling: Sampling | None = None,
         sink: Sink | None = None,
         max_cached_frames: int | None = None,
+        compression: Compression | None = None,
     ) -> Request:
         """Queue a request. Raises InputError: it does not fit into the context, or its sampling cannot be met."""
-        sequence = self.new_sequence(prompt, sampling, sink, max_cached_frames)
+        sequence = self.new_sequence(prompt, sampling, sink, max_cached_frames, compression)
         self.prepare(sequence)
         self.scheduler.add(sequence)
         return sequence.request
@@ -206,10 +213,14 @@ class EngineCore:
         return self.runner.prefill(prompt, first.positions, first.slot, start, stop)[:, -1]
 
     def _prefill_evicting(self, sequence: Sequence, slot: int) -> Tensor:
-        """Read a whole prompt, of whose video frames few stay cached, and copy what stays into its slot."""
+        """Read a whole prompt, of whose frames or visual tokens few stay cached, and copy what stays into its slot."""
         request = sequence.request
-        assert request.max_cached_frames is not None
-        reader = EvictingPrefill(self.model, request.prompt, frames_of(request.prompt), request.max_cached_frames)
+        reader: CompressedPrefill | EvictingPrefill
+        if request.compression is not None:
+            reader = CompressedPrefill(self.model, request.prompt, request.compression)
+        else:
+            assert request.max_cached_frames is not None
+            reader = EvictingPrefill(self.model, request.prompt, frames_of(request.prompt), request.max_cached_frames)
         logits = reader.read_whole()
         self.slots.put(slot, 0, [(layer.keys[0], layer.values[0]) for layer in reader.cache.layers])
         sequence.num_kept_tokens = len(reader.held)

@@ -11,6 +11,7 @@ from typing import Literal
 
 from pixelword.checkpoints.names import Quantization
 from pixelword.errors import InputError
+from pixelword.generation.compression.options import Compression
 from pixelword.generation.sampling import Sampling
 from pixelword.processing.types import Encoded
 
@@ -30,6 +31,8 @@ class BatchingOptions:
     quantization: "int8" or "int4" to hold the weights in a half or a quarter of bf16's bytes, rounded; the model can do
         nothing else then.
     pack: hold the weights in the order that a CPU reads fastest; None where that pays.
+    compression: of the visual tokens of every request that brings none of its own; such prompts are read by themselves,
+        and nothing of them is cached for others.
     compile: compile the steps at the start (a minute, the first time), for which a C++ compiler must be there.
     """
 
@@ -41,6 +44,7 @@ class BatchingOptions:
     quantization: Quantization | None = None
     pack: bool | None = None
     compile: bool = False
+    compression: Compression | None = None
 
     def __post_init__(self) -> None:
         if self.max_num_seqs < 1 or self.max_num_batched_tokens < 1:
@@ -105,6 +109,7 @@ class Request:
     Attributes:
         sink: Where its tokens go; by default a queue, which makes the request itself an iterator over them.
         max_cached_frames: As in `LongInputs`: of the prompt's video frames, how many keep their keys and values.
+        compression: Of its visual tokens; None for none.
         token_ids: The answer's tokens so far, the closing one included.
         logprobs: Of these tokens, where `sampling.logprobs` is set.
         reason: Why it ended; None while it goes on.
@@ -118,6 +123,7 @@ class Request:
     usage: Usage
     sink: Sink = field(default_factory=TokenQueue)
     max_cached_frames: int | None = None
+    compression: Compression | None = None
     reason: Reason | None = None
     stop_reason: str | int | None = None
     error: BaseException | None = None

@@ -29,7 +29,7 @@ class Sequence(Schedulable):
         positions: (3, 1, num_prompt_tokens) int64, t, t + h and t + w of the prompt.
         blocks: The prompt's parts by content, for the prefix cache.
         tokens: Those of the prompt and of the answer so far.
-        evicts: Whether old frames of the prompt are evicted while it is read.
+        evicts: Whether old frames of the prompt are evicted, or its visual tokens compressed, while it is read.
         num_kept_tokens: With `evicts`, tokens of the prompt that stay cached.
     """
 

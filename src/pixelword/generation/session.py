@@ -349,6 +349,7 @@ class Session:
                 prefix_bytes=0,
                 num_speculative_tokens=0,
                 quantization=quantization_of(self.model),
+                compression=self.long.compression,
                 pack=False,
             ),
             padded_prefill=True,

@@ -291,13 +291,34 @@ class Decoder(nn.Module):
         else:
             places = torch.zeros(hidden.shape[:2], dtype=torch.bool) if visual is None else visual
             places = places.to(hidden.device).unsqueeze(-1)
-        for number, layer in enumerate(self.layers):
-            if places is None or number >= config.extra_num_layers:
-                hidden = layer(hidden, rotary, visible, cache, places, weights=weights)
-            elif visual is None and cache is not None and weights is None and not torch.is_grad_enabled():
-                hidden = layer(hidden, rotary, visible, cache, keys_only=True)  # images may follow
-            else:  # all are computed: later images read the words' keys, and ranks that share layers run alike
-                hidden = torch.where(places, layer(hidden, rotary, visible, cache, weights=weights), hidden)
+        for number in range(len(self.layers)):
+            if visual is None and cache is not None and weights is None and self._only_keys(number):
+                hidden = self.layers[number](hidden, rotary, visible, cache, keys_only=True)  # images may follow
+            else:
+                hidden = self.run_layer(number, hidden, rotary, visible, cache, places, weights)
             states.append(hidden if number + 1 in keep else None)
         hidden = self.norm(hidden)
         return hidden, (*states[:-1], hidden if len(self.layers) in keep else None)
+
+    def run_layer(
+        self,
+        number: int,
+        hidden: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        visible: Interval,
+        cache: KVCache | None,
+        places: Tensor | None,
+        weights: list[Tensor] | None = None,
+    ) -> Tensor:
+        """Layer `number` over states (B, L, hidden_size). places: (B, L, 1) bool, the visual tokens where text bypasses
+        the pre-buffer; None where it does not."""
+        layer = self.layers[number]
+        if places is None or number >= self.config.extra_num_layers:
+            return layer(hidden, rotary, visible, cache, places, weights=weights)
+        # all are computed: later images read the words' keys, and ranks that share layers run alike
+        return torch.where(places, layer(hidden, rotary, visible, cache, weights=weights), hidden)
+
+    def _only_keys(self, number: int) -> bool:
+        """Whether text alone leaves no more than its keys and values in a layer, where nothing is learned."""
+        bypassed = self.config.text_bypasses_pre_buffer and number < self.config.extra_num_layers
+        return bypassed and not torch.is_grad_enabled()

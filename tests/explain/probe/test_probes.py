@@ -14,7 +14,7 @@ from PIL import Image
 
 from pixelword.errors import InputError
 from pixelword.evaluation.types import Item, Test
-from pixelword.explain.probe import PROBES, probe
+from pixelword.explain.probe import PROBES, compression, probe
 from pixelword.explain.probe.cka import gram, similarity
 from pixelword.explain.probe.drift import distances
 from pixelword.explain.probe.forward import Asked, asked
@@ -243,3 +243,19 @@ def test_other_tools_find_the_layers_by_their_usual_names(session: Session, ques
         handle.remove()
     for name, state in zip(names, question.states()[1:], strict=True):
         assert torch.equal(seen[name][0], state)
+
+
+def test_compression_is_scored_with_random_beside_every_method(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compression, "SIDE", 4)
+    found = {item.name: item for item in compression.table(session, suite(2, 1), limit=2)}
+    assert list(found) == ["compression-input", "compression-pre-buffer", "compression-cache", "compression-cost"]
+    for stage in ("input", "pre-buffer", "cache"):
+        curves = {curve.name: curve for curve in found[f"compression-{stage}"].curves}
+        assert (
+            "random" in curves and len(curves) >= 4 and all(curve.x == (12, 25, 50, 100) for curve in curves.values())
+        )
+    spent = compression.costs(session, side=4, rounds=1)
+    assert [cost.kept for cost in spent[:4]] == [16, 8, 4, 2]
+    assert spent[0].cache_bytes > spent[1].cache_bytes and spent[1].peak_tokens < spent[0].peak_tokens

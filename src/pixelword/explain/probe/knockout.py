@@ -38,6 +38,9 @@ def knockout(questions: Questions) -> Finding:
     bars = [Bar("nothing cut", accuracy(questions.plain), control=True)]
     for name, (make, control) in made.items():
         bars.append(Bar(name, accuracy(questions.scores(f"knockout: {name}", make)), control))
+    if before:
+        early_scores = questions.scores("knockout: lost", text_to_image(early))
+        bars.append(Bar("lost by the cut in the pre-buffer", lost(questions.plain, early_scores)))
     curves = _by_band(questions)
     return Finding(
         "knockout",
@@ -77,6 +80,11 @@ def _by_band(questions: Questions) -> tuple[Curve, ...]:
             rates.append(accuracy(questions.scores(f"knockout: layers {band_name(band)}", make)))
         found.append(Curve(name, tuple(band.start for band in width), tuple(rates), control))
     return tuple(found)
+
+
+def lost(plain: Sequence[Score], scores: Sequence[Score]) -> Rate:
+    """Right answers lost, as a share of all questions, question by question."""
+    return mean([float(own.right) - float(other.right) for own, other in zip(plain, scores, strict=True)])
 
 
 def accuracy(scores: Sequence[Score]) -> Rate:

@@ -8,7 +8,7 @@ from pixelword.evaluation.means import Rate
 from pixelword.explain.probe import published
 from pixelword.explain.probe.forward import Asked, Score
 from pixelword.explain.probe.intervention import Intervention, between_images, cut
-from pixelword.explain.probe.knockout import accuracy, text_to_image
+from pixelword.explain.probe.knockout import accuracy, lost, text_to_image
 from pixelword.explain.probe.questions import Questions
 from pixelword.explain.probe.types import Bar, Finding, mean
 
@@ -36,6 +36,7 @@ def split(questions: Questions) -> Finding | None:
     bars.append(Bar("text to image cut alone", accuracy(text_alone), control=True))
     rest = questions.scores("split: the rest", lambda item: apart(item, late))
     bars.append(Bar("two passes through the rest instead", accuracy(rest), control=True))
+    bars += [Bar(f"lost: {name}", lost(plain, scores)) for name, scores in runs.items()]
     bars += [Bar(f"answers changed: {name}", changed(plain, scores)) for name, scores in runs.items()]
     return Finding(
         "split",
