@@ -176,7 +176,7 @@ def test_the_marks_of_boxes_are_words_and_other_control_tokens_are_not(session: 
     text = "<ref>cup</ref><box>[[1, 2, 3, 4]]</box>"
     ids = [*session.processor.encoder.answer(text), tokenizer.convert_tokens_to_ids("<img>")]
     ids += [tokenizer.eos_token_id, *session.processor.encoder.answer("more")]
-    assert Asker(session)._said(ids, [0.0] * len(ids)) == Said(text, 1.0)
+    assert Asker(session).prediction(ids, [0.0] * len(ids)) == Said(text, 1.0)
 
 
 def test_the_pixels_are_part_of_what_is_known(items: Callable[[int], list[Item]]) -> None:

@@ -27,13 +27,13 @@ def test_too_few_occlusions_are_refused(reading: Reading) -> None:
 def test_a_hidden_cell_is_a_square_of_the_pictures_mean_colour(reading: Reading) -> None:
     hider = Hider(reading, cut(reading.pictures, 99))
     number = next(n for n, cell in enumerate(hider.cells) if (cell.picture, cell.row, cell.column) == (0, 1, 1))
-    painted = unpatchify(hider._painted([number])[:24].numpy(), (6, 4), 16)
+    painted = unpatchify(hider.painted([number])[:24].numpy(), (6, 4), 16)
     before = reading.pictures[0].pixels
     changed = (painted != before).any(-1)
     assert changed[32:64, 32:64].mean() > 0.95 and changed.sum() == changed[32:64, 32:64].sum()
     mean = before.reshape(-1, 3).mean(0)
     assert abs(painted[32:64, 32:64] - mean).max() <= 1
-    assert torch.equal(hider._painted([number])[24:], reading.inputs["pixel_values"][24:])
+    assert torch.equal(hider.painted([number])[24:], reading.inputs["pixel_values"][24:])
 
 
 @torch.no_grad()
@@ -41,7 +41,7 @@ def test_drops_are_the_networks_own_likelihoods(reading: Reading) -> None:
     hider, occlusion = occlude(reading)
     logs = torch.tensor([word.chance for word in reading.words]).log()
     torch.testing.assert_close(hider.untouched, logs, rtol=1e-4, atol=1e-5)
-    inputs = {**reading.inputs, "pixel_values": hider._painted([4])}
+    inputs = {**reading.inputs, "pixel_values": hider.painted([4])}
     logits = reading.model(**inputs, use_cache=False).logits[0, reading.rows].log_softmax(-1)
     expected = logs - logits.gather(-1, reading.word_ids[:, None])[:, 0]
     torch.testing.assert_close(occlusion.drops[:, 4], expected, rtol=1e-3, atol=1e-5)

@@ -91,20 +91,20 @@ def test_a_video_is_told_frame_by_frame(clip: Explanation, tmp_path: Path, monke
     frames, (bare, right) = painted(clip, "rollout")
     assert [frame.label for frame in frames] == ["00:00.00", "00:01.00", "00:02.00", "00:03.00"]
     assert right.text == "right" and len(bare.images) == len(right.images) == 4  # one word is not told twice
-    assert figure._footnote(clip, "rollout", "nano", frames) == "attention rollout  ·  nano"
+    assert figure.footnote(clip, "rollout", "nano", frames) == "attention rollout  ·  nano"
     before = figure.sheet(clip, "rollout")
     monkeypatch.setattr(overlay, "MOST", 2)
     fewer, _ = painted(clip, "rollout")
     sums = [float(clip.maps.rollout[0, frame.tokens.start : frame.tokens.stop].sum()) for frame in frames]
     assert sorted(sums)[2:] == sorted(sums[frames.index(item)] for item in fewer)
-    assert "2 of 4 frames, those with most of the map" in figure._footnote(clip, "rollout", "", fewer)
+    assert "2 of 4 frames, those with most of the map" in figure.footnote(clip, "rollout", "", fewer)
     assert figure.sheet(clip, "rollout").height < before.height  # two frames: both blocks in one row
 
 
 def test_how_far_it_may_be_believed_is_told(left: Explanation) -> None:
-    told = figure._footnote(left, "mean", "nano", left.reading.pictures)
+    told = figure.footnote(left, "mean", "nano", left.reading.pictures)
     assert told.endswith("finds 100 % of the patches whose hiding matters, any order 11 %")
-    assert "finds" not in figure._footnote(left, "occlusion", "nano", left.reading.pictures)
+    assert "finds" not in figure.footnote(left, "occlusion", "nano", left.reading.pictures)
 
 
 def test_what_cannot_be_painted_is_refused(
@@ -137,7 +137,7 @@ def test_lines_are_broken_where_they_must_be() -> None:
 
 def test_characters_without_a_font_are_told_by_number() -> None:
     nowhere = "\U0010fffd"  # of private use
-    assert lettering._font(f"a · {nowhere}", 20)[1] == "a · \\U0010fffd" and lettering._font("a", 20)[1] == "a"
+    assert lettering.font_for(f"a · {nowhere}", 20)[1] == "a · \\U0010fffd" and lettering.font_for("a", 20)[1] == "a"
 
 
 def test_blanks_have_names() -> None:

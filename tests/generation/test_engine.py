@@ -246,6 +246,7 @@ def held_up(running: Engine, prompt: Encoded) -> Iterator[None]:
     running.submit(prompt, Sampling(max_new_tokens=2), listen)
     assert stands.wait(60)
     yield
+    # how many requests are prepared is seen here alone: the engine's counts are of those that the loop has taken over
     while not all(sequence.ready for sequence in list(running._incoming)):
         time.sleep(0.01)
     go_on.set()

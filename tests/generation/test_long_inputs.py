@@ -138,7 +138,7 @@ def test_what_stays_is_as_it_was(session: Session, film: Any) -> None:
     item, other = (reader(session, film, kept) for kept in (2, 12))
     for own in (item, other):
         own.read(0, own.frames[5].stop)
-    item._evict(list(item.frames[:6]))
+    item.evict(list(item.frames[:6]))
     places = item.held
     for mine, theirs in zip(item.cache.layers, other.cache.layers, strict=True):
         assert torch.equal(mine.keys, theirs.keys[:, :, places])

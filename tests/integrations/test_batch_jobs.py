@@ -134,7 +134,7 @@ def test_a_picture_that_is_none_is_one_row_s_error(tmp_path) -> None:
     assert "bad.png" in bad["error"] and "missing.png" in missing["error"] and good["answer"] == "red"
     # asked again, a part that is there is not done again
     assert answerer({name: [value] for name, value in as_dict(job.parts[0]).items()})["errors"] == [0]
-    answerer._ask.close()  # type: ignore[attr-defined]
+    answerer.asker.close()  # type: ignore[attr-defined]
 
 
 class Told(BaseHTTPRequestHandler):

@@ -127,12 +127,12 @@ def test_a_video_is_a_file_at_the_data_sets_rate(made: Callable[[str], Any]) -> 
     assert model.VIDEO_LLM and not model.is_api and model.fps == 1.0
     model.preset = type(model.preset)("video", None, model.preset.media, 16)  # nano knows no system message
     clip = [{"type": "video", "value": str(EXAMPLES / "moving_right.mp4")}]
-    assert model._parts(clip) == [{"type": "video", "video": clip[0]["value"], "fps": 1.0}]
+    assert model.parts_of(clip) == [{"type": "video", "video": clip[0]["value"], "fps": 1.0}]
     for_data_set(model, nframe=0, fps=0.5)
-    assert model._parts(clip)[0] == {"type": "video", "video": clip[0]["value"], "fps": 0.5}
+    assert model.parts_of(clip)[0] == {"type": "video", "video": clip[0]["value"], "fps": 0.5}
     model.fps, model.nframe = 1.0, 256  # as it was made
     for_data_set(model, nframe=2, fps=-1)
-    assert model._parts(clip)[0] == {"type": "video", "video": clip[0]["value"], "num_frames": 2}
+    assert model.parts_of(clip)[0] == {"type": "video", "video": clip[0]["value"], "num_frames": 2}
     assert model.generate([*clip, *asked("which way does it move?")]) == "right"
 
 
@@ -293,10 +293,11 @@ def test_what_the_suite_does_not_know_or_another_preset_asks_has_vlmevalkits_wor
     for name in ("MMMU_Pro", "BLINK", "VSI-Bench", "Video-MME"):
         assert not model.use_custom_prompt(name)
         message = [*asked("what colour is it?", CIRCLE), *asked("Answer: ")]
-        told = model.session.processor.encode(
-            [{"role": "system", "content": "Reason step by step."}, {"role": "user", "content": model._parts(message)}],
-            add_generation_prompt=True, media=model.session.media,
-        )  # fmt: skip
+        turns = [
+            {"role": "system", "content": "Reason step by step."},
+            {"role": "user", "content": model.parts_of(message)},
+        ]
+        told = model.session.processor.encode(turns, add_generation_prompt=True, media=model.session.media)
         assert_same(model.prompt(message, dataset=name), told, name)
     model.set_dump_image(DataSet("BLINK", tmp_path).dump_image)
     with pytest.raises(InputError, match="BLINK is not asked with the preset image"):

@@ -124,12 +124,12 @@ def test_a_preset_is_upstreams_and_what_is_given_wins() -> None:
     assert model.session.media.max_pixels == 960 * 720 and model.session.media.max_frames == 8
     assert model.system is None and model.batch_size == 2
     given = {"temperature": 0.6, "do_sample": True, "top_p": 0.9, "until": ["\n\n"], "max_new_tokens": 7}
-    drawn = model._sampling(given, 3, 100)
+    drawn = model.sampling_of(given, 3, 100)
     assert (drawn.temperature, drawn.top_p, drawn.stop, drawn.max_new_tokens, drawn.seed) == (0.6, 0.9, ("\n\n",), 7, 3)
-    assert model._sampling({**given, "do_sample": False}, 3, 100).greedy
-    assert model._sampling(given, 3, 5).max_new_tokens == 5  # a task may ask for more than the context has left
+    assert model.sampling_of({**given, "do_sample": False}, 3, 100).greedy
+    assert model.sampling_of(given, 3, 5).max_new_tokens == 5  # a task may ask for more than the context has left
     with pytest.raises(InputError, match="num_beams is 4"):
-        model._sampling({"num_beams": 4}, 0, 100)
+        model.sampling_of({"num_beams": 4}, 0, 100)
     model.clean()
 
 
@@ -139,7 +139,7 @@ def test_videos_under_the_preset_of_space_are_labelled_frames_as_in_the_papers_s
     row = Row("1", "How many?", (), ("1",), ({"type": "video", "video": clip},))
     model = PixelwordChat(preset="si", num_frames=vsi.frames)
     content = [{"type": "video", "url": clip}, {"type": "text", "text": words(row, vsi)}]
-    ours = model._prompt(_messages([{"role": "user", "content": content}]))
+    ours = model.prompt_of(_messages([{"role": "user", "content": content}]))
     asked = messages(row, vsi)
     theirs = model.session.processor.encode(asked, add_generation_prompt=True, media=vsi.media())
     assert ours.input_ids.equal(theirs.input_ids) and ours.pixel_values.equal(theirs.pixel_values)
@@ -152,5 +152,5 @@ def test_videos_under_the_preset_of_space_are_labelled_frames_as_in_the_papers_s
 ])  # fmt: skip
 def test_the_most_tokens_of_an_answer(given: dict[str, Any], tokens: int) -> None:
     model = PixelwordChat(**given)
-    assert model._sampling({}, 0, 100_000).max_new_tokens == tokens
+    assert model.sampling_of({}, 0, 100_000).max_new_tokens == tokens
     model.clean()

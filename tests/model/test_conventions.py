@@ -129,6 +129,7 @@ def test_embeddings_that_hold_their_images(fresh_model: Any, pictured: dict[str,
     model = fresh_model(text_bypasses_pre_buffer=True)
     expected = model.generate(**pictured, **GREEDY, max_new_tokens=4)[:, -4:]
     with torch.no_grad():
+        # transformers has no public name for embeddings that hold their images
         embeds = model._embed(pictured["input_ids"], None, pictured["pixel_values"], pictured["image_grid_hw"], None)
     found = model.generate(
         inputs_embeds=embeds,

@@ -217,7 +217,7 @@ def test_decoding_ends_in_time(session, tmp_path) -> None:
     with Workers(resolve("nano"), quick) as workers:
         with pytest.raises(MediaError, match="took too long"):
             workers.encode(slow, {}).result(120)
-        worker = workers._free.get()
+        worker = workers._free.get()  # clients never see a worker, so its death and limits can be set here alone
         assert not worker.process.is_alive()
         worker.settings = replace(quick, media_seconds=60)
         workers._free.put(worker)

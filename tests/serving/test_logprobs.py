@@ -55,7 +55,7 @@ def test_metaspaces_and_control_tokens() -> None:
 
 def test_a_chat_tells_parts_of_characters_by_their_bytes(tiny_tokenizer) -> None:
     ids = ids_of(tiny_tokenizer, "🦊")
-    told = Reply("1", "tiny", TokenBytes(tiny_tokenizer), chat=True)._logprobs(
+    told = Reply("1", "tiny", TokenBytes(tiny_tokenizer), chat=True).logprobs_of(
         [Token(token, "", -1.0, ((token, -1.0), (0, -2.0))) for token in ids]
     )
     assert bytes(byte for entry in told["content"] for byte in entry["bytes"]) == FOX
@@ -65,11 +65,11 @@ def test_a_chat_tells_parts_of_characters_by_their_bytes(tiny_tokenizer) -> None
 def test_no_two_tokens_fall_onto_one_key(tiny_tokenizer, pieces) -> None:
     ids = ids_of(tiny_tokenizer, "🦊")
     top = tuple((token, -float(place)) for place, token in enumerate(ids))
-    told = Reply("1", "tiny", TokenBytes(tiny_tokenizer), chat=False)._logprobs([Token(ids[0], "", -0.5, top)])
+    told = Reply("1", "tiny", TokenBytes(tiny_tokenizer), chat=False).logprobs_of([Token(ids[0], "", -0.5, top)])
     assert told["top_logprobs"] == [{rf"bytes:\x{byte:02x}": -float(place) for place, byte in enumerate(FOX)}]
     assert told["tokens"] == [r"bytes:\xf0"]
     byte, letter = pieces.convert_tokens_to_ids(["<0x41>", "A"])
-    told = Reply("1", "pieces", TokenBytes(pieces), chat=False)._logprobs(
+    told = Reply("1", "pieces", TokenBytes(pieces), chat=False).logprobs_of(
         [Token(byte, "", -1.0, ((byte, -1.0), (letter, -2.0)))]
     )
     assert told["top_logprobs"] == [{"A": -1.0, f"token_id:{letter}": -2.0}]

@@ -34,7 +34,7 @@ def test_a_text_has_one_split_whatever_its_case() -> None:
 
 
 def test_the_packaged_words_are_all_held_out() -> None:
-    by_length = words._packaged()
+    by_length = words.packaged()
     assert all(len(by_length[length]) >= 10 for length in range(2, words.LONGEST + 1))
     assert {words.split_of_text(word) for group in by_length.values() for word in group} == {"test"}
 
@@ -89,7 +89,7 @@ def test_nth_counts_from_the_first_and_back_from_the_last() -> None:
     rng = Random(2)
     texts = ("one", "two", "three")
     for _ in range(60):
-        turn = reading._nth_of(rng, "nth", reading._WORD, texts)
+        turn = reading.nth_of(rng, "nth", reading.NTH_WORD, texts)
         place = next((i for i, nth in enumerate(reading.ORDINALS) if nth in turn.question), len(texts) - 1)
         assert turn.answer == texts[place] and ("last" in turn.question or place < 3)
 

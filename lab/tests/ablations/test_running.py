@@ -155,7 +155,7 @@ def test_a_resumed_stage_ends_as_if_it_had_not_been_stopped(small, tmp_path, mon
 
     from pixelword.training.trainer import Trainer
 
-    finish = Trainer._finish
+    finish = Trainer._finish  # where a run's end begins: a signal can come here, and a test cannot time one
     monkeypatch.setattr(Trainer, "fraction", lambda self, progress: float(progress.step >= 1))
     monkeypatch.setattr(Trainer, "_finish", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):

@@ -79,7 +79,7 @@ def test_a_table_keeps_what_can_be_shown() -> None:
 
 def test_cells_become_numbers_words_or_nothing() -> None:
     cells = [
-        tables._cell(value) for value in ("12", "-0.50", "007", "1e3", "1.5e-3", "NA", "", " a  b ", 3.0, math.inf)
+        tables.cell_of(value) for value in ("12", "-0.50", "007", "1e3", "1.5e-3", "NA", "", " a  b ", 3.0, math.inf)
     ]
     assert cells == [12, -0.5, "007", "1e3", 0.0015, None, None, "a b", 3, None]
 

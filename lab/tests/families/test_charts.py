@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator
 from io import BytesIO
 from pathlib import Path
 from random import Random
@@ -12,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from drawn_tasks import image_of, questions_of, write_pool
 from PIL import Image
 
 pytest.importorskip("matplotlib", reason='needs matplotlib: pip install --editable "lab[tasks]"')
@@ -20,7 +20,6 @@ from pixelword.errors import AssetError
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.synthetic.assets import AssetPack, Assets, split_of, write_pack
-from pixelword.synthetic.types import Question
 from pixelword_lab.drawing.plots import draw_style, render
 from pixelword_lab.drawing.tabular import COLOURS, Chart, Columns, Series, draw_chart, number, possible
 from pixelword_lab.families.charts import FAMILY, POOL, render_item
@@ -52,32 +51,12 @@ def assets(tmp_path_factory: pytest.TempPathFactory) -> Assets:
     """Twenty tables and a pool of charts of them."""
     folder = tmp_path_factory.mktemp("assets")
     write_pack(folder / "tables.zip", ((table(n), {}) for n in range(20)), licences={})
-    plain = Assets(folder)
-
-    def items() -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
-        for place in range(56):
-            split = "test" if place % 7 == 0 else "train"
-            files, facts = render_item(Random(f"pool {place}"), split, plain)
-            named = {f"{place}/{name}": content for name, content in files.items()}
-            yield {**facts, "key": str(place), "split": split, "file": f"{place}/{facts['file']}"}, named
-
-    write_pack(folder / f"{POOL}.zip", items(), licences={})
-    return Assets(folder)
+    return write_pool(folder, POOL, render_item, 56, test_every=7)
 
 
 @pytest.fixture(scope="module")
 def tasks(assets: Assets) -> list[Task]:
     return [draw("charts", seed, "train", assets) for seed in range(DRAWS)]
-
-
-def picture_of(task: Task) -> Image.Image:
-    picture = task.media[0]["image"]
-    assert isinstance(picture, Image.Image) and picture.mode == "RGB"
-    return picture
-
-
-def asked(tasks: list[Task], kind: str) -> list[tuple[Task, Question]]:
-    return [(task, question) for task in tasks for question in task.questions if question.kind == kind]
 
 
 def bars(chart: Chart, values: tuple[float, ...]) -> tuple[Image.Image, dict[str, Any]]:
@@ -94,13 +73,13 @@ def test_every_kind_of_question_is_asked(tasks: list[Task]) -> None:
     assert set(seen) == set(FAMILY.kinds)
     assert all(1 <= len(task.questions) <= 5 for task in tasks)
     assert sum(len(task.questions) for task in tasks) > 3 * DRAWS
-    answers = Counter(item.answer for _, item in asked(tasks, "exists"))
+    answers = Counter(item.answer for _, item in questions_of(tasks, "exists"))
     assert answers["yes"] and answers["no"]
-    assert all(item.absent == (item.answer == "no") for _, item in asked(tasks, "exists"))
+    assert all(item.absent == (item.answer == "no") for _, item in questions_of(tasks, "exists"))
 
 
 def test_pictures_are_small_enough_to_train_on(tasks: list[Task]) -> None:
-    sizes = [picture_of(task).size for task in tasks]
+    sizes = [image_of(task).size for task in tasks]
     assert all(96 <= side <= 1024 for size in sizes for side in size)
     assert np.mean([width * height / 1024 for width, height in sizes]) < 250
 
@@ -170,15 +149,15 @@ def test_the_largest_bar_has_the_name_that_is_answered(assets: Assets, tasks: li
         ]
         checked += 1
     assert checked > 3
-    for _, entry in asked(tasks, "extreme"):
+    for _, entry in questions_of(tasks, "extreme"):
         assert entry.answer in entry.choices
 
 
 def test_a_shown_colour_is_in_the_picture(tasks: list[Task]) -> None:
-    found = [(task, item) for task, item in asked(tasks, "colour") if item.answer in COLOURS]
+    found = [(task, item) for task, item in questions_of(tasks, "colour") if item.answer in COLOURS]
     assert len(found) > 5
     for task, item in found:
-        pixels = np.asarray(picture_of(task)).reshape(-1, 3).astype(int)
+        pixels = np.asarray(image_of(task)).reshape(-1, 3).astype(int)
         rgb = [int(COLOURS[item.answer][at : at + 2], 16) for at in (1, 3, 5)]
         # dimmed by a quarter at most, and grainy
         near = [int((np.abs(pixels - np.multiply(rgb, light)).sum(axis=1) < 65).sum()) for light in (1.0, 0.88)]
@@ -186,10 +165,10 @@ def test_a_shown_colour_is_in_the_picture(tasks: list[Task]) -> None:
 
 
 def test_boxes_lie_in_the_picture_and_answers_name_them(tasks: list[Task]) -> None:
-    found = asked(tasks, "find")
+    found = questions_of(tasks, "find")
     assert found
     for task, item in found:
-        width, height = picture_of(task).size
+        width, height = image_of(task).size
         match = re.fullmatch(r"<ref>(.+)</ref><box>\[\[(\d+), (\d+), (\d+), (\d+)\]\]</box>", item.answer)
         assert match is not None and item.metric == "box"
         corners = [int(match[index]) for index in range(2, 6)]
@@ -220,13 +199,13 @@ def test_splits_share_no_table_and_seeds_repeat(assets: Assets, tasks: list[Task
     for seed in range(5):
         again = draw("charts", seed, "train", Assets(assets.folder))
         assert again.questions == tasks[seed].questions
-        assert picture_of(again).tobytes() == picture_of(tasks[seed]).tobytes()
+        assert image_of(again).tobytes() == image_of(tasks[seed]).tobytes()
 
 
 def test_without_a_pool_charts_are_drawn_on_the_spot(assets: Assets, tmp_path: Path) -> None:
     write_pack(tmp_path / "tables.zip", ((table(n), {}) for n in range(12)), licences={})
     item, same = (draw("charts", 3, "train", Assets(tmp_path)) for _ in range(2))
-    assert item.questions == same.questions and picture_of(item).tobytes() == picture_of(same).tobytes()
+    assert item.questions == same.questions and image_of(item).tobytes() == image_of(same).tobytes()
     with pytest.raises(AssetError, match="pixelword tasks fetch tables"):
         draw("charts", 3, "train", Assets(tmp_path / "nowhere"))
 

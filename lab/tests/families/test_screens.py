@@ -11,12 +11,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image
+from drawn_tasks import image_of, questions_of, write_pool
 
 from pixelword.processing.image_processor import NeoOVImageProcessor
 from pixelword.processing.processor import NeoOVProcessor
 from pixelword.synthetic.assets import Assets, write_pack
-from pixelword.synthetic.types import Question
 from pixelword_lab.drawing import pages
 from pixelword_lab.families.screens import FAMILY, POOL, _templates, render_item
 from pixelword_lab.families.screens.content import _MAKERS, CALLED, Source
@@ -53,32 +52,12 @@ def assets(browser: pages.Browser, tmp_path_factory: pytest.TempPathFactory) -> 
         for n in range(30)
     )  # fmt: skip
     write_pack(folder / "tables.zip", ((table, {}) for table in tables), licences={})
-    plain = Assets(folder)
-
-    def items() -> Iterator[tuple[dict[str, Any], dict[str, bytes]]]:
-        for place in range(ITEMS):
-            split = "test" if place % 4 == 0 else "train"
-            files, facts = render_item(Random(f"pool {place}"), split, plain)
-            named = {f"{place}/{name}": content for name, content in files.items()}
-            yield {**facts, "key": str(place), "split": split, "file": f"{place}/{facts['file']}"}, named
-
-    write_pack(folder / f"{POOL}.zip", items(), licences={})
-    return Assets(folder)
+    return write_pool(folder, POOL, render_item, ITEMS, test_every=4)
 
 
 @pytest.fixture(scope="module")
 def tasks(assets: Assets) -> list[Task]:
     return [draw("screens", seed, "train", assets) for seed in range(DRAWS)]
-
-
-def picture_of(task: Task) -> Image.Image:
-    picture = task.media[0]["image"]
-    assert isinstance(picture, Image.Image) and picture.mode == "RGB"
-    return picture
-
-
-def asked(tasks: list[Task], kind: str) -> list[tuple[Task, Question]]:
-    return [(task, question) for task in tasks for question in task.questions if question.kind == kind]
 
 
 def shoot(kind: str, seed: int, assets: Assets, **theme: Any) -> tuple[Any, np.ndarray, list[pages.Element]]:
@@ -164,19 +143,19 @@ def test_every_kind_of_question_is_asked(tasks: list[Task]) -> None:
     seen = Counter(question.kind for task in tasks for question in task.questions)
     assert set(seen) == set(FAMILY.kinds)
     assert all(1 <= len(task.questions) <= 5 for task in tasks)
-    assert set(Counter(item.answer for _, item in asked(tasks, "exists"))) == {"yes", "no"}
-    sizes = [picture_of(task).size for task in tasks]
+    assert set(Counter(item.answer for _, item in questions_of(tasks, "exists"))) == {"yes", "no"}
+    sizes = [image_of(task).size for task in tasks]
     assert all(96 <= side <= 1024 for size in sizes for side in size)
     assert np.mean([width * height / 1024 for width, height in sizes]) < 250
 
 
 def test_points_lie_on_what_they_name(tasks: list[Task]) -> None:
-    found = asked(tasks, "point")
+    found = questions_of(tasks, "point")
     assert len(found) > 20
     for task, item in found:
         match = re.fullmatch(r"<ref>(.+)</ref><box>\[\[(\d+), (\d+), (\d+), (\d+)\]\]</box>", item.answer)
         assert match is not None and item.metric == "point"
-        width, height = picture_of(task).size
+        width, height = image_of(task).size
         x = (int(match[2]) + int(match[4])) / 2000 * width
         y = (int(match[3]) + int(match[5])) / 2000 * height
         ((_, (left, top, right, bottom)),) = item.boxes
@@ -224,7 +203,7 @@ def test_splits_share_no_words_and_seeds_repeat(assets: Assets, tasks: list[Task
     for seed in range(5):
         again = draw("screens", seed, "train", Assets(assets.folder))
         assert again.questions == tasks[seed].questions
-        assert picture_of(again).tobytes() == picture_of(tasks[seed]).tobytes()
+        assert image_of(again).tobytes() == image_of(tasks[seed]).tobytes()
 
 
 def test_a_screen_is_drawn_the_same_again(browser: pages.Browser, assets: Assets, tmp_path: Path) -> None:

@@ -71,9 +71,9 @@ class Asker:
         """Generate greedy answers for one batch."""
         sampling = Sampling(new_tokens, logprobs=0)
         requests = self.session.generate(questions, [sampling] * len(questions))
-        return [self._said(request.token_ids, request.logprobs) for request in requests]
+        return [self.prediction(request.token_ids, request.logprobs) for request in requests]
 
-    def _said(self, ids: Sequence[int], logs: Sequence[float]) -> Said:
+    def prediction(self, ids: Sequence[int], logs: Sequence[float]) -> Said:
         """Decode the text up to the end token, including box marks."""
         length = next((place + 1 for place, item in enumerate(ids) if item in self._ends), len(ids))
         words = self.session.processor.encoder.decode(ids[:length])

@@ -61,7 +61,7 @@ def sheet(evidence: Evidence, method: str, model: str = "") -> Image.Image:
     inner = max(_LEAST, across * (wide + APART) - APART)
     question_lines = lettering.wrapped(evidence.question, _QUESTION, inner, 3)
     answer_lines = lettering.wrapped(evidence.answer, _ANSWER, inner, 4)
-    about = lettering.wrapped(_footnote(evidence, method, model, pictures), _SMALL, inner, 3)
+    about = lettering.wrapped(footnote(evidence, method, model, pictures), _SMALL, inner, 3)
     rows = -(-len(blocks) // across)
     sizes = [(_QUESTION, question_lines, _INK), (_ANSWER, answer_lines, _MUTED)]
     top = MARGIN + sum(_tall(lines, size) for size, lines, _ in sizes) + APART
@@ -146,7 +146,7 @@ def _legend(made: Image.Image, y: int, hottest: float, method: str) -> None:
     lettering.write(draw, (MARGIN + 18 + ramp.width + 8, y), end, _SMALL, _MUTED)
 
 
-def _footnote(evidence: Evidence, method: str, model: str, shown: tuple[Seen, ...]) -> str:
+def footnote(evidence: Evidence, method: str, model: str, shown: tuple[Seen, ...]) -> str:
     """Return the caption: method, model, and the map's score if it was checked."""
     parts = [PAINTED[method], model]
     if (total := len(evidence.reading.pictures)) > len(shown):

@@ -18,13 +18,13 @@ LEADING = 1.4
 
 def write(draw: ImageDraw.ImageDraw, place: tuple[float, float], text: str, size: int, colour: str) -> None:
     """Draw one line; `place` is its upper left corner."""
-    font, text = _font(text, size)
+    font, text = font_for(text, size)
     draw.text((place[0], place[1] + size), text, fill=colour, font=font, anchor="ls")
 
 
 def width(text: str, size: int) -> float:
     """Return the width of one line, in pixels."""
-    font, text = _font(text, size)
+    font, text = font_for(text, size)
     return font.getlength(text)
 
 
@@ -47,7 +47,7 @@ def _fitting(text: str, size: int, most: float) -> int:
     return max(1, bisect_right(range(len(text) + 1), most, key=lambda end: width(text[:end], size)) - 1)
 
 
-def _font(text: str, size: int) -> tuple[ImageFont.FreeTypeFont, str]:
+def font_for(text: str, size: int) -> tuple[ImageFont.FreeTypeFont, str]:
     """Return the first font with all characters of the text, else the first font, with missing characters as codes."""
     needed = frozenset("".join(text.split()))
     for font in _fonts(size):

@@ -95,7 +95,7 @@ class Hider:
         output = reading.model(
             input_ids=inputs["input_ids"].expand(count, -1),
             mm_token_type_ids=inputs["mm_token_type_ids"].expand(count, -1),
-            pixel_values=torch.cat([self._painted(variant) for variant in variants]),
+            pixel_values=torch.cat([self.painted(variant) for variant in variants]),
             image_grid_hw=inputs["image_grid_hw"].repeat(count, 1),
             use_cache=False,
             logits_to_keep=reading.rows,
@@ -103,7 +103,7 @@ class Hider:
         chances = output.logits.float().log_softmax(-1)
         return chances.gather(-1, reading.word_ids.expand(count, -1)[..., None])[..., 0].cpu()
 
-    def _painted(self, hidden: Sequence[int]) -> Tensor:
+    def painted(self, hidden: Sequence[int]) -> Tensor:
         pixels = self.reading.inputs["pixel_values"].clone()
         for number in hidden:
             cell = self.cells[number]

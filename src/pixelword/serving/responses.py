@@ -107,7 +107,7 @@ class Reply:
                 choice["message"] = {"role": "assistant", "content": item.text, **_objects(item)}
             else:
                 choice["text"] = item.text
-            choice["logprobs"] = self._logprobs(said)
+            choice["logprobs"] = self.logprobs_of(said)
             choices.append(choice)
         kind = "chat.completion" if self.chat else "text_completion"
         return {**self.head, "object": kind, "choices": choices, "usage": usage(generations)}
@@ -119,7 +119,7 @@ class Reply:
     def piece(self, index: int, token: Token) -> dict[str, Any]:
         """A chunk with one more piece of text."""
         part: dict[str, Any] = {"delta": {"content": token.text}} if self.chat else {"text": token.text}
-        return self._chunk({"index": index, **part, "logprobs": self._logprobs([token]), "finish_reason": None})
+        return self._chunk({"index": index, **part, "logprobs": self.logprobs_of([token]), "finish_reason": None})
 
     def last(self, index: int, request: Request) -> dict[str, Any]:
         """The chunk that says why an answer ended, with the places that it names."""
@@ -134,7 +134,7 @@ class Reply:
         kind = "chat.completion.chunk" if self.chat else "text_completion"
         return {**self.head, "object": kind, "choices": [] if choice is None else [choice]}
 
-    def _logprobs(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
+    def logprobs_of(self, tokens: Sequence[Token]) -> dict[str, Any] | None:
         scored = [token for token in tokens if token.logprob is not None]
         if not scored:
             return None

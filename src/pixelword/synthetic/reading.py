@@ -21,11 +21,16 @@ _GLYPH = ("What character is this?", "Which character is this?", "What does it s
 _READ = ("What does it say?", "What does it say?", "What is written here?", "Read it.", "Read the text.",
          "What does the sign say?", "What does the picture say?", "Which word is this?")  # fmt: skip
 _LINE = ("What does it say?", "Read the line.", "Read the text.", "What is written here?", "Read it.")
-_WORD = ("What is the {nth} word?", "Which word is the {nth}?", "Read the {nth} word.", "What does the {nth} word say?")
+NTH_WORD = (
+    "What is the {nth} word?",
+    "Which word is the {nth}?",
+    "Read the {nth} word.",
+    "What does the {nth} word say?",
+)
 _LETTER = ("What is the {nth} character?", "Which character is the {nth}?", "Read the {nth} character.",
            "What is the {nth} letter?")  # fmt: skip
 _FIND = ('Where does it say "{it}"?', 'Where is the word "{it}"?', 'Find "{it}".', 'Give the box of "{it}".')
-WORDINGS = (*_GLYPH, *_READ, *_LINE, *_WORD, *_LETTER, *_FIND)
+WORDINGS = (*_GLYPH, *_READ, *_LINE, *NTH_WORD, *_LETTER, *_FIND)
 
 Drawn = tuple[Image.Image, Turn, Callable[[], Turn] | None]
 
@@ -61,12 +66,12 @@ def _nth(rng: Random, level: float, split: Split, assets: Assets) -> Drawn:
     if rng.random() < 0.4:
         text = draw_word(rng, split, assets, longest=longest)
         sign = draw_sign(rng, [text], level, split, assets)
-        return sign.image, _nth_of(rng, "nth", _LETTER, tuple(sign.texts[0])), None
+        return sign.image, nth_of(rng, "nth", _LETTER, tuple(sign.texts[0])), None
     number = rng.randint(2, 2 + round(2 * level))
     row = number < 4 and rng.random() < 0.5
     texts = [draw_word(rng, split, assets, longest=min(longest, LONGEST_LINE // number - 1)) for _ in range(number)]
     sign = draw_sign(rng, [" ".join(texts)] if row else texts, level, split, assets)
-    return sign.image, _nth_of(rng, "nth", _WORD, sign.texts), _word_of(rng, sign)
+    return sign.image, nth_of(rng, "nth", NTH_WORD, sign.texts), _word_of(rng, sign)
 
 
 def _find(rng: Random, level: float, split: Split, assets: Assets) -> Drawn:
@@ -89,7 +94,7 @@ def _says(rng: Random, kind: str, wordings: tuple[str, ...], sign: Sign) -> Turn
     return Turn(kind, phrase(rng, wordings), " ".join(sign.texts), fact, fact)
 
 
-def _nth_of(rng: Random, kind: str, wordings: tuple[str, ...], texts: tuple[str, ...]) -> Turn:
+def nth_of(rng: Random, kind: str, wordings: tuple[str, ...], texts: tuple[str, ...]) -> Turn:
     places = range(min(len(texts), len(ORDINALS)))
     place = rng.choice((*places, len(texts) - 1))
     nth = "last" if place == len(texts) - 1 and (place >= len(ORDINALS) or rng.random() < 0.5) else ORDINALS[place]
@@ -98,7 +103,7 @@ def _nth_of(rng: Random, kind: str, wordings: tuple[str, ...], texts: tuple[str,
 
 
 def _word_of(rng: Random, sign: Sign) -> Callable[[], Turn]:
-    return lambda: _nth_of(rng, "nth", _WORD, sign.texts)
+    return lambda: nth_of(rng, "nth", NTH_WORD, sign.texts)
 
 
 def _colour(rng: Random, sign: Sign) -> Callable[[], Turn]:

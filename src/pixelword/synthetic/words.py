@@ -70,12 +70,12 @@ def _cased(rng: Random, word: str) -> str:
 
 def _by_length(split: Split, assets: Assets, length: int) -> tuple[str, ...]:
     if split == "test":
-        return _packaged()[length]
+        return packaged()[length]
     return _from_pack(assets.pack("words"))[length]
 
 
 @lru_cache(maxsize=1)
-def _packaged() -> dict[int, tuple[str, ...]]:
+def packaged() -> dict[int, tuple[str, ...]]:
     """The words of the test by their length."""
     return _grouped(files("pixelword.synthetic").joinpath(_WORDS_FILE).read_text("utf-8").split())
 

@@ -23,7 +23,7 @@ def pack(tiny) -> Pack:
 
 
 def started_ago(window: Window, seconds: float) -> Window:
-    window._started = time.monotonic() - seconds
+    window.started = time.monotonic() - seconds
     return window
 
 

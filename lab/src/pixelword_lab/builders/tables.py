@@ -84,7 +84,7 @@ def table(key: str, title: str, source: str, columns: Mapping[str, Sequence[Any]
             name = "name"
         if len(name) > 30:
             continue
-        cells = [_cell(value) for value in _evenly(values)]
+        cells = [cell_of(value) for value in _evenly(values)]
         if len(kept) < MOST_COLUMNS and _useful(cells):
             kept[name] = cells
     rows = [list(row) for row in zip(*kept.values(), strict=True)]
@@ -107,7 +107,7 @@ def _evenly(values: Sequence[Any]) -> Iterator[Any]:
     return (values[row] for row in range(0, len(values), step))
 
 
-def _cell(value: Any) -> Cell:
+def cell_of(value: Any) -> Cell:
     """A number, words, or None where nothing was written down."""
     if hasattr(value, "item"):
         value = value.item()

@@ -79,11 +79,11 @@ class EvictingPrefill(IncrementalPrefill):
             a = new[-1].stop
             held += new
             if len(held) > self.kept:
-                held = self._evict(held)
+                held = self.evict(held)
         logits = self.read(a, len(self.prompt))
         return logits
 
-    def _evict(self, held: list[Frame]) -> list[Frame]:
+    def evict(self, held: list[Frame]) -> list[Frame]:
         """Drop the frames that the words after the last one attend to least; returns those that stay."""
         start = max(self.frames[-1].stop, len(self.prompt) - _WORDS)
         attention = self.attention(start, len(self.prompt))

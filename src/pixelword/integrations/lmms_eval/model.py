@@ -101,7 +101,7 @@ class _Pixelword(lmms):
 
     # what the two kinds of requests become
 
-    def _prompt(self, messages: Messages) -> Encoded:
+    def prompt_of(self, messages: Messages) -> Encoded:
         asked = self._apply_system_prompt([self._framed(message) for message in messages], self.system or "")
         return self.session.processor.encode(asked, add_generation_prompt=True, media=self.session.media)
 
@@ -116,7 +116,7 @@ class _Pixelword(lmms):
         )
         return {**message, "content": [part for parts in videos for part in parts]}
 
-    def _sampling(self, given: Mapping[str, Any], seed: int, room: int) -> Sampling:
+    def sampling_of(self, given: Mapping[str, Any], seed: int, room: int) -> Sampling:
         """Convert a task's generation_kwargs. Sampled answers get a seed, so that runs are reproducible.
 
         room: tokens that the context has left, above which no answer goes.
@@ -143,8 +143,8 @@ class _Pixelword(lmms):
     def _answers(self, asked: Iterable[tuple[Messages, Mapping[str, Any]]], total: int) -> Iterator[Request]:
         def prompts() -> Iterator[tuple[Encoded, Sampling]]:
             for place, (item, given) in enumerate(asked):
-                prompt = self._prompt(item)
-                yield prompt, self._sampling(given, place, self.engine.room(prompt))
+                prompt = self.prompt_of(item)
+                yield prompt, self.sampling_of(given, place, self.engine.room(prompt))
 
         progress = tqdm(
             generate_many(self.engine, prompts()), total=total, disable=self.rank != 0, desc="pixelword answers"
@@ -271,7 +271,7 @@ class PixelwordSimple(_Pixelword):
             if len(batch[0].args) > 2:
                 _, _, to_visual, doc_id, task, split = batch[0].args
                 doc = self._doc(task, split, doc_id)
-            prompt = self._prompt(_turn_of(context, to_visual(doc) if doc is not None else ()))
+            prompt = self.prompt_of(_turn_of(context, to_visual(doc) if doc is not None else ()))
             words = [_continuation(item.args[1], doc) for item in batch]
             found += self._likelihoods(prompt, words)
         return found

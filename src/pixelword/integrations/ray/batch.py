@@ -21,7 +21,7 @@ class Answerer:
     """A replica, created once per process, then handed parts."""
 
     def __init__(self, job: Job, how: Asking) -> None:
-        self._job, self._ask = job, how.open()
+        self._job, self.asker = job, how.open()
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Process parts (columns of `Part`); return rows, errors, and why the job cannot continue, if so."""
@@ -36,7 +36,7 @@ class Answerer:
         if self._job.path(part).exists():  # by a replica that died before it could say so
             return 0
         rows = self._job.read(part)
-        return self._job.write(part, rows, self._ask(rows))
+        return self._job.write(part, rows, self.asker(rows))
 
 
 _FIELDS = ("number", "first", "count", "offset")

@@ -115,7 +115,7 @@ class Pixelword(BaseModel):
         """
         benchmark = self.preset.benchmark(dataset)
         if benchmark is None:
-            return self._encoded(self._conversation({"role": "user", "content": self._parts(message)}))
+            return self._encoded(self._conversation({"role": "user", "content": self.parts_of(message)}))
         low, high = benchmark.setting.pixels
         options = replace(self.preset.media, min_pixels=low, max_pixels=high)
         text = _text("".join(item["value"] for item in message if item["type"] == "text"), benchmark)
@@ -135,17 +135,17 @@ class Pixelword(BaseModel):
         self.engine.close()
 
     def _said(self, turn: Mapping[str, Any]) -> Any:
-        parts = self._parts(turn["content"])
+        parts = self.parts_of(turn["content"])
         return "".join(part["text"] for part in parts) if turn["role"] == "assistant" else parts
 
     def _media(self, content: Content, dataset: str | None) -> list[dict[str, Any]]:
         """Return the media, with a video's frames, which an API gets as images, as one."""
-        media = self._parts([item for item in content if item["type"] != "text"])
+        media = self.parts_of([item for item in content if item["type"] != "text"])
         if DATASET_MODALITY(dataset) == "VIDEO" and media and all(medium["type"] == "image" for medium in media):
             return [{"type": "video", "video": [medium["image"] for medium in media]}]
         return media
 
-    def _parts(self, content: Content) -> list[dict[str, Any]]:
+    def parts_of(self, content: Content) -> list[dict[str, Any]]:
         parts: list[dict[str, Any]] = []
         for item in content:
             kind = item["type"]

@@ -131,7 +131,7 @@ class Window:
         self._loss, self._norm, self._lr, self._waited = 0.0, 0.0, 0.0, 0.0
         self._kl: list[float] = []
         self._excluded = 0.0
-        self._started = time.monotonic()
+        self.started = time.monotonic()
 
     def add(
         self, counts: Counts, *, loss: float, grad_norm: float, lr: float, waited: float, kl: float | None = None
@@ -157,7 +157,7 @@ class Window:
         data_wait: share of the time the mean rank waited for packs; memory_gb: peak of the worst rank, on the GPU or,
         without one, of the process; rates over all ranks together.
         """
-        seconds = max(time.monotonic() - self._started - self._excluded, 1e-9)
+        seconds = max(time.monotonic() - self.started - self._excluded, 1e-9)
         own = torch.tensor([*astuple(self.counts), self._waited, memory_gb()], dtype=torch.float64)
         ranks = self._gather(own)
         *counted, waited, _ = ranks.sum(0).tolist()
