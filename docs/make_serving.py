@@ -11,12 +11,21 @@ from typing import Any
 from pixelword.serving import protocol
 from pixelword.serving.fields import PASSIVE, Body
 from pixelword.serving.protocol_embeddings import EmbeddingsRequest
-from pixelword.serving.protocol_messages import Block, CountTokensRequest, MessagesRequest, Source, Turn
+from pixelword.serving.protocol_messages import (
+    Block,
+    CountTokensRequest,
+    MessagesRequest,
+    OutputConfig,
+    OutputFormat,
+    Source,
+    Turn,
+)
 from pixelword.serving.protocol_responses import (
     InputItem,
     InputPart,
     InputTokensRequest,
     ResponsesRequest,
+    TextConfig,
     TextFormat,
 )
 
@@ -43,10 +52,13 @@ WITHIN: dict[str, type[Body]] = {
     "structured_outputs": protocol.Structured,
     "input_item": InputItem,
     "input_part": InputPart,
-    "text": TextFormat,
+    "text": TextConfig,
+    "format": TextFormat,
     "turn": Turn,
     "block": Block,
     "source": Source,
+    "output_config": OutputConfig,
+    "output_format": OutputFormat,
 }
 
 

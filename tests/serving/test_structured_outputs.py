@@ -6,6 +6,7 @@ import json
 import re
 from typing import Any, Literal
 
+import anthropic
 import openai
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
@@ -23,6 +24,10 @@ class Seen(BaseModel):
     model_config = ConfigDict(extra="forbid")
     colour: Literal["red", "green", "blue"]
     count: int = Field(ge=0, le=9)
+
+
+class Colour(BaseModel):
+    colour: Literal["red", "green", "blue"]
 
 
 @pytest.fixture
@@ -49,6 +54,43 @@ def test_a_stream_with_log_probabilities_and_several_answers(client) -> None:
                 assert 1 <= len(entry.top_logprobs) <= 4
     assert texts == [choice.message.content for choice in whole.choices]
     assert all(Seen.model_validate_json(text) for text in texts)
+
+
+def test_responses_have_a_form(client) -> None:
+    found = client.responses.parse(model="nano", input="describe a scene", text_format=Seen, max_output_tokens=64)
+    assert isinstance(found.output_parsed, Seen) and found.text.format.name == "Seen"
+    plain = {"format": {"type": "json_object"}}
+    answer = client.responses.create(model="nano", input="hot", text=plain, max_output_tokens=200, temperature=1)
+    assert answer.status == "incomplete" or isinstance(json.loads(answer.output_text), dict)
+
+
+def test_anthropic_s_client_gets_a_form(address) -> None:
+    client = anthropic.Anthropic(base_url=address, api_key="none", max_retries=0)
+    messages = [{"role": "user", "content": "describe a scene"}]
+    found = client.messages.parse(model="nano", max_tokens=64, messages=messages, output_format=Colour)
+    assert isinstance(found.parsed_output, Colour)
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("/v1/responses", {"input": "x", "text": {"format": {"type": "json_schema", "name": "x"}}}, "text"),
+        (
+            "/v1/responses",
+            {"input": "x", "text": {"format": {"type": "json_schema", "schema": {"type": "strange"}}}},
+            "text.format.schema",
+        ),
+        (
+            "/v1/messages",
+            {"max_tokens": 9, "output_config": {"format": {"type": "json_schema", "schema": {"type": "strange"}}}}
+            | {"messages": [{"role": "user", "content": "x"}]},
+            "output_config.format.schema",
+        ),
+    ],
+)
+def test_a_form_of_another_route_is_refused_by_its_own_field(address, body, path, field) -> None:
+    answer = post(address, body, path)
+    assert answer.status_code == 400 and field in answer.json()["error"]["message"], answer.text
 
 
 def test_an_answer_that_is_cut_says_so(client) -> None:

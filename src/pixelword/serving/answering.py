@@ -20,7 +20,7 @@ from pixelword.errors import PixelwordError
 from pixelword.generation.request import Request, Token
 from pixelword.generation.sampling import Sampling
 from pixelword.processing.types import Encoded
-from pixelword.serving.protocol import ChatRequest
+from pixelword.serving import protocol
 from pixelword.serving.state import Server
 
 log = logging.getLogger("pixelword.serving")
@@ -74,8 +74,15 @@ class Answers:
             generation.cancel()
 
 
-async def submit_chat(server: Server, body: ChatRequest) -> Answers:
+async def compile_structure(server: Server, body: protocol.Request) -> None:
+    """Compile the form that the answer must have, in a thread. Raises InputError: it cannot be."""
+    if (structure := body.structure()) is not None:
+        await asyncio.to_thread(server.engine.compile, structure)
+
+
+async def submit_chat(server: Server, body: protocol.ChatRequest) -> Answers:
     """One answer to a chat, of at most the tokens that the context has left for it."""
+    await compile_structure(server, body)
     prompt = await server.chat_prompt(body.messages, body.media_options() | body.ending(body.messages))
     room = server.engine.room(prompt)
     sampling = body.sampling(server.settings, room, logprobs=body.num_logprobs, choice=0)

@@ -105,7 +105,7 @@ class ResponseObject(BaseModel):
     previous_response_id: str | None
     store: bool
     temperature: float
-    text: dict[str, Any] = {"format": {"type": "text"}}
+    text: dict[str, Any]
     tool_choice: str = "auto"
     tools: list[dict[str, Any]] = []
     top_logprobs: int
@@ -150,6 +150,7 @@ class ResponsesReply:
             previous_response_id=body.previous_response_id,
             store=store,
             temperature=body.temperature or 0.0,
+            text={"format": body.form.model_dump(by_alias=True, exclude_none=True) if body.form else {"type": "text"}},
             top_logprobs=body.top_logprobs or 0,
             top_p=1.0 if body.top_p is None else body.top_p,
         )

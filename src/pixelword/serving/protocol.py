@@ -85,9 +85,10 @@ class JsonSchema(Body):
 
 
 class ResponseFormat(Body):
-    """Form of an answer, as OpenAI has it."""
+    """Form of an answer, as OpenAI has it. schema_field: what errors call the schema."""
 
     place: ClassVar[str] = "response_format"
+    schema_field: ClassVar[str] = "response_format.json_schema.schema"
     type: Literal["text", "json_object", "json_schema"]
     json_schema: JsonSchema | None = None
 
@@ -99,8 +100,7 @@ class ResponseFormat(Body):
 
     def structure(self) -> StructuredOutputs | None:
         if self.json_schema is not None:
-            place = "response_format.json_schema.schema"
-            return StructuredOutputs(json=self.json_schema.schema_, place=place)
+            return StructuredOutputs(json=self.json_schema.schema_, place=self.schema_field)
         return StructuredOutputs(json_object=True) if self.type == "json_object" else None
 
 

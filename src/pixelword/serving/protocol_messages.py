@@ -8,7 +8,18 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pixelword.serving.fields import Body, problem
-from pixelword.serving.protocol import ChatMessage, ChatRequest, Media, ModelName, Part, Text, Words, most_messages
+from pixelword.serving.protocol import (
+    ChatMessage,
+    ChatRequest,
+    JsonSchema,
+    Media,
+    ModelName,
+    Part,
+    ResponseFormat,
+    Text,
+    Words,
+    most_messages,
+)
 
 
 class Source(Body):
@@ -117,6 +128,31 @@ class Conversation(Media):
         return ChatRequest.model_validate(self.media_options() | ending | more | {"messages": messages})
 
 
+class OutputFormat(Body):
+    """JSON by a schema."""
+
+    place: ClassVar[str] = "output_format"
+    type: Literal["json_schema"]
+    schema_: Annotated[dict[str, Any], Field(alias="schema", description="The JSON schema.")]
+
+
+class _Form(ResponseFormat):
+    schema_field: ClassVar[str] = "output_config.format.schema"
+
+
+class OutputConfig(Body):
+    """How the answer is written."""
+
+    place: ClassVar[str] = "output_config"
+    format: Annotated[OutputFormat | None, Field(description="The form of the answer.")] = None
+
+    def response_format(self) -> ResponseFormat | None:
+        """The same as of a chat request."""
+        if self.format is None:
+            return None
+        return _Form(type="json_schema", json_schema=JsonSchema.model_validate({"schema": self.format.schema_}))
+
+
 class CountTokensRequest(Conversation):
     """`POST /v1/messages/count_tokens`."""
 
@@ -141,11 +177,20 @@ class MessagesRequest(Conversation):
     top_k: Annotated[
         int | None, Field(ge=0, description="Sample from this number of most likely tokens; 0 for all.")
     ] = None
+    output_config: Annotated[
+        OutputConfig | None, Field(description="The answer's `format`: `json_schema` with a `schema`.")
+    ] = None
     stream: Annotated[bool | None, Field(description="Stream the output as server-sent events.")] = None
 
     def as_chat(self) -> ChatRequest:
         """The chat request that this amounts to."""
         stop: Sequence[str] | None = self.stop_sequences or None
+        form = self.output_config.response_format() if self.output_config else None
         return self.chat(
-            max_tokens=self.max_tokens, stop=stop, temperature=self.temperature, top_p=self.top_p, top_k=self.top_k
+            max_tokens=self.max_tokens,
+            stop=stop,
+            temperature=self.temperature,
+            top_p=self.top_p,
+            top_k=self.top_k,
+            response_format=form,
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,9 +12,11 @@ from pixelword.serving.protocol import (
     MOST_MESSAGES,
     ChatMessage,
     ChatRequest,
+    JsonSchema,
     Media,
     ModelName,
     Part,
+    ResponseFormat,
     Text,
     Words,
     check_length,
@@ -70,9 +72,38 @@ class InputItem(Body):
 
 
 class TextFormat(Body):
+    """The form of the output: text, a JSON object, or JSON by a schema."""
+
+    place: ClassVar[str] = "format"
+    type: Literal["text", "json_object", "json_schema"]
+    name: Annotated[Text | None, Field(description="The schema's name, which the response repeats.")] = None
+    description: Annotated[Text | None, Field(description="Repeated by the response.")] = None
+    schema_: Annotated[
+        dict[str, Any] | None, Field(alias="schema", description="The JSON schema; needed by type `json_schema`.")
+    ] = None
+    strict: Annotated[bool | None, Field(description="Without effect: schemas always hold.")] = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> TextFormat:
+        if (self.type == "json_schema") != (self.schema_ is not None):
+            raise problem("text", "type json_schema and the field schema go together")
+        return self
+
+    def response_format(self) -> ResponseFormat:
+        """The same as of a chat request."""
+        schema = None if self.schema_ is None else JsonSchema.model_validate({"schema": self.schema_})
+        return _Form(type=self.type, json_schema=schema)
+
+
+class _Form(ResponseFormat):
+    schema_field: ClassVar[str] = "text.format.schema"
+
+
+class TextConfig(Body):
     """How the output is written."""
 
     place: ClassVar[str] = "text"
+    format: Annotated[TextFormat | None, Field(description="The form of the output.")] = None
 
 
 class Conversation(Media):
@@ -138,7 +169,10 @@ class ResponsesRequest(Conversation):
         int | None,
         Field(ge=0, le=20, description="Number of most likely tokens to return at each position."),
     ] = None
-    text: Annotated[TextFormat | None, Field(description="The output's format.")] = None
+    text: Annotated[
+        TextConfig | None,
+        Field(description="The output's `format`: of type `text`, `json_object`, or `json_schema` with a `schema`."),
+    ] = None
     metadata: Annotated[
         dict[Text, Text] | None, Field(max_length=16, description="Pairs that the response repeats.")
     ] = None
@@ -148,6 +182,11 @@ class ResponsesRequest(Conversation):
     def with_logprobs(self) -> bool:
         """Whether log probabilities are returned."""
         return self.top_logprobs is not None or LOGPROBS in (self.include or ())
+
+    @property
+    def form(self) -> TextFormat | None:
+        """The form of the output, if it says one."""
+        return self.text.format if self.text else None
 
     def check(self, settings: Settings) -> None:
         """Before anything is done. Raises InputError: it asks for more than one request may have."""
@@ -163,4 +202,5 @@ class ResponsesRequest(Conversation):
             seed=self.seed,
             logprobs=self.with_logprobs,
             top_logprobs=self.top_logprobs,
+            response_format=self.form.response_format() if self.form else None,
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator, Sequence
 
 from fastapi import FastAPI, Request, Response
@@ -12,7 +11,7 @@ from pixelword.errors import InputError
 from pixelword.processing.token_bytes import TokenBytes
 from pixelword.processing.types import Encoded
 from pixelword.serving import protocol, responses
-from pixelword.serving.answering import Answers, Streaming, collected, guarded
+from pixelword.serving.answering import Answers, Streaming, collected, compile_structure, guarded
 from pixelword.serving.fields import named_field
 from pixelword.serving.state import Server
 
@@ -25,8 +24,7 @@ def add_chat(app: FastAPI, server: Server) -> None:
     async def answer(
         request: Request, body: protocol.Request, prompts: Sequence[Encoded], logprobs: int | None
     ) -> Response:
-        if (structure := body.structure()) is not None:
-            await asyncio.to_thread(engine.compile, structure)
+        await compile_structure(server, body)
         asked = [
             (prompt, body.sampling(settings, engine.room(prompt), logprobs=logprobs, choice=n))
             for prompt in prompts

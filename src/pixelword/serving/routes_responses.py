@@ -64,6 +64,7 @@ def add_responses(app: FastAPI, server: Server) -> None:
         if body.store and not store.enabled:
             raise InputError("store: this server stores no responses (--response-store-mb 0); leave it out")
         run = _Run(server, store, body, token_bytes)
+        run.chat.check(settings)
         answers = await submit_chat(server, run.chat)
         if body.stream:
             return Streaming(answers, guarded(run.events(answers), run.reply.failure))
