@@ -116,7 +116,7 @@ def _axes(low: float, high: float, y: Callable[[float], float]) -> list[str]:
 def _range(values: Sequence[float]) -> tuple[float, float]:
     """What an axis spans: 0 to 1 for shares, else what is there."""
     low, high = min(values), max(values)
-    if low >= 0 and 0.3 < high <= 1:
+    if low > -0.05 and 0.3 < high <= 1:
         return 0.0, 1.0
     low = max(low, -0.5) if low < 0 else 0.0
     return low, max(high, low + 1e-9)
