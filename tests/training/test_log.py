@@ -15,7 +15,7 @@ from pixelword.training.live import RunView, duration, sparkline
 from pixelword.training.log import RunLog
 
 REPORT = {
-    "loss": 1.25, "lr": 3e-4, "grad_norm": 0.8, "tokens_per_s": 5400.0, "pictures_per_s": 31.0, "step_s": 0.5,
+    "loss": 1.25, "lr": 3e-4, "grad_norm": 0.8, "tokens_per_s": 5400.0, "images_per_s": 31.0, "step_s": 0.5,
     "data_wait": 0.02, "padding": 0.04, "memory_gb": 2.3, "tflops": 0.1, "mfu": 0.312, "elapsed": 75.0, "left": 3700.0,
 }  # fmt: skip
 

@@ -211,3 +211,16 @@ def test_the_arguments_known_before_torch_are_the_configurations() -> None:
         assert sum(count_parameters(config).values()) == sum(
             parameter.numel() for parameter in meta_model(config).parameters()
         )
+
+
+def test_the_old_name_of_a_field_is_read_with_a_note(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    old, new = (GOOD.replace("  rows: 2", f"  expect: {{{name}: 3}}\n  rows: 2") for name in ("pictures", "images"))
+    recipe = load_recipe(written(tmp_path, new))
+    assert recipe.data.expect.images == 3 and capsys.readouterr().err == ""
+    assert load_recipe(written(tmp_path, old)) == recipe
+    assert capsys.readouterr().err == (
+        "note: recipe field 'pictures' is now 'images'; the old name goes in the next release\n"
+    )
+    assert load_recipe(written(tmp_path, GOOD), ["data.expect.pictures=3"]) == recipe
+    with pytest.raises(RecipeError, match="pictures is the old name of images: give images alone"):
+        load_recipe(written(tmp_path, old), ["data.expect.images=3"])

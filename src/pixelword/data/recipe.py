@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PositiveInt, ValidationInfo, field_validator, model_validator
 
@@ -16,9 +17,21 @@ Positive = Annotated[float, Field(gt=0)]
 
 
 class RecipePart(BaseModel):
-    """Strict and frozen: unknown keys are errors."""
+    """Strict and frozen: unknown keys are errors. `renamed`: old key -> new one; for one release both are read."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, protected_namespaces=())
+    renamed: ClassVar[dict[str, str]] = {}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_new_keys(cls, values: Any) -> Any:
+        found = [name for name in cls.renamed if isinstance(values, dict) and name in values]
+        for old in found:
+            new = cls.renamed[old]
+            if new in values:
+                raise ValueError(f"{old} is the old name of {new}: give {new} alone")
+            print(f"note: recipe field {old!r} is now {new!r}; the old name goes in the next release", file=sys.stderr)
+        return {cls.renamed.get(name, name): value for name, value in values.items()} if found else values
 
 
 def nearest(name: str, known: Sequence[str]) -> str:
@@ -47,15 +60,17 @@ class ExpectRecipe(RecipePart):
     """An average sample, for a dry run without data. Training does not use it.
 
     tokens: of a sample, visual ones among them. spread: mean square of it over the squared mean, 1 where all are alike.
-    visual, answer: shares of the tokens that are visual, that have a loss. pictures: in a sample, frames counted.
+    visual, answer: shares of the tokens that are visual, that have a loss. images: per sample, frames counted.
     fill: share of a pack's places that are not padding.
     """
+
+    renamed = {"pictures": "images"}
 
     tokens: Positive = 512
     spread: Annotated[float, Field(ge=1)] = 1.5
     visual: Fraction = 0.7
     answer: Fraction = 0.2
-    pictures: Annotated[float, Field(ge=0)] = 1.0
+    images: Annotated[float, Field(ge=0)] = 1.0
     fill: Fraction = 0.97
 
 

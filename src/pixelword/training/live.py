@@ -61,7 +61,7 @@ class RunView:
 
     def _speed(self) -> list[tuple[str, str]]:
         v = self._values
-        fields = [("tokens/s", f"{v['tokens_per_s']:,.0f}"), ("images/s", f"{v['pictures_per_s']:,.0f}")]
+        fields = [("tokens/s", f"{v['tokens_per_s']:,.0f}"), ("images/s", f"{v['images_per_s']:,.0f}")]
         if "mfu" in v:
             fields.append(("MFU", f"{v['mfu']:.1%}"))
         fields += [("wait", f"{v['data_wait']:.0%}"), ("padding", f"{v['padding']:.0%}")]

@@ -46,7 +46,7 @@ def test_a_report_is_of_the_window_and_starts_anew() -> None:
     assert report["loss"] == 1.5 and report["grad_norm"] == 3.0 and report["lr"] == 0.2
     assert report["padding"] == 0.25
     assert report["tokens_per_s"] == pytest.approx(15, rel=0.1) and report["step_s"] == pytest.approx(5, rel=0.1)
-    assert report["pictures_per_s"] == pytest.approx(1.5, rel=0.1)
+    assert report["images_per_s"] == report["pictures_per_s"] == pytest.approx(1.5, rel=0.1)
     assert report["data_wait"] == pytest.approx(0.1, rel=0.1)
     assert 0 < report["memory_gb"] < 1000
     assert "mfu" not in report and "faults" not in report

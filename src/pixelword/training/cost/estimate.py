@@ -207,7 +207,7 @@ def _expected(recipe: Recipe) -> Callable[[int], Work]:
             slots=slots,
             tokens=tokens,
             samples=samples,
-            pictures=samples * expect.pictures,
+            pictures=samples * expect.images,
             patches=tokens * expect.visual * 4,
             pairs=samples * _pairs(expect, length),
             supervised=tokens * expect.answer,
@@ -219,11 +219,11 @@ def _expected(recipe: Recipe) -> Callable[[int], Work]:
 def _pairs(expect: ExpectRecipe, length: int) -> float:
     """Return the visible pairs of an average sample; quadratic in its tokens, so they grow with the spread."""
     tokens = round(min(expect.tokens, length))
-    if not expect.pictures:
+    if not expect.images:
         return expect.spread * visible_pairs(tokens, [])
-    picture = round(tokens * expect.visual / expect.pictures)
+    picture = round(tokens * expect.visual / expect.images)
     beyond_causal = visible_pairs(picture, [picture]) - visible_pairs(picture, [])
-    return expect.spread * (visible_pairs(tokens, []) + expect.pictures * beyond_causal)
+    return expect.spread * (visible_pairs(tokens, []) + expect.images * beyond_causal)
 
 
 def _drawn(recipe: Recipe) -> Callable[[int], Work]:

@@ -167,7 +167,8 @@ class Window:
             "lr": self._lr,
             "grad_norm": round(self._norm, 4),
             "tokens_per_s": round(total.tokens / seconds, 1),
-            "pictures_per_s": round(total.pictures / seconds, 1),
+            "images_per_s": round(total.pictures / seconds, 1),
+            "pictures_per_s": round(total.pictures / seconds, 1),  # the old name, for one release
             "step_s": round(seconds / self.steps, 4),
             "data_wait": round(waited / len(ranks) / seconds, 4),
             "padding": round(1 - total.tokens / total.slots, 4),
