@@ -17,6 +17,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from pixelword._version import __version__
 from pixelword.serving import guard, page
+from pixelword.serving.description import complete
 from pixelword.serving.error_responses import add_errors, error_response
 from pixelword.serving.limiting import BodyLimit
 from pixelword.serving.routes_chat import add_chat
@@ -53,6 +54,7 @@ def create_app(engine: Engine, workers: Workers, settings: Settings) -> FastAPI:
     for add in (add_chat, add_responses, add_messages, add_embeddings, add_info, add_explain):
         add(app, server)
     page.add_page(app)
+    complete(app)
 
     app.add_middleware(BodyLimit, most=settings.max_body_bytes)  # within the next: without a key no body is taken in
 

@@ -12,8 +12,13 @@ from pixelword.processing.token_bytes import TokenBytes
 from pixelword.processing.types import Encoded
 from pixelword.serving import protocol, responses
 from pixelword.serving.answering import Answers, Streaming, collected, compile_structure, guarded
+from pixelword.serving.description import described
 from pixelword.serving.fields import named_field
+from pixelword.serving.format_openai import ChatAnswer, CompletionAnswer
 from pixelword.serving.state import Server
+
+_CHAT = {"messages": [{"role": "user", "content": "what is the opposite of hot?"}], "max_tokens": 16}
+_PLAIN = {"prompt": "what is", "max_tokens": 16}
 
 
 def add_chat(app: FastAPI, server: Server) -> None:
@@ -38,14 +43,14 @@ def add_chat(app: FastAPI, server: Server) -> None:
         with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
         return Streaming(answers, guarded(_events(answers, reply, with_usage=with_usage), _failure))
 
-    @app.post("/v1/chat/completions")
+    @app.post("/v1/chat/completions", **described(ChatAnswer, streams=True, example=_CHAT))
     async def chat(request: Request, body: protocol.ChatRequest) -> Response:
         server.check(body.model)
         body.check(settings)
         prompt = await server.chat_prompt(body.messages, body.media_options() | body.ending(body.messages))
         return await answer(request, body, [prompt], body.num_logprobs)
 
-    @app.post("/v1/completions")
+    @app.post("/v1/completions", **described(CompletionAnswer, streams=True, example=_PLAIN))
     async def completions(request: Request, body: protocol.CompletionRequest) -> Response:
         server.check(body.model)
         body.check(settings)

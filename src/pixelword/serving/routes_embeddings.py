@@ -21,6 +21,7 @@ from pixelword.errors import InputError
 from pixelword.generation.embedding import Pooling, batches, embed
 from pixelword.processing.types import Encoded
 from pixelword.serving.answering import unless_gone
+from pixelword.serving.description import described
 from pixelword.serving.protocol_embeddings import EmbeddingsRequest
 from pixelword.serving.state import Busy, Server
 
@@ -67,7 +68,7 @@ def add_embeddings(app: FastAPI, server: Server) -> None:
                 )
         return found
 
-    @app.post("/v1/embeddings")
+    @app.post("/v1/embeddings", **described(EmbeddingsAnswer, example={"input": ["a red circle", "a blue star"]}))
     async def embeddings(request: Request, body: EmbeddingsRequest) -> Response:
         nonlocal waiting
         server.check(body.model)

@@ -19,10 +19,18 @@ from pixelword.explain.explanation import explain_prompt
 from pixelword.generation.session import Session
 from pixelword.processing.types import Encoded
 from pixelword.serving import protocol
+from pixelword.serving.description import described
+from pixelword.serving.format_openai import Explanation
 from pixelword.serving.state import Server
 
 #: Explanations that may wait for the one that runs.
 _WAITING = 2
+
+_EXAMPLE = {
+    "messages": [{"role": "user", "content": "what is the opposite of hot?"}],
+    "max_words": 2,
+    "occlusions": 0,
+}
 
 
 def add_explain(app: FastAPI, server: Server) -> None:
@@ -30,7 +38,7 @@ def add_explain(app: FastAPI, server: Server) -> None:
     turn = asyncio.Semaphore(1)
     here = 0
 
-    @app.post("/v1/explain")
+    @app.post("/v1/explain", **described(Explanation, example=_EXAMPLE))
     async def explain(body: protocol.ExplainRequest) -> JSONResponse:
         nonlocal here
         server.check(body.model)

@@ -12,16 +12,19 @@ from fastapi.responses import JSONResponse
 
 from pixelword.serving import format_messages
 from pixelword.serving.answering import Answers, Streaming, collected, guarded, submit_chat
-from pixelword.serving.format_messages import MessagesReply
+from pixelword.serving.description import described_messages
+from pixelword.serving.format_messages import MessagesAnswer, MessagesReply, TokenCount
 from pixelword.serving.protocol_messages import CountTokensRequest, MessagesRequest
 from pixelword.serving.state import Server
+
+_EXAMPLE = {"messages": [{"role": "user", "content": "what is the opposite of hot?"}]}
 
 
 def add_messages(app: FastAPI, server: Server) -> None:
     """The routes."""
     settings = server.settings
 
-    @app.post("/v1/messages")
+    @app.post("/v1/messages", **described_messages(MessagesAnswer, streams=True, example=_EXAMPLE | {"max_tokens": 16}))
     async def messages(request: Request, body: MessagesRequest) -> Response:
         server.check(body.model)
         chat = body.as_chat()
@@ -35,12 +38,12 @@ def add_messages(app: FastAPI, server: Server) -> None:
         await collected(answers, request)
         return JSONResponse(reply.whole(generation))
 
-    @app.post("/v1/messages/count_tokens")
+    @app.post("/v1/messages/count_tokens", **described_messages(TokenCount, example=_EXAMPLE))
     async def count_tokens(request: Request, body: CountTokensRequest) -> Response:
         server.check(body.model)
         chat = body.chat()
         prompt = await server.chat_prompt(chat.messages, chat.media_options() | chat.ending(chat.messages))
-        return JSONResponse(format_messages.TokenCount(input_tokens=len(prompt)).model_dump())
+        return JSONResponse(TokenCount(input_tokens=len(prompt)).model_dump())
 
 
 async def _events(answers: Answers, reply: MessagesReply) -> AsyncIterator[bytes]:

@@ -11,11 +11,14 @@ from pixelword.errors import InputError
 from pixelword.generation.request import Token
 from pixelword.processing.token_bytes import TokenBytes
 from pixelword.serving.answering import Answers, Streaming, collected, guarded, submit_chat
+from pixelword.serving.description import READING, described
 from pixelword.serving.format_responses import DeletedResponse, InputTokens, ResponseObject, ResponsesReply
 from pixelword.serving.protocol import ChatMessage
 from pixelword.serving.protocol_responses import Conversation, InputTokensRequest, ResponsesRequest
 from pixelword.serving.response_store import ResponseStore
 from pixelword.serving.state import Server
+
+_EXAMPLE = {"input": "what is the opposite of hot?"}
 
 
 class _Run:
@@ -57,7 +60,7 @@ def add_responses(app: FastAPI, server: Server) -> None:
     store = ResponseStore(settings.max_stored_responses, settings.max_stored_bytes)
     token_bytes = TokenBytes(server.engine.processor.tokenizer)
 
-    @app.post("/v1/responses")
+    @app.post("/v1/responses", **described(ResponseObject, streams=True, example=_EXAMPLE | {"max_output_tokens": 16}))
     async def create(request: Request, body: ResponsesRequest) -> Response:
         server.check(body.model)
         body.check(settings)
@@ -71,20 +74,20 @@ def add_responses(app: FastAPI, server: Server) -> None:
         (tokens,) = await collected(answers, request)
         return JSONResponse(run.end(answers, tokens).model_dump())
 
-    @app.post("/v1/responses/input_tokens")
+    @app.post("/v1/responses/input_tokens", **described(InputTokens, example=_EXAMPLE))
     async def input_tokens(body: InputTokensRequest) -> Response:
         server.check(body.model)
         chat = body.chat(body.messages(_earlier(store, body)))
         prompt = await server.chat_prompt(chat.messages, chat.media_options() | chat.ending(chat.messages))
         return JSONResponse(InputTokens(input_tokens=len(prompt)).model_dump())
 
-    @app.get("/v1/responses/{response_id}")
+    @app.get("/v1/responses/{response_id}", **described(ResponseObject, (400, 404, *READING)))
     async def retrieve(response_id: str, stream: bool = False) -> Response:
         if stream:
             raise InputError("stream: a stored response is not streamed again; leave it out")
         return Response(store.get(response_id).body, media_type="application/json")
 
-    @app.delete("/v1/responses/{response_id}")
+    @app.delete("/v1/responses/{response_id}", **described(DeletedResponse, (400, 404, *READING)))
     async def delete(response_id: str) -> Response:
         store.delete(response_id)
         return JSONResponse(DeletedResponse(id=response_id).model_dump())
