@@ -40,6 +40,6 @@ def test_own_questions_are_probed_and_a_page_is_written(
 
 
 def test_what_cannot_be_is_refused_before_a_model_is_loaded(refused: Callable[..., str], tmp_path: Path) -> None:
-    assert "there is no probe 'cut'" in refused("probe", "nowhere", "--only", "cut")
+    assert "unknown probe 'cut'" in refused("probe", "nowhere", "--only", "cut")
     assert "leave them out with --data" in refused("probe", "nowhere", "--data", "a.jsonl", "--suite", "nano")
     assert "--root is of --data" in refused("probe", "nowhere", "--root", tmp_path)

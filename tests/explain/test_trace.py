@@ -63,7 +63,7 @@ def test_only_the_first_words_are_read(sessions: Callable[..., Session]) -> None
     session = sessions()
     prompt = session.processor.encode([{"role": "user", "content": "hello"}], add_generation_prompt=True)
     assert len(read(session.model, session.processor, prompt, [65, 66, 67], max_words=2).words) == 2
-    with pytest.raises(InputError, match="no answer to explain"):
+    with pytest.raises(InputError, match="answer is empty"):
         read(session.model, session.processor, prompt, [])
     with pytest.raises(InputError, match="2,048"):
         read(session.model, session.processor, prompt, [65] * 2048, max_words=5000)

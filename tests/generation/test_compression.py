@@ -132,10 +132,10 @@ def test_mistakes_are_told(nano: Session) -> None:
     assert Compression.parse("question:0.25") == Compression("question", 0.25)
     assert Compression.parse("norm:0.5:input").stage == "input"
     for text, why in (
-        ("burn:0.5", "no compression 'burn'"),
+        ("burn:0.5", "unknown compression 'burn'"),
         ("norm", "write METHOD:SHARE"),
         ("norm:2", "keeps a share of 2.0"),
-        ("norm:0.5:end", "no stage 'end'"),
+        ("norm:0.5:end", "unknown compression stage 'end'"),
     ):
         with pytest.raises(InputError, match=why):
             Compression.parse(text)

@@ -1,7 +1,7 @@
 """A page to look at: tasks of every family and split, with questions, answers and the boxes that answers rest on.
 
 One HTML file without any network. A box on an image has the number of the question whose answer rests on it; a box
-that an answer names is dashed, so that a wrong one stands out.
+that an answer names is dashed, so that an error stands out.
 """
 
 from __future__ import annotations

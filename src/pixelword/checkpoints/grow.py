@@ -72,7 +72,7 @@ def grow(
     seed: int = 0,
     dtype: str | torch.dtype | None = None,
 ) -> tuple[NeoOVForConditionalGeneration, PreTrainedTokenizerBase | None]:
-    """A native vision-language model, untrained as to images, from a language model.
+    """A native vision-language model, not yet trained on images, from a language model.
 
     Args:
         language_model: a Qwen3- or Llama-type model, or the folder or GGUF file of one; it is not changed.
@@ -310,7 +310,7 @@ def add_control_tokens(
     if tokenizer is None:
         if spare_tokens:
             raise InputError(
-                "spare_tokens name tokens of a tokenizer, and there is none: put its files into the folder"
+                "spare_tokens name tokens of a tokenizer, but none was found: put its files into the folder"
             )
         released = NeoOVConfig()
         ids = {key: int(getattr(released, key)) for key in _CONFIG_KEYS}

@@ -102,7 +102,7 @@ def ask(
 
 
 def _form(path: Path) -> StructuredOutputs:
-    """The form of the answer by a file with a JSON schema. Raises InputError: it cannot be read, or is no schema."""
+    """The form of the answer by a file with a JSON schema. Raises InputError: not a readable schema."""
     from pixelword.errors import InputError, reason
     from pixelword.generation.structured_outputs import StructuredOutputs
 

@@ -211,7 +211,7 @@ def check_drawing(path: Path, images: Sequence[str]) -> None:
     from pixelword.utils.files import check_place
 
     if not images:
-        raise InputError("--boxes draws on images, and there is none before the question")
+        raise InputError("--boxes draws on images, but none is before the question")
     if path.is_dir():
         raise InputError(f"{path} is a folder: name a .png file for --boxes")
     check_place(path, ".png")

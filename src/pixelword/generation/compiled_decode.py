@@ -89,7 +89,7 @@ class CompiledStep:
     def warm_up(self, most_rows: int, most_length: int) -> None:
         """Compile for one and several rows, one and several tokens, as far as these limits allow.
 
-        Raises InputError: there is no compiler, or it fails.
+        Raises InputError: no compiler is installed, or it fails.
         """
         text = self.model.config.get_text_config()
         slots = KVSlots(text.num_hidden_layers)

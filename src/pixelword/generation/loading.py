@@ -30,8 +30,8 @@ def load_model(
     before the next one is, so that the whole weights are never held.
 
     Raises:
-        CheckpointError: there is no such model, or its files are not a whole checkpoint.
-        InputError: there is no such dtype or quantization, or it cannot be had on this device.
+        CheckpointError: unknown model, or incomplete checkpoint files.
+        InputError: unknown dtype or quantization, or one that this device does not support.
     """
     check_quantization(quantize)
     folder, place = resolve(name_or_dir), device or torch.device("cpu")

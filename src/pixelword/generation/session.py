@@ -62,7 +62,7 @@ def load(
         dtype: The weights' type; None keeps the checkpoint's own, or takes float32 where a CPU only emulates that.
         device: Where the model lives; None takes the accelerator where there is one, else the CPU.
         media: How images and videos are read: their pixels, their frames, whether URLs are fetched.
-        long: What is done with images and videos larger than the model was taught with; by default nothing.
+        long: What is done with images and videos larger than the model was trained on; by default nothing.
         adapter: A folder with a LoRA adapter in PEFT's format, which is merged into the model.
         quantize: "int8" or "int4" rounds the layers' matrices and the head, on a CPU: a half or a quarter of bfloat16's
             bytes. Such a session answers; it has no weights for gradients (`look_inside`) or saving.

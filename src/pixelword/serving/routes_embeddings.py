@@ -119,7 +119,7 @@ async def _prompts(server: Server, body: EmbeddingsRequest) -> list[Encoded]:
 def _of_ids(server: Server, ids: list[int]) -> Encoded:
     vocabulary = server.engine.model.config.get_text_config().vocab_size
     if (largest := max(ids)) >= vocabulary:
-        raise InputError(f"input: there is no token {largest}; this model has {vocabulary:,}")
+        raise InputError(f"input: token {largest} is out of range; this model has {vocabulary:,}")
     return Encoded.of_text(torch.tensor(ids))
 
 

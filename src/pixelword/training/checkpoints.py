@@ -149,7 +149,7 @@ class Checkpoints:
             facts = json.loads((folder / STATE_FILE).read_text(encoding="utf-8"))
             metadata = dcp.FileSystemReader(folder).read_metadata()
         except Exception as error:  # a broken pickle can raise anything
-            raise CheckpointError(f"{folder}: there is no whole checkpoint here to resume from ({error!r})") from error
+            raise CheckpointError(f"{folder}: no complete checkpoint to resume from ({error!r})") from error
         stored = metadata.state_dict_metadata.items()
         tensors = {name: (v.size, v.properties.dtype) for name, v in stored if isinstance(v, TensorStorageMetadata)}
         return Saved(folder, tensors, facts)

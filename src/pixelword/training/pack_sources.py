@@ -56,7 +56,7 @@ def open_held_out(recipe: Recipe, processor: NeoOVProcessor, *, progress: Progre
     if recipe.validation.sources:
         data, part = data.model_copy(update={"sources": recipe.validation.sources, "mixture": {}}), "all"
     elif not data.holdout:
-        raise RecipeError("validation: there is nothing to try on; give data.holdout or validation.sources")
+        raise RecipeError("validation: no data; give data.holdout or validation.sources")
     sources, indexes = open_indexes(data, processor, progress=progress)
     packs, questions = {}, []
     for name in shares_of(data):

@@ -134,7 +134,7 @@ class Trainer:
             tensorboard=self.tensorboard,
         )
         with log, self.signals, self.checkpoints, self.profiler or nullcontext():
-            # several ranks stop after the same step, or one would wait for another in vain
+            # several ranks stop after the same step, or one would hang waiting for another
             self.signals.at_once = self.world.size == 1
             try:
                 self._announce(log)

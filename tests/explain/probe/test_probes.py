@@ -218,7 +218,7 @@ def test_a_model_without_a_pre_buffer_has_no_split(sessions: Callable[..., Sessi
 
 
 def test_mistakes_are_told(session: Session) -> None:
-    with pytest.raises(InputError, match="there is no probe 'cut': choose from knockout"):
+    with pytest.raises(InputError, match="unknown probe 'cut': choose from knockout"):
         next(probe(session, suite(), only=["cut"]))
     with pytest.raises(InputError, match="probes need questions about images"):
         Questions.of(session, suite(3, 0), limit=3, seed=0, report=lambda *_: None)

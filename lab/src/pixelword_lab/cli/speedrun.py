@@ -48,7 +48,7 @@ def speedrun(
     from pixelword_lab.speedrun import rules, running
 
     if track not in rules.TRACKS:
-        raise InputError(f"--track {track}: there is no such track; choose one of {', '.join(rules.TRACKS)}")
+        raise InputError(f"--track {track}: unknown; choose one of {', '.join(rules.TRACKS)}")
     chosen = rules.TRACKS[track]
     paths = recipe or [RECIPES / track]
     stages = rules.load_stages(paths, chosen, set_ or ())

@@ -1,4 +1,4 @@
-"""Grounding both ways: from words to a box, from a box to words, and "none" where there is no such thing."""
+"""Grounding both ways: from words to a box, from a box to words, and "none" for an absent thing."""
 
 from __future__ import annotations
 

@@ -102,7 +102,7 @@ def _continue(rng: Random, split: Split, assets: Assets) -> Asked:
 
 
 def _explain(rng: Random, split: Split, assets: Assets) -> Asked:
-    """A word of computing and its definition in a dictionary; a long text where there is no such dictionary."""
+    """A word of computing and its definition in a dictionary; a long text without such a dictionary."""
     for _ in range(50):
         item = rng.choice(documents(assets, split))
         if "word" in item and len(item["text"]) <= LETTERS[1]:

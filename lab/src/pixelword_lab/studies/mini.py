@@ -47,7 +47,7 @@ class Plan:
         scale: of steps, pools and questions; below 1 everything is cut to what a CPU can do.
         minutes: after which training is stopped with its state saved; None for never.
         settings: overrides of the three stages' recipes.
-        least, most: shares of colours that the smoke test must name with their image, and may with a wrong one.
+        least, most: shares of colours that the smoke test must name with their image, and may with a wrong image.
     """
 
     out: Path

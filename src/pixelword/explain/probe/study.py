@@ -73,4 +73,4 @@ def run_on(questions: Questions, only: Sequence[str] = ()) -> Iterator[Finding]:
 def check_names(only: Sequence[str]) -> None:
     """Raise InputError for an unknown probe."""
     if unknown := [name for name in only if name not in PROBES]:
-        raise InputError(f"there is no probe {unknown[0]!r}: choose from {', '.join(PROBES)}")
+        raise InputError(f"unknown probe {unknown[0]!r}: choose from {', '.join(PROBES)}")

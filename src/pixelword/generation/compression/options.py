@@ -38,9 +38,9 @@ class Compression:
 
     def __post_init__(self) -> None:
         if self.compressor is None and self.method not in METHODS:
-            raise InputError(f"there is no compression {self.method!r}: choose from {', '.join(METHODS)}")
+            raise InputError(f"unknown compression {self.method!r}: choose from {', '.join(METHODS)}")
         if self.stage not in STAGES:
-            raise InputError(f"there is no stage {self.stage!r} of compression: choose from {', '.join(STAGES)}")
+            raise InputError(f"unknown compression stage {self.stage!r}: choose from {', '.join(STAGES)}")
         if not 0 < self.share <= 1:
             raise InputError(f"compression keeps a share of {self.share}; give one above 0 and up to 1")
         if self.method == "question" and self.stage == "input":
