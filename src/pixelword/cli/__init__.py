@@ -17,6 +17,7 @@ from typer._click.exceptions import NoArgsIsHelpError, UsageError
 
 from pixelword.cli import (
     ask,
+    batch,
     benchmark,
     chat,
     convert,
@@ -100,7 +101,7 @@ def pixelword(
 
 
 _VERBS: tuple[Callable[..., None], ...] = (
-    ask.ask, chat.chat, info.info, convert.convert, grow.grow, train.train, evaluate.evaluate,
+    ask.ask, chat.chat, batch.batch, info.info, convert.convert, grow.grow, train.train, evaluate.evaluate,
     benchmark.benchmark,    explain.explain, probe.probe, serve.serve, verify.verify, version.version,
 )  # fmt: skip
 for _verb in _VERBS:

@@ -135,6 +135,7 @@ class Engine:
                     self.core.step()
         finally:
             with self._wake:
+                self._closing = "cancel"  # also where a step failed: nothing is taken any more
                 self._take_incoming()
             for sequence in list(self.core.sequences):
                 self.core.finish(sequence, "cancelled")

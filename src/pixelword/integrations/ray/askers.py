@@ -11,8 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
+from pixelword.batch.rows import Row
 from pixelword.errors import InputError, PixelwordError
-from pixelword.integrations.ray.job import Row
 from pixelword.processing.limits import Limits
 from pixelword.processing.media_io import read_bytes
 

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from pixelword.batch.rows import Row, row_from_line
 from pixelword.errors import InputError
 from pixelword.utils.files import atomic_file
 
@@ -27,18 +28,6 @@ class Part:
     first: int
     count: int
     offset: int
-
-
-@dataclass(frozen=True)
-class Row:
-    """One question. fault: why it cannot be asked. Images and videos: paths, or data URLs."""
-
-    number: int
-    id: Any
-    question: str = ""
-    images: tuple[str, ...] = ()
-    videos: tuple[str, ...] = ()
-    fault: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,26 +84,10 @@ class Job:
         """Read the rows of a part; an invalid line becomes a row with a fault."""
         with self.rows.open("rb") as lines:
             lines.seek(part.offset)
-            return [self._row(part.first + n, lines.readline()) for n in range(part.count)]
-
-    def _row(self, number: int, line: bytes) -> Row:
-        try:
-            record = json.loads(line)
-            if not isinstance(record, dict):
-                raise ValueError("it is not an object")
-            question = record.get("question") or self.question
-            if not isinstance(question, str) or not question.strip():
-                raise ValueError("it has no question")
-            images, videos = (self._paths(record.get(name)) for name in ("image", "video"))
-        except ValueError as error:
-            return Row(number, None, fault=f"line {number + 1} is not a row: {error}")
-        return Row(number, record.get("id"), question, images, videos)
-
-    def _paths(self, given: Any) -> tuple[str, ...]:
-        found = given if isinstance(given, list) else [] if given is None else [given]
-        if not all(isinstance(item, str) and item for item in found):
-            raise ValueError("image and video are paths, or lists of paths")
-        return tuple(item if item.startswith("data:") else str(self.rows.parent / item) for item in found)
+            return [
+                row_from_line(lines.readline(), part.first + n, self.rows.parent, self.question)
+                for n in range(part.count)
+            ]
 
     def write(self, part: Part, rows: Sequence[Row], answers: Sequence[Mapping[str, Any]]) -> int:
         """Write the answers of a part, in row order; return the number of errors."""

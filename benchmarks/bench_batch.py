@@ -1,0 +1,137 @@
+"""`pixelword batch` over many small images, killed on the way: what is lost, what is asked twice, how memory grows.
+
+python benchmarks/bench_batch.py --images 10000 --out benchmarks/results/batch-nano.md
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from PIL import Image, ImageDraw
+
+from pixelword import machine
+
+QUESTION = "what colour is the shape?"
+_FOLDER = 500  # images in one
+
+
+@dataclass
+class Measured:
+    """One start of the command. samples: (seconds since its start, MB resident, answers in the file)."""
+
+    seconds: float = 0.0
+    ended: str = ""
+    samples: list[tuple[float, float, int]] = field(default_factory=list)
+
+
+def draw(folder: Path, count: int) -> None:
+    """Draw small images, all different."""
+    for number in range(count):
+        rng = Random(number)
+        image = Image.new("RGB", (64, 64), tuple(rng.randrange(256) for _ in range(3)))
+        x, y, side = rng.randrange(40), rng.randrange(40), rng.randrange(12, 24)
+        place, colour = (x, y, x + side, y + side), tuple(rng.randrange(256) for _ in range(3))
+        pen = ImageDraw.Draw(image)
+        (pen.ellipse if rng.random() < 0.5 else pen.rectangle)(place, fill=colour)
+        image.putpixel((number % 64, number // 64 % 64), (number % 256, number // 256 % 256, 7))
+        path = folder / f"{number // _FOLDER:03d}" / f"{number:06d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image.save(path, compress_level=1)
+
+
+def lines_in(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def resident(pid: int) -> float:
+    """Memory of a process in MB."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGESIZE") / 1e6
+
+
+def run(folder: Path, out: Path, kill_at: int | None, model: str) -> Measured:
+    """Run the command, and kill it once that many answers are in the file."""
+    command = [sys.executable, "-m", "pixelword", "batch", str(folder), QUESTION, "--out", str(out)]
+    measured, begun = Measured(), time.monotonic()
+    process = subprocess.Popen([*command, "--model", model, "--max-new-tokens", "8"])
+    while process.poll() is None:
+        lines = lines_in(out)
+        try:
+            measured.samples.append((time.monotonic() - begun, resident(process.pid), lines))
+        except (FileNotFoundError, ProcessLookupError, IndexError):
+            break
+        if kill_at is not None and lines >= kill_at:
+            process.send_signal(signal.SIGKILL)
+            break
+        time.sleep(1.0)
+    code = process.wait()
+    measured.seconds, measured.ended = time.monotonic() - begun, f"exit {code}" if code >= 0 else f"signal {-code}"
+    return measured
+
+
+def table(runs: list[Measured]) -> list[str]:
+    found = [
+        "| start | answers in the file at its end | seconds | ended by | MB: first answers | middle | end | most |",
+        "|---:|---:|---:|---|---:|---:|---:|---:|",
+    ]
+    for number, measured in enumerate(runs, 1):
+        first = measured.samples[0][2]
+        working = [(memory, lines) for _, memory, lines in measured.samples if lines > first] or [(0.0, first)]
+        memories = [memory for memory, _ in working]
+        shown = memories[min(5, len(memories) - 1)], memories[len(memories) // 2], memories[-1], max(memories)
+        cells = " | ".join(f"{memory:,.0f}" for memory in shown)
+        last = measured.samples[-1][2]
+        found.append(f"| {number} | {last:,} | {measured.seconds:,.0f} | {measured.ended} | {cells} |")
+    return found
+
+
+def report(count: int, runs: list[Measured], out: Path, argv: list[str]) -> str:
+    records = [json.loads(line) for line in out.read_text(encoding="utf-8").splitlines()]
+    images = Counter(record["image"] for record in records)
+    twice = sum(number > 1 for number in images.values())
+    answered = sum(record["usage"]["completion_tokens"] > 0 for record in records)
+    facts = [
+        f"# `pixelword batch`: {count:,} images on nano, killed {len(runs) - 1} times",
+        f"`python benchmarks/bench_batch.py {' '.join(argv)}` on {machine.cpu_name()}, at nice {os.nice(0)}, "
+        f"while other work ran on the same cores; {time.strftime('%Y-%m-%d')}.",
+        f"- {len(images):,} of {count:,} images have an answer, {count - len(images):,} are lost, {twice:,} have two "
+        f"lines; {answered:,} answers have tokens.",
+        f"- {sum(run.seconds for run in runs):,.0f} s for all starts together; each loads the model and reads what is "
+        "done.",
+        "\n".join(table(runs)),
+        "MB are resident memory once a second, from the sixth second with answers.",
+    ]
+    return "\n\n".join(facts) + "\n"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=10_000)
+    parser.add_argument("--kills", type=int, default=3)
+    parser.add_argument("--model", default="nano")
+    parser.add_argument("--out", type=Path, help="file of the report; by default it is printed")
+    args = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="pixelword-batch-") as folder:
+        images, out = Path(folder) / "images", Path(folder) / "answers.jsonl"
+        draw(images, args.images)
+        stops = [args.images * (n + 1) // (args.kills + 1) for n in range(args.kills)]
+        runs = [run(images, out, stop, args.model) for stop in (*stops, None)]
+        text = report(args.images, runs, out, sys.argv[1:])
+    if args.out:
+        args.out.write_text(text, encoding="utf-8")
+    print(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,124 @@
+"""`pixelword batch`."""
+
+from __future__ import annotations
+
+import csv
+import json
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from PIL import Image
+from pointing_model import POINTED
+
+QUESTION = "Find the star."
+
+
+@pytest.fixture
+def images(tmp_path: Path) -> Path:
+    folder = tmp_path / "images"
+    folder.mkdir()
+    for number in range(3):
+        Image.new("RGB", (200, 100), (number * 80, 0, 0)).save(folder / f"{number}.png")
+    return folder
+
+
+def batch(run: Callable[..., Any], *words: object, code: int = 0) -> str:
+    result = run("batch", *words)
+    assert (result.exit_code, result.stdout) == (code, ""), result.output
+    return result.stderr
+
+
+def test_json_lines(run: Callable[..., Any], images: Path, tmp_path: Path, pointing_model_dir: Path) -> None:
+    out = tmp_path / "answers.jsonl"
+    told = batch(run, images, QUESTION, "--out", out, "--model", pointing_model_dir)
+    assert told.splitlines()[-1] == f"3 inputs: 3 answered; answers in {out}"
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    assert {line["answer"] for line in lines} == {POINTED}
+    assert all(line["objects"][0]["box"] == [20, 25, 100, 75] for line in lines)
+    told = batch(run, images, QUESTION, "--out", out, "--model", pointing_model_dir)
+    assert told.splitlines()[-1] == f"3 inputs: 0 answered, 3 known from before; answers in {out}"
+
+
+def test_csv_and_parquet_have_the_inputs_in_order(
+    run: Callable[..., Any], images: Path, tmp_path: Path, pointing_model_dir: Path
+) -> None:
+    table = tmp_path / "rows.csv"
+    table.write_text("id,image,question\n" + "".join(f"r{n},images/{n % 3}.png,where?\n" for n in range(7)))
+    for suffix in ("csv", "parquet"):
+        batch(run, table, "--out", tmp_path / f"answers.{suffix}", "--model", pointing_model_dir)
+    with (tmp_path / "answers.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["id"] for row in rows] == [f"r{n}" for n in range(7)]
+    assert json.loads(rows[6]["objects"])[0]["label"] == "star" and rows[6]["image"] == "images/0.png"
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
+    found = parquet.read_table(tmp_path / "answers.parquet").to_pylist()
+    assert [row["id"] for row in found] == [row["id"] for row in rows]
+    assert found[0]["objects"][0]["box"] == [20.0, 25.0, 100.0, 75.0]
+
+
+def test_failures_have_a_line_and_an_exit_code(
+    run: Callable[..., Any], images: Path, tmp_path: Path, pointing_model_dir: Path
+) -> None:
+    rows = tmp_path / "rows.jsonl"
+    rows.write_text('{"id": 1, "image": "images/0.png"}\n{"id": 2, "image": "images/9.png"}\nnothing\n')
+    out = tmp_path / "answers.jsonl"
+    told = batch(run, rows, QUESTION, "--out", out, "--model", pointing_model_dir, code=1)
+    assert "1 answered, 2 failed" in told
+    failed = [json.loads(line) for line in (tmp_path / "failed.jsonl").read_text().splitlines()]
+    assert sorted(item["error"][:12] for item in failed) == ["line 3 is no", str(images)[:12]]
+    Image.new("RGB", (9, 9)).save(images / "9.png")
+    rows.write_text(rows.read_text().replace("nothing\n", ""))
+    told = batch(run, rows, QUESTION, "--out", out, "--model", pointing_model_dir)
+    assert "1 answered, 1 known" in told and not (tmp_path / "failed.jsonl").exists()
+
+
+def test_other_options_are_another_question(
+    run: Callable[..., Any], images: Path, tmp_path: Path, pointing_model_dir: Path
+) -> None:
+    out = tmp_path / "answers.jsonl"
+    batch(run, images, QUESTION, "--out", out, "--model", pointing_model_dir)
+    told = batch(run, images, QUESTION, "--out", out, "--model", pointing_model_dir, "--max-new-tokens", 5)
+    assert "3 answered" in told
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["what is it?"], "put the images before the question"),
+        (["no-such-folder/", "what is it?"], "no such file or folder"),
+        (["{images}"], "has no question"),
+        (["{images}/0.png"], "there is no question about it"),
+        (["{images}", "what?", "--out", "answers.txt"], "name a .jsonl, .csv or .parquet file"),
+        (["{images}", "what?", "--out", "nowhere/answers.jsonl"], "there is no folder nowhere"),
+    ],
+)
+def test_mistakes_are_said_before_a_model_is_loaded(
+    refused: Callable[..., str], images: Path, tmp_path: Path, words: list[str], line: str
+) -> None:
+    given = [word.format(images=images) for word in words]
+    out = [] if "--out" in given else ["--out", tmp_path / "answers.jsonl"]
+    assert line in refused("batch", *given, *out, "--model", "no-such-model")
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_stopping_keeps_the_answers(tmp_path: Path, tiny_model_dir: Path, number: int) -> None:
+    folder, out = tmp_path / "in", tmp_path / "answers.jsonl"
+    folder.mkdir()
+    for place in range(60):
+        Image.new("RGB", (40, 40), (place, 0, 0)).save(folder / f"{place}.png")
+    command = [sys.executable, "-m", "pixelword", "batch", str(folder), "what?", "--out", str(out)]
+    command += ["--model", str(tiny_model_dir), "--max-new-tokens", "60", "--max-num-seqs", "2"]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    while process.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < 3):
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, told = process.communicate(timeout=120)
+    assert process.returncode == 130 and "run the same command to go on" in told
+    assert all(json.loads(line)["answer"] is not None for line in out.read_text().splitlines())
