@@ -80,20 +80,25 @@ def run(folder: Path, out: Path, kill_at: int | None, model: str) -> Measured:
     return measured
 
 
-def table(runs: list[Measured]) -> list[str]:
-    found = [
-        "| start | answers in the file at its end | seconds | ended by | MB: first answers | middle | end | most |",
-        "|---:|---:|---:|---|---:|---:|---:|---:|",
-    ]
+def starts(runs: list[Measured]) -> list[str]:
+    """Every start of the command in a row."""
+    rows = ["| start | answers at its end | seconds | ended by | most MB |", "|---:|---:|---:|---|---:|"]
     for number, measured in enumerate(runs, 1):
-        first = measured.samples[0][2]
-        working = [(memory, lines) for _, memory, lines in measured.samples if lines > first] or [(0.0, first)]
-        memories = [memory for memory, _ in working]
-        shown = memories[min(5, len(memories) - 1)], memories[len(memories) // 2], memories[-1], max(memories)
-        cells = " | ".join(f"{memory:,.0f}" for memory in shown)
-        last = measured.samples[-1][2]
-        found.append(f"| {number} | {last:,} | {measured.seconds:,.0f} | {measured.ended} | {cells} |")
-    return found
+        most = max(memory for _, memory, _ in measured.samples)
+        cells = f"{measured.samples[-1][2]:,} | {measured.seconds:,.0f} | {measured.ended} | {most:,.0f}"
+        rows.append(f"| {number} | {cells} |")
+    return rows
+
+
+def memory(measured: Measured) -> list[str]:
+    """Memory of a start at every tenth of the answers that it added."""
+    first, last = measured.samples[0][2], measured.samples[-1][2]
+    rows = ["| answers in the last start | MB |", "|---:|---:|"]
+    for tenth in range(1, 11):
+        wanted = (last - first) * tenth // 10
+        _, megabytes, lines = next(sample for sample in measured.samples if sample[2] - first >= wanted)
+        rows.append(f"| {lines - first:,} | {megabytes:,.0f} |")
+    return rows
 
 
 def report(count: int, runs: list[Measured], out: Path, argv: list[str]) -> str:
@@ -109,8 +114,9 @@ def report(count: int, runs: list[Measured], out: Path, argv: list[str]) -> str:
         f"lines; {answered:,} answers have tokens.",
         f"- {sum(run.seconds for run in runs):,.0f} s for all starts together; each loads the model and reads what is "
         "done.",
-        "\n".join(table(runs)),
-        "MB are resident memory once a second, from the sixth second with answers.",
+        "\n".join(starts(runs)),
+        "\n".join(memory(runs[-1])),
+        "MB are resident memory, sampled once a second; the cache of prompts' beginnings, at most 64 MB, fills first.",
     ]
     return "\n\n".join(facts) + "\n"
 
@@ -125,7 +131,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="pixelword-batch-") as folder:
         images, out = Path(folder) / "images", Path(folder) / "answers.jsonl"
         draw(images, args.images)
-        stops = [args.images * (n + 1) // (args.kills + 1) for n in range(args.kills)]
+        stops = [args.images * (n + 1) // 20 for n in range(args.kills)]  # early: the last start shows memory
         runs = [run(images, out, stop, args.model) for stop in (*stops, None)]
         text = report(args.images, runs, out, sys.argv[1:])
     if args.out:

@@ -320,6 +320,16 @@ def test_more_tokens_than_the_context_at_fewer_positions(session) -> None:
             running.submit(prompt, Sampling(max_new_tokens=running.room(prompt) + 1))
 
 
+def test_closing_at_once_ends_all_that_run(session, prompts) -> None:
+    """Several at different places: the cache of the others moves up when one of them leaves."""
+    engine = Engine(session.model, session.processor)
+    running = [engine.submit(prompt, Sampling(300, ignore_eos=True)) for prompt in prompts[:5]]
+    while not all(request.token_ids for request in running):
+        time.sleep(0.01)
+    engine.close()
+    assert {request.reason for request in running} == {"cancelled"}
+
+
 def test_closing_may_wait_for_what_runs(session, prompts, answers) -> None:
     running = engine(session, max_num_seqs=2)
     generations = [running.submit(prompt) for prompt in prompts]

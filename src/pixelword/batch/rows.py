@@ -51,8 +51,14 @@ def row_of(record: Any, number: int, folder: Path, question: str | None) -> Row:
     if not isinstance(question, str) or not question.strip():
         raise ValueError("it has no question")
     images, videos = (_listed(record.get(name)) for name in ("image", "video"))
-    placed = [tuple(_placed(item, folder) for item in named) for named in (images, videos)]
-    return Row(number, record.get("id"), question, *placed, named=(*images, *videos))
+    return Row(
+        number,
+        record.get("id"),
+        question,
+        images=tuple(_placed(item, folder) for item in images),
+        videos=tuple(_placed(item, folder) for item in videos),
+        named=(*images, *videos),
+    )
 
 
 def _listed(given: Any) -> tuple[str, ...]:

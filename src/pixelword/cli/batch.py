@@ -83,9 +83,9 @@ def batch(
     from pixelword.checkpoints.names import resolve
     from pixelword.evaluation.run_metadata import checksum
 
-    own = {"min_pixels": min_pixels, "max_pixels": max_pixels, "frame_budget": frame_budget, "system": system}
-    identity = {"model": checksum(resolve(model)), "adapter": adapter and checksum(adapter), "quantize": quantize}
-    identity |= {"dtype": dtype, **own, **how}
+    identity: dict[str, Any] = {"model": checksum(resolve(model)), "adapter": adapter and checksum(adapter)}
+    identity |= {"quantize": quantize, "dtype": dtype, "system": system, **how}
+    identity |= {"min_pixels": min_pixels, "max_pixels": max_pixels, "frame_budget": frame_budget}
     session.drawn_only = False
     answerer = Answerer(session, session.sampling(**how), system=system, identity=identity, max_num_seqs=max_num_seqs)
     failed = failed or out.with_name("failed.jsonl")

@@ -129,16 +129,16 @@ class Engine:
             self._wake.notify()
 
     def _work(self) -> None:
-        try:
-            with torch.inference_mode():
+        with torch.inference_mode():  # of the end, too: it moves what is left in the slots
+            try:
                 while self._wait():
                     self.core.step()
-        finally:
-            with self._wake:
-                self._closing = "cancel"  # also where a step failed: nothing is taken any more
-                self._take_incoming()
-            for sequence in list(self.core.sequences):
-                self.core.finish(sequence, "cancelled")
+            finally:
+                with self._wake:
+                    self._closing = "cancel"  # also where a step failed: nothing is taken any more
+                    self._take_incoming()
+                for sequence in list(self.core.sequences):
+                    self.core.finish(sequence, "cancelled")
 
     def _take_incoming(self) -> None:
         self.core.scheduler.waiting.extend(self._incoming)
