@@ -4,35 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import yaml
+
 from pixelword.errors import CheckpointError, InputError
 
-_PCIE4, _PCIE5 = 32e9, 64e9
-#: name -> (memory, link within the node, network) of one GPU, bytes and bytes/s, from the vendors' data sheets. HGX
-#: boards have NVLink and a 200 (A100) or 400 Gbit/s adapter for each GPU; the others meet over PCIe, which the adapter
-#: is behind, too.
+_GPUS: dict[str, dict[str, float]] = yaml.safe_load(Path(__file__).with_name("gpus.yaml").read_text(encoding="utf-8"))
+#: bf16 FLOP/s of one device, by a part of its name.
+PEAKS = {name: 1e12 * gpu["peak"] for name, gpu in _GPUS.items()}
+#: name -> (memory, link within the node, network) of one GPU, bytes and bytes/s.
 KINDS = {
-    "A100": (80e9, 300e9, 25e9),
-    "H100": (80e9, 450e9, 50e9),
-    "H200": (141e9, 450e9, 50e9),
-    "B200": (180e9, 900e9, 50e9),
-    "A10": (24e9, _PCIE4, 12.5e9),
-    "A10G": (24e9, _PCIE4, 12.5e9),
-    "A30": (24e9, _PCIE4, 12.5e9),
-    "A40": (48e9, _PCIE4, 12.5e9),
-    "L4": (24e9, _PCIE4, 12.5e9),
-    "L40": (48e9, _PCIE4, 12.5e9),
-    "L40S": (48e9, _PCIE4, 12.5e9),
-    "T4": (16e9, 16e9, 6.25e9),
-    "RTX A6000": (48e9, _PCIE4, 12.5e9),
-    "RTX 6000 ADA": (48e9, _PCIE4, 12.5e9),
-    "RTX 3090": (24e9, _PCIE4, 12.5e9),
-    "RTX 3090 TI": (24e9, _PCIE4, 12.5e9),
-    "RTX 4080": (16e9, _PCIE4, 12.5e9),
-    "RTX 4090": (24e9, _PCIE4, 12.5e9),
-    "RTX 5070": (12e9, _PCIE5, 12.5e9),
-    "RTX 5070 TI": (16e9, _PCIE5, 12.5e9),
-    "RTX 5080": (16e9, _PCIE5, 12.5e9),
-    "RTX 5090": (32e9, _PCIE5, 12.5e9),
+    name: (1e9 * gpu["memory"], 1e9 * gpu["link"], 1e9 * gpu["network"])
+    for name, gpu in _GPUS.items()
+    if "memory" in gpu
 }
 #: Kinds without bf16 arithmetic.
 NO_BF16 = ("T4",)

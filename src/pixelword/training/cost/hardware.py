@@ -8,8 +8,7 @@ import torch
 
 from pixelword.machine import CPU as _HERE
 from pixelword.machine import measured_flops, memory, training_dtype
-from pixelword.training.arguments import CPU, KINDS, check_kind, known_kind
-from pixelword.training.cost.throughput import PEAKS
+from pixelword.training.arguments import CPU, KINDS, PEAKS, check_kind, known_kind
 
 
 @dataclass(frozen=True)
@@ -41,12 +40,11 @@ def machine(kind: str, gpus: int, dtype: torch.dtype | None = None) -> Machine:
     Raises InputError for an unknown kind, or several CPUs.
     """
     check_kind(kind, gpus)
-    peaks = {part.upper(): peak for part, peak in PEAKS.items()}
     if kind.upper() == CPU:
         return Machine(CPU, 1, measured_flops(_HERE, dtype or training_dtype(_HERE)), memory(), 0.0, 0.0)
     name = known_kind(kind)
     capacity, nvlink, network = KINDS[name]
-    return Machine(name, gpus, peaks[name], capacity, nvlink, network)
+    return Machine(name, gpus, PEAKS[name], capacity, nvlink, network)
 
 
 @dataclass(frozen=True)

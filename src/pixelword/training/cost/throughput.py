@@ -16,6 +16,7 @@ import torch
 
 from pixelword import machine
 from pixelword.data.packing.packer import IGNORED
+from pixelword.training.arguments import PEAKS
 from pixelword.training.cost.flops import rates
 from pixelword.training.precision import compute_dtype
 
@@ -23,41 +24,6 @@ if TYPE_CHECKING:
     from pixelword.data.types import Pack
     from pixelword.model import NeoOVConfig
     from pixelword.training.recipe import Recipe
-
-#: bf16 FLOP/s, dense with float32 sums, of one device, from the vendors' data sheets (T4: float16, it has no bf16); the
-#: longest name that a device's name contains.
-PEAKS = {
-    "A100": 312e12,
-    "A800": 312e12,
-    "H100": 989e12,
-    "H100 PCIe": 756e12,
-    "H100 NVL": 835e12,
-    "H800": 989e12,
-    "H200": 989e12,
-    "GH200": 989e12,
-    "H20": 148e12,
-    "B200": 2250e12,
-    "B300": 2250e12,
-    "L4": 121e12,
-    "L40": 181e12,
-    "L40S": 362e12,
-    "A10": 125e12,
-    "A10G": 70e12,
-    "A30": 165e12,
-    "A40": 150e12,
-    "T4": 65e12,
-    "RTX A6000": 155e12,
-    "RTX 6000 Ada": 364e12,
-    "RTX 3090": 71e12,
-    "RTX 3090 Ti": 80e12,
-    "RTX 4080": 97e12,
-    "RTX 4090": 165e12,
-    "RTX 5070": 62e12,
-    "RTX 5070 Ti": 88e12,
-    "RTX 5080": 113e12,
-    "RTX 5090": 210e12,
-    "MI300X": 1307e12,
-}
 
 Gather = Callable[[torch.Tensor], torch.Tensor]
 
