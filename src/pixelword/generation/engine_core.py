@@ -18,6 +18,7 @@ from pixelword.generation.compression.options import Compression
 from pixelword.generation.compression.prefill import CompressedPrefill
 from pixelword.generation.grammar import GrammarCompiler
 from pixelword.generation.kv_slots import KVSlots
+from pixelword.generation.late_reading import ImageStates, LatePrefill
 from pixelword.generation.limits import answer_room, context_length, end_tokens
 from pixelword.generation.long_context.frame_eviction import EvictingPrefill, frames_of
 from pixelword.generation.model_runner import ModelRunner
@@ -67,7 +68,12 @@ class EngineCore:
         self.context = context_length(model)
         self.max_model_len = self.options.max_model_len or self.context
         self.prefix = PrefixCache(self.options.prefix_bytes)
-        self.slots = KVSlots(model.config.get_text_config().num_hidden_layers)
+        text = model.config.get_text_config()
+        self.slots = KVSlots(text.num_hidden_layers, text.extra_num_layers)
+        late = self.options.late_reading
+        if late is not None and not text.extra_num_layers:
+            raise InputError("late_reading: this model has no pre-buffer")
+        self.image_states = None if late is None else ImageStates(model, late.image_bytes)
         self.runner = ModelRunner(model, self.slots, self.options)
         self.scheduler: Scheduler[Sequence] = Scheduler(
             self.options.max_num_seqs,
@@ -100,7 +106,8 @@ class EngineCore:
             compression = None  # frames are evicted instead, or there is nothing to drop
         usage = Usage(len(prompt), prompt.visual_tokens)
         request = Request(prompt, sampling, usage, sink or TokenQueue(), max_cached_frames, compression)
-        return Sequence(request, evicts=evicts or compression is not None)
+        late = self.image_states is not None and bool(prompt.images)
+        return Sequence(request, evicts=evicts or compression is not None or late)
 
     def prepare(self, sequence: Sequence) -> None:
         """All that a request needs before it is admitted; any thread may do it. Raises as `Sequence.prepare`."""
@@ -215,8 +222,11 @@ class EngineCore:
     def _prefill_evicting(self, sequence: Sequence, slot: int) -> Tensor:
         """Read a whole prompt, of whose frames or visual tokens few stay cached, and copy what stays into its slot."""
         request = sequence.request
-        reader: CompressedPrefill | EvictingPrefill
-        if request.compression is not None:
+        reader: CompressedPrefill | EvictingPrefill | LatePrefill
+        if self.image_states is not None and request.max_cached_frames is None:
+            reader = LatePrefill(self.model, request.prompt, self.image_states)
+            sequence.num_dropped_tokens = request.prompt.visual_tokens
+        elif request.compression is not None:
             reader = CompressedPrefill(self.model, request.prompt, request.compression)
         else:
             assert request.max_cached_frames is not None
@@ -242,7 +252,10 @@ class EngineCore:
             for sequence, draft in zip(running, drafts, strict=True):
                 if sequence.matcher is not None:
                     sequence.matcher.look_ahead(draft)
-            logits = self.runner.decode(torch.tensor(ids, device=device), first, starts)
+            dropped = torch.tensor([sequence.num_dropped_tokens for sequence in running], device=device)
+            logits = self.runner.decode(
+                torch.tensor(ids, device=device), first, starts, dropped if bool(dropped.any()) else None
+            )
         except Exception as error:
             return self._fail(running, error)
         self.steps += 1

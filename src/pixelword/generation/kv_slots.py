@@ -21,22 +21,31 @@ KVBlock = tuple[Tensor, Tensor]
 class KVSlots:
     """Buffers (slots, kv_heads, capacity, width) for each layer's keys and values, grown when they must be."""
 
-    def __init__(self, layers: int) -> None:
+    def __init__(self, layers: int, pre_buffer: int = 0) -> None:
+        """pre_buffer: how many of the first layers belong to it; requests may have fewer tokens there."""
         self._keys: list[Tensor | None] = [None] * layers
         self._values: list[Tensor | None] = [None] * layers
+        self._pre_buffer = pre_buffer
         self._room = (0, 0)  # slots, tokens
+        self._early_room = 0  # tokens in the pre-buffer's layers
 
     @property
     def nbytes(self) -> int:
         """Bytes that the buffers take now."""
         return sum(x.nbytes for x in (*self._keys, *self._values) if x is not None)
 
-    def reserve(self, slots: int, tokens: int) -> None:
+    def reserve(self, slots: int, tokens: int, early: int | None = None) -> None:
         """Make room for this many slots of this many tokens; their content is kept. After the first time it grows by
-        half at least, and to twice the slots."""
+        half at least, and to twice the slots.
+
+        early: tokens in the pre-buffer's layers, where they are fewer.
+        """
         have_slots, have_tokens = self._room
-        if slots <= have_slots and tokens <= have_tokens:
+        early = tokens if early is None else early
+        if slots <= have_slots and tokens <= have_tokens and early <= self._early_room:
             return
+        if early > self._early_room:
+            self._early_room = max(early, self._early_room * 3 // 2)
         self._room = (
             have_slots if slots <= have_slots else max(slots, 2 * have_slots),
             have_tokens if tokens <= have_tokens else max(tokens, have_tokens * 3 // 2),
@@ -44,8 +53,9 @@ class KVSlots:
         for buffers in (self._keys, self._values):
             for layer, old in enumerate(buffers):
                 if old is not None:
-                    buffers[layer] = new = old.new_zeros(self._room[0], old.shape[1], self._room[1], old.shape[3])
-                    new[:have_slots, :, :have_tokens] = old
+                    room = (self._room[0], old.shape[1], self._tokens(layer), old.shape[3])
+                    buffers[layer] = new = old.new_zeros(room)
+                    new[:have_slots, :, : old.shape[2]] = old
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` tokens of a slot over those of another."""
@@ -55,7 +65,7 @@ class KVSlots:
 
     def put(self, slot: int, at: int, blocks: Sequence[KVBlock]) -> None:
         """Write one block a layer at token `at` of a slot."""
-        self.reserve(slot + 1, at + blocks[0][0].shape[1])
+        self.reserve(slot + 1, at + blocks[-1][0].shape[1], at + blocks[0][0].shape[1])
         for layer, (keys, values) in enumerate(blocks):
             held = self._buffers(layer, keys, values)
             for buffer, new in zip(held, (keys, values), strict=True):
@@ -75,10 +85,22 @@ class KVSlots:
         assert keys is not None and values is not None
         return keys[:slots, :, :tokens], values[:slots, :, :tokens]
 
-    def view(self, slots: slice, starts: Tensor, most: int) -> SlotView:
-        """The cache of one forward over some slots; new tokens, at most `most` a slot, go to `starts` (slots,)."""
-        self.reserve(slots.stop, int(starts.max()) + most)
-        return SlotView(self, slots, starts)
+    def view(self, slots: slice, starts: Tensor, most: int, dropped: Tensor | None = None) -> SlotView:
+        """The cache of one forward over some slots; new tokens, at most `most` a slot, go to `starts` (slots,).
+
+        dropped: (slots,) how many fewer tokens the pre-buffer's layers have.
+        """
+        early = None if dropped is None else int((starts - dropped).max()) + most
+        self.reserve(slots.stop, int(starts.max()) + most, early)
+        return SlotView(self, slots, starts, dropped)
+
+    def _tokens(self, layer: int) -> int:
+        """Tokens that a slot of a layer has room for."""
+        return self._early_room if self.is_early(layer) else self._room[1]
+
+    def is_early(self, layer: int) -> bool:
+        """Whether a layer is of the pre-buffer."""
+        return layer < self._pre_buffer
 
     def write(self, layer: int, slots: slice, starts: Tensor, keys: Tensor, values: Tensor) -> KVBlock:
         """Write (B, heads, L, width) at each slot's start; returns these slots' whole buffers."""
@@ -98,7 +120,7 @@ class KVSlots:
         """A layer's buffers, made when it first writes: keys (heads, n, width)."""
         for buffers, new in ((self._keys, keys), (self._values, values)):
             if buffers[layer] is None:
-                buffers[layer] = new.new_zeros(self._room[0], new.shape[0], self._room[1], new.shape[2])
+                buffers[layer] = new.new_zeros(self._room[0], new.shape[0], self._tokens(layer), new.shape[2])
         held = self._keys[layer], self._values[layer]
         assert held[0] is not None and held[1] is not None
         return held[0], held[1]
@@ -111,6 +133,7 @@ class SlotView:
     buffers: KVSlots
     slots: slice
     starts: Tensor
+    dropped: Tensor | None = None
     rope_delta: Tensor | None = None  # set by the network; sequences have their own
 
     def get_seq_length(self, layer: int = 0) -> int:
@@ -119,10 +142,17 @@ class SlotView:
 
     def update(self, keys: Tensor, values: Tensor, layer: int) -> KVBlock:
         """Append to each slot."""
-        return self.buffers.write(layer, self.slots, self.starts, keys, values)
+        starts = self.starts if self.dropped is None or not self.buffers.is_early(layer) else self.starts - self.dropped
+        return self.buffers.write(layer, self.slots, starts, keys, values)
 
     def visible(self, length: int) -> Interval:
         """The interval of `length` new text tokens a slot: all before, and themselves."""
-        hi = self.starts[:, None] + torch.arange(length, device=self.starts.device)
-        last = int(hi.max()) + 1
-        return Interval(torch.zeros_like(hi), hi, (Block(slice(None), 0, length, 0, last, "masked"),))
+        early = None if self.dropped is None else _all_before(self.starts - self.dropped, length)
+        whole = _all_before(self.starts, length)
+        return Interval(whole.lo, whole.hi, whole.blocks, early)
+
+
+def _all_before(starts: Tensor, length: int) -> Interval:
+    """`length` new tokens a row, after `starts` (rows,)."""
+    hi = starts[:, None] + torch.arange(length, device=starts.device)
+    return Interval(torch.zeros_like(hi), hi, (Block(slice(None), 0, length, 0, int(hi.max()) + 1, "masked"),))

@@ -122,12 +122,15 @@ class ModelRunner:
         ).logits
         return logits[torch.arange(len(prompts), device=device), which.to(device)]
 
-    def decode(self, ids: Tensor, first: Tensor, starts: Tensor) -> Tensor:
-        """Logits (B, L, vocabulary) of new text tokens (B, L), whose t and places in the slots start at (B,) each."""
+    def decode(self, ids: Tensor, first: Tensor, starts: Tensor, dropped: Tensor | None = None) -> Tensor:
+        """Logits (B, L, vocabulary) of new text tokens (B, L), whose t and places in the slots start at (B,) each.
+
+        dropped: (B,) visual tokens whose keys the pre-buffer's layers do not have.
+        """
         if self._compiled is not None:
             return self._compiled(ids, first, self.slots, starts)
         width = ids.shape[1]
-        view = self.slots.view(slice(0, len(ids)), starts, width)
+        view = self.slots.view(slice(0, len(ids)), starts, width, dropped)
         return self.model(
             input_ids=ids,
             mm_token_type_ids=torch.zeros_like(ids),

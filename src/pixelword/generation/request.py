@@ -12,6 +12,7 @@ from typing import Literal
 from pixelword.checkpoints.names import Quantization
 from pixelword.errors import InputError
 from pixelword.generation.compression.options import Compression
+from pixelword.generation.late_options import LateReading
 from pixelword.generation.sampling import Sampling
 from pixelword.processing.types import Encoded
 
@@ -33,6 +34,8 @@ class BatchingOptions:
     pack: hold the weights in the order that a CPU reads fastest; None where that pays.
     compression: of the visual tokens of every request that brings none of its own; such prompts are read by themselves,
         and nothing of them is cached for others.
+    late_reading: leave to read text and images apart in the pre-buffer: images' states are cached by content, wherever
+        they stand, and their keys there are not kept.
     compile: compile the steps at the start (a minute, the first time), for which a C++ compiler must be there.
     """
 
@@ -45,12 +48,15 @@ class BatchingOptions:
     pack: bool | None = None
     compile: bool = False
     compression: Compression | None = None
+    late_reading: LateReading | None = None
 
     def __post_init__(self) -> None:
         if self.max_num_seqs < 1 or self.max_num_batched_tokens < 1:
             raise InputError("max_num_seqs and max_num_batched_tokens must be at least 1")
         if self.num_speculative_tokens < 0 or self.prefix_bytes < 0:
             raise InputError("num_speculative_tokens and prefix_bytes must be 0 or above")
+        if self.late_reading is not None and (self.compile or self.compression is not None):
+            raise InputError("late_reading goes with neither compile nor compression: leave out one of them")
 
 
 @dataclass(frozen=True)

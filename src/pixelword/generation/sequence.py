@@ -30,6 +30,7 @@ class Sequence(Schedulable):
         blocks: The prompt's parts by content, for the prefix cache.
         tokens: Those of the prompt and of the answer so far.
         evicts: Whether old frames of the prompt are evicted, or its visual tokens compressed, while it is read.
+        num_dropped_tokens: With late reading, visual tokens that the pre-buffer's layers do not have.
         num_kept_tokens: With `evicts`, tokens of the prompt that stay cached.
     """
 
@@ -43,6 +44,7 @@ class Sequence(Schedulable):
         self.tokens: list[int] = prompt.input_ids.tolist()
         self.blocks: list[PrefixBlock] = []
         self.num_kept_tokens = 0
+        self.num_dropped_tokens = 0
 
     def prepare(
         self,

@@ -43,15 +43,18 @@ class Interval:
 
     lo, hi: (B, L) int64, indices into the keys of the same row (cached ones included); both monotone in a document.
     blocks: how the SDPA kernel walks them; empty where a device or a compiled graph reads lo and hi itself.
+    pre_buffer: the interval of the pre-buffer's layers, where their keys are fewer; None where they are the same.
     """
 
     lo: Tensor
     hi: Tensor
     blocks: tuple[Block, ...] = field(default=())
+    pre_buffer: Interval | None = None
 
     def to(self, *args: object, **kwargs: object) -> Interval:
         """The same interval on another device (accelerate's hooks move the arguments of a layer)."""
-        return Interval(self.lo.to(*args, **kwargs), self.hi.to(*args, **kwargs), self.blocks)  # type: ignore[call-overload]
+        early = None if self.pre_buffer is None else self.pre_buffer.to(*args, **kwargs)
+        return Interval(self.lo.to(*args, **kwargs), self.hi.to(*args, **kwargs), self.blocks, early)  # type: ignore[call-overload]
 
     def mask(self, block: Block, device: torch.device | None = None) -> Tensor:
         """Bool (rows, 1, q1 - q0, k1 - k0), True where the key is visible."""

@@ -313,6 +313,8 @@ class Decoder(nn.Module):
         """Layer `number` over states (B, L, hidden_size). places: (B, L, 1) bool, the visual tokens where text bypasses
         the pre-buffer; None where it does not."""
         layer = self.layers[number]
+        if visible.pre_buffer is not None and number < self.config.extra_num_layers:
+            visible = visible.pre_buffer
         if places is None or number >= self.config.extra_num_layers:
             return layer(hidden, rotary, visible, cache, places, weights=weights)
         # all are computed: later images read the words' keys, and ranks that share layers run alike

@@ -72,7 +72,7 @@ def restricted(visible: Interval, interventions: Collection[Intervention], layer
     if not found:
         return None
     hidden = torch.stack(found).any(0)
-    return RestrictedInterval(visible.lo, visible.hi, (), hidden) if bool(hidden.any()) else None
+    return RestrictedInterval(visible.lo, visible.hi, hidden=hidden) if bool(hidden.any()) else None
 
 
 def _self(length: int, device: torch.device) -> Tensor:

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from pixelword.evaluation.means import Rate
+from pixelword.evaluation.scores import wilson
 from pixelword.explain.probe import published
 from pixelword.explain.probe.forward import Asked, Score
 from pixelword.explain.probe.intervention import Intervention, between_images, cut
 from pixelword.explain.probe.knockout import accuracy, lost, text_to_image
 from pixelword.explain.probe.questions import Questions
 from pixelword.explain.probe.types import Bar, Finding, mean
+from pixelword.generation.late_options import LateReading
+
+if TYPE_CHECKING:
+    from pixelword.evaluation.types import Test
+    from pixelword.generation.session import Session
 
 
 def split(questions: Questions) -> Finding | None:
@@ -51,6 +58,27 @@ def split(questions: Questions) -> Finding | None:
             "by content would need.",
         ),
     )  # fmt: skip
+
+
+def allow_late_reading(
+    session: Session, tests: Sequence[Test], *, bound: float = 0.02, limit: int = 50, seed: int = 0
+) -> LateReading:
+    """Measure how many answers late reading changes, and allow it to an engine.
+
+    Args:
+        tests: Whose questions are asked; those with images count.
+        bound: Share of answers that may change; the upper end of the 95 % interval must be below it.
+        limit: Questions of each test.
+        seed: Of the questions.
+
+    Raises:
+        InputError: more answers change, or may; or no question has an image.
+    """
+    questions = Questions.of(session, tests, limit=limit, seed=seed, report=lambda *_: None)
+    scores = questions.scores("late reading", lambda item: alone(item, range(questions.before)))
+    rate = changed(questions.plain, scores)
+    _, high = wilson(round(rate.value * len(questions)), len(questions))
+    return LateReading(rate.value, high, len(questions), bound)
 
 
 def apart(item: Asked, layers: range) -> Sequence[Intervention]:

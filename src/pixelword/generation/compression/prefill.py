@@ -14,13 +14,57 @@ from pixelword.generation.long_context.incremental_prefill import IncrementalPre
 from pixelword.generation.model_runner import images_within
 from pixelword.model.attention import attention_weights
 from pixelword.model.masks import Interval, interval
+from pixelword.model.network import KVCache
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVForConditionalGeneration
     from pixelword.processing.types import Encoded
 
 
-class CompressedPrefill(IncrementalPrefill):
+def geometry(
+    model: NeoOVForConditionalGeneration, positions: Tensor, visual: Tensor, dtype: torch.dtype
+) -> tuple[tuple[Tensor, Tensor], Interval, Tensor | None]:
+    """Rotary tables and intervals of positions (3, 1, L), and visual (1, L, 1) where text bypasses the pre-buffer."""
+    bypassed = model.config.get_text_config().text_bypasses_pre_buffer
+    return model.get_decoder().rotary(positions, dtype), interval(positions), visual[..., None] if bypassed else None
+
+
+def run_layers(
+    model: NeoOVForConditionalGeneration,
+    hidden: Tensor,
+    positions: Tensor,
+    visual: Tensor,
+    layers: range,
+    cache: KVCache | None,
+) -> Tensor:
+    """Some layers over states (1, L, hidden_size) of a whole sequence, into a cache where there is one.
+
+    positions: (3, 1, L). visual: (1, L) bool.
+    """
+    rotary, visible, places = geometry(model, positions, visual, hidden.dtype)
+    for number in layers:
+        hidden = model.get_decoder().run_layer(number, hidden, rotary, visible, cache, places)
+    return hidden
+
+
+class LayerwisePrefill(IncrementalPrefill):
+    """Reads one prompt some layers at a time, each time over some of its tokens."""
+
+    def where(self, places: Tensor) -> tuple[Tensor, Tensor]:
+        """Positions (3, 1, n) and visual (1, n) of the prompt's tokens at places (n,), on the model's device."""
+        own, device = places.cpu(), self.model.device
+        return self.positions[:, :, own].to(device), (self.prompt.mm_token_type_ids[own] != 0)[None].to(device)
+
+    def run(self, hidden: Tensor, places: Tensor, layers: range) -> Tensor:
+        """Layers over states (1, n, hidden_size) of the prompt's tokens at `places`, into the cache."""
+        return run_layers(self.model, hidden, *self.where(places), layers, self.cache)
+
+    def finished(self, hidden: Tensor) -> Tensor:
+        """Logits (vocabulary,) of the last token from states after the last layer."""
+        return self.model.get_output_embeddings()(self.model.get_decoder().norm(hidden[:, -1:]))[0, -1]
+
+
+class CompressedPrefill(LayerwisePrefill):
     """Reads one prompt once. What stays keeps its position, so nothing that follows need know of the compression."""
 
     def __init__(self, model: NeoOVForConditionalGeneration, prompt: Encoded, compression: Compression) -> None:
@@ -56,35 +100,21 @@ class CompressedPrefill(IncrementalPrefill):
     def _read_layers(self) -> Tensor:
         """All layers over what is kept, or the pre-buffer over everything and the rest over what is kept."""
         model, prompt = self.model, self.prompt
-        device, decoder = model.device, model.get_decoder()
+        device = model.device
         config = model.config.get_text_config()
         images = images_within(prompt, 0, len(prompt), device)
         ids, types = (x[None].to(device) for x in (prompt.input_ids, prompt.mm_token_type_ids))
         hidden = model._embed(ids, None, images["pixel_values"], images["image_grid_hw"], types)
         places = torch.arange(len(prompt), device=device)
         first = config.extra_num_layers if self.compression.stage == "pre-buffer" else 0
-        hidden = self._run(hidden, places, range(first))
+        hidden = self.run(hidden, places, range(first))
         hidden, places = self._compressed(hidden, places, first)
         for layer in self.cache.layers[:first]:
             layer.keys, layer.values = layer.keys[:, :, places], layer.values[:, :, places]
         self.peak_tokens = len(prompt) if first else len(places)
         self.held = places.cpu()
-        hidden = self._run(hidden, places, range(first, config.num_hidden_layers))
-        return model.get_output_embeddings()(decoder.norm(hidden[:, -1:]))[0, -1]
-
-    def _geometry(self, hidden: Tensor, places: Tensor) -> tuple[tuple[Tensor, Tensor], Interval, Tensor | None]:
-        """Rotary tables, intervals, and visual places (1, L, 1) where text bypasses the pre-buffer."""
-        positions = self.positions[:, :, places.cpu()].to(hidden.device)
-        bypassed = self.model.config.get_text_config().text_bypasses_pre_buffer
-        visual = self.visual[places.cpu()].to(hidden.device)[None, :, None] if bypassed else None
-        return self.model.get_decoder().rotary(positions, hidden.dtype), interval(positions), visual
-
-    def _run(self, hidden: Tensor, places: Tensor, layers: range) -> Tensor:
-        """Layers over states (1, L, hidden_size) of the prompt's tokens at `places`, into the cache."""
-        rotary, visible, visual = self._geometry(hidden, places)
-        for number in layers:
-            hidden = self.model.get_decoder().run_layer(number, hidden, rotary, visible, self.cache, visual)
-        return hidden
+        hidden = self.run(hidden, places, range(first, config.num_hidden_layers))
+        return self.finished(hidden)
 
     def _compressed(self, hidden: Tensor, places: Tensor, first: int) -> tuple[Tensor, Tensor]:
         """States and places without the visual tokens that are dropped before layer `first`."""
@@ -103,7 +133,7 @@ class CompressedPrefill(IncrementalPrefill):
 
     def _attention_in(self, number: int, hidden: Tensor, places: Tensor, words: Tensor) -> Tensor:
         """(L,) float32: attention of words to every token in one layer, mean over heads and words."""
-        rotary, visible, visual = self._geometry(hidden, places)
+        rotary, visible, visual = geometry(self.model, *self.where(places), hidden.dtype)
         layer: Any = self.model.get_decoder().layers[number]
         q, k, _ = layer.self_attn.projected(layer.input_layernorm(hidden), rotary, visual)
         own = Interval(visible.lo[:, words], visible.hi[:, words])
