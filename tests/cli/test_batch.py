@@ -98,7 +98,7 @@ def test_other_options_are_another_question(
         (["{images}"], "has no question"),
         (["{images}/0.png"], "the question is missing"),
         (["{images}", "what?", "--out", "answers.txt"], "name a .jsonl, .csv or .parquet file"),
-        (["{images}", "what?", "--out", "nowhere/answers.jsonl"], "there is no folder nowhere"),
+        (["{images}", "what?", "--out", "nowhere/answers.jsonl"], "nowhere is not one"),
     ],
 )
 def test_mistakes_are_said_before_a_model_is_loaded(

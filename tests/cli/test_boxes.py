@@ -66,6 +66,26 @@ def test_of_several_images_none_is_guessed(run: Callable[..., Any], pointing_mod
 
 def test_a_drawing_needs_an_image_and_a_name(refused: Callable[..., str], tmp_path: Path) -> None:
     image = photograph(tmp_path / "a.jpg")
-    assert "there is none before the question" in refused("ask", "where?", "--boxes", tmp_path / "out.png")
+    assert "none is before the question" in refused("ask", "where?", "--boxes", tmp_path / "out.png")
     assert "name a .png file" in refused("ask", image, "where?", "--boxes", tmp_path)
     assert "name a .png file" in refused("ask", image, "where?", "--boxes", tmp_path / "out.gif")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_with_the_schema_of_boxes_none_is_malformed(run: Callable[..., Any], tmp_path: Path, count: int) -> None:
+    """Whatever the model, which was not trained on boxes here, and sampled."""
+    pytest.importorskip("llguidance", reason="grammars need llguidance")
+    images = [photograph(tmp_path / f"{n}.jpg", 6) for n in range(count)]
+    whole = 0
+    for seed in range(3):
+        how = ["--schema", "boxes", "--temperature", 1.5, "--seed", seed, "--max-new-tokens", 150]
+        result = run("ask", *images, "Find the star.", "--model", "nano", "--json", *how)
+        facts = json.loads(result.stdout)
+        if facts["finish_reason"] == "stop":
+            written = [entry["box"] for entry in facts["parsed"]["objects"]]
+            assert len(facts["objects"]) == sum(x1 != x2 and y1 != y2 for x1, y1, x2, y2 in written)
+        for place in facts["objects"]:
+            x1, y1, x2, y2 = place["box"]
+            assert 0 <= x1 < x2 <= 80 and 0 <= y1 < y2 <= 200 and 0 <= place["image"] < count
+        whole += len(facts["objects"])
+    assert whole > 0

@@ -43,6 +43,8 @@ def shapes(text: str) -> list[tuple[str, tuple[float, ...]]]:
         ('{"objects": [{"label": "a", "box": [1, 2, 3, 4]}, {"label": "b", "point": [5, 6]}]}',
          [("a", (1, 2, 3, 4)), ("b", (5, 6))]),
         ('```json\n[{"bbox_2d": [1, 2, 3, 4], "label": "a"}]\n```', [("a", (1, 2, 3, 4))]),
+        ('{"objects": [{"label": "a", "box": [1, 2, 3, 4]}, {"label": "b", "box": [1, 2, 5, 6]}, {"label": "c", "bo',
+         [("a", (1, 2, 3, 4)), ("b", (1, 2, 5, 6))]),
         ('{"objects": [{"label": "a", "box": [1, 2]}, {"box": [1, "2", 3, 4]}, {"box": [1, 2, NaN, 4]}]}', []),
         ("<ref>a</ref><box>[[1, 2, 3]]</box>", []),
         ("<ref>a</ref><box>[[1, 2, 1, 4]]</box>", []),

@@ -85,10 +85,21 @@ class Answerer:
         usage = {"prompt_tokens": request.usage.prompt_tokens, "completion_tokens": request.usage.completion_tokens}
         return {
             "answer": text.strip(),
+            **self._parsed(text),
             "objects": [place.as_dict() for place in places(text, prompt.images)],
             "finish_reason": request.reason or "stop",
             "usage": {**usage, **media_usage(prompt.images)},
         }
+
+    def _parsed(self, text: str) -> dict[str, Any]:
+        """Return the value of an answer that has a schema, as the field `parsed`; null where it was cut."""
+        form = self.sampling.structured_outputs
+        if form is None or form.schema is None:
+            return {}
+        try:
+            return {"parsed": json.loads(text)}
+        except ValueError:
+            return {"parsed": None}
 
     def close(self) -> None:
         """End at once; rows under way raise `Cancelled`."""

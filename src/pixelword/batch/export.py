@@ -26,7 +26,7 @@ def check(path: Path) -> None:
     if path.suffix not in SUFFIXES:
         raise InputError(f"{path}: name a {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file for the answers")
     if path.is_dir() or not path.parent.is_dir():
-        raise InputError(f"{path}: there is no folder {path.parent}, or this is one; name a new file")
+        raise InputError(f"{path}: a folder, or {path.parent} is not one; name a new file")
     if path.suffix == ".parquet":
         try:
             import pyarrow.parquet  # noqa: F401

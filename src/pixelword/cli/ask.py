@@ -15,7 +15,6 @@ from pixelword.utils.files import atomic_file
 
 if TYPE_CHECKING:
     from pixelword.generation.session import Answer, Session
-    from pixelword.generation.structured_outputs import StructuredOutputs
 
 
 def ask(
@@ -41,10 +40,7 @@ def ask(
     allow_urls: options.AllowUrls = False,
     dtype: options.Dtype = None,
     device: options.Device = None,
-    schema: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="A JSON schema: the answer is JSON of this form, whatever the model."),
-    ] = None,
+    schema: options.SchemaFile = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the answer, the places it names, token counts and timing as JSON.")
     ] = False,
@@ -70,7 +66,7 @@ def ask(
     options.check_media(pictures, video or (), allow_urls=allow_urls)
     if boxes is not None:
         options.check_drawing(boxes, pictures)
-    form = None if schema is None else _form(schema)
+    form = options.form(schema, images=len(pictures))
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
         frame_budget=frame_budget, long={"crops": crops, "kept_frames": kept_frames}, compress=compress,
@@ -99,18 +95,6 @@ def ask(
     )
     if boxes is not None:
         _draw(answer, pictures, boxes, session)
-
-
-def _form(path: Path) -> StructuredOutputs:
-    """The form of the answer by a file with a JSON schema. Raises InputError: not a readable schema."""
-    from pixelword.errors import InputError, reason
-    from pixelword.generation.structured_outputs import StructuredOutputs
-
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"--schema {path} cannot be read ({reason(error)}); give a file with a JSON schema") from error
-    return StructuredOutputs(json=text, place=f"--schema {path}: schema")
 
 
 def _as_dict(answer: Answer, model: str, session: Session, *, structured: bool) -> dict[str, Any]:

@@ -53,6 +53,7 @@ def batch(
     allow_urls: options.AllowUrls = False,
     dtype: options.Dtype = None,
     device: options.Device = None,
+    schema: options.SchemaFile = None,
     max_num_seqs: Annotated[int, typer.Option(min=1, help="Inputs that run in the model at once.")] = 16,
     retries: Annotated[int, typer.Option(min=0, help="Further tries of reading that failed and may pass.")] = 2,
 ) -> None:
@@ -61,9 +62,11 @@ def batch(
     Each answer is a line with the input, the answer, the places it names (objects) and token counts. Failures have a
     line each in failed.jsonl, and then the exit code is 1.
 
-    Example: pixelword batch photos/ "what is in the picture?" --out answers.jsonl
+    Example: pixelword batch photos/ "what is on the left?" --out answers.jsonl
 
     Example: pixelword batch "scans/**/*.png" "Find the signature." --out answers.parquet
+
+    Example: pixelword batch photos/ "Find every cup." --schema boxes --out cups.jsonl
 
     Example: pixelword batch questions.jsonl --out answers.csv --max-new-tokens 64
     """
@@ -71,6 +74,7 @@ def batch(
 
     inputs = _inputs(words)
     export.check(out)
+    form = options.form(schema)
     how: dict[str, Any] = {
         "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed, "top_p": top_p, "top_k": top_k,
         "repetition_penalty": repetition_penalty, "stop": stop or (),
@@ -86,8 +90,15 @@ def batch(
     identity: dict[str, Any] = {"model": checksum(resolve(model)), "adapter": adapter and checksum(adapter)}
     identity |= {"quantize": quantize, "dtype": dtype, "system": system, **how}
     identity |= {"min_pixels": min_pixels, "max_pixels": max_pixels, "frame_budget": frame_budget}
+    identity |= {} if form is None else {"schema": form.json}
     session.drawn_only = False
-    answerer = Answerer(session, session.sampling(**how), system=system, identity=identity, max_num_seqs=max_num_seqs)
+    answerer = Answerer(
+        session,
+        session.sampling(**how, structured_outputs=form),
+        system=system,
+        identity=identity,
+        max_num_seqs=max_num_seqs,
+    )
     failed = failed or out.with_name("failed.jsonl")
     with answerer, _stoppable(out):
         summary = _run(inputs, answerer, out, failed, retries)
@@ -106,7 +117,9 @@ def _inputs(words: list[str]) -> Inputs:
             options.check_question(last, "batch", alone=True)
         return Inputs(words, None)
     if not sources:
-        raise InputError(f"{last!r} is no file, folder or glob that matches any: put the images before the question")
+        raise InputError(
+            f"{last!r} is not a file, a folder or a glob that matches any: put the images before the question"
+        )
     return Inputs(sources, last)
 
 

@@ -19,6 +19,7 @@ from pixelword.errors import DomainWarning, InputError
 if TYPE_CHECKING:
     from pixelword.generation.session import Session
     from pixelword.generation.streaming import FinishReason, Stream
+    from pixelword.generation.structured_outputs import StructuredOutputs
 
 #: Metavar of a model, in every command.
 MODEL = "NAME|DIR|ORG/NAME"
@@ -71,6 +72,13 @@ Adapter = Annotated[
 Quantize = Annotated[
     str | None,
     typer.Option("--quantize", metavar="int8|int4", help="Quantize weights on loading, on a CPU: 1/2 or 1/4 of bf16."),
+]
+
+SchemaFile = Annotated[
+    str | None,
+    typer.Option(
+        "--schema", metavar="FILE|boxes", help="A JSON schema: the answer is JSON of this form. boxes: a list of boxes."
+    ),
 ]
 
 #: File extensions of videos, recognised where an image is expected.
@@ -204,6 +212,28 @@ def check_media(images: Sequence[str], videos: Sequence[str | Path], *, allow_ur
                 raise InputError(f"{source}: addresses are fetched only with --allow-urls; add it, or give a file")
     if films := [image for image in images if Path(image).suffix.lower() in VIDEO_SUFFIXES]:
         raise InputError(f"{films[0]} is a video: put --video before it")
+
+
+def form(schema: str | None, *, images: int = 1) -> StructuredOutputs | None:
+    """The form of the answer by `--schema`: a file with a JSON schema, or "boxes", in prompts of `images` images.
+
+    Raises InputError: not a readable schema.
+    """
+    if schema is None:
+        return None
+    from pixelword.errors import reason
+    from pixelword.generation.structured_outputs import StructuredOutputs
+    from pixelword.processing.boxes import boxes_schema
+
+    if schema == "boxes":
+        return StructuredOutputs(json=boxes_schema(images), place="--schema boxes")
+    try:
+        text = Path(schema).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise InputError(
+            f"--schema {schema} cannot be read ({reason(error)}); give a file with a JSON schema"
+        ) from error
+    return StructuredOutputs(json=text, place=f"--schema {schema}: schema")
 
 
 def check_drawing(path: Path, images: Sequence[str]) -> None:

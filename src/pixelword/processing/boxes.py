@@ -29,7 +29,29 @@ _GROUP = re.compile(r"[\[(][^\[\]()]+[\])]")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _BARE = re.compile(r"\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]")
 _FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+_FLAT = re.compile(r"\{[^{}]*\}")
 _MOST = 1000  # places of one answer
+
+
+def boxes_schema(images: int = 1) -> dict[str, Any]:
+    """The JSON schema of an answer that is a list of boxes, for structured outputs; `places` reads it.
+
+    Corners are thousandths, so that a box cannot be malformed; those in the wrong order are swapped when it is read.
+    Where the prompt has several images, each box has the number of its `image`, from 0.
+    """
+    corner = {"type": "integer", "minimum": 0, "maximum": 1000}
+    fields: dict[str, Any] = {"label": {"type": "string", "minLength": 1, "maxLength": 80}}
+    if images > 1:
+        fields["image"] = {"type": "integer", "minimum": 0, "maximum": images - 1}
+    fields["box"] = {"type": "array", "items": corner, "minItems": 4, "maxItems": 4}
+    entry = {"type": "object", "properties": fields, "required": [*fields], "additionalProperties": False}
+    objects = {"type": "array", "items": entry, "maxItems": 100}
+    return {
+        "type": "object",
+        "properties": {"objects": objects},
+        "required": ["objects"],
+        "additionalProperties": False,
+    }
 
 
 @dataclass(frozen=True)
@@ -214,16 +236,15 @@ def shape_of(numbers: Sequence[Any]) -> Numbers | None:
 
 
 def _from_json(text: str) -> Iterator[Mark]:
-    """Places of an answer that is JSON: objects anywhere in it with `box`, `bbox_2d` or `point`."""
+    """Places of an answer that is JSON: objects anywhere in it with `box`, `bbox_2d` or `point`.
+
+    Of JSON that was cut, the objects that are whole.
+    """
     fenced = _FENCE.search(text)
     body = (fenced[1] if fenced else text).strip()
     if not body.startswith(("{", "[")):
         return
-    try:
-        tree = json.loads(body)
-    except (ValueError, RecursionError):
-        return
-    waiting = [tree]
+    waiting = _loaded(body) or [each for part in _FLAT.findall(body) for each in _loaded(part)][::-1]
     while waiting:
         item = waiting.pop()
         if isinstance(item, list):
@@ -231,6 +252,14 @@ def _from_json(text: str) -> Iterator[Mark]:
         elif isinstance(item, dict):
             waiting += reversed(list(item.values()))
             yield from _entry(item)
+
+
+def _loaded(text: str) -> list[Any]:
+    """The value of a JSON text, in a list; none if it is not JSON."""
+    try:
+        return [json.loads(text)]
+    except (ValueError, RecursionError):
+        return []
 
 
 def _entry(item: dict[str, Any]) -> Iterator[Mark]:
