@@ -12,7 +12,7 @@ from pixelword.explain.probe.types import Curve, Finding
 from pixelword.utils.files import atomic_write
 
 _HERE = Path(__file__).parent
-#: Curves in one plot, at most.
+#: From this many curves on there are two plots.
 _CURVES = 6
 
 
@@ -36,7 +36,7 @@ def html(
 
     template = Environment(loader=FileSystemLoader(_HERE), autoescape=True, trim_blocks=True, lstrip_blocks=True)
     return template.get_template("page.html.jinja").render(
-        title=f"Where pixels meet words in {run['model']}",
+        title=f"{_title(findings)} in {run['model']}",
         findings=findings,
         run=run,
         before=before,
@@ -49,9 +49,15 @@ def html(
     )
 
 
+def _title(findings: Sequence[Finding]) -> str:
+    """What the page is about."""
+    compressed = all(item.name.startswith("compression") for item in findings)
+    return "Fewer visual tokens" if findings and compressed else "Where pixels meet words"
+
+
 def _groups(curves: Sequence[Curve]) -> list[Sequence[Curve]]:
     """Curves by plot."""
-    if len(curves) <= _CURVES // 2:
+    if len(curves) < _CURVES:
         return [curves]
-    half = -(-len(curves) // 2) if len(curves) % 2 == 0 else len(curves)
+    half = -(-len(curves) // 2)
     return [curves[a : a + half] for a in range(0, len(curves), half)]
