@@ -69,7 +69,7 @@ def look_inside(
         occlusions: Maximum number of image regions to hide, one at a time; 0 disables the check.
 
     Raises:
-        InputError: as `Session.ask`, or there is no answer to explain.
+        InputError: as `Session.ask`, or an empty answer.
         MediaError: an image or a video cannot be read.
     """
     messages = conversation(user_message(question, images, videos), system=system)

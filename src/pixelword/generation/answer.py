@@ -28,9 +28,9 @@ class Answer:
         text: The answer, without control tokens.
         prompt_tokens: Length of the prompt, visual tokens included.
         visual_tokens: Those of the prompt that stand for pixels.
-        new_tokens: Tokens generated, the closing one included.
+        new_tokens: Tokens generated, including the end token.
         seconds: From the messages to the last token, preparation included.
-        held_tokens: The most tokens whose keys and values were held at once.
+        held_tokens: Peak number of tokens in the KV cache.
         finish_reason: "stop" where the model ended the answer, or a stop string did; "length" where it was cut.
         objects: Places that the answer names, in the pixels of the images that were sent.
         images, videos: What was read of each; see :mod:`pixelword.generation.media_usage`.

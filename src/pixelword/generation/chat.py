@@ -26,9 +26,9 @@ class Answers(Protocol):
 
 
 class Chat:
-    """A conversation that remembers its turns: images of earlier turns stay in view.
+    """A conversation that remembers its turns, with the images of earlier turns.
 
-    A turn that fails or is broken off leaves no trace, so that the next one can be tried.
+    A turn that fails or is cancelled is not recorded.
 
     Attributes:
         messages: The turns so far, in chat form.

@@ -101,7 +101,7 @@ class Engine:
         self.core.grammars.compile(structure)
 
     def room(self, prompt: Encoded) -> int:
-        """Tokens that an answer may have: within `max_model_len` and the network's positions."""
+        """Maximum number of tokens of an answer: within `max_model_len` and the network's positions."""
         return self.core.room(prompt)
 
     def close(self, *, cancel: bool = True) -> None:

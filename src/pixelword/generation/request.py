@@ -21,7 +21,7 @@ Reason = Literal["stop", "length", "cancelled"]
 
 @dataclass(frozen=True)
 class BatchingOptions:
-    """How much runs together. Names are vLLM's where it has one.
+    """Limits of batching, under vLLM's names where it has them.
 
     max_num_seqs: requests that run at once; others wait.
     max_model_len: tokens of prompt and answer together; the model's own context when None. More are taken as long as
@@ -116,7 +116,7 @@ class Request:
         sink: Where its tokens go; by default a queue, which makes the request itself an iterator over them.
         max_cached_frames: As in `LongInputs`: of the prompt's video frames, how many keep their keys and values.
         compression: Of its visual tokens; None for none.
-        token_ids: The answer's tokens so far, the closing one included.
+        token_ids: The answer's tokens so far, including the end token.
         logprobs: Of these tokens, where `sampling.logprobs` is set.
         reason: Why it ended; None while it goes on.
         stop_reason: The stop string or stop token that ended it; None where the model's own end or the length did.
@@ -157,7 +157,7 @@ class Request:
         self.raise_error()
 
     def result(self) -> str:
-        """Wait for the end; the whole text. Raises what the request failed with."""
+        """Wait for the end and return the full text. Raises the request's error."""
         self._ended.wait()
         self.raise_error()
         return self.text

@@ -35,12 +35,12 @@ class SamplingArguments(TypedDict, total=False):
 
 @dataclass(frozen=True)
 class Sampling:
-    """How to draw an answer.
+    """Sampling options of an answer.
 
     Attributes:
         max_new_tokens: The most tokens an answer may have.
-        temperature: 0 takes the most likely token each time; 1 draws from the model's own distribution.
-        seed: The same seed gives the same answer; None draws afresh. Without effect at temperature 0.
+        temperature: 0 is greedy decoding; 1 samples from the model's own distribution.
+        seed: The same seed gives the same answer; None is random. No effect at temperature 0.
         top_p: Sample among the likeliest tokens that together have this probability; 1 for all.
         top_k: Sample among this many of the likeliest tokens; 0 for all.
         repetition_penalty: Makes tokens of the prompt and of the answer so far less likely, by as much as this is above

@@ -54,18 +54,18 @@ def load(
     adapter: str | Path | None = None,
     quantize: Quantization | None = None,
 ) -> Session:
-    """A session with a packaged model or with one from a folder.
+    """Load a session with a packaged model, or a model from a folder or the Hub.
 
     Args:
         name_or_dir: The name of a packaged model ("nano"), a folder with a checkpoint in the released layout, or a
             model of the Hugging Face Hub, "org/name" or "org/name@revision", which is downloaded into the user's cache.
         dtype: The weights' type; None keeps the checkpoint's own, or takes float32 where a CPU only emulates that.
-        device: Where the model lives; None takes the accelerator where there is one, else the CPU.
-        media: How images and videos are read: their pixels, their frames, whether URLs are fetched.
-        long: What is done with images and videos larger than the model was trained on; by default nothing.
+        device: Device of the model; None selects the accelerator if there is one, else the CPU.
+        media: Media options: pixel limits, frame sampling, whether URLs are fetched.
+        long: Options for images and videos larger than the model was trained on; off by default.
         adapter: A folder with a LoRA adapter in PEFT's format, which is merged into the model.
         quantize: "int8" or "int4" rounds the layers' matrices and the head, on a CPU: a half or a quarter of bfloat16's
-            bytes. Such a session answers; it has no weights for gradients (`look_inside`) or saving.
+            bytes. Such a session only generates: it has no weights for gradients (`look_inside`) or saving.
 
     Raises:
         CheckpointError: unknown model, failed download, or incomplete checkpoint files.
@@ -80,7 +80,7 @@ def load(
 
 
 def default_device() -> torch.device:
-    """The accelerator where there is one, else the CPU."""
+    """The accelerator if there is one, else the CPU."""
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return accelerator or torch.device("cpu")
 
@@ -106,11 +106,11 @@ def _for_each(questions: list[str], media: Any, name: str) -> list[Any]:
 
 
 class Session:
-    """Answers questions about images, videos and words.
+    """Answers questions about images, videos and text.
 
     Attributes:
-        model: The network, on its device.
-        processor: What turns messages into its inputs.
+        model: The network.
+        processor: Converts messages to model inputs.
         media: How images and videos are read.
         long: What is done with large images and long videos.
         drawn_only: Whether to warn, at the first photograph, that the model was trained on drawn images and text
@@ -191,8 +191,8 @@ class Session:
         """The answer to one question, or the answers to a list of them, which are generated together.
 
         Args:
-            question: The words. For a list of questions, `images` and `videos` are lists of the same length: what each
-                question is about.
+            question: The question. For a list of questions, `images` and `videos` are lists of the same length: those
+                of each question.
             images, videos: As in :func:`user_message`.
             system: The system message.
             schema: A Pydantic model or a JSON schema: the answer is JSON of this form, whatever the model. Then an
@@ -250,7 +250,7 @@ class Session:
         include_stop_str_in_output: bool = False,
         structured_outputs: StructuredOutputs | None = None,
     ) -> Sampling:
-        """How to draw an answer; see :class:`Sampling`.
+        """Sampling options of an answer; see :class:`Sampling`.
 
         max_new_tokens: what is left of the context when None, or the checkpoint's own `max_new_tokens`. Raises
         InputError.
@@ -284,7 +284,7 @@ class Session:
         return Chat(self, system=system)
 
     def answer(self, messages: Sequence[Message], sampling: Sampling | None = None) -> Answer:
-        """The next turn of a whole conversation in chat form, with its costs. Raises as :meth:`ask` does."""
+        """The next turn of a conversation in chat form, with token counts and timing. Raises as :meth:`ask` does."""
         return self.answers([messages], sampling)[0]
 
     def answers(self, conversations: Sequence[Sequence[Message]], sampling: Sampling | None = None) -> list[Answer]:

@@ -338,7 +338,7 @@ class NeoOVForConditionalGeneration(NeoOVGenerationMixin, NeoOVModel):
             further_loss: (hidden (B, L, hidden_size), head (vocabulary, hidden_size)) -> scalar, added to the loss;
                 here because the head's weight is whole inside a forward only, when ranks share the network.
             logits_to_keep: logits of the last n tokens (0: all), or of these indices.
-            skip_logits: leave `logits` out, where the loss alone is wanted: it never needs them whole.
+            skip_logits: omit `logits` if only the loss is needed, which never materialises all of them.
         """
         targets = labels if shift_labels is None else shift_labels
         if use_cache is None and targets is not None:
