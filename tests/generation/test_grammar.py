@@ -63,7 +63,7 @@ def answer(compiler: GrammarCompiler, matcher: Matcher, chance: random.Random) -
         assert allowed
         token = chance.choice(allowed)
         if token in compiler.ends:
-            encoder = compiler._processor.encoder
+            encoder = compiler.processor.encoder
             return encoder.decode(tokens)
         tokens.append(token)
         matcher.accept(token)
@@ -144,7 +144,7 @@ def test_grammars_of_both_notations(compiler) -> None:
 
 
 def test_a_draft_is_cut_where_the_grammar_cuts_it(compiler) -> None:
-    encode = compiler._processor.encoder.text
+    encode = compiler.processor.encoder.text
     (end,) = compiler.ends
     matcher = compiler.matcher(StructuredOutputs(regex="abc|abd"))
     assert matcher.possible(encode("abx")) == encode("ab")
@@ -155,7 +155,7 @@ def test_a_draft_is_cut_where_the_grammar_cuts_it(compiler) -> None:
 @pytest.mark.parametrize("draft", ["", "a", "ab", "abc"])
 def test_looking_ahead_changes_nothing(compiler, draft: str) -> None:
     """What was computed for a draft is what is computed without; a wrong draft leaves no trace."""
-    encode = compiler._processor.encoder.text
+    encode = compiler.processor.encoder.text
     structure, scores = StructuredOutputs(regex="ab(c|d)+"), torch.zeros(compiler.vocab_size)
     ahead, plain = compiler.matcher(structure), compiler.matcher(structure)
     for token in encode("abdcd"):

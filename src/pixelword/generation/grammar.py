@@ -56,7 +56,7 @@ class GrammarCompiler:
     """
 
     def __init__(self, processor: NeoOVProcessor, vocab_size: int, ends: Collection[int]) -> None:
-        self._processor, self.vocab_size, self.ends = processor, vocab_size, sorted(ends)
+        self.processor, self.vocab_size, self.ends = processor, vocab_size, sorted(ends)
         self._grammars: OrderedDict[StructuredOutputs, Grammar] = OrderedDict()
         self._lock = threading.Lock()
         self._tokenizer: LLTokenizer | None = None
@@ -65,7 +65,7 @@ class GrammarCompiler:
     def compile(self, structure: StructuredOutputs) -> Grammar:
         """The grammar of a form. Raises InputError: the form is not understood, or llguidance is not installed."""
         with self._lock:
-            tokenizer = self._tokenizer = self._tokenizer or _tokenizer(self._processor, self.vocab_size, self.ends)
+            tokenizer = self._tokenizer = self._tokenizer or _tokenizer(self.processor, self.vocab_size, self.ends)
             if (known := self._grammars.get(structure)) is not None:
                 self._grammars.move_to_end(structure)
                 return known
