@@ -96,3 +96,35 @@ def test_of_several_pictures_one_can_be_chosen(visit: Any) -> None:
     assert shown.get_attribute("alt") == "left_right with 1 the star, 2 a point"
     assert page.get_by_role("button", name="image 1").get_attribute("aria-pressed") == "true"
     assert page.locator("summary").inner_text() == "Thoughts" and not page.get_by_text("hm").is_visible()
+
+
+def test_boxes_of_a_json_answer_are_drawn_and_shown_as_json(visit: Any) -> None:
+    """As the server sends them: `objects` in the last chunk, in the pixels of the image that they are in."""
+    page = visit()
+    page.evaluate(
+        """async () => {
+          const {TurnView} = await import("/page/turns.js");
+          const media = ["left_right", "three_squares"].map(name =>
+            ({kind: "image", name, shown: `/page/examples/${name}.png`}));
+          const objects = [
+            {label: "yellow star", box: [2, 34, 30, 61], box_1000: [21, 354, 312, 635], image: 2},
+            {label: "blue square", box: [10, 10, 30, 30], box_1000: [104, 104, 312, 312], image: 3}];
+          const written = objects.map(({label, box_1000: box, image}) => ({label, box, image}));
+          const answer = JSON.stringify({objects: written});
+          const figures = {first: 0.1, seconds: 1, usage: null, pieces: 9};
+          const turn = {text: "Find the star and a square.", media, state: "done", answer, objects, figures};
+          const host = {isLast: () => true, pictures: it => it.media, imagesBefore: () => 2};
+          const view = new TurnView(turn, host);
+          document.getElementById("turns").append(view.root);
+          document.getElementById("start").hidden = true;
+        }"""
+    )
+    shown = page.locator(".places img")
+    assert shown.get_attribute("alt") == "left_right with 1 yellow star"  # the first that is named
+    page.get_by_role("button", name="image 2").click()
+    assert shown.get_attribute("alt") == "three_squares with 2 blue square"
+    page.get_by_role("button", name="JSON").click()
+    assert '"box":[2,34,30,61]' in page.locator("pre.json").inner_text()
+    page.locator(".places img").evaluate("image => image.decode()")
+    page.get_by_role("button", name="JSON").click()
+    assert page.locator("pre.json").count() == 0

@@ -242,7 +242,7 @@ def test_the_key_is_asked_for_and_kept_in_this_tab_alone(visit: Any, served_page
 def test_settings_go_into_the_request_and_can_be_taken_back(visit: Any) -> None:
     page = visit()
     page.get_by_role("button", name="Settings").click()
-    given = {"Temperature": 1.5, "Top p": 0.9, "Top k": 40, "Seed": 7, "Longest answer": 3, "Pixels of a picture": 4096}
+    given = {"Temperature": 1.5, "Top p": 0.9, "Top k": 40, "Seed": 7, "Longest answer": 3, "Pixels per image": 4096}
     for label, value in given.items():
         page.get_by_label(label).fill(str(value))
     page.get_by_label("System message").fill("be brief")

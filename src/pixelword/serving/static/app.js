@@ -57,6 +57,11 @@ const sizes = new ResizeObserver(() => {
 sizes.observe(scroller);
 sizes.observe(list);
 
+/** The turn whose images an answer is about. */
+function shownFor(turn) {
+  return conversation.turns.slice(0, conversation.turns.indexOf(turn) + 1).findLast(one => one.media.length);
+}
+
 const host = {
   ask(question) {
     if (!conversation.busy) conversation.ask(question, options());
@@ -74,9 +79,14 @@ const host = {
   isLast: turn => conversation.turns.at(-1) === turn,
   /** The images that a turn's answer is about: its own, or the last that were shown before. */
   pictures(turn) {
-    const until = conversation.turns.slice(0, conversation.turns.indexOf(turn) + 1);
-    const shown = until.findLast(one => one.media.length);
+    const shown = shownFor(turn);
     return shown ? shown.media.filter(one => one.kind === "image") : [];
+  },
+  /** Images of the conversation before those. */
+  imagesBefore(turn) {
+    const shown = shownFor(turn);
+    const before = shown ? conversation.sent(turn).slice(0, conversation.sent(turn).indexOf(shown)) : [];
+    return before.flatMap(one => one.media).filter(one => one.kind === "image").length;
   },
 };
 const composer = new Composer(host);

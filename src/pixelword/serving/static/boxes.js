@@ -40,6 +40,24 @@ export function rules(found) {
   return [[PLACE, place], [NAME, match => document.createTextNode(match[1])]];
 }
 
+/** Places of an answer that marks none in its text, such as JSON: from the server's `objects`. */
+export function fromObjects(objects) {
+  return objects.map(({label, box_1000: box, point_1000: point}, at) => {
+    const numbers = (box ?? point).join(", ");
+    return {number: at + 1, name: label, corners: shapes("box", numbers)};
+  });
+}
+
+/** The places that are in image `at`; those of which the answer does not say it are in every one. */
+export function within(places, objects, at) {
+  const count = places.reduce((sum, place) => sum + place.corners.length, 0);
+  if (count !== objects.length) return places; // text that the server reads in another way
+  const images = objects.map(object => object.image);
+  return places
+    .map(place => ({...place, corners: place.corners.filter(() => [null, undefined, at].includes(images.shift()))}))
+    .filter(place => place.corners.length);
+}
+
 /** The image with its places. media: as `media.read` gives it. */
 export function figure(media, places) {
   const drawn = svg("svg", {viewBox: "0 0 1000 1000", preserveAspectRatio: "none", "aria-hidden": "true"});

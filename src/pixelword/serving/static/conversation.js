@@ -4,8 +4,9 @@ import {ServerError, stream} from "./api.js";
 import {part} from "./media.js";
 
 /**
- * A turn: {text, media, state, answer, error, reason, sent, figures}.
+ * A turn: {text, media, state, answer, objects, error, reason, sent, figures}.
  * state: "waits", "runs", "done", "stopped" or "failed"; a failed turn is not part of later questions.
+ * objects: the places that the answer names, as the server brought them to the pixels of what was sent.
  * sent: the body of its request; figures: {first, seconds, usage, pieces}, times in seconds.
  */
 export class Conversation {
@@ -24,18 +25,24 @@ export class Conversation {
   /** The messages before and with a turn, in OpenAI's form. */
   messages(last, system) {
     const said = system ? [{role: "system", content: system}] : [];
-    for (const turn of this.turns) {
+    for (const turn of this.sent(last)) {
       const parts = turn.media.map(part);
       const content = parts.length ? [...parts, {type: "text", text: turn.text}] : turn.text;
-      if (turn === last) return [...said, {role: "user", content}];
-      if (turn.answer && turn.state !== "failed") said.push({role: "user", content}, {role: "assistant", content: turn.answer});
+      said.push({role: "user", content});
+      if (turn !== last) said.push({role: "assistant", content: turn.answer});
     }
-    throw new Error("the turn is not of this conversation");
+    return said;
+  }
+
+  /** The turns that a turn's request holds: those before it that were answered, and itself. */
+  sent(last) {
+    const until = this.turns.slice(0, this.turns.indexOf(last) + 1);
+    return until.filter(turn => turn === last || (turn.answer && turn.state !== "failed"));
   }
 
   /** Ask; resolves when the answer has ended, however it did. options: of the request, `system` among them. */
   async ask({text, media}, options) {
-    const turn = {text, media, state: "waits", answer: "", error: "", reason: null, figures: null};
+    const turn = {text, media, state: "waits", answer: "", objects: [], error: "", reason: null, figures: null};
     this.turns.push(turn);
     await this.#answer(turn, options);
   }
@@ -43,7 +50,7 @@ export class Conversation {
   /** Ask the last question once more. */
   async again(options) {
     const turn = this.turns.at(-1);
-    Object.assign(turn, {state: "waits", answer: "", error: "", reason: null, figures: null});
+    Object.assign(turn, {state: "waits", answer: "", objects: [], error: "", reason: null, figures: null});
     await this.#answer(turn, options);
   }
 
@@ -72,6 +79,7 @@ export class Conversation {
       if (chunk.usage) turn.figures.usage = chunk.usage;
       const choice = chunk.choices[0];
       if (choice?.finish_reason) turn.reason = choice.finish_reason;
+      if (choice?.delta.objects) turn.objects = choice.delta.objects;
       if (!choice?.delta.content) continue;
       turn.state = "runs";
       turn.answer += choice.delta.content;

@@ -9,7 +9,10 @@ import {buttonsOf} from "./panels.js";
 const THOUGHT = /^\s*<think>([^]*?)(?:<\/think>|$)/;
 const NOTES = {length: "cut at its longest; Settings allow more", abort: "ended by the server"};
 
-/** host: {again(), edit(turn), pictures(turn), isLast(turn)}. */
+/** An object a line, as JSON. */
+const lines = objects => `[\n${objects.map(object => `  ${JSON.stringify(object)}`).join(",\n")}\n]`;
+
+/** host: {again(), edit(turn), pictures(turn), imagesBefore(turn), isLast(turn)}. */
 export class TurnView {
   constructor(turn, host) {
     this.turn = turn;
@@ -43,22 +46,27 @@ export class TurnView {
     const blocks = render(ended ? said : boxes.settled(said), boxes.rules(places));
     if (thought) blocks.unshift(h("details", {}, h("summary", {}, "Thoughts"), h("p", {}, thought[1].trim())));
     if (turn.state === "done" && !turn.answer) blocks.push(h("p", {className: "note"}, "(no words)"));
-    if (ended && places.length) blocks.push(...this.#drawn(places));
+    const objects = ended ? turn.objects ?? [] : [];
+    if (ended && !places.length) places.push(...boxes.fromObjects(objects));
+    if (ended && places.length) blocks.push(...this.#drawn(places, objects));
+    if (objects.length && this.json) blocks.push(h("pre", {className: "json"}, h("code", {}, lines(objects))));
     return blocks;
   }
 
-  /** The image that the places are in: of several the last, with a button for each of the others. */
-  #drawn(places) {
+  /** The image that the places are in: of several the first that the answer names, or the last, with buttons for all. */
+  #drawn(places, objects) {
     const pictures = this.host.pictures(this.turn);
     if (!pictures.length) return [];
     const frame = h("div");
+    const first = this.host.imagesBefore?.(this.turn) ?? 0; // objects count the images of the whole conversation
     const choose = at => {
-      frame.replaceChildren(boxes.figure(pictures[at], places));
+      frame.replaceChildren(boxes.figure(pictures[at], boxes.within(places, objects, first + at)));
       for (const [number, button] of [...choice.children].entries()) button.ariaPressed = String(number === at);
     };
     const choice = h("div", {className: "choice"}, ...pictures.map((_, at) =>
       h("button", {type: "button", onclick: () => choose(at)}, `image ${at + 1}`)));
-    choose(pictures.length - 1);
+    const named = objects.find(object => pictures[object.image - first]);
+    choose(named ? named.image - first : pictures.length - 1);
     return pictures.length > 1 ? [frame, choice] : [frame];
   }
 
@@ -77,11 +85,17 @@ export class TurnView {
       copy.textContent = (await copied(turn.answer)) ? "Copied" : "Not copied";
       setTimeout(() => (copy.textContent = "Copy"), 1500);
     });
+    const json = button("JSON", () => {
+      this.json = !this.json;
+      this.update();
+    });
+    json.title = "boxes in pixels of the image that was sent";
+    json.ariaPressed = String(Boolean(this.json));
     const note = turn.state === "stopped" ? "stopped" : NOTES[turn.reason];
     return [
       note ? h("p", {className: "note"}, note) : null,
       h("p", {className: "figures"}, ...figures(turn.figures)),
-      h("div", {className: "actions"}, turn.answer ? copy : null, last ? button("Ask again", this.host.again) : null, ...buttonsOf(turn)),
+      h("div", {className: "actions"}, turn.answer ? copy : null, turn.objects?.length ? json : null, last ? button("Ask again", this.host.again) : null, ...buttonsOf(turn)),
     ].filter(Boolean);
   }
 }
