@@ -92,4 +92,4 @@ def test_what_was_chosen_can_be_told_without_a_model() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr
     assert "DEFAULT" in done.stdout and "'packed weights': 'no'" in done.stdout
-    assert "'default dtype': 'float32, where it fits into memory'" in done.stdout
+    assert "'default dtype': 'float32, where it fits into memory" in done.stdout

@@ -178,6 +178,23 @@ def default_dtype(own: torch.dtype, parameters: int, device: torch.device) -> to
     return torch.float32 if torch.float32.itemsize * parameters <= FITS * memory() else own
 
 
+def mixed_pays(own: torch.dtype, parameters: int, device: torch.device) -> bool:
+    """Whether weights stay in their type and products are in float32: where that fits and float32 weights do not.
+
+    Arguments as of `default_dtype`.
+    """
+    if device.type != "cpu" or own != torch.bfloat16 or default_dtype(own, parameters, device) != own:
+        return False
+    return not is_native(own) and widening_pays()
+
+
+@functools.cache
+def widening_pays() -> bool:
+    """Whether many rows are multiplied faster by bfloat16 weights that are widened to float32 than in bfloat16."""
+    weight, x = _matrix(512, 1024, torch.bfloat16), _matrix(64, 1024, torch.float32)
+    return pays(lambda: F.linear(x, weight.float()), lambda: F.linear(x.bfloat16(), weight).float())
+
+
 def training_dtype(device: torch.device) -> torch.dtype:
     """What products of training are best computed in: bfloat16 where the device has instructions for it."""
     if device.type == "cuda":
@@ -258,7 +275,7 @@ def describe() -> dict[str, str]:
     return {
         "cpu": f"{cpu_name()}, {platform.machine()}, {cpu_capability()}, {torch.get_num_threads()} threads",
         "bfloat16": f"{'native' if native else 'emulated'}: products are {rate} float32's",
-        "default dtype": "the checkpoint's own" if native else "float32, where it fits into memory",
+        "default dtype": "the checkpoint's own" if native else f"float32, where it fits into memory{_else()}",
         "packed weights": "yes, in bfloat16" if packing_pays(bfloat16) else "no",
         "int8 kernel": ", ".join(
             f"{str(dtype).removeprefix('torch.')} ({'FBGEMM' if int8_split_pays(dtype) else 'few rows'})"
@@ -268,6 +285,10 @@ def describe() -> dict[str, str]:
         or "no",
         "attention": f"sdpa; {'plain products' if plain_attention_pays(bfloat16) else 'flash'} for long bfloat16 rows",
     }
+
+
+def _else() -> str:
+    return "; else bfloat16 weights, products in float32" if widening_pays() else ""
 
 
 def _matrix(rows: int, columns: int, dtype: torch.dtype) -> Tensor:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
-from safetensors import safe_open
 from safetensors.torch import save_file
+from torch import Tensor
 
 from pixelword import machine
 from pixelword.model.footprint import count_parameters
@@ -15,10 +16,16 @@ from pixelword.model.modeling import NeoOVForConditionalGeneration
 from pixelword.model.self_check import check_versions
 from pixelword.utils.files import whole_folder
 
+from .compressed import finish, pieces
 from .delta import load_delta
-from .names import is_delta, resolve
+from .names import Quantization, check_quantization, is_delta, resolve
 from .released import HEAD, carry, load_released, read_config, torch_dtype, verified
+from .rounding import round_matrix
 from .safetensors_index import Entry, read_entries
+from .tensors import mapped
+
+#: Ends of the names of the layers' matrices.
+_MATRICES = ("_proj.weight", "_proj_hw.weight")
 
 
 def load_pretrained(
@@ -72,53 +79,95 @@ def best_dtype(folder: Path, device: torch.device) -> torch.dtype | None:
     return None if best == own else best
 
 
-def convert(source: str | Path, destination: str | Path, dtype: str | torch.dtype | None = None) -> None:
+def is_mixed(folder: Path, device: torch.device) -> bool:
+    """Whether weights are best held in their type and computed with in float32; see `machine.mixed_pays`.
+
+    Raises CheckpointError: the folder holds no checkpoint.
+    """
+    own = stored_dtype(folder)
+    if own is None or is_delta(folder):
+        return False
+    return machine.mixed_pays(own, sum(count_parameters(read_config(folder)).values()), device)
+
+
+def convert(
+    source: str | Path,
+    destination: str | Path,
+    dtype: str | torch.dtype | None = None,
+    quantize: Quantization | None = None,
+) -> None:
     """Rewrite a checkpoint in the released layout, file by file, so that memory holds at most one.
 
-    Tensors are the same bit for bit unless `dtype` is given. Tokenizer, processor, generation settings and card go
-    along; code and `auto_map`, which would point to it, do not. The destination appears only once it is whole.
+    Tensors are the same bit for bit unless `dtype` or `quantize` is given. Tokenizer, processor, generation settings
+    and card go along; code and `auto_map`, which would point to it, do not. The destination appears once it is whole.
 
     Args:
         source: as for `names.resolve`.
         destination: a folder that is new or empty.
-        dtype: to write the weights in.
+        dtype: to write the weights in; with `quantize`, those that are not rounded.
+        quantize: round the layers' matrices; see `compressed`.
 
     Raises:
-        CheckpointError: the source is not whole, or the destination is not empty.
+        CheckpointError: the source is not whole or quantized, or the destination is not empty.
+        InputError: there is no such quantization.
     """
-    kind = torch_dtype(dtype)
+    change = _Change(torch_dtype(dtype), check_quantization(quantize))
     with whole_folder(Path(destination)) as whole:
         folder = resolve(source)
         if is_delta(folder):
-            carry(folder, whole)
-            load_pretrained(folder, dtype=kind).save_pretrained(whole)
-            return
-        config, entries = verified(folder)
-        if kind is not None:
-            config.dtype = kind
+            model = load_pretrained(folder, dtype=change.dtype)
+            config, tied = model.config, model.config.tie_word_embeddings
+            state = {name: tensor for name, tensor in model.state_dict().items() if not (tied and name == HEAD)}
+            save_file(change.all(state), whole / "model.safetensors", metadata={"format": "pt"})
+        else:
+            config, entries = verified(folder)
+            # A tied head is a copy that the released layout leaves out.
+            left_out = {HEAD} if config.tie_word_embeddings else set()
+            _write_tensors(whole, {name: entry for name, entry in entries.items() if name not in left_out}, change)
+        if change.dtype is not None:
+            config.dtype = change.dtype
         carry(folder, whole)
-        # A tied head is a copy that the released layout leaves out.
-        left_out = {HEAD} if config.tie_word_embeddings else set()
-        _write_tensors(whole, {name: entry for name, entry in entries.items() if name not in left_out}, kind)
         config.save_pretrained(whole)
+        if quantize is not None:
+            finish(whole, quantize, change.rounded, getattr(config, "made_from", None) or str(source))
 
 
-def _write_tensors(whole: Path, entries: dict[str, Entry], dtype: torch.dtype | None) -> None:
+class _Change:
+    """What a conversion does to each tensor.
+
+    Attributes:
+        rounded: (bits, group) of each module whose matrix was rounded so far.
+    """
+
+    def __init__(self, dtype: torch.dtype | None, quantize: Quantization | None) -> None:
+        self.dtype, self.quantize = dtype, quantize
+        self.rounded: dict[str, tuple[int, int]] = {}
+
+    def all(self, tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+        """What is written in their place."""
+        written: dict[str, Tensor] = {}
+        for name, tensor in tensors.items():
+            if self.quantize is not None and name.endswith(_MATRICES):
+                matrix = round_matrix(tensor, self.quantize)
+                self.rounded[name.removesuffix(".weight")] = (matrix.bits, matrix.group)
+                written |= pieces(name, matrix)
+            else:
+                written[name] = tensor.contiguous() if self.dtype is None else tensor.to(self.dtype).contiguous()
+        return written
+
+
+def _write_tensors(whole: Path, entries: dict[str, Entry], change: _Change) -> None:
     """Each file of the source as one of the same name, and their index where there are several."""
-    files: dict[Path, list[str]] = {}
+    files: dict[Path, dict[str, Entry]] = {}
     for name, entry in entries.items():
-        files.setdefault(entry.file, []).append(name)
+        files.setdefault(entry.file, {})[name] = entry
     single, size = len(files) == 1, 0
-    for file, names in files.items():
-        with safe_open(file, framework="pt") as opened:
-            tensors = {name: opened.get_tensor(name) for name in names}
-        if dtype is not None:
-            tensors = {name: tensor.to(dtype) for name, tensor in tensors.items()}
+    places: dict[str, str] = {}
+    for file, own in files.items():
+        tensors = change.all(mapped(own))
         size += sum(tensor.nbytes for tensor in tensors.values())
+        places |= dict.fromkeys(tensors, file.name)
         save_file(tensors, whole / ("model.safetensors" if single else file.name), metadata={"format": "pt"})
     if not single:
-        index = {
-            "metadata": {"total_size": size},
-            "weight_map": {name: entry.file.name for name, entry in entries.items()},
-        }
+        index = {"metadata": {"total_size": size}, "weight_map": places}
         (whole / "model.safetensors.index.json").write_text(json.dumps(index, indent=2, sort_keys=True) + "\n")

@@ -21,6 +21,8 @@ WEIGHTS = Path(__file__).parent.parent / "weights"
 DTYPES = ("float32", "bfloat16", "float16")
 #: What weights can be rounded to on loading; see `generation.quantized`.
 Quantization = Literal["int8", "int4"]
+#: The key of config.json that says what `convert --quantize` rounded the matrices to.
+QUANTIZED = "pixelword_quantization"
 #: Where this file is, a folder holds what was changed in a packaged language model; see `delta`.
 DELTA = "delta.json"
 
@@ -88,7 +90,7 @@ def _check_model(folder: Path) -> None:
         raise CheckpointError(f"{folder} holds an adapter: give it with --adapter, and its base as the model")
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder} has no config.json: give the folder of a checkpoint")
-    check_not_quantized(folder)
+    check_not_foreign(folder)
     check_family(read_json(folder / "config.json"), folder)
 
 
@@ -104,9 +106,25 @@ def check_adapter(folder: Path) -> None:
         raise CheckpointError(f"{folder}: {found[0]} is not supported; merge the adapter with peft")
 
 
+def stored_quantization(folder: Path) -> Quantization | None:
+    """What `convert --quantize` rounded a folder's matrices to; None where it did not write the folder."""
+    return check_quantization(read_json(folder / "config.json").get(QUANTIZED))
+
+
 def check_not_quantized(folder: Path) -> None:
+    """Raises CheckpointError: config.json says that the weights are quantized, here or by transformers."""
+    if (ours := stored_quantization(folder)) is not None:
+        raise CheckpointError(
+            f"{folder}: its weights are {ours}, which answer on a CPU and cannot be trained, merged or converted: give "
+            "the checkpoint that it was made from, which its README.md names"
+        )
+    check_not_foreign(folder)
+
+
+def check_not_foreign(folder: Path) -> None:
     """Raises CheckpointError: config.json says that transformers saved the weights quantized."""
-    if quantized := read_json(folder / "config.json").get("quantization_config"):
+    quantized = read_json(folder / "config.json").get("quantization_config")
+    if quantized and stored_quantization(folder) is None:
         method = quantized.get("quant_method", "a method not named") if isinstance(quantized, dict) else quantized
         raise CheckpointError(
             f"{folder}: its weights were saved quantized ({method}, by transformers): load it with "

@@ -79,12 +79,22 @@ def verify(
     """
     entries = read_entries(folder)
     check_tensors(entries, folder)
+    check_whole(folder, entries, model, ignored)
+    return entries
+
+
+def check_whole(
+    folder: Path,
+    entries: Mapping[str, Entry],
+    model: torch.nn.Module,
+    ignored: Callable[[str], bool] = lambda name: False,
+) -> None:
+    """As `verify`, of entries that are known."""
     problems = [item.problem for item in compared(entries, model, ignored) if item.problem]
     if problems:
         raise CheckpointError(
             f"{folder}: {_summary(problems)}: is it the right config.json, and was every file copied whole?"
         )
-    return entries
 
 
 def _summary(problems: list[str], most: int = 3) -> str:

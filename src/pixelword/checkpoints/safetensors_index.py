@@ -22,6 +22,8 @@ _SINGLE = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 _WIDTHS = {"F64": 8, "F32": 4, "F16": 2, "BF16": 2}
+#: Of matrices that were rounded, as `compressed.as_plain` names them.
+_ROUNDED = ("int8", "int4")
 #: A longer header is not one: the format allows 100 MB.
 _LONGEST_HEADER = 100_000_000
 State = Literal["equal", "tied", "missing", "foreign", "misshapen", "untyped"]
@@ -41,7 +43,7 @@ class Entry:
 
     @property
     def floating(self) -> bool:
-        return self.dtype in _WIDTHS
+        return self.dtype in _WIDTHS or self.dtype in _ROUNDED
 
 
 def read_entries(folder: Path) -> dict[str, Entry]:

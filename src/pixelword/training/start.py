@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pixelword.checkpoints import hub
-from pixelword.checkpoints.names import WEIGHTS, hub_id, other_names, packaged, resolve
+from pixelword.checkpoints.names import WEIGHTS, check_not_quantized, hub_id, other_names, packaged, resolve
 from pixelword.data.sources.source import source_files
 from pixelword.errors import CheckpointError, RecipeError
 
@@ -57,8 +57,9 @@ def check_files(data: DataRecipe) -> None:
 
 
 def existing(folder: Path) -> Path:
-    """Return the folder of `model.from`. Raises CheckpointError if it has no checkpoint."""
+    """Return the folder of `model.from`. Raises CheckpointError if it has no checkpoint, or quantized weights."""
     if (folder / "config.json").is_file():
+        check_not_quantized(folder)
         return folder
     if folder.exists() or len(folder.parts) > 1:
         raise CheckpointError(f"model.from: {folder} holds no checkpoint; run the stage before this one first")

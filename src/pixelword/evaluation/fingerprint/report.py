@@ -13,13 +13,14 @@ import torch
 import transformers
 
 from pixelword._version import __version__
+from pixelword.checkpoints.compressed import as_plain
 from pixelword.checkpoints.identify import identified
-from pixelword.checkpoints.load import load_pretrained
-from pixelword.checkpoints.names import is_delta, read_json, resolve
+from pixelword.checkpoints.names import is_delta, read_json, resolve, stored_quantization
 from pixelword.checkpoints.released import read_config
 from pixelword.checkpoints.safetensors_index import compared, digest, read_entries
 from pixelword.errors import InputError, reason
 from pixelword.evaluation.fingerprint import probe
+from pixelword.generation.loading import load_model
 from pixelword.generation.session import Session
 from pixelword.model import NeoOVConfig
 from pixelword.model.footprint import count_parameters
@@ -63,7 +64,7 @@ def report(
     if headers or made["tensors"]["problems"]:  # what is not whole is not loaded
         return made
     progress("loading …")
-    model = load_pretrained(folder, dtype=dtype, device=device)
+    model = load_model(folder, dtype=dtype, device=torch.device(device))
     progress("comparing a cached step with a plain one …")
     made["cached_step"] = {"problem": cached_step_problem(model)}
     progress("asking …")
@@ -90,6 +91,8 @@ def _architecture(config: NeoOVConfig) -> dict[str, Any]:
 
 def _tensors(folder: Path, config: NeoOVConfig, headers: bool) -> dict[str, Any]:
     entries = read_entries(folder)
+    if stored_quantization(folder) is not None:
+        entries = as_plain(entries)
     found = compared(entries, meta_model(config))
     states = Counter(item.state for item in found)
     rows = []

@@ -30,7 +30,7 @@ OVERHEAD = 2.0e9
 class Memory:
     """Bytes on one device.
 
-    weights: float32 masters (this device's shard). gathered: weights in the precision of the arithmetic: with FSDP
+    weights: float32 masters (this device's shard). frozen: projections that `lora.base` stores in bf16. gathered: weights in the precision of the arithmetic: with FSDP
     those of two layers and of the root, else of all. gradients: float32 shard, and a layer's and the root's while they
     are summed over ranks. optimizer: moments. average: of an EMA. activations: kept by all layers, and one at work.
     pixels: patches and what the patch embedding keeps. head: supervised states and one chunk of logits.
@@ -38,6 +38,7 @@ class Memory:
     """
 
     weights: float
+    frozen: float
     gathered: float
     gradients: float
     optimizer: float
@@ -82,7 +83,8 @@ def step_memory(
         gathered = (every - halved) * compute if recipe.precision == "bf16" else 0
         gradients = trained * FLOAT
     return Memory(
-        weights=(every / shard - halved / 2) * FLOAT,
+        weights=(every / shard - halved) * FLOAT,
+        frozen=halved * 2.0,
         gathered=gathered,
         gradients=gradients,
         optimizer=moments(network, recipe) / shard * FLOAT,
