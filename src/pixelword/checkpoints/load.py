@@ -109,7 +109,7 @@ def convert(
 
     Raises:
         CheckpointError: the source is not whole or quantized, or the destination is not empty.
-        InputError: there is no such quantization.
+        InputError: the quantization is unknown.
     """
     change = _Change(torch_dtype(dtype), check_quantization(quantize))
     with whole_folder(Path(destination)) as whole:

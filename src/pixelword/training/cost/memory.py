@@ -30,8 +30,9 @@ OVERHEAD = 2.0e9
 class Memory:
     """Bytes on one device.
 
-    weights: float32 masters (this device's shard). frozen: projections that `lora.base` stores in bf16. gathered: weights in the precision of the arithmetic: with FSDP
-    those of two layers and of the root, else of all. gradients: float32 shard, and a layer's and the root's while they
+    weights: float32 masters (this device's shard). frozen: projections that `lora.base` stores in bf16.
+    gathered: weights in the precision of the arithmetic: with FSDP those of two layers and of the root, else of all.
+    gradients: float32 shard, and a layer's and the root's while they
     are summed over ranks. optimizer: moments. average: of an EMA. activations: kept by all layers, and one at work.
     pixels: patches and what the patch embedding keeps. head: supervised states and one chunk of logits.
     overhead: `OVERHEAD` on a GPU.
