@@ -36,4 +36,4 @@ def test_a_refusal_is_told_in_its_line(visit: Any) -> None:
           return root.innerText;
         }"""
     )
-    assert "no answer to explain" in told
+    assert "answer is empty" in told

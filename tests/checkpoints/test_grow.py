@@ -231,7 +231,7 @@ def test_arguments_that_make_no_model() -> None:
         ({"extra_num_layers": -1}, "extra_num_layers"),
         ({"start": "random"}, "start is 'random'"),
         ({"vision_hidden_size": 6}, "multiple of 4"),
-        ({"spare_tokens": ["<a>"]}, "there is none"),
+        ({"spare_tokens": ["<a>"]}, "none was found"),
         ({"spare_tokens": ["<a>"], "tokenizer": tokenizer("</s>")}, "'<a>' is not an unused token"),
     ]
     for arguments, complaint in wrong:

@@ -19,6 +19,7 @@ from pixelword.errors import CheckpointError
 
 VERBS = (
     "ask",
+    "batch",
     "chat",
     "info",
     "convert",

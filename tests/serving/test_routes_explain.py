@@ -38,7 +38,7 @@ def test_an_answer_may_be_given_and_nothing_hidden(address: str) -> None:
     [
         ({"max_words": 0}, "max_words"),
         ({"occlusions": 1000}, "occlusions"),
-        ({"answer": ""}, "no answer to explain"),
+        ({"answer": ""}, "answer is empty"),
         ({"messages": []}, "messages"),
     ],
 )

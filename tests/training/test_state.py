@@ -225,14 +225,14 @@ def test_what_cannot_be_read_is_one_line(tmp_path) -> None:
     saving = Checkpoints(tmp_path, CheckpointRecipe(every=1), World())
     state = TrainingState(network(0), {})
     folder = saving.save(state.tensors(), {}, 1, wait=True)
-    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+    with pytest.raises(CheckpointError, match="no complete checkpoint"):
         saving.read(tmp_path / "checkpoints" / "step-00000007")
     saved = saving.read(folder)
     (folder / "__0_0.distcp").write_bytes(b"torn")
     with pytest.raises(CheckpointError, match="cannot read the checkpoint"):
         state.load(saving, saved)
     (folder / ".metadata").write_bytes(b"torn")
-    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+    with pytest.raises(CheckpointError, match="no complete checkpoint"):
         saving.read(folder)
 
 

@@ -225,7 +225,7 @@ def test_a_state_that_is_broken_or_of_another_recipe_is_one_line(tiny) -> None:
     with pytest.raises(CheckpointError, match="of another recipe"):
         Trainer(tiny("trainable=[hw_projections]"), resume=checkpoint)
     (checkpoint / STATE_FILE).write_bytes(b"torn")
-    with pytest.raises(CheckpointError, match="no whole checkpoint"):
+    with pytest.raises(CheckpointError, match="no complete checkpoint"):
         Trainer(recipe, resume=checkpoint)
 
 

@@ -105,7 +105,7 @@ def test_a_stage_starts_from_the_one_before(refused, recipes: Path, tmp_path: Pa
 
 
 def test_what_is_not_there_is_said(refused, recipes: Path, tmp_path: Path) -> None:
-    assert "no such track; choose one of s1, s2, g" in refused("speedrun", "--track", "s3")
+    assert "unknown; choose one of s1, s2, g" in refused("speedrun", "--track", "s3")
     assert "no recipe there" in refused(*words(tmp_path / "nothing", tmp_path / "out"))
     twice = ("--recipe", recipes / "1-first.yaml")
     assert "two stages are named 1-first" in refused(*words(recipes, tmp_path / "out", *twice))
