@@ -41,6 +41,9 @@ def serve(
     num_speculative_tokens: Annotated[
         int, typer.Option(min=0, help="Maximum draft length of prompt lookup; 0 disables it.")
     ] = 4,
+    compress: Annotated[
+        str | None, typer.Option(metavar="SPEC", help="Keep a share of all visual tokens, as in norm:0.5.")
+    ] = None,
     quantization: Annotated[
         str | None, typer.Option(metavar="KIND", help="int8 or int4: quantize weights, on a CPU.")
     ] = None,
@@ -106,6 +109,9 @@ def serve(
     except ImportError as error:
         raise InputError(f"serving needs {error.name}: {install_command('serve')}") from error
     quantize = quantization or quantize
+    with options.quiet_imports():
+        from pixelword.generation.compression.options import Compression
+    compression = None if compress is None else Compression.parse(compress)
     session = options.open_session(model, dtype=dtype, device=device, adapter=adapter, quantize=quantize)
     from pixelword import machine
 
@@ -128,6 +134,7 @@ def serve(
         quantization=check_quantization(quantize),
         pack=pack,
         compile=compile_steps,
+        compression=compression,
     )
     with Engine(session.model, session.processor, batching) as engine, Workers(resolve(model), settings) as workers:
         workers.wait()
