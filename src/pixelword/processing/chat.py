@@ -1,9 +1,9 @@
 """Messages -> one sequence of control tokens, text and images.
 
-Messages have transformers' chat form: {"role": "system" | "user" | "assistant", "content": str or list of parts}, a
-part being {"type": "text", "text": ...}, {"type": "image", "image": ...} or {"type": "video", "video": ...}. A user's
-words are words: a literal `<image>` in them is text. The chat format is the released one: ChatML without a default
-system turn.
+Messages have transformers' chat form: {"role": "system" | "user" | "assistant" | "tool", "content": str or list of
+parts}, an assistant's also "tool_calls" (`tools.py`), a part being {"type": "text", "text": ...}, {"type": "image",
+"image": ...} or {"type": "video", "video": ...}. A user's words are words: a literal `<image>` in them is text. The chat
+format is the released one: ChatML without a default system turn; tools are in Qwen3's.
 """
 
 from __future__ import annotations
@@ -17,23 +17,40 @@ from typing import Any
 
 from pixelword.errors import InputError
 from pixelword.processing.tokenizer import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TURN_START
+from pixelword.processing.tools import (
+    AFTER_TOOLS,
+    BEFORE_TOOLS,
+    CALL_END,
+    CALL_START,
+    RESPONSE_END,
+    RESPONSE_START,
+    TOOL_MARKS,
+    called,
+    offered,
+)
 from pixelword.processing.types import Cutout
 from pixelword.processing.types import Encoded as Encoded  # its name before it had a module of its own
 from pixelword.processing.videos import Video, frame_label, header
 
 IMAGE_PLACEHOLDER, VIDEO_PLACEHOLDER = "<image>", "<video>"
-ROLES = ("system", "user", "assistant")
+ROLES = ("system", "user", "assistant", "tool")
 
 # What `as_text(segments(...))` writes, for transformers' own template machinery and for servers that read the file.
 CHAT_TEMPLATE = Path(__file__).with_name("chat_template.jinja").read_text(encoding="utf-8")
-_EARLIER_TEMPLATE = "506eaf79adcf00658bf8b35ae795577e171c82b087f7e4d78dc3ea5189773a30"
+#: Before it marked assistant text, and before it knew tools.
+_EARLIER_TEMPLATES = frozenset(
+    {
+        "506eaf79adcf00658bf8b35ae795577e171c82b087f7e4d78dc3ea5189773a30",
+        "a0101cf0c39c8160c32bd8ceca820dede76014ed9b0d29930aa0ce78c55431cf",
+    }
+)
 
 
 def is_own_template(template: str | None) -> bool:
-    """Whether the template is None, the packaged one, or its version before it marked assistant text."""
+    """Whether the template is None, the packaged one, or an earlier version of it."""
     if template is None or template == CHAT_TEMPLATE:
         return True
-    return hashlib.sha256(template.encode()).hexdigest() == _EARLIER_TEMPLATE
+    return hashlib.sha256(template.encode()).hexdigest() in _EARLIER_TEMPLATES
 
 
 @dataclass(frozen=True)
@@ -46,7 +63,8 @@ class Words:
 
 @dataclass(frozen=True)
 class Control:
-    """A control token, written by id. learn: whether it is a label."""
+    """A control token, written by id; a mark of tools in letters where the tokenizer has none. learn: whether it is a
+    label."""
 
     token: str
     learn: bool = False
@@ -112,19 +130,26 @@ def segments(
     add_generation_prompt: bool = False,
     continue_final_message: bool = False,
     need_sources: bool = True,
+    tools: Sequence[Mapping[str, Any]] | None = None,
 ) -> list[Segment]:
     """Return a conversation's segments, adjacent text merged, videos unexpanded. Raises `InputError` if malformed.
 
-    need_sources: reject images and videos without a source.
+    need_sources: reject images and videos without a source. tools: those that the assistant may call.
     """
     if isinstance(messages, (str, Mapping)) or not isinstance(messages, Sequence) or not messages:
         raise InputError("messages must be a list of {'role': ..., 'content': ...}; give at least one message")
     if continue_final_message and (add_generation_prompt or messages[-1].get("role") != "assistant"):
         raise InputError("continue_final_message needs an assistant message last, and no add_generation_prompt")
     found: list[Segment] = []
+    roles = [message.get("role") if isinstance(message, Mapping) else None for message in messages]
+    if tools:
+        found += _tools_turn(messages[0] if roles[0] == "system" else None, tools)
     for index, message in enumerate(messages):
         is_open = continue_final_message and index == len(messages) - 1
-        found += _turn(message, index, is_open)
+        if roles[index] == "tool":
+            found += _results(message, index, roles)
+        elif not (tools and index == 0 and roles[0] == "system"):
+            found += _turn(message, index, is_open)
     for segment in found if need_sources else ():
         if isinstance(segment, Picture | Clip) and isinstance(segment.source, NoSource):
             raise InputError(segment.source.message)
@@ -143,13 +168,54 @@ def _turn(message: Mapping[str, Any], index: int, is_open: bool) -> Iterator[Seg
     answer = role == "assistant"
     yield Control(TURN_START)
     yield Words(f"{role}\n")
-    for segment in _content(message.get("content"), where, answer):
+    calls = (message.get("tool_calls") or ()) if answer else ()
+    content = message.get("content")
+    for segment in _content("" if content is None and calls else content, where, answer):
         if answer and not isinstance(segment, Words):
             raise InputError(f"{where} is an assistant message with an image or video; put it into a user message")
         yield segment
+    for number, call in enumerate(calls):
+        if number or content:
+            yield Words("\n", answer)
+        yield Control(CALL_START, learn=True)
+        yield Words(called(call, where), answer)
+        yield Control(CALL_END, learn=True)
     if not is_open:
         yield Control(TURN_END, learn=answer)
         yield Words("\n", answer=answer)
+
+
+def _tools_turn(system: Mapping[str, Any] | None, tools: Sequence[Mapping[str, Any]]) -> Iterator[Segment]:
+    """The system turn with the tools, after the system message where there is one."""
+    yield Control(TURN_START)
+    yield Words("system\n")
+    if system is not None:
+        yield from _content(system.get("content"), "message 1", False)
+        yield Words("\n\n")
+    yield from _marked(BEFORE_TOOLS)
+    yield Words(offered(tools))
+    yield from _marked(AFTER_TOOLS)
+    yield Control(TURN_END)
+    yield Words("\n")
+
+
+def _results(message: Mapping[str, Any], index: int, roles: Sequence[str | None]) -> Iterator[Segment]:
+    """What a tool returned, in a turn of the user; that of several tools in one."""
+    if index == 0 or roles[index - 1] != "tool":
+        yield Control(TURN_START)
+        yield Words("user")
+    yield from _marked(f"\n{RESPONSE_START}\n")
+    yield from _content(message.get("content"), f"message {index + 1}", False)
+    yield from _marked(f"\n{RESPONSE_END}")
+    if index + 1 == len(roles) or roles[index + 1] != "tool":
+        yield Control(TURN_END)
+        yield Words("\n")
+
+
+def _marked(text: str) -> Iterator[Segment]:
+    """Text of our own, whose marks of tools are tokens."""
+    for piece in re.split("(" + "|".join(TOOL_MARKS) + ")", text):
+        yield Control(piece) if piece in TOOL_MARKS else Words(piece)
 
 
 def _content(content: Any, where: str, answer: bool) -> list[Segment]:

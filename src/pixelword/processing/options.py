@@ -12,7 +12,7 @@ from pixelword.processing.limits import Limits
 #: Names that transformers' callers pass to every processor, and that ask for something that is not done here: they are
 #: accepted where their value asks for nothing.
 STANDARD = (
-    *("tools", "documents", "enable_thinking", "reasoning_effort", "load_audio_from_video", "load_audio_backend"),
+    *("documents", "enable_thinking", "reasoning_effort", "load_audio_from_video", "load_audio_backend"),
     *("audio", "sampling_rate", "text_pair", "text_target", "text_pair_target", "stride", "is_split_into_words"),
     *("return_token_type_ids", "return_overflowing_tokens", "return_special_tokens_mask", "return_offsets_mapping"),
     *("return_length", "return_text_replacement_offsets", "video_metadata", "verbose"),

@@ -120,11 +120,13 @@ class NeoOVProcessor(ProcessorMixin):
         *,
         media: MediaOptions | None = None,
         continue_final_message: bool = False,
+        tools: Sequence[Mapping[str, Any]] | None = None,
         **options: Any,
     ) -> Encoded:
         """One conversation -> `Encoded`.
 
         Args:
+            tools: Those that the assistant may call, in OpenAI's form.
             media: Options for reading its images and videos.
             options: Fields of `MediaOptions` by name, overriding `media`.
 
@@ -133,7 +135,10 @@ class NeoOVProcessor(ProcessorMixin):
             MediaError: An image or a video cannot be read.
         """
         found = segments(
-            messages, add_generation_prompt=add_generation_prompt, continue_final_message=continue_final_message
+            messages,
+            add_generation_prompt=add_generation_prompt,
+            continue_final_message=continue_final_message,
+            tools=tools,
         )
         return self._assemble(found, media_options(options, media))
 
@@ -194,7 +199,8 @@ class NeoOVProcessor(ProcessorMixin):
     def words(self, segment: Segment) -> tuple[list[int], bool]:
         """Return the ids of text or a control token, and whether they are labels."""
         if isinstance(segment, Control):
-            return [self.encoder.added[segment.token]], segment.learn
+            token = self.encoder.added.get(segment.token)
+            return self.encoder.text(segment.token) if token is None else [token], segment.learn
         assert isinstance(segment, Words)
         return (self.encoder.answer if segment.answer else self.encoder.text)(segment.text), segment.answer
 
@@ -268,6 +274,7 @@ class NeoOVProcessor(ProcessorMixin):
         return_dict: bool = False,
         return_tensors: str | None = None,
         processor_kwargs: Mapping[str, Any] | None = None,
+        tools: Sequence[Mapping[str, Any]] | None = None,
         **kwargs: Any,
     ) -> Any:
         """Messages, or a list of conversations, -> the prompt (tokenize=False), its ids, or everything the model reads.
@@ -281,12 +288,12 @@ class NeoOVProcessor(ProcessorMixin):
         is_batch = is_batch_of_conversations(conversation)
         conversations = conversation if is_batch else [conversation]
         flags = {"add_generation_prompt": add_generation_prompt, "continue_final_message": continue_final_message}
-        found = [segments(item, **flags, need_sources=tokenize) for item in conversations]
+        found = [segments(item, **flags, need_sources=tokenize, tools=tools) for item in conversations]
         template = self._template(chat_template)
         if template is not None and not is_own_template(template):
             if options.get("return_assistant_tokens_mask"):
                 raise InputError("return_assistant_tokens_mask needs the model's own chat template")
-            prompts = self._rendered(conversations, found, template, {**options, **flags})
+            prompts = self._rendered(conversations, found, template, {**options, **flags, "tools": tools})
             found = [self._with_media(*prompt) for prompt in zip(prompts, found, strict=True)] if tokenize else []
         elif not tokenize:
             prompts = [as_text(item) for item in found]
