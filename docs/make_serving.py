@@ -28,6 +28,7 @@ from pixelword.serving.protocol_responses import (
     TextConfig,
     TextFormat,
 )
+from pixelword.serving.protocol_tools import Function
 
 BEGIN, END = "<!-- fields: written by python docs/make_serving.py -->\n", "<!-- end of fields -->\n"
 PAGE = Path(__file__).with_name("serving.md")
@@ -49,6 +50,7 @@ WITHIN: dict[str, type[Body]] = {
     "url": protocol.Url,
     "stream_options": protocol.StreamOptions,
     "json_schema": protocol.JsonSchema,
+    "function": Function,
     "structured_outputs": protocol.Structured,
     "input_item": InputItem,
     "input_part": InputPart,

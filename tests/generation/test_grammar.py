@@ -22,6 +22,7 @@ pytest.importorskip("llguidance", reason='answers with a form need pip install "
 from pixelword.errors import InputError
 from pixelword.generation.grammar import GrammarCompiler, Matcher
 from pixelword.generation.structured_outputs import StructuredOutputs
+from pixelword.generation.tool_grammar import ToolCalls
 from pixelword.processing.tokenizer import CONTROL_TOKENS, TURN_END, TextEncoder
 
 ALPHABET = sorted(pre_tokenizers.ByteLevel.alphabet())
@@ -215,3 +216,30 @@ def test_without_the_library_the_message_says_how_to_get_it(compiler, monkeypatc
     monkeypatch.setitem(__import__("sys").modules, "llguidance", None)
     with pytest.raises(InputError, match=r"needs llguidance: pip install"):
         compiler_for().compile(StructuredOutputs(json_object=True))
+
+
+@pytest.mark.parametrize("required", [False, True])
+def test_a_call_that_begins_is_held_to_a_tool_s_schema(compiler, required: bool) -> None:
+    """Text before it is free, unless a call is required; then it is no answer."""
+    schema = {"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"], "additionalProperties": False}
+    tools = (("zoom", json.dumps(schema)), ("look", '{"type": "object", "additionalProperties": false}'))
+    encode = compiler._processor.encoder.text
+    call = '<tool_call>\n{"name": "zoom", "arguments": {"a": 1}}\n</tool_call>'
+    look = '\n<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>'
+
+    def possible(text: str, *, parallel: bool = True) -> bool:
+        matcher = compiler.matcher(StructuredOutputs(tools=ToolCalls(tools, required, parallel)))
+        tokens = encode(text)
+        if matcher.possible(tokens) != tokens:
+            return False
+        for token in tokens:
+            matcher.masked(torch.zeros(compiler.vocab_size))
+            matcher.accept(token)
+        return bool(matcher.masked(torch.zeros(compiler.vocab_size))[compiler.ends[0]] == 0)
+
+    assert possible(call) and possible(call + look) and not possible(call + look, parallel=False)
+    assert not possible(call.replace("1", "3")) and not possible(call.replace("zoom", "room"))
+    assert possible("é <tool_cal l") is not required and possible(f"I look.\n{call}") is not required
+    with pytest.raises(InputError, match=r"^tools\[1\].function.parameters.properties.b: Invalid type"):
+        wrong = (tools[0], ("x", '{"properties": {"b": {"type": "x"}}}'))
+        compiler.compile(StructuredOutputs(tools=ToolCalls(wrong), place="tools"))

@@ -59,8 +59,8 @@ def test_options_that_change_nothing_pass(processor: NeoOVProcessor) -> None:
 
 @pytest.mark.parametrize("tokenize", [True, False])
 def test_options_that_would_change_something_are_refused(processor: NeoOVProcessor, tokenize: bool) -> None:
-    with pytest.raises(InputError, match="tools is not done"):
-        processor.apply_chat_template(ask("what?"), tools=[{"name": "x"}], tokenize=tokenize)
+    with pytest.raises(InputError, match="documents is not done"):
+        processor.apply_chat_template(ask("what?"), documents=[{"title": "x"}], tokenize=tokenize)
     with pytest.raises(InputError, match="padding is given twice"):
         processor(text=["a", "b"], padding=True, text_kwargs={"padding": "max_length"})
     with pytest.raises(InputError, match="use min_pixels and max_pixels"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 from typing import Any
@@ -145,7 +146,7 @@ def test_an_answer_is_parsed_however_it_is_cut(content: str, calls: list[tuple[s
     text = "\n".join([*([content] if content else []), *written])
     places = sorted({0, len(text), *(cut for cut in cuts if cut < len(text))})
     parser = ToolCallParser()
-    pieces = [piece for a, b in zip(places, places[1:], strict=False) for piece in parser.add(text[a:b])]
+    pieces = [piece for a, b in itertools.pairwise(places) for piece in parser.add(text[a:b])]
     pieces += parser.finish()
     said = "".join(piece.text for piece in pieces if piece.call is None)
     assert said == (content.rstrip() if calls else content)

@@ -287,6 +287,7 @@ def test_control_tokens_in_words_are_words(address) -> None:
     assert_well(address)
 
 
+CALL = {"id": "call_1", "type": "function", "function": {"name": "zoom", "arguments": "{}"}}
 BAD = [
     ({}, "messages"),
     ({"messages": []}, "messages"),
@@ -301,6 +302,9 @@ BAD = [
     ({"n": 1000}, "n"),
     ({"stop": [""]}, "stop"),
     ({"tools": [{"type": "function"}]}, "tools"),
+    ({"tool_choice": "required"}, "tool_choice needs tools"),
+    ({"messages": [{"role": "user"}]}, "needs content"),
+    ({"messages": [{"role": "user", "content": "x", "tool_calls": [CALL]}]}, "belong to the assistant"),
     ({"response_format": {"type": "yaml"}}, "response_format"),
     ({"response_format": {"type": "json_schema"}}, "json_schema"),
     ({"logprobs": True, "top_logprobs": 99}, "top_logprobs"),

@@ -22,6 +22,7 @@ from pixelword.errors import InputError
 from pixelword.extras import install_command
 from pixelword.generation.grammar_errors import grammar_problem, schema_problem
 from pixelword.generation.structured_outputs import StructuredOutputs
+from pixelword.generation.tool_grammar import call_rules
 from pixelword.processing.token_bytes import TokenBytes
 
 if TYPE_CHECKING:
@@ -149,10 +150,19 @@ def _compiled(structure: StructuredOutputs, tokenizer: LLTokenizer, vocab_size: 
     limits = LLParserLimits(verbose_errors=False)
     start = LLMatcher(tokenizer, lark(structure), log_level=0, limits=limits)
     if start.is_error():
-        schema = structure.schema
-        place, why = grammar_problem(start.get_error()) if schema is None else schema_problem(schema)
+        place, why = _problem(structure, start.get_error())
         raise InputError(f"{structure.place}{place}: {why}")
     return Grammar(start, forbidden_tokens(start, vocab_size))
+
+
+def _problem(structure: StructuredOutputs, message: str) -> tuple[str, str]:
+    """(place, what is wrong) of a form that does not compile. message: llguidance's."""
+    if structure.tools is not None:
+        for number, (_, schema) in enumerate(structure.tools.tools):
+            place, why = schema_problem(json.loads(schema))
+            if why:
+                return f"[{number}].function.parameters{place}", why
+    return grammar_problem(message) if structure.schema is None else schema_problem(structure.schema)
 
 
 def lark(structure: StructuredOutputs) -> str:
@@ -163,6 +173,9 @@ def lark(structure: StructuredOutputs) -> str:
     schema = structure.schema
     if schema is not None:
         return f"start: {json_rule(schema)}{_OPTIONS}"
+    if structure.tools is not None:
+        own = [json_rule(json.loads(schema)) for _, schema in structure.tools.tools]
+        return call_rules(structure.tools, own) + _OPTIONS
     if structure.choice is not None:
         return f"start: {' | '.join(map(text_rule, structure.choice))}{_OPTIONS}"
     if structure.regex is not None:

@@ -8,17 +8,17 @@ from __future__ import annotations
 import json as json_
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from pixelword.errors import InputError
+from pixelword.generation.tool_grammar import ToolCalls
 
-Form = Literal["json", "json_object", "choice", "regex", "grammar"]
-_FORMS: tuple[Form, ...] = ("json", "json_object", "choice", "regex", "grammar")
+_FORMS = ("json", "json_object", "choice", "regex", "grammar", "tools")
 
 
 @dataclass(frozen=True)
 class StructuredOutputs:
-    """The form of an answer: exactly one of the first five.
+    """The form of an answer: exactly one of the first six.
 
     Attributes:
         json: A JSON schema, as a mapping or as JSON; kept as JSON. Keys come in the order of `properties`.
@@ -26,6 +26,7 @@ class StructuredOutputs:
         choice: The answer is one of these texts.
         regex: The whole answer matches this regular expression (Rust's syntax: no look-around).
         grammar: A context-free grammar, in Lark's or llama.cpp's (GBNF) notation.
+        tools: Calls of tools, as a chat's `tools` are rendered and called.
         place: What errors call it.
     """
 
@@ -34,6 +35,7 @@ class StructuredOutputs:
     choice: Sequence[str] | None = None
     regex: str | None = None
     grammar: str | None = None
+    tools: ToolCalls | None = None
     place: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
@@ -42,7 +44,9 @@ class StructuredOutputs:
         ]
         if len(given) != 1:
             these = " and ".join(given) or "nothing"
-            raise InputError(f"{self.place or 'structured_outputs'}: {these} given; give one of {', '.join(_FORMS)}")
+            raise InputError(
+                f"{self.place or 'structured_outputs'}: {these} given; give one of {', '.join(_FORMS[:5])}"
+            )
         object.__setattr__(self, "place", self.place or f"structured_outputs.{given[0]}")
         if self.json is not None:
             object.__setattr__(self, "json", _as_json(self.json, self.place))
@@ -52,7 +56,10 @@ class StructuredOutputs:
     @property
     def length(self) -> int:
         """Characters of it."""
-        return sum(len(str(text or "")) for text in (self.json, self.regex, self.grammar, *(self.choice or ())))
+        schemas = [schema for _, schema in self.tools.tools] if self.tools else []
+        return sum(
+            len(str(text or "")) for text in (self.json, self.regex, self.grammar, *(self.choice or ()), *schemas)
+        )
 
     @property
     def schema(self) -> Any:

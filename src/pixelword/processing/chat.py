@@ -2,7 +2,7 @@
 
 Messages have transformers' chat form: {"role": "system" | "user" | "assistant" | "tool", "content": str or list of
 parts}, an assistant's also "tool_calls" (`tools.py`), a part being {"type": "text", "text": ...}, {"type": "image",
-"image": ...} or {"type": "video", "video": ...}. A user's words are words: a literal `<image>` in them is text. The chat
+"image": ...} or {"type": "video", "video": ...}. A user's words are words: a literal `<image>` in them is text. The
 format is the released one: ChatML without a default system turn; tools are in Qwen3's.
 """
 

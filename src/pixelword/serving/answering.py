@@ -74,16 +74,10 @@ class Answers:
             generation.cancel()
 
 
-async def compile_structure(server: Server, body: protocol.Request) -> None:
-    """Compile the form that the answer must have, in a thread. Raises InputError: it cannot be."""
-    if (structure := body.structure()) is not None:
-        await asyncio.to_thread(server.engine.compile, structure)
-
-
 async def submit_chat(server: Server, body: protocol.ChatRequest) -> Answers:
     """One answer to a chat, of at most the tokens that the context has left for it."""
-    await compile_structure(server, body)
-    prompt = await server.chat_prompt(body.messages, body.media_options() | body.ending(body.messages))
+    await server.compile(body.structure())
+    prompt = await server.chat_prompt(body.messages, body.prompt_options())
     room = server.engine.room(prompt)
     sampling = body.sampling(server.settings, room, logprobs=body.num_logprobs, choice=0)
     return Answers(server, [(prompt, replace(sampling, max_new_tokens=max(1, min(sampling.max_new_tokens, room))))])

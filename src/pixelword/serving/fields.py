@@ -11,10 +11,10 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
 #: Place -> field -> a type whose values all change nothing, or a list of values that do not.
@@ -92,6 +92,19 @@ def _describe(schema: dict[str, Any], model: type[Body]) -> None:
     for name, accepts in PASSIVE.get(model.place, {}).items():
         values = {"type": _JSON_TYPES.get(accepts, accepts)} if isinstance(accepts, str) else {"enum": [*accepts, None]}
         schema.setdefault("properties", {}).setdefault(name, {"description": "Accepted and ignored."} | values)
+
+
+def _is_text(value: str) -> str:
+    """JSON can spell half a character (a lone surrogate), which is not text and cannot be written anywhere."""
+    try:
+        value.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("a lone surrogate is not a character; send valid Unicode") from error
+    return value
+
+
+Text = Annotated[str, AfterValidator(_is_text)]
+Words = Annotated[Text, Field(min_length=1)]
 
 
 class Body(BaseModel):

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import BaseModel
 
 from pixelword.serving.format_responses import Logprob
+from pixelword.serving.protocol_tools import ToolCall
 
 
 class CachedTokens(BaseModel):
@@ -31,10 +32,11 @@ class ChatLogprobs(BaseModel):
 
 
 class ChatMessageAnswer(BaseModel):
-    """A message of the assistant."""
+    """A message of the assistant. tool_calls: where it calls tools."""
 
     role: Literal["assistant"]
     content: str | None
+    tool_calls: list[ToolCall] | None = None
 
 
 class ChatChoice(BaseModel):

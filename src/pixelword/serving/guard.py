@@ -64,11 +64,12 @@ def check_messages(messages: Sequence[ChatMessage], settings: Settings) -> None:
     counts = {"image": 0, "video": 0}
     words = 0
     for message in messages:
-        for part in [] if isinstance(message.content, str) else message.content:
+        words += sum(len(call.function.arguments) for call in message.tool_calls or ())
+        for part in message.content if isinstance(message.content, list) else ():
             if part.type == "text":
                 words += len(part.text or "")
                 continue
-            if message.role != "user":
+            if message.role not in ("user", "tool"):
                 raise InputError(f"images and videos belong in user messages, not in those of role {message.role!r}")
             counts[part.type.removesuffix("_url")] += 1
         words += len(message.content) if isinstance(message.content, str) else 0
@@ -143,8 +144,9 @@ def conversation(messages: Sequence[ChatMessage], settings: Settings) -> list[di
     chat: list[dict[str, Any]] = []
     for message in messages:
         role = "system" if message.role == "developer" else message.role
-        if isinstance(message.content, str):
-            chat.append({"role": role, "content": message.content})
+        calls = {"tool_calls": [call.model_dump() for call in message.tool_calls]} if message.tool_calls else {}
+        if not isinstance(message.content, list):
+            chat.append({"role": role, "content": message.content, **calls})
             continue
         parts: list[dict[str, Any]] = []
         for part in message.content:
@@ -161,5 +163,5 @@ def conversation(messages: Sequence[ChatMessage], settings: Settings) -> list[di
                 parts.append({"type": "image", "image": data})
             else:
                 parts.append({"type": "video", "video": data})
-        chat.append({"role": role, "content": parts})
+        chat.append({"role": role, "content": parts, **calls})
     return chat

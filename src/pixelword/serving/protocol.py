@@ -10,17 +10,9 @@ from pydantic import AfterValidator, Field, model_validator
 from pixelword.errors import InputError
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.structured_outputs import StructuredOutputs
-from pixelword.serving.fields import Body, problem
+from pixelword.serving.fields import Body, Text, Words, problem
+from pixelword.serving.protocol_tools import NamedTool, Tool, ToolCall, form_of
 from pixelword.serving.settings import Settings
-
-
-def _is_text(value: str) -> str:
-    """JSON can spell half a character (a lone surrogate), which is not text and cannot be written anywhere."""
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        raise ValueError("a lone surrogate is not a character; send valid Unicode") from error
-    return value
 
 
 def _by_token(biases: dict[str, float]) -> dict[int, float]:
@@ -31,8 +23,6 @@ def _by_token(biases: dict[str, float]) -> dict[int, float]:
         raise ValueError("keys are numbers of tokens") from error
 
 
-Text = Annotated[str, AfterValidator(_is_text)]
-Words = Annotated[Text, Field(min_length=1)]
 Tokens = Annotated[list[int], Field(max_length=2**18)]
 Bias = Annotated[float, Field(ge=-100, le=100)]
 
@@ -70,8 +60,18 @@ class Part(Body):
 
 class ChatMessage(Body):
     place: ClassVar[str] = "message"
-    role: Literal["system", "developer", "user", "assistant"]
-    content: Text | list[Part]
+    role: Literal["system", "developer", "user", "assistant", "tool"]
+    content: Text | list[Part] | None = None
+    tool_calls: list[ToolCall] | None = None
+    tool_call_id: Text | None = None
+
+    @model_validator(mode="after")
+    def _whole(self) -> ChatMessage:
+        if self.tool_calls and self.role != "assistant":
+            raise problem("tool_calls", f"tool_calls belong to the assistant, not to role {self.role!r}")
+        if self.content is None and not self.tool_calls:
+            raise problem("content", f"a message of role {self.role!r} needs content")
+        return self
 
 
 class StreamOptions(Body):
@@ -208,6 +208,16 @@ class Ending(Body):
         return {"add_generation_prompt": False, name: True}
 
 
+class Tooled(Body):
+    """What the prompt of a chat says of tools."""
+
+    tools: Annotated[list[Tool] | None, Field(max_length=128, description="Functions that the model may call.")] = None
+
+    def offered(self) -> dict[str, Any]:
+        """The processor's options."""
+        return {"tools": [tool.model_dump(exclude_none=True) for tool in self.tools]} if self.tools else {}
+
+
 class Request(Body):
     """What chat and plain completions share."""
 
@@ -314,7 +324,7 @@ class Request(Body):
             raise InputError(f"{structure.place}: more than the {settings.max_text:,} characters of one request")
 
 
-class ChatRequest(Request, Media, Ending):
+class ChatRequest(Request, Media, Ending, Tooled):
     """`POST /v1/chat/completions`."""
 
     place: ClassVar[str] = "chat"
@@ -326,8 +336,35 @@ class ChatRequest(Request, Media, Ending):
         Field(ge=0, le=20, description="Number of most likely tokens to return at each position; needs `logprobs`."),
     ] = None
 
+    tool_choice: Annotated[
+        Literal["none", "auto", "required"] | NamedTool | None,
+        Field(description="Whether to call tools: `auto` (the default), `none`, `required`, or a function by name."),
+    ] = None
+    parallel_tool_calls: Annotated[bool | None, Field(description="Whether there may be several calls at once.")] = None
+
+    @property
+    def calls_tools(self) -> bool:
+        """Whether the answer may call tools."""
+        return bool(self.tools) and self.tool_choice != "none"
+
+    def structure(self) -> StructuredOutputs | None:
+        """The form that the answer must have. Raises InputError: it is none, or there are two."""
+        found = super().structure()
+        if not self.calls_tools:
+            return found
+        if found is not None:
+            raise InputError("tools: an answer cannot also have a form; leave tools out, or set tool_choice to none")
+        calls = form_of(self.tools or [], self.tool_choice, parallel=self.parallel_tool_calls is not False)
+        return StructuredOutputs(tools=calls, place="tools")
+
+    def prompt_options(self) -> dict[str, Any]:
+        """The processor's options for the prompt."""
+        return self.media_options() | self.ending(self.messages) | self.offered()
+
     @model_validator(mode="after")
     def _consistent(self) -> ChatRequest:
+        if not self.tools and self.tool_choice not in (None, "none", "auto"):
+            raise problem("tool_choice", "tool_choice needs tools")
         self.ending(self.messages)
         if self.top_logprobs and not self.logprobs:
             raise problem("top_logprobs", "top_logprobs needs logprobs: true")
@@ -367,7 +404,7 @@ class CompletionRequest(Request):
         return [self.prompt] if isinstance(self.prompt, str) else self.prompt
 
 
-class TokenizeRequest(Media, Ending):
+class TokenizeRequest(Media, Ending, Tooled):
     """`POST /tokenize`: of words, or of a chat."""
 
     place: ClassVar[str] = "tokenize"

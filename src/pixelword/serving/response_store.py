@@ -80,6 +80,7 @@ class ResponseStore:
 
 
 def _size(message: ChatMessage) -> int:
-    if isinstance(message.content, str):
-        return len(message.content)
-    return sum(len(part.text or "") if part.type == "text" else len(part.address) for part in message.content)
+    calls = sum(len(call.function.arguments) for call in message.tool_calls or ())
+    if not isinstance(message.content, list):
+        return calls + len(message.content or "")
+    return calls + sum(len(part.text or "") if part.type == "text" else len(part.address) for part in message.content)

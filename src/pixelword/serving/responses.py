@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import uuid
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from pixelword.generation.media_usage import media_usage
 from pixelword.generation.request import Request, Token
 from pixelword.processing.boxes import places
 from pixelword.processing.token_bytes import TokenBytes
+from pixelword.processing.tools import Piece, ToolCallParser
 
 #: Why an answer ended, in OpenAI's words.
 FINISH = {"stop": "stop", "length": "length", "cancelled": "abort"}
@@ -68,9 +70,39 @@ def _objects(request: Request) -> dict[str, Any]:
     return {"objects": [place.as_dict() for place in found]} if found else {}
 
 
-def _end(request: Request) -> dict[str, Any]:
-    """Return why an answer ended, and the stop string or token that ended it, as in vLLM."""
-    return {"finish_reason": FINISH[request.reason or "stop"], "stop_reason": request.stop_reason}
+def _end(request: Request, *, calls: bool = False) -> dict[str, Any]:
+    """Return why an answer ended, and the stop string or token that ended it, as in vLLM. calls: it calls tools."""
+    reason = FINISH[request.reason or "stop"]
+    return {"finish_reason": "tool_calls" if calls and reason == "stop" else reason, "stop_reason": request.stop_reason}
+
+
+def message_with_calls(request: Request) -> dict[str, Any]:
+    """The message of an answer that may call tools."""
+    parser = ToolCallParser()
+    content, calls = "", list[dict[str, Any]]()
+    for piece in [*parser.add(request.text), *parser.finish()]:
+        if piece.call is None:
+            content += piece.text
+        elif piece.name is not None:
+            calls.append(_call(piece))
+        else:
+            calls[piece.call]["function"]["arguments"] += piece.text
+    if not calls:
+        return {"role": "assistant", "content": content, **_objects(request)}
+    return {"role": "assistant", "content": content or None, "tool_calls": calls}
+
+
+def _call(piece: Piece) -> dict[str, Any]:
+    """A call at its beginning, with an ID of its own."""
+    return {"id": f"call_{uuid.uuid4().hex}", "type": "function", "function": {"name": piece.name, "arguments": ""}}
+
+
+def _delta(piece: Piece) -> dict[str, Any]:
+    """The delta of a chat's chunk."""
+    if piece.call is None:
+        return {"content": piece.text}
+    own = {"function": {"arguments": piece.text}} if piece.name is None else _call(piece)
+    return {"tool_calls": [{"index": piece.call, **own}]}
 
 
 def logprob_entries(tokens: Sequence[Token], token_bytes: TokenBytes) -> list[dict[str, Any]]:
@@ -88,10 +120,18 @@ def logprob_entries(tokens: Sequence[Token], token_bytes: TokenBytes) -> list[di
 
 
 class Reply:
-    """Response bodies of one request. chat: of `/v1/chat/completions`, else of `/v1/completions`."""
+    """Response bodies of one request.
 
-    def __init__(self, request_id: str, model: str, token_bytes: TokenBytes, *, chat: bool) -> None:
-        self.chat, self._bytes = chat, token_bytes
+    Args:
+        chat: Of `/v1/chat/completions`, else of `/v1/completions`.
+        tools: Whether answers may call tools.
+    """
+
+    def __init__(
+        self, request_id: str, model: str, token_bytes: TokenBytes, *, chat: bool, tools: bool = False
+    ) -> None:
+        self.chat, self._bytes, self._tools = chat, token_bytes, tools
+        self._parsers: dict[int, ToolCallParser] = {}
         self.head = {
             "id": f"{'chatcmpl' if chat else 'cmpl'}-{request_id}",
             "created": int(time.time()),
@@ -103,7 +143,10 @@ class Reply:
         choices = []
         for index, (item, said) in enumerate(zip(generations, tokens, strict=True)):
             choice: dict[str, Any] = {"index": index, **_end(item)}
-            if self.chat:
+            if self.chat and self._tools:
+                choice["message"] = message_with_calls(item)
+                choice |= _end(item, calls="tool_calls" in choice["message"])
+            elif self.chat:
                 choice["message"] = {"role": "assistant", "content": item.text, **_objects(item)}
             else:
                 choice["text"] = item.text
@@ -116,15 +159,31 @@ class Reply:
         """The chunk with which a chat's streamed answer begins."""
         return self._chunk({"index": index, "delta": {"role": "assistant", "content": ""}, "finish_reason": None})
 
-    def piece(self, index: int, token: Token) -> dict[str, Any]:
-        """A chunk with one more piece of text."""
-        part: dict[str, Any] = {"delta": {"content": token.text}} if self.chat else {"text": token.text}
-        return self._chunk({"index": index, **part, "logprobs": self.logprobs_of([token]), "finish_reason": None})
+    def pieces(self, index: int, token: Token) -> list[dict[str, Any]]:
+        """Chunks with what one more token makes certain."""
+        parts: list[dict[str, Any]] = [{"delta": {"content": token.text}} if self.chat else {"text": token.text}]
+        if self._tools:
+            found = self._parsers.setdefault(index, ToolCallParser()).add(token.text)
+            parts = [{"delta": _delta(piece)} for piece in found]
+            parts = parts or ([{"delta": {}}] if token.logprob is not None else [])
+        scores = [self.logprobs_of([token]), *[None] * len(parts)]
+        return [
+            self._chunk({"index": index, **part, "logprobs": own, "finish_reason": None})
+            for part, own in zip(parts, scores, strict=False)
+        ]
 
-    def last(self, index: int, request: Request) -> dict[str, Any]:
-        """The chunk that says why an answer ended, with the places that it names."""
-        part: dict[str, Any] = {"delta": _objects(request)} if self.chat else {"text": ""}
-        return self._chunk({"index": index, **part, **_end(request)})
+    def last(self, index: int, request: Request) -> list[dict[str, Any]]:
+        """The chunk that says why an answer ended, with the places that it names; before it, what was held back."""
+        if not self._tools:
+            part: dict[str, Any] = {"delta": _objects(request)} if self.chat else {"text": ""}
+            return [self._chunk({"index": index, **part, **_end(request)})]
+        parser = self._parsers.setdefault(index, ToolCallParser())
+        held = [{"index": index, "delta": _delta(piece), "finish_reason": None} for piece in parser.finish()]
+        delta = {} if parser.calls else _objects(request)
+        return [
+            *map(self._chunk, held),
+            self._chunk({"index": index, "delta": delta, **_end(request, calls=parser.calls > 0)}),
+        ]
 
     def cost(self, generations: Sequence[Request]) -> dict[str, Any]:
         """The chunk that `stream_options.include_usage` asks for."""

@@ -11,7 +11,7 @@ from pixelword.errors import InputError
 from pixelword.processing.token_bytes import TokenBytes
 from pixelword.processing.types import Encoded
 from pixelword.serving import protocol, responses
-from pixelword.serving.answering import Answers, Streaming, collected, compile_structure, guarded
+from pixelword.serving.answering import Answers, Streaming, collected, guarded
 from pixelword.serving.description import described
 from pixelword.serving.fields import named_field
 from pixelword.serving.format_openai import ChatAnswer, CompletionAnswer
@@ -29,7 +29,7 @@ def add_chat(app: FastAPI, server: Server) -> None:
     async def answer(
         request: Request, body: protocol.Request, prompts: Sequence[Encoded], logprobs: int | None
     ) -> Response:
-        await compile_structure(server, body)
+        await server.compile(body.structure())
         asked = [
             (prompt, body.sampling(settings, engine.room(prompt), logprobs=logprobs, choice=n))
             for prompt in prompts
@@ -37,7 +37,8 @@ def add_chat(app: FastAPI, server: Server) -> None:
         ]
         answers = Answers(server, asked)
         chat = isinstance(body, protocol.ChatRequest)
-        reply = responses.Reply(request.state.id, settings.served_model_name, token_bytes, chat=chat)
+        tools = isinstance(body, protocol.ChatRequest) and body.calls_tools
+        reply = responses.Reply(request.state.id, settings.served_model_name, token_bytes, chat=chat, tools=tools)
         if not body.stream:
             return JSONResponse(reply.whole(answers.generations, await collected(answers, request)))
         with_usage = body.stream_options is not None and bool(body.stream_options.include_usage)
@@ -47,7 +48,7 @@ def add_chat(app: FastAPI, server: Server) -> None:
     async def chat(request: Request, body: protocol.ChatRequest) -> Response:
         server.check(body.model)
         body.check(settings)
-        prompt = await server.chat_prompt(body.messages, body.media_options() | body.ending(body.messages))
+        prompt = await server.chat_prompt(body.messages, body.prompt_options())
         return await answer(request, body, [prompt], body.num_logprobs)
 
     @app.post("/v1/completions", **described(CompletionAnswer, streams=True, example=_PLAIN))
@@ -66,9 +67,11 @@ async def _events(answers: Answers, reply: responses.Reply, *, with_usage: bool)
             yield responses.event(reply.first(index))
     async for index, token in answers:
         if token is None:
-            yield responses.event(reply.last(index, answers.generations[index]))
+            for chunk in reply.last(index, answers.generations[index]):
+                yield responses.event(chunk)
         elif token.text or token.logprob is not None:
-            yield responses.event(reply.piece(index, token))
+            for chunk in reply.pieces(index, token):
+                yield responses.event(chunk)
     if with_usage:
         yield responses.event(reply.cost(answers.generations))
     yield responses.DONE

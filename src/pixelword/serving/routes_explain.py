@@ -64,7 +64,7 @@ def add_explain(app: FastAPI, server: Server) -> None:
 def _explained(server: Server, prompt: Encoded, body: protocol.ExplainRequest) -> dict[str, Any]:
     session = Session(server.engine.model, server.engine.processor)
     content = body.messages[-1].content
-    question = content if isinstance(content, str) else "".join(part.text or "" for part in content)
+    question = "".join(part.text or "" for part in content) if isinstance(content, list) else content or ""
     # as many cells as images at least, so that a video can be hidden frame by frame
     occlusions = max(body.occlusions, len(prompt.image_grid_hw)) if body.occlusions else 0
     found = explain_prompt(

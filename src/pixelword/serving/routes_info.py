@@ -24,7 +24,7 @@ def add_info(app: FastAPI, server: Server) -> None:
     @app.post("/tokenize", **described(TokenizeAnswer, example={"prompt": "what is it?"}))
     async def tokenize(body: protocol.TokenizeRequest) -> dict[str, Any]:
         if body.messages is not None:
-            options = body.media_options() | body.ending(body.messages)
+            options = body.media_options() | body.ending(body.messages) | body.offered()
             prompt = await server.chat_prompt(body.messages, options)
         else:
             prompt = server.text_prompt(body.prompt or "")

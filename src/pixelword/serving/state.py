@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,8 @@ import torch
 from starlette.exceptions import HTTPException
 
 from pixelword.errors import InputError
+from pixelword.generation.structured_outputs import StructuredOutputs
+from pixelword.processing.tools import CALL_START
 from pixelword.processing.types import Encoded
 from pixelword.serving import guard, protocol
 from pixelword.serving.metrics import Metrics
@@ -18,6 +21,9 @@ from pixelword.serving.workers import Workers
 
 if TYPE_CHECKING:
     from pixelword.generation.engine import Engine
+
+
+log = logging.getLogger("pixelword.serving")
 
 
 class Busy(Exception):
@@ -32,6 +38,7 @@ class Server:
         self.metrics = Metrics(engine, settings.served_model_name)
         self.closing = False
         self._preparing = 0
+        self._warned = False
 
     def check(self, model: str | None) -> None:
         """Check the model's name and the load, before any work."""
@@ -49,6 +56,21 @@ class Server:
             return await asyncio.wrap_future(self.workers.encode(chat, options))
         finally:
             self._preparing -= 1
+
+    async def compile(self, structure: StructuredOutputs | None) -> None:
+        """Compile the form of an answer, in a thread, before it is submitted. Raises InputError: it is not
+        understood."""
+        if structure is None:
+            return
+        if structure.tools is not None and not self._warned and CALL_START not in self.engine.processor.encoder.added:
+            self._warned = True
+            log.warning(
+                "%s was not trained with tools (its tokenizer has no %s): calls have their form, but when tools are "
+                "called, and with what, is left to chance",
+                self.settings.served_model_name,
+                CALL_START,
+            )
+        await asyncio.to_thread(self.engine.compile, structure)
 
     def text_prompt(self, text: str, field: str = "prompt") -> Encoded:
         """Encode a plain text; control tokens in it stay text. field: the request's, which errors name."""
