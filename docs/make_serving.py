@@ -15,16 +15,22 @@ from pixelword.serving.protocol_messages import (
     Block,
     CountTokensRequest,
     MessagesRequest,
+    MessagesTool,
     OutputConfig,
     OutputFormat,
     Source,
+    ToolChoice,
     Turn,
 )
 from pixelword.serving.protocol_responses import (
+    ChosenTool,
+    FunctionCall,
+    FunctionCallOutput,
     InputItem,
     InputPart,
     InputTokensRequest,
     ResponsesRequest,
+    ResponseTool,
     TextConfig,
     TextFormat,
 )
@@ -54,11 +60,17 @@ WITHIN: dict[str, type[Body]] = {
     "structured_outputs": protocol.Structured,
     "input_item": InputItem,
     "input_part": InputPart,
+    "function_call": FunctionCall,
+    "function_call_output": FunctionCallOutput,
+    "response_tool": ResponseTool,
+    "chosen_tool": ChosenTool,
     "text": TextConfig,
     "format": TextFormat,
     "turn": Turn,
     "block": Block,
     "source": Source,
+    "messages_tool": MessagesTool,
+    "messages_choice": ToolChoice,
     "output_config": OutputConfig,
     "output_format": OutputFormat,
 }
@@ -114,7 +126,7 @@ def _values(schema: dict[str, Any]) -> str:
     """Describe the type and bounds of a JSON schema."""
     if "anyOf" in schema:
         return " or ".join(_values(item) for item in schema["anyOf"] if item.get("type") != "null")
-    if "$ref" in schema:
+    if "$ref" in schema or "oneOf" in schema:
         return "object"
     if schema["type"] == "array":
         return f"list of {_values(schema['items'])}s"

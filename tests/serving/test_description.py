@@ -109,12 +109,13 @@ def test_mutated_bodies_do_no_harm(brief, path) -> None:
 
 
 @pytest.mark.slow
-def test_the_server_does_what_its_description_says(brief) -> None:
+def test_the_server_does_what_its_description_says(brief, tmp_path, monkeypatch) -> None:
     """schemathesis makes requests from the description, valid and not."""
     checks = (
         "not_a_server_error,status_code_conformance,content_type_conformance,response_headers_conformance,"
         "response_schema_conformance,unsupported_method,use_after_free,ensure_resource_availability"
     )
+    monkeypatch.chdir(tmp_path)  # it leaves a folder behind
     command = [sys.executable, "-m", "schemathesis.cli", "run", f"{brief}/openapi.json", "--checks", checks]
     command += ["--max-examples", "20", "--seed", "1", "--phases", "examples,coverage,fuzzing"]
     command += ["--request-timeout", "120", "--suppress-health-check", "all", "--continue-on-failure", "--no-shrink"]

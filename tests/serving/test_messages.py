@@ -128,7 +128,6 @@ def test_the_key_is_anthropic_s_header_and_errors_are_its_own(serving) -> None:
     [
         ({"max_tokens": None}, "max_tokens"),
         ({"max_tokens": 10**9}, "max_tokens"),
-        ({"tools": [{"name": "x", "input_schema": {"type": "object"}}]}, "tools"),
         ({"thinking": {"type": "enabled", "budget_tokens": 1024}}, "thinking"),
         ({"messages": []}, "messages"),
         ({"messages": [{"role": "robot", "content": "x"}]}, "role"),

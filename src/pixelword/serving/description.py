@@ -21,6 +21,13 @@ _WORDS = {
     500: "The server failed.",
     503: "The server is starting or ending.",
 }
+#: One of the server-sent events.
+_EVENT = {
+    "type": "object",
+    "description": "One server-sent event; `data` is JSON, or `[DONE]` at the end of OpenAI's older streams.",
+    "properties": {"event": {"type": "string"}, "data": {"type": "string"}},
+    "required": ["data"],
+}
 #: FastAPI's own answer to invalid requests.
 _UNUSED = "HTTPValidationError"
 #: What a route may answer beside 200: one that reads nothing, and one that takes a body.
@@ -58,7 +65,7 @@ def described(
     """
     good: dict[str, Any] = {"model": answer, "description": "The answer."}
     if streams:
-        good["content"] = {"text/event-stream": {"schema": {"type": "string", "description": "Server-sent events."}}}
+        good["content"] = {"text/event-stream": {"schema": _EVENT}}
     found: dict[str, Any] = {"responses": {200: good} | errors(statuses, error), "response_model": None}
     if example is not None:
         content = {"application/json": {"example": example}}

@@ -22,7 +22,7 @@ from pixelword.serving.workers import NotReady
 
 log = logging.getLogger("pixelword.serving")
 #: pydantic's names of types, which stand between those of fields.
-_FORMS = frozenset({"str", "int", "float", "bool", "Url", "key"})
+_FORMS = frozenset({"str", "int", "float", "bool", "Url", "key", "message", "function_call", "function_call_output"})
 
 
 def error_body(path: str, status: int, message: str, param: str | None = None) -> dict[str, Any]:

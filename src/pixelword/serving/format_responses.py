@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from pixelword.generation.request import Request, Token
 from pixelword.processing.token_bytes import TokenBytes
+from pixelword.serving.answer_items import AnswerItems
 from pixelword.serving.protocol_responses import ResponsesRequest
 from pixelword.serving.responses import event, logprob_entries, shortened
 
@@ -48,6 +49,17 @@ class OutputMessage(BaseModel):
     role: Literal["assistant"] = "assistant"
     status: Status
     content: list[OutputText]
+
+
+class FunctionCallItem(BaseModel):
+    """The output: a call of a tool. arguments: JSON, whole if the status is `completed`."""
+
+    id: str
+    type: Literal["function_call"] = "function_call"
+    call_id: str
+    name: str
+    arguments: str
+    status: Status
 
 
 class InputTokensDetails(BaseModel):
@@ -100,14 +112,14 @@ class ResponseObject(BaseModel):
     max_output_tokens: int | None
     metadata: dict[str, str]
     model: str
-    output: list[OutputMessage]
-    parallel_tool_calls: bool = True
+    output: list[OutputMessage | FunctionCallItem]
+    parallel_tool_calls: bool
     previous_response_id: str | None
     store: bool
     temperature: float
     text: dict[str, Any]
-    tool_choice: str = "auto"
-    tools: list[dict[str, Any]] = []
+    tool_choice: str | dict[str, Any]
+    tools: list[dict[str, Any]]
     top_logprobs: int
     top_p: float
     truncation: Literal["disabled"] = "disabled"
@@ -135,9 +147,13 @@ class ResponsesReply:
     id: random and not the request's, since it is what a client needs to read the response again.
     """
 
-    def __init__(self, body: ResponsesRequest, model: str, token_bytes: TokenBytes, *, store: bool) -> None:
-        self.id, self._item_id = f"resp_{uuid.uuid4().hex}", f"msg_{uuid.uuid4().hex}"
-        self._bytes, self._number = token_bytes, -1
+    def __init__(
+        self, body: ResponsesRequest, model: str, token_bytes: TokenBytes, *, store: bool, tools: bool
+    ) -> None:
+        self.id = f"resp_{uuid.uuid4().hex}"
+        self.items = AnswerItems(tools=tools)
+        self._bytes, self._number, self._opened = token_bytes, -1, -1
+        choice = body.tool_choice or "auto"
         self._start = ResponseObject(
             id=self.id,
             created_at=int(time.time()),
@@ -147,24 +163,32 @@ class ResponsesReply:
             metadata=body.metadata or {},
             model=model,
             output=[],
+            parallel_tool_calls=body.parallel_tool_calls is not False,
             previous_response_id=body.previous_response_id,
             store=store,
             temperature=body.temperature or 0.0,
             text={"format": body.form.model_dump(by_alias=True, exclude_none=True) if body.form else {"type": "text"}},
+            tool_choice=choice if isinstance(choice, str) else choice.model_dump(),
+            tools=[tool.model_dump() for tool in body.tools or ()],
             top_logprobs=body.top_logprobs or 0,
             top_p=1.0 if body.top_p is None else body.top_p,
         )
 
     def whole(self, request: Request, tokens: Sequence[Token]) -> ResponseObject:
-        """The response when its request has ended."""
+        """The response when its request has ended and `items` are finished."""
         if request.reason == "cancelled":
             return self.failed("server_error", "the server stopped before the answer ended")
         cut = request.reason == "length"
+        last = len(self.items.items) - 1
+        output = [
+            self._item(index, "incomplete" if cut and index == last else "completed", tokens)
+            for index in range(last + 1)
+        ]
         return self._start.model_copy(
             update={
                 "status": "incomplete" if cut else "completed",
                 "incomplete_details": IncompleteDetails() if cut else None,
-                "output": [self._item("incomplete" if cut else "completed", [self._part(request.text, tokens)])],
+                "output": output,
                 "usage": _usage(request),
             }
         )
@@ -179,40 +203,71 @@ class ResponsesReply:
         start = self._start.model_dump()
         yield self._event("response.created", response=start)
         yield self._event("response.in_progress", response=start)
-        item = self._item("in_progress", []).model_dump()
-        yield self._event("response.output_item.added", output_index=0, item=item)
-        yield self._event("response.content_part.added", **self._place(), part=OutputText(text="").model_dump())
+        yield from self._open(len(self.items.items) - 1)
 
-    def piece(self, token: Token) -> bytes:
-        """The event of one more piece of text."""
-        logprobs = logprob_entries([token], self._bytes)
-        return self._event("response.output_text.delta", **self._place(), delta=token.text, logprobs=logprobs)
+    def piece(self, index: int, text: str, tokens: Sequence[Token]) -> Iterator[bytes]:
+        """The events of a piece of an item, as from `AnswerItems`. tokens: what it was made of."""
+        yield from self._open(index)
+        if self.items.items[index].name is not None:
+            place = {"item_id": self._name(index), "output_index": index}
+            yield self._event("response.function_call_arguments.delta", **place, delta=text)
+        else:
+            logprobs = logprob_entries(tokens, self._bytes)
+            yield self._event("response.output_text.delta", **self._place(index), delta=text, logprobs=logprobs)
 
-    def end(self, response: ResponseObject) -> Iterator[bytes]:
+    def end(self, response: ResponseObject, tokens: Sequence[Token]) -> Iterator[bytes]:
         """The events after the last token. response: as from `whole`."""
         if response.output:
-            item = response.output[0]
-            part = item.content[0].model_dump()
-            yield self._event(
-                "response.output_text.done", **self._place(), text=part["text"], logprobs=part["logprobs"]
-            )
-            yield self._event("response.content_part.done", **self._place(), part=part)
-            yield self._event("response.output_item.done", output_index=0, item=item.model_dump())
+            yield from self._open(len(response.output) - 1)
+            yield from self._close(len(response.output) - 1, response.output[-1].status, tokens)
         yield self._event(f"response.{response.status}", response=response.model_dump())
 
     def failure(self, status: int, message: str) -> list[bytes]:
         """The events with which a stream fails."""
         code = "server_error" if status >= 500 else "invalid_prompt"
-        return [*self.end(self.failed(code, message))]
+        return [*self.end(self.failed(code, message), [])]
 
-    def _place(self) -> dict[str, Any]:
-        return {"item_id": self._item_id, "output_index": 0, "content_index": 0}
+    def _open(self, index: int) -> Iterator[bytes]:
+        """The events of the beginning of an item, if it has not begun; those before it are complete."""
+        while self._opened < index:
+            if self._opened >= 0:
+                yield from self._close(self._opened, "completed", [])
+            self._opened += 1
+            item = self._item(self._opened, "in_progress", None).model_dump()
+            yield self._event("response.output_item.added", output_index=self._opened, item=item)
+            if item["type"] == "message":
+                part = OutputText(text="").model_dump()
+                yield self._event("response.content_part.added", **self._place(self._opened), part=part)
 
-    def _item(self, status: Status, content: list[OutputText]) -> OutputMessage:
-        return OutputMessage(id=self._item_id, status=status, content=content)
+    def _close(self, index: int, status: Status, tokens: Sequence[Token]) -> Iterator[bytes]:
+        item = self._item(index, status, tokens)
+        if isinstance(item, FunctionCallItem):
+            done = {"item_id": item.id, "output_index": index, "name": item.name, "arguments": item.arguments}
+            yield self._event("response.function_call_arguments.done", **done)
+        else:
+            part = item.content[0].model_dump()
+            said = {"text": part["text"], "logprobs": part["logprobs"]}
+            yield self._event("response.output_text.done", **self._place(index), **said)
+            yield self._event("response.content_part.done", **self._place(index), part=part)
+        yield self._event("response.output_item.done", output_index=index, item=item.model_dump())
 
-    def _part(self, text: str, tokens: Sequence[Token]) -> OutputText:
-        return OutputText.model_validate({"text": text, "logprobs": logprob_entries(tokens, self._bytes)})
+    def _name(self, index: int) -> str:
+        item = self.items.items[index]
+        return f"{'msg' if item.name is None else 'fc'}_{item.id}"
+
+    def _place(self, index: int) -> dict[str, Any]:
+        return {"item_id": self._name(index), "output_index": index, "content_index": 0}
+
+    def _item(self, index: int, status: Status, tokens: Sequence[Token] | None) -> OutputMessage | FunctionCallItem:
+        """An item of the output; without tokens, at its beginning."""
+        own = self.items.items[index]
+        text = "" if tokens is None else own.text
+        if own.name is not None:
+            call = f"call_{own.id}"
+            return FunctionCallItem(id=self._name(index), call_id=call, name=own.name, arguments=text, status=status)
+        logprobs = logprob_entries(tokens or [], self._bytes)
+        content = [] if tokens is None else [OutputText.model_validate({"text": text, "logprobs": logprobs})]
+        return OutputMessage(id=self._name(index), status=status, content=content)
 
     def _event(self, kind: str, **content: Any) -> bytes:
         self._number += 1

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Discriminator, Field, Tag, model_validator
 
 from pixelword.serving.fields import Body, problem
 from pixelword.serving.protocol import (
@@ -22,6 +22,7 @@ from pixelword.serving.protocol import (
     check_length,
     most_messages,
 )
+from pixelword.serving.protocol_tools import CalledFunction, Function, Named, NamedTool, Tool, ToolCall, ToolName
 from pixelword.serving.settings import Settings
 
 #: What a part of each type holds.
@@ -71,6 +72,71 @@ class InputItem(Body):
         return ChatMessage(role=self.role, content=content)
 
 
+class FunctionCall(Body):
+    """A call of a tool in an earlier response's output."""
+
+    place: ClassVar[str] = "function_call"
+    type: Literal["function_call"]
+    call_id: Words
+    name: ToolName
+    arguments: Text
+
+    def call(self) -> ToolCall:
+        """The same as in a chat."""
+        return ToolCall(id=self.call_id, function=CalledFunction(name=self.name, arguments=self.arguments))
+
+
+class FunctionCallOutput(Body):
+    """What a tool returned: text, or parts with images."""
+
+    place: ClassVar[str] = "function_call_output"
+    type: Literal["function_call_output"]
+    call_id: Words
+    output: Text | Annotated[list[InputPart], Field(min_length=1)]
+
+    def message(self) -> ChatMessage:
+        """The same as a chat message."""
+        content = self.output if isinstance(self.output, str) else [part.part() for part in self.output]
+        return ChatMessage(role="tool", tool_call_id=self.call_id, content=content)
+
+
+def _kind(item: Any) -> str:
+    """Which of the forms of an item is meant."""
+    kind = item.get("type") if isinstance(item, dict) else getattr(item, "type", None)
+    return kind if kind in ("function_call", "function_call_output") else "message"
+
+
+Item = Annotated[
+    Annotated[InputItem, Tag("message")]
+    | Annotated[FunctionCall, Tag("function_call")]
+    | Annotated[FunctionCallOutput, Tag("function_call_output")],
+    Discriminator(_kind),
+]
+
+
+class ResponseTool(Body):
+    """A function that the model may call."""
+
+    place: ClassVar[str] = "response_tool"
+    type: Literal["function"]
+    name: ToolName
+    description: Text | None = None
+    parameters: dict[str, Any] | None = None
+
+    def tool(self) -> Tool:
+        """The same as in a chat."""
+        function = Function(name=self.name, description=self.description, parameters=self.parameters)
+        return Tool(type="function", function=function)
+
+
+class ChosenTool(Body):
+    """The function that is to be called."""
+
+    place: ClassVar[str] = "chosen_tool"
+    type: Literal["function"]
+    name: ToolName
+
+
 class TextFormat(Body):
     """The form of the output: text, a JSON object, or JSON by a schema."""
 
@@ -111,11 +177,14 @@ class Conversation(Media):
 
     model: ModelName = None
     input: Annotated[
-        Text | Annotated[list[InputItem], Field(min_length=1, max_length=MOST_MESSAGES)],
+        Text | Annotated[list[Item], Field(min_length=1, max_length=MOST_MESSAGES)],
         Field(description="A text, or messages with parts `input_text`, `input_image`, `input_video`, `output_text`."),
     ]
     instructions: Annotated[
         Text | None, Field(description="The system prompt of this response; a later one does not inherit it.")
+    ] = None
+    tools: Annotated[
+        list[ResponseTool] | None, Field(max_length=128, description="Functions that the model may call.")
     ] = None
     previous_response_id: Annotated[
         Text | None, Field(description="The stored response whose conversation this continues.")
@@ -125,13 +194,32 @@ class Conversation(Media):
         """The conversation in chat form without instructions. earlier: that of the previous response."""
         if isinstance(self.input, str):
             return [*earlier, ChatMessage(role="user", content=self.input)]
-        return [*earlier, *(item.message() for item in self.input)]
+        return _joined([*earlier, *(_message(item) for item in self.input)])
 
     def chat(self, messages: Sequence[ChatMessage], **more: object) -> ChatRequest:
         """The same as a chat request, with more of its fields. messages: as from `messages`."""
         instructions = [ChatMessage(role="system", content=self.instructions)] if self.instructions else []
         whole = most_messages([*instructions, *messages])
-        return ChatRequest.model_validate(self.media_options() | more | {"messages": whole})
+        tools = [tool.tool() for tool in self.tools] if self.tools else None
+        return ChatRequest.model_validate(self.media_options() | more | {"messages": whole, "tools": tools})
+
+
+def _message(item: InputItem | FunctionCall | FunctionCallOutput) -> ChatMessage:
+    if isinstance(item, FunctionCall):
+        return ChatMessage(role="assistant", tool_calls=[item.call()])
+    return item.message()
+
+
+def _joined(messages: Sequence[ChatMessage]) -> list[ChatMessage]:
+    """Messages with calls in the message of the assistant that they follow, as they were generated."""
+    found: list[ChatMessage] = []
+    for message in messages:
+        if message.tool_calls and message.content is None and found and found[-1].role == "assistant":
+            calls = [*(found[-1].tool_calls or ()), *message.tool_calls]
+            found[-1] = found[-1].model_copy(update={"tool_calls": calls})
+        else:
+            found.append(message)
+    return found
 
 
 class InputTokensRequest(Conversation):
@@ -173,6 +261,11 @@ class ResponsesRequest(Conversation):
         TextConfig | None,
         Field(description="The output's `format`: of type `text`, `json_object`, or `json_schema` with a `schema`."),
     ] = None
+    tool_choice: Annotated[
+        Literal["none", "auto", "required"] | ChosenTool | None,
+        Field(description="Whether to call tools: `auto` (the default), `none`, `required`, or a function by name."),
+    ] = None
+    parallel_tool_calls: Annotated[bool | None, Field(description="Whether there may be several calls at once.")] = None
     metadata: Annotated[
         dict[Text, Text] | None, Field(max_length=16, description="Pairs that the response repeats.")
     ] = None
@@ -182,6 +275,19 @@ class ResponsesRequest(Conversation):
     def with_logprobs(self) -> bool:
         """Whether log probabilities are returned."""
         return self.top_logprobs is not None or LOGPROBS in (self.include or ())
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ResponsesRequest:
+        if not self.tools and self.tool_choice not in (None, "none", "auto"):
+            raise problem("tool_choice", "tool_choice needs tools")
+        if self.tools and self.with_logprobs:
+            raise problem("include", "include: log probabilities are not returned beside tools; leave out one of them")
+        return self
+
+    def _choice(self) -> NamedTool | str | None:
+        if isinstance(self.tool_choice, ChosenTool):
+            return NamedTool(type="function", function=Named(name=self.tool_choice.name))
+        return self.tool_choice
 
     @property
     def form(self) -> TextFormat | None:
@@ -202,5 +308,7 @@ class ResponsesRequest(Conversation):
             seed=self.seed,
             logprobs=self.with_logprobs,
             top_logprobs=self.top_logprobs,
+            tool_choice=self._choice(),
+            parallel_tool_calls=self.parallel_tool_calls,
             response_format=self.form.response_format() if self.form else None,
         )

@@ -32,17 +32,19 @@ def add_messages(app: FastAPI, server: Server) -> None:
         answers = await submit_chat(server, chat)
         generation = answers.generations[0]
         context_is_limit = generation.sampling.max_new_tokens < body.max_tokens
-        reply = MessagesReply(request.state.id, settings.served_model_name, context_is_limit=context_is_limit)
+        name, tools = settings.served_model_name, chat.calls_tools
+        reply = MessagesReply(request.state.id, name, context_is_limit=context_is_limit, tools=tools)
         if body.stream:
             return Streaming(answers, guarded(_events(answers, reply), format_messages.failure))
         await collected(answers, request)
+        reply.items.take(generation.text)
         return JSONResponse(reply.whole(generation))
 
     @app.post("/v1/messages/count_tokens", **described_messages(TokenCount, example=_EXAMPLE))
     async def count_tokens(request: Request, body: CountTokensRequest) -> Response:
         server.check(body.model)
         chat = body.chat()
-        prompt = await server.chat_prompt(chat.messages, chat.media_options() | chat.ending(chat.messages))
+        prompt = await server.chat_prompt(chat.messages, chat.prompt_options())
         return JSONResponse(TokenCount(input_tokens=len(prompt)).model_dump())
 
 
@@ -52,6 +54,11 @@ async def _events(answers: Answers, reply: MessagesReply) -> AsyncIterator[bytes
         yield event
     async for _, token in answers:
         if token is not None and token.text:
-            yield reply.piece(token.text)
+            for index, text in reply.items.add(token.text):
+                for event in reply.piece(index, text):
+                    yield event
+    for index, text in reply.items.finish():
+        for event in reply.piece(index, text):
+            yield event
     for event in reply.end(generation):
         yield event

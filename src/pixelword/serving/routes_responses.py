@@ -29,15 +29,16 @@ class _Run:
         self.store = store
         self.messages = body.messages(_earlier(store, body))
         self.chat = body.as_chat(self.messages)
-        self.reply = ResponsesReply(body, server.settings.served_model_name, token_bytes, store=self.stores)
+        name, tools = server.settings.served_model_name, self.chat.calls_tools
+        self.reply = ResponsesReply(body, name, token_bytes, store=self.stores, tools=tools)
 
     def end(self, answers: Answers, tokens: list[Token]) -> ResponseObject:
         """The response, stored if it is to be and did not fail."""
         generation = answers.generations[0]
         response = self.reply.whole(generation, tokens)
         if self.stores and response.status != "failed":
-            answer = ChatMessage(role="assistant", content=generation.text)
-            self.store.put(response.id, response.model_dump_json().encode(), [*self.messages, answer])
+            messages = [*self.messages, self.reply.items.message()]
+            self.store.put(response.id, response.model_dump_json().encode(), messages)
         return response
 
     async def events(self, answers: Answers) -> AsyncIterator[bytes]:
@@ -46,11 +47,16 @@ class _Run:
             yield event
         tokens: list[Token] = []
         async for _, token in answers:
-            if token is not None:
-                tokens.append(token)
-                if token.text or token.logprob is not None:
-                    yield self.reply.piece(token)
-        for event in self.reply.end(self.end(answers, tokens)):
+            if token is None or not (token.text or token.logprob is not None):
+                continue
+            tokens.append(token)
+            for index, text in self.reply.items.add(token.text):
+                for event in self.reply.piece(index, text, [token]):
+                    yield event
+        for index, text in self.reply.items.finish():
+            for event in self.reply.piece(index, text, []):
+                yield event
+        for event in self.reply.end(self.end(answers, tokens), tokens):
             yield event
 
 
@@ -72,13 +78,14 @@ def add_responses(app: FastAPI, server: Server) -> None:
         if body.stream:
             return Streaming(answers, guarded(run.events(answers), run.reply.failure))
         (tokens,) = await collected(answers, request)
+        run.reply.items.take(answers.generations[0].text)
         return JSONResponse(run.end(answers, tokens).model_dump())
 
     @app.post("/v1/responses/input_tokens", **described(InputTokens, example=_EXAMPLE))
     async def input_tokens(body: InputTokensRequest) -> Response:
         server.check(body.model)
         chat = body.chat(body.messages(_earlier(store, body)))
-        prompt = await server.chat_prompt(chat.messages, chat.media_options() | chat.ending(chat.messages))
+        prompt = await server.chat_prompt(chat.messages, chat.prompt_options())
         return JSONResponse(InputTokens(input_tokens=len(prompt)).model_dump())
 
     @app.get("/v1/responses/{response_id}", **described(ResponseObject, (400, 404, *READING)))
