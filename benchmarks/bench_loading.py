@@ -43,7 +43,6 @@ def arguments() -> argparse.Namespace:
 def sample(model_name: str, way: str, results: Path, questions: int) -> dict[str, Any]:
     """Measure a way in this process. results: a folder where each way leaves its logits and answers."""
     import torch
-    from bench_decode import bandwidth
     from measure import competing, peak, resident, ticks
 
     from pixelword import machine
@@ -55,7 +54,7 @@ def sample(model_name: str, way: str, results: Path, questions: int) -> dict[str
     dtype, quantize = WAYS[way]
     load_model("nano", dtype="float32", quantize=quantize)  # imports, and what is measured once
     machine.widening_pays()
-    speed, base, before = bandwidth(), resident(), ticks()
+    base, before = resident(), ticks()
     Path("/proc/self/clear_refs").write_text("5")  # the peak so far is forgotten
     began, used = time.perf_counter(), time.process_time()
     if dtype == "mixed":
@@ -86,7 +85,7 @@ def sample(model_name: str, way: str, results: Path, questions: int) -> dict[str
             token = out.logits.argmax(-1)
             steps.append(time.perf_counter() - took)
             cpu.append(time.process_time() - used)
-    found |= {"step_s": min(steps), "step_cpu_s": min(cpu), "bandwidth": speed, "peak_bytes": peak() - base}
+    found |= {"step_s": min(steps), "step_cpu_s": min(cpu), "peak_bytes": peak() - base}
     found["prompt"] = inputs["input_ids"].shape[1]
     said = _answers(model, model_name, questions) if questions else None
     torch.save({"logits": logits, "said": said}, results / f"{way}.pt")
@@ -126,8 +125,7 @@ METHOD = """\
 - **Loading**: from files that the system has in memory. **First token**: a prompt of {prompt} tokens, 256 of them
   visual. **Decode**: the best of {steps} steps. Every row is a process of its own, in parentheses with its own
   processor-seconds, all threads together.
-- **Of the bound**: the bytes of the matrices that a token reads, as they are held, over the bandwidth that the same
-  process measured just before (the best of eight sums over 512 MB), over the step's processor-seconds by thread.
+- **Read**: the bytes of the matrices that a step reads, as they are held, by processor-second of the step.
 - **Logits**: the distance of the prompt's last logits from float32's, relative to their length.
 - *mixed*: weights in bfloat16, products in float32: the default where bfloat16 is emulated and float32 does not fit.
 - **Others**: cores that other processes kept busy. Above about 0.1, trust nothing but processor-seconds.
@@ -139,17 +137,17 @@ def render(meta: dict[str, Any], samples: list[dict[str, Any]]) -> str:
     for name in dict.fromkeys(s["name"] for s in samples):
         here = [s for s in samples if s["name"] == name]
         lines += [f"## {name}", ""]
-        titles = ["memory", "loading", "first token", "decode", "of the bound", "logits", "answers", "others"]
+        titles = ["memory", "loading", "first token", "decode", "read", "logits", "answers", "others"]
         lines += ["| | " + " | ".join(titles) + " |", "|---|" + "---:|" * len(titles)]
-        lines += [_row(s, meta["threads"]) for s in here] + [""]
+        lines += [_row(s) for s in here] + [""]
     prompt = next((s["prompt"] for s in samples if "prompt" in s), 0)
     return "\n".join([*lines, METHOD.format(prompt=prompt, steps=STEPS)])
 
 
-def _row(s: dict[str, Any], threads: int) -> str:
+def _row(s: dict[str, Any]) -> str:
     if "failed" in s:
         return f"| {s['way']} | failed: {s['failed']} |"
-    bound = s["read_bytes"] / s["bandwidth"] / (s["step_cpu_s"] / threads)
+    read = s["read_bytes"] / s["step_cpu_s"]
     answers = "–"
     if "asked" in s:
         answers = f"{s['right']} of {s['asked']} right"
@@ -160,7 +158,7 @@ def _row(s: dict[str, Any], threads: int) -> str:
         f"{s['load_s']:.1f} s ({s['load_cpu_s']:.1f})",
         f"{s['first_s']:.2f} s ({s['first_cpu_s']:.2f})",
         f"{1 / s['step_s']:.2f}/s ({s['step_cpu_s']:.3f} s)",
-        f"{bound:.0%}",
+        f"{read / 1e9:.1f} GB",
         f"{s['logits']:.2%}" if s.get("logits") else "–",
         answers,
         "unknown" if s["competing_cores"] is None else f"{s['competing_cores']:.1f}",
