@@ -97,7 +97,7 @@ def test_labels_become_names(label_of_pack: str, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "one", "many"),
+    ("word", "item", "many"),
     [
         ("mouse", "a mouse", "mice"), ("orange", "an orange", "oranges"), ("unicorn", "a unicorn", "unicorns"),
         ("slice of cake", "a slice of cake", "slices of cake"), ("strawberry", "a strawberry", "strawberries"),
