@@ -129,7 +129,8 @@ def _values(schema: dict[str, Any]) -> str:
     if "$ref" in schema or "oneOf" in schema:
         return "object"
     if schema["type"] == "array":
-        return f"list of {_values(schema['items'])}s"
+        kind, *bounds = _values(schema["items"]).split(" ", 1)
+        return " ".join((f"list of {kind}s", *bounds))
     low = next(
         (f"{sign}{_number(schema[k])}" for k, sign in (("minimum", "≥ "), ("exclusiveMinimum", "> ")) if k in schema),
         "",
