@@ -8,9 +8,11 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from pixelword.generation.media_usage import media_usage
 from pixelword.generation.request import Request
 from pixelword.serving.answer_items import AnswerItems, Item
-from pixelword.serving.responses import event, shortened
+from pixelword.serving.format_responses import Extended
+from pixelword.serving.responses import event, objects_of, shortened
 
 #: Anthropic's names of errors, by status.
 KINDS = {
@@ -58,8 +60,11 @@ class ToolUse(BaseModel):
 Content = TextContent | ToolUse
 
 
-class MessagesUsage(BaseModel):
-    """Tokens of a request. input_tokens: without those that the prefix cache had, which are cache_read_input_tokens."""
+class MessagesUsage(Extended):
+    """Tokens of a request. input_tokens: without those that the prefix cache had, which are cache_read_input_tokens.
+
+    images, videos: what was seen of each.
+    """
 
     input_tokens: int
     cache_creation_input_tokens: int = 0
@@ -67,8 +72,8 @@ class MessagesUsage(BaseModel):
     output_tokens: int
 
 
-class MessagesAnswer(BaseModel):
-    """The answer of `POST /v1/messages`."""
+class MessagesAnswer(Extended):
+    """The answer of `POST /v1/messages`. objects: the places that it names, if it names any."""
 
     id: str
     type: Literal["message"] = "message"
@@ -148,6 +153,7 @@ class MessagesReply:
         return MessagesAnswer(id=self._id, model=self._model, content=[*content], usage=_usage(request), **end)
 
     def _end(self, request: Request) -> dict[str, Any]:
+        """Return why an answer ended, and the places that it names."""
         reason: StopReason | None = None
         sequence = request.stop_reason if isinstance(request.stop_reason, str) else None
         if request.reason == "stop":
@@ -155,7 +161,8 @@ class MessagesReply:
             reason = "tool_use" if self.items.calls else reason
         elif request.reason == "length":
             reason = "model_context_window_exceeded" if self._context_is_limit else "max_tokens"
-        return {"stop_reason": reason, "stop_sequence": sequence}
+        objects = {} if self.items.calls else objects_of(request)
+        return {"stop_reason": reason, "stop_sequence": sequence, **objects}
 
 
 def _content(item: Item) -> Content | None:
@@ -177,6 +184,7 @@ def _usage(request: Request) -> MessagesUsage:
         input_tokens=usage.prompt_tokens - usage.cached_tokens,
         cache_read_input_tokens=usage.cached_tokens,
         output_tokens=usage.completion_tokens,
+        **media_usage(request.prompt.images),
     )
 
 

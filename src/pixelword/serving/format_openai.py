@@ -6,12 +6,12 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from pixelword.serving.format_responses import Logprob
+from pixelword.serving.format_responses import Extended, Logprob
 from pixelword.serving.protocol_tools import ToolCall
 
 
-class CachedTokens(BaseModel):
-    """Tokens of a prompt that the prefix cache had."""
+class CachedTokens(Extended):
+    """Tokens of a prompt that the prefix cache had. images, videos: what was seen of each."""
 
     cached_tokens: int
 
@@ -31,8 +31,8 @@ class ChatLogprobs(BaseModel):
     content: list[Logprob]
 
 
-class ChatMessageAnswer(BaseModel):
-    """A message of the assistant. tool_calls: where it calls tools."""
+class ChatMessageAnswer(Extended):
+    """A message of the assistant. tool_calls: where it calls tools; objects: the places that it names, if any."""
 
     role: Literal["assistant"]
     content: str | None

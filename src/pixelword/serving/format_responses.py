@@ -9,13 +9,20 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from pixelword.generation.media_usage import media_usage
 from pixelword.generation.request import Request, Token
 from pixelword.processing.token_bytes import TokenBytes
 from pixelword.serving.answer_items import AnswerItems
 from pixelword.serving.protocol_responses import ResponsesRequest
-from pixelword.serving.responses import event, logprob_entries, shortened
+from pixelword.serving.responses import event, logprob_entries, objects_of, shortened
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
+
+
+class Extended(BaseModel):
+    """It may have fields of this server's own, where there is something for them: `objects`, `images`, `videos`."""
+
+    model_config = {"extra": "allow"}
 
 
 class TopLogprob(BaseModel):
@@ -32,8 +39,8 @@ class Logprob(TopLogprob):
     top_logprobs: list[TopLogprob]
 
 
-class OutputText(BaseModel):
-    """Text of the output."""
+class OutputText(Extended):
+    """Text of the output. objects: the places that it names, if it names any."""
 
     type: Literal["output_text"] = "output_text"
     text: str
@@ -62,8 +69,8 @@ class FunctionCallItem(BaseModel):
     status: Status
 
 
-class InputTokensDetails(BaseModel):
-    """cached_tokens: those of the prompt that the prefix cache had."""
+class InputTokensDetails(Extended):
+    """cached_tokens: those of the prompt that the prefix cache had. images, videos: what was seen of each."""
 
     cached_tokens: int
     cache_write_tokens: int = 0
@@ -180,8 +187,9 @@ class ResponsesReply:
             return self.failed("server_error", "the server stopped before the answer ended")
         cut = request.reason == "length"
         last = len(self.items.items) - 1
+        objects = {} if self.items.calls else objects_of(request)
         output = [
-            self._item(index, "incomplete" if cut and index == last else "completed", tokens)
+            self._item(index, "incomplete" if cut and index == last else "completed", tokens, **objects)
             for index in range(last + 1)
         ]
         return self._start.model_copy(
@@ -215,23 +223,23 @@ class ResponsesReply:
             logprobs = logprob_entries(tokens, self._bytes)
             yield self._event("response.output_text.delta", **self._place(index), delta=text, logprobs=logprobs)
 
-    def end(self, response: ResponseObject, tokens: Sequence[Token]) -> Iterator[bytes]:
+    def end(self, response: ResponseObject) -> Iterator[bytes]:
         """The events after the last token. response: as from `whole`."""
         if response.output:
             yield from self._open(len(response.output) - 1)
-            yield from self._close(len(response.output) - 1, response.output[-1].status, tokens)
+            yield from self._close(len(response.output) - 1, response.output[-1])
         yield self._event(f"response.{response.status}", response=response.model_dump())
 
     def failure(self, status: int, message: str) -> list[bytes]:
         """The events with which a stream fails."""
         code = "server_error" if status >= 500 else "invalid_prompt"
-        return [*self.end(self.failed(code, message), [])]
+        return [*self.end(self.failed(code, message))]
 
     def _open(self, index: int) -> Iterator[bytes]:
         """The events of the beginning of an item, if it has not begun; those before it are complete."""
         while self._opened < index:
             if self._opened >= 0:
-                yield from self._close(self._opened, "completed", [])
+                yield from self._close(self._opened, self._item(self._opened, "completed", []))
             self._opened += 1
             item = self._item(self._opened, "in_progress", None).model_dump()
             yield self._event("response.output_item.added", output_index=self._opened, item=item)
@@ -239,8 +247,8 @@ class ResponsesReply:
                 part = OutputText(text="").model_dump()
                 yield self._event("response.content_part.added", **self._place(self._opened), part=part)
 
-    def _close(self, index: int, status: Status, tokens: Sequence[Token]) -> Iterator[bytes]:
-        item = self._item(index, status, tokens)
+    def _close(self, index: int, item: OutputMessage | FunctionCallItem) -> Iterator[bytes]:
+        """The events of an item's end."""
         if isinstance(item, FunctionCallItem):
             done = {"item_id": item.id, "output_index": index, "name": item.name, "arguments": item.arguments}
             yield self._event("response.function_call_arguments.done", **done)
@@ -258,15 +266,17 @@ class ResponsesReply:
     def _place(self, index: int) -> dict[str, Any]:
         return {"item_id": self._name(index), "output_index": index, "content_index": 0}
 
-    def _item(self, index: int, status: Status, tokens: Sequence[Token] | None) -> OutputMessage | FunctionCallItem:
-        """An item of the output; without tokens, at its beginning."""
+    def _item(
+        self, index: int, status: Status, tokens: Sequence[Token] | None, **extensions: Any
+    ) -> OutputMessage | FunctionCallItem:
+        """An item of the output; without tokens, at its beginning. extensions: further fields of its text."""
         own = self.items.items[index]
         text = "" if tokens is None else own.text
         if own.name is not None:
             call = f"call_{own.id}"
             return FunctionCallItem(id=self._name(index), call_id=call, name=own.name, arguments=text, status=status)
-        logprobs = logprob_entries(tokens or [], self._bytes)
-        content = [] if tokens is None else [OutputText.model_validate({"text": text, "logprobs": logprobs})]
+        said = {"text": text, "logprobs": logprob_entries(tokens or [], self._bytes), **extensions}
+        content = [] if tokens is None else [OutputText.model_validate(said)]
         return OutputMessage(id=self._name(index), status=status, content=content)
 
     def _event(self, kind: str, **content: Any) -> bytes:
@@ -278,7 +288,9 @@ def _usage(request: Request) -> ResponseUsage:
     usage = request.usage
     return ResponseUsage(
         input_tokens=usage.prompt_tokens,
-        input_tokens_details=InputTokensDetails(cached_tokens=usage.cached_tokens),
+        input_tokens_details=InputTokensDetails(
+            cached_tokens=usage.cached_tokens, **media_usage(request.prompt.images)
+        ),
         output_tokens=usage.completion_tokens,
         total_tokens=usage.prompt_tokens + usage.completion_tokens,
     )

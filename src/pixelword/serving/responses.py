@@ -64,8 +64,8 @@ def usage(generations: Sequence[Request]) -> dict[str, Any]:
     }
 
 
-def _objects(request: Request) -> dict[str, Any]:
-    """Return the field `objects` of a message whose text names places; nothing else."""
+def objects_of(request: Request) -> dict[str, Any]:
+    """Return the field `objects` of an answer whose text names places, in the sender's pixels; nothing else."""
     found = places(request.text, request.prompt.images)
     return {"objects": [place.as_dict() for place in found]} if found else {}
 
@@ -88,7 +88,7 @@ def message_with_calls(request: Request) -> dict[str, Any]:
         else:
             calls[piece.call]["function"]["arguments"] += piece.text
     if not calls:
-        return {"role": "assistant", "content": content, **_objects(request)}
+        return {"role": "assistant", "content": content, **objects_of(request)}
     return {"role": "assistant", "content": content or None, "tool_calls": calls}
 
 
@@ -147,7 +147,7 @@ class Reply:
                 choice["message"] = message_with_calls(item)
                 choice |= _end(item, calls="tool_calls" in choice["message"])
             elif self.chat:
-                choice["message"] = {"role": "assistant", "content": item.text, **_objects(item)}
+                choice["message"] = {"role": "assistant", "content": item.text, **objects_of(item)}
             else:
                 choice["text"] = item.text
             choice["logprobs"] = self.logprobs_of(said)
@@ -175,11 +175,11 @@ class Reply:
     def last(self, index: int, request: Request) -> list[dict[str, Any]]:
         """The chunk that says why an answer ended, with the places that it names; before it, what was held back."""
         if not self._tools:
-            part: dict[str, Any] = {"delta": _objects(request)} if self.chat else {"text": ""}
+            part: dict[str, Any] = {"delta": objects_of(request)} if self.chat else {"text": ""}
             return [self._chunk({"index": index, **part, **_end(request)})]
         parser = self._parsers.setdefault(index, ToolCallParser())
         held = [{"index": index, "delta": _delta(piece), "finish_reason": None} for piece in parser.finish()]
-        delta = {} if parser.calls else _objects(request)
+        delta = {} if parser.calls else objects_of(request)
         return [
             *map(self._chunk, held),
             self._chunk({"index": index, "delta": delta, **_end(request, calls=parser.calls > 0)}),

@@ -56,7 +56,7 @@ class _Run:
         for index, text in self.reply.items.finish():
             for event in self.reply.piece(index, text, []):
                 yield event
-        for event in self.reply.end(self.end(answers, tokens), tokens):
+        for event in self.reply.end(self.end(answers, tokens)):
             yield event
 
 
