@@ -16,9 +16,11 @@ def install_command(*extras: str, of: str = "pixelword") -> str:
     try:
         declared = [Requirement(line) for line in metadata.requires(of) or ()]
     except metadata.PackageNotFoundError:  # run from its sources
+        declared = []
+    names = dict.fromkeys(name for extra in extras for name in _required(declared, extra))
+    if not names:  # or a clone whose extra is newer than its last installation
         folder = "." if of == "pixelword" else of.removeprefix("pixelword-")
         return f'pip install --editable "{folder}[{",".join(extras)}]" in a clone of pixelword'
-    names = dict.fromkeys(name for extra in extras for name in _required(declared, extra))
     return f"pip install {' '.join(names)}"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -19,6 +20,14 @@ def test_profile_and_tensorboard_lie_beside_the_metrics(run, tmp_path: Path) -> 
     assert list((tmp_path / "tensorboard").glob("events*"))
     steps = [json.loads(line)["step"] for line in (tmp_path / "metrics.jsonl").read_text().splitlines()]
     assert steps == [3, 6] and (tmp_path / "final" / "model.safetensors").is_file()
+
+
+def test_wandb_of_the_command_goes_before_the_recipe(refused, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    changes = [word for change in SHORT for word in ("--set", change)]
+    line = refused("train", RECIPES / "nano" / "scratch.yaml", "--out", tmp_path, *changes, "--wandb", "project")
+    assert "--wandb needs the package: pip install" in line
+    assert "wandb: project" in (tmp_path / "recipe.yaml").read_text()
 
 
 def test_options_of_a_dry_run_need_one(refused) -> None:

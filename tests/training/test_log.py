@@ -1,10 +1,11 @@
-"""What a run tells goes to the file, to TensorBoard and before people's eyes, and a resumed run tells it once."""
+"""What a run reports goes to the file, to trackers and before people's eyes; a resumed run reports it once."""
 
 from __future__ import annotations
 
 import io
 import json
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,42 @@ def test_tensorboard_that_is_not_installed_is_one_line(tmp_path, monkeypatch) ->
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
     with pytest.raises(PixelwordError, match=r"pip install .*tensorboard"):
         RunLog(tmp_path / "metrics.jsonl", console(), "sft", 10, 0, tensorboard=True)
+
+
+def offline_runs(out: Path) -> list[bytes]:
+    """What W&B wrote for each process, in order: protobuf records, whose names and values are plain text."""
+    return [path.read_bytes() for path in sorted(out.glob("wandb/offline-run-*/*.wandb"))]
+
+
+def test_wandb_gets_the_recipe_and_every_number_and_a_resumed_run_has_its_id(tmp_path, monkeypatch) -> None:
+    pytest.importorskip("wandb", reason="the wandb extra is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    options = {"wandb": "team/project", "config": {"optimizer": {"lr": 0.125}}}
+    with RunLog(tmp_path / "metrics.jsonl", console(), "sft", 10, 0, **options) as log:
+        log.report(5, REPORT)
+        log.write("validation", 5, loss=0.5, exact={"colour": 0.75}, answers=[{"text": "red"}])
+    time.sleep(1.1)  # W&B names a process's folder by the second
+    with RunLog(tmp_path / "metrics.jsonl", console(), "sft", 10, 5, **options) as log:
+        log.report(10, REPORT | {"loss": 2.5})
+    name = (tmp_path / "wandb" / "id").read_bytes().strip()
+    first, resumed = offline_runs(tmp_path)
+    assert name in first and name in resumed and b"optimizer" in first and b"0.125" in first
+    for metric in (*(f"train/{field}" for field in REPORT), "validation/loss", "validation/exact/colour"):
+        assert metric.encode() in first
+    assert b"answers" not in first and b"2.5" in resumed
+
+
+def test_what_wandb_refuses_is_one_line(tmp_path, monkeypatch) -> None:
+    pytest.importorskip("wandb", reason="the wandb extra is not installed")
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    with pytest.raises(PixelwordError, match="--wandb: Invalid project name"):
+        RunLog(tmp_path / "metrics.jsonl", console(), "sft", 10, 0, wandb="a:b")
+
+
+def test_wandb_that_is_not_installed_is_one_line(tmp_path, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(PixelwordError, match=r"--wandb needs the package: pip install .*wandb"):
+        RunLog(tmp_path / "metrics.jsonl", console(), "sft", 10, 0, wandb="project")
 
 
 def test_sparkline_and_duration() -> None:

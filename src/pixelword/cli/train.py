@@ -29,6 +29,10 @@ def train(
         typer.Option(help="auto: resume from the newest checkpoint in --out, if any; no; or a checkpoint folder."),
     ] = "no",
     tensorboard: Annotated[bool, typer.Option("--tensorboard", help="Also log to OUT/tensorboard.")] = False,
+    wandb: Annotated[
+        str | None,
+        typer.Option(metavar="PROJECT", help="Also log to this project of Weights & Biases, or ENTITY/PROJECT."),
+    ] = None,
     profile: Annotated[
         bool, typer.Option("--profile", help="Write a trace and memory use of a few steps to OUT/profile.")
     ] = False,
@@ -72,6 +76,8 @@ def train(
     if gpus is not None or gpu is not None or mfu is not None or as_json:
         raise InputError("--gpus, --gpu, --mfu and --json belong to --dry-run; torchrun starts a run on several GPUs")
     stage = _checked(recipe, set_ or [])
+    if wandb is not None:
+        stage = stage.model_copy(update={"wandb": wandb})
     with options.progress(f"reading {recipe} …"), options.quiet_imports():
         from pixelword.training.launch import launch
 

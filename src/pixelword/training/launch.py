@@ -87,5 +87,4 @@ def _checkpoint(out: Path, resume: str) -> Path | None:
 def record(recipe: Recipe) -> None:
     """Save the resolved recipe next to the checkpoints."""
     recipe.out.mkdir(parents=True, exist_ok=True)
-    values = recipe.model_dump(mode="json", by_alias=True, exclude_none=True)
-    (recipe.out / "recipe.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+    (recipe.out / "recipe.yaml").write_text(yaml.safe_dump(recipe.values(), sort_keys=False), encoding="utf-8")

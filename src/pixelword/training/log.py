@@ -1,4 +1,4 @@
-"""Run logging: `metrics.jsonl`, TensorBoard on request, and a live view or plain lines."""
+"""Run logging: `metrics.jsonl`, trackers on request, and a live view or plain lines."""
 
 from __future__ import annotations
 
@@ -7,18 +7,14 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 from rich.live import Live
 
-from pixelword.errors import PixelwordError
-from pixelword.extras import install_command
 from pixelword.training.live import RunView
+from pixelword.training.trackers import TensorBoard, Tracker, Wandb
 from pixelword.utils.files import atomic_write
-
-if TYPE_CHECKING:
-    from torch.utils.tensorboard import SummaryWriter
 
 _LINE_EVERY = 15.0  # seconds between lines where there is no terminal
 
@@ -32,9 +28,11 @@ class RunLog:
         name, steps, start: of the stage, its steps, and the step to begin after.
         speaks: False on every rank but the first: nothing is written or printed there.
         tensorboard: also write scalars for TensorBoard into `tensorboard/` beside `path`.
+        wandb: also log them to this project of Weights & Biases.
+        config: the recipe, for Weights & Biases.
 
     Raises:
-        PixelwordError: TensorBoard is wanted and not installed.
+        PixelwordError: a tracker's package is not installed, or Weights & Biases cannot be reached.
     """
 
     def __init__(
@@ -47,17 +45,21 @@ class RunLog:
         *,
         speaks: bool = True,
         tensorboard: bool = False,
+        wandb: str | None = None,
+        config: Mapping[str, Any] | None = None,
     ) -> None:
         self.path, self.console, self.speaks = path, console, speaks
         self.view = RunView(name, steps, start)
         self._last_line = 0.0
-        self._board: SummaryWriter | None = None
+        self._trackers: list[Tracker] = []
         if not speaks:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
         _drop_after(path, start)
         if tensorboard:
-            self._board = _open_board(path.parent / "tensorboard", start)
+            self._trackers.append(TensorBoard(path.parent / "tensorboard", start))
+        if wandb is not None:
+            self._trackers.append(Wandb(path.parent, wandb, name, config or {}))
         self._file = path.open("a", encoding="utf-8")
         self._live = Live(self.view, console=console, refresh_per_second=2, auto_refresh=console.is_terminal)
 
@@ -73,8 +75,8 @@ class RunLog:
             return
         self._live.stop()
         self._file.close()
-        if self._board is not None:
-            self._board.close()
+        for tracker in self._trackers:
+            tracker.close(failed=error is not None)
 
     def report(self, step: int, values: Mapping[str, float]) -> None:
         """Report a window of training steps up to `step`, to the file and the view."""
@@ -90,9 +92,9 @@ class RunLog:
             return
         self._file.write(json.dumps({"event": event, "step": step, "time": round(time.time(), 3), **values}) + "\n")
         self._file.flush()
-        if self._board is not None:
-            for name, value in _scalars(event, values):
-                self._board.add_scalar(name, value, step)
+        scalars = dict(_scalars(event, values)) if self._trackers else {}
+        for tracker in self._trackers:
+            tracker.add(scalars, step)
 
     def say(self, line: str) -> None:
         """Print a line, above the live view if there is one."""
@@ -109,14 +111,6 @@ def _scalars(prefix: str, values: Mapping[str, Any]) -> list[tuple[str, float]]:
         elif isinstance(value, int | float):
             found.append((f"{prefix}/{name}", float(value)))
     return found
-
-
-def _open_board(folder: Path, start: int) -> SummaryWriter:
-    try:
-        from torch.utils.tensorboard import SummaryWriter
-    except ImportError as error:
-        raise PixelwordError(f"--tensorboard needs the package: {install_command('train')}") from error
-    return SummaryWriter(str(folder), purge_step=start + 1)  # what a killed run wrote past its checkpoint is hidden
 
 
 def _drop_after(path: Path, step: int) -> None:

@@ -233,6 +233,7 @@ class Recipe(RecipePart):
     checkpoint: CheckpointRecipe
     validation: ValidationRecipe | None = None
     log_every: PositiveInt = 10
+    wandb: str | None = None  # project, or entity/project, of Weights & Biases to log to
     seed: Annotated[int, Field(ge=0)] = 0
 
     @field_serializer("tokenizer")
@@ -246,6 +247,10 @@ class Recipe(RecipePart):
         if isinstance(values, dict) and values.get("steps", 1) is None:
             return {name: value for name, value in values.items() if name != "steps"}
         return values
+
+    def values(self) -> dict[str, Any]:
+        """The resolved recipe, as its YAML file would have it."""
+        return self.model_dump(mode="json", by_alias=True, exclude_none=True)
 
     @model_validator(mode="after")
     def _has_an_end(self) -> Recipe:

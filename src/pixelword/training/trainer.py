@@ -132,6 +132,8 @@ class Trainer:
             *(recipe.out / "metrics.jsonl", self.console, recipe.stage, recipe.steps, start),
             speaks=self.world.rank == 0,
             tensorboard=self.tensorboard,
+            wandb=recipe.wandb,
+            config=recipe.values(),
         )
         with log, self.signals, self.checkpoints, self.profiler or nullcontext():
             # several ranks stop after the same step, or one would hang waiting for another
