@@ -49,7 +49,7 @@ def test_json_lines_have_their_own_questions(tmp_path: Path) -> None:
     assert (second.question, second.images[1]) == ("else?", "https://example.org/b.png")
     assert second.videos == (str(tmp_path / "c.mp4"),)
     assert [row.number for row in (third, fourth, cut)] == [2, 3, 4]
-    assert "not an object" in str(third.fault) and "paths" in str(fourth.fault) and "line 5" in str(cut.fault)
+    assert "not an object" in str(third.fault) and "paths" in str(fourth.fault) and "line 8 of" in str(cut.fault)
 
 
 def test_csv_has_columns(tmp_path: Path) -> None:

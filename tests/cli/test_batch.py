@@ -66,14 +66,14 @@ def test_failures_have_a_line_and_an_exit_code(
     run: Callable[..., Any], images: Path, tmp_path: Path, pointing_model_dir: Path
 ) -> None:
     rows = tmp_path / "rows.jsonl"
-    rows.write_text('{"id": 1, "image": "images/0.png"}\n{"id": 2, "image": "images/9.png"}\nnothing\n')
+    rows.write_text('{"id": 1, "image": "images/0.png"}\n\n{"id": 2, "image": "images/9.png"}\nnothing\n')
     out = tmp_path / "answers.jsonl"
     told = batch(run, rows, QUESTION, "--out", out, "--model", pointing_model_dir, code=1)
     assert "1 answered, 2 failed" in told
     failed = [json.loads(line) for line in (tmp_path / "failed.jsonl").read_text().splitlines()]
     assert {item["id"]: item["error"].partition(": ")[0] for item in failed} == {
         2: str(images / "9.png"),
-        None: "line 3 is not a row",
+        None: f"line 4 of {rows} is not a row",
     }
     Image.new("RGB", (9, 9)).save(images / "9.png")
     rows.write_text(rows.read_text().replace("nothing\n", ""))
@@ -125,3 +125,21 @@ def test_stopping_keeps_the_answers(tmp_path: Path, tiny_model_dir: Path, number
     _, told = process.communicate(timeout=120)
     assert process.returncode == 130 and "run the same command to go on" in told
     assert all(json.loads(line)["answer"] is not None for line in out.read_text().splitlines())
+
+
+def test_boxes_name_their_image_in_rows_with_several(run: Callable[..., Any], images: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llguidance", reason="grammars need llguidance")
+    rows, out = tmp_path / "rows.jsonl", tmp_path / "answers.jsonl"
+    names = [f"images/{n}.png" for n in range(3)]
+    asked = [
+        {"image": names[:count], "question": f"Find the {what}."}
+        for count in (1, 3)
+        for what in ("star", "red cup", "cats")
+    ]
+    rows.write_text("".join(json.dumps(row) + "\n" for row in asked))
+    how = ["--schema", "boxes", "--temperature", 1.5, "--seed", 2, "--max-new-tokens", 120]
+    batch(run, rows, "--out", out, "--model", "nano", *how)
+    lines = [json.loads(line) for line in out.read_text().splitlines()]
+    found = [(line["image"], place) for line in lines for place in line["objects"]]
+    assert all(place["box"] and 0 <= place["image"] < (1 if isinstance(of, str) else 3) for of, place in found)
+    assert any(isinstance(of, list) for of, _ in found)

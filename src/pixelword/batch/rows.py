@@ -15,6 +15,7 @@ from typing import Any
 from pixelword.errors import InputError
 from pixelword.processing.image_files import SUFFIXES
 from pixelword.processing.media_io import is_url
+from pixelword.utils.files import numbered_lines
 
 #: Files with a question in each row.
 TABLES = (".jsonl", ".ndjson", ".csv")
@@ -72,12 +73,12 @@ def _placed(item: str, folder: Path) -> str:
     return item if item.startswith("data:") or is_url(item) else str(folder / item)
 
 
-def row_from_line(line: bytes | str, number: int, folder: Path, question: str | None) -> Row:
-    """Return the row in a line of JSON; of an invalid line a row with a fault."""
+def row_from_line(line: bytes | str, number: int, folder: Path, question: str | None, *, place: str) -> Row:
+    """Return the row in a line of JSON; of an invalid line a row with a fault, which calls it `place`."""
     try:
         return row_of(json.loads(line), number, folder, question)
     except ValueError as error:
-        return Row(number, None, fault=f"line {number + 1} is not a row: {error}")
+        return Row(number, None, fault=f"{place} is not a row: {error}")
 
 
 class Inputs:
@@ -109,7 +110,7 @@ class Inputs:
                 yield row
 
     def _items(self, source: Path) -> Iterator[Any]:
-        """Lines, records or paths of a source."""
+        """Numbered lines, records or paths of a source."""
         try:
             if source.is_dir():
                 yield from _images_in(source)
@@ -117,8 +118,7 @@ class Inputs:
                 with source.open(encoding="utf-8-sig", newline="") as file:
                     yield from csv.DictReader(file)
             elif source.suffix in TABLES:
-                with source.open("rb") as file:
-                    yield from (line for line in file if line.strip())
+                yield from numbered_lines(source)
             else:
                 yield source
         except (OSError, UnicodeDecodeError, csv.Error) as error:
@@ -127,9 +127,9 @@ class Inputs:
     def _rows(self, source: Path, first: int) -> Iterator[Row]:
         for at, item in enumerate(self._items(source)):
             number = first + at
-            if isinstance(item, bytes):
-                row = row_from_line(item, at, source.parent, self.question)
-                yield Row(number, row.id, row.question, row.images, row.videos, row.fault, row.named)
+            if isinstance(item, tuple):
+                line, content = item
+                yield row_from_line(content, number, source.parent, self.question, place=f"line {line} of {source}")
             elif isinstance(item, dict):
                 try:
                     yield row_of(item, number, source.parent, self.question)

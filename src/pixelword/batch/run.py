@@ -135,13 +135,13 @@ class Job:
             try:
                 return self.answerer.answer(row, content), "", tries
             except PixelwordError as error:
-                if not self.answerer.engine.alive:
+                if not self.answerer.alive:
                     raise
                 return None, str(error), tries
             except Cancelled:
                 raise
             except Exception as error:  # memory that ran out, a device that failed
-                if not self.answerer.engine.alive:
+                if not self.answerer.alive:
                     raise
                 if tries > self.retries:
                     return None, f"{type(error).__name__}: {error}", tries

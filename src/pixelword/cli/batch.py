@@ -90,13 +90,13 @@ def batch(
     identity: dict[str, Any] = {"model": checksum(resolve(model)), "adapter": adapter and checksum(adapter)}
     identity |= {"quantize": quantize, "dtype": dtype, "system": system, **how}
     identity |= {"min_pixels": min_pixels, "max_pixels": max_pixels, "frame_budget": frame_budget}
-    identity |= {} if form is None else {"schema": form.json}
     session.drawn_only = False
     answerer = Answerer(
         session,
         session.sampling(**how, structured_outputs=form),
         system=system,
         identity=identity,
+        boxes=schema == "boxes",
         max_num_seqs=max_num_seqs,
     )
     failed = failed or out.with_name("failed.jsonl")

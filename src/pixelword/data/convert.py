@@ -17,7 +17,7 @@ from typing import Any
 
 from pixelword.errors import InputError, reason
 from pixelword.extras import install_command
-from pixelword.utils.files import atomic_write
+from pixelword.utils.files import atomic_write, numbered_lines
 
 #: Field of a sample -> the column names that mean it, the likeliest first.
 COLUMNS: dict[str, tuple[str, ...]] = {
@@ -85,8 +85,11 @@ def _json(source: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _lines(source: Path) -> Iterator[Mapping[str, Any]]:
-    with source.open(encoding="utf-8") as file:
-        yield from (json.loads(line) for line in file if line.strip())
+    for number, line in numbered_lines(source):
+        try:
+            yield json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{source}: line {number} is not JSON: {error}") from error
 
 
 def _parquet(source: Path) -> Iterator[Mapping[str, Any]]:

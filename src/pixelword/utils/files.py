@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent, locks between processes, digests: the only home of each."""
+"""Files and folders that are whole or absent, locks between processes, digests, lines: the only home of each."""
 
 from __future__ import annotations
 
@@ -150,6 +150,15 @@ def sha256(path: Path) -> str:
     """Digest of a file's content, hexadecimal. Raises OSError."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def numbered_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file of JSON lines, each with its number in the file, from 1; blank ones are left out.
+
+    Raises OSError.
+    """
+    with path.open("rb") as file:
+        yield from ((number, line) for number, line in enumerate(file, 1) if line.strip())
 
 
 def check_place(path: Path, suffix: str) -> Path:

@@ -24,6 +24,7 @@ from typing import Any
 from pixelword.errors import InputError, reason
 from pixelword.evaluation.paper.benchmarks import Benchmark
 from pixelword.extras import install_command
+from pixelword.utils.files import numbered_lines
 
 FORMATS = (".tsv", ".jsonl", ".parquet")
 _LETTERS = string.ascii_uppercase
@@ -148,17 +149,14 @@ def _tsv(path: Path) -> Iterator[Mapping[str, Any]]:
 
 
 def _jsonl(path: Path) -> Iterator[Mapping[str, Any]]:
-    with path.open(encoding="utf-8") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                raise InputError(f"{path}:{number} is not JSON ({error}): copy the file again") from error
-            if not isinstance(record, dict):
-                raise InputError(f"{path}:{number} is not a JSON object with question and answer")
-            yield record
+    for number, line in numbered_lines(path):
+        try:
+            record = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path}:{number} is not JSON ({error}): copy the file again") from error
+        if not isinstance(record, dict):
+            raise InputError(f"{path}:{number} is not a JSON object with question and answer")
+        yield record
 
 
 def _parquet(path: Path) -> Iterator[Mapping[str, Any]]:

@@ -85,8 +85,8 @@ class Job:
         with self.rows.open("rb") as lines:
             lines.seek(part.offset)
             return [
-                row_from_line(lines.readline(), part.first + n, self.rows.parent, self.question)
-                for n in range(part.count)
+                row_from_line(lines.readline(), n, self.rows.parent, self.question, place=f"line {n + 1}")
+                for n in range(part.first, part.first + part.count)
             ]
 
     def write(self, part: Part, rows: Sequence[Row], answers: Sequence[Mapping[str, Any]]) -> int:
