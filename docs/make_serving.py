@@ -10,7 +10,9 @@ from typing import Any
 
 from pixelword.serving import protocol
 from pixelword.serving.fields import PASSIVE, Body
+from pixelword.serving.protocol_conversation import ChatMessage, Part, Url
 from pixelword.serving.protocol_embeddings import EmbeddingsRequest
+from pixelword.serving.protocol_forms import JsonSchema, Structured
 from pixelword.serving.protocol_messages import (
     Block,
     CountTokensRequest,
@@ -51,13 +53,13 @@ ROUTES: dict[str, type[Body]] = {
     "explain": protocol.ExplainRequest,
 }
 WITHIN: dict[str, type[Body]] = {
-    "message": protocol.ChatMessage,
-    "part": protocol.Part,
-    "url": protocol.Url,
+    "message": ChatMessage,
+    "part": Part,
+    "url": Url,
     "stream_options": protocol.StreamOptions,
-    "json_schema": protocol.JsonSchema,
+    "json_schema": JsonSchema,
     "function": Function,
-    "structured_outputs": protocol.Structured,
+    "structured_outputs": Structured,
     "input_item": InputItem,
     "input_part": InputPart,
     "function_call": FunctionCall,

@@ -23,8 +23,9 @@ from PIL import Image
 from pixelword.checkpoints.names import resolve
 from pixelword.errors import MediaError
 from pixelword.processing import fetch
-from pixelword.serving import guard, protocol
+from pixelword.serving import guard
 from pixelword.serving.app import create_app
+from pixelword.serving.protocol_conversation import Part
 from pixelword.serving.settings import Settings
 from pixelword.serving.workers import Workers
 
@@ -102,7 +103,7 @@ def allowing() -> Settings:
 
 
 def fetch_with(settings: Settings, url: str) -> bytes:
-    return guard.fetched(protocol.Part(type="image_url", image_url=url), settings)
+    return guard.fetched(Part(type="image_url", image_url=url), settings)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import openai
 import pytest
 from starlette.exceptions import HTTPException
 
-from pixelword.serving.protocol import ChatMessage
+from pixelword.serving.protocol_conversation import ChatMessage
 from pixelword.serving.response_store import ResponseStore
 
 from .conftest import EXAMPLES, data_url

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 from pixelword.processing.tools import Piece, ToolCallParser
-from pixelword.serving.protocol import ChatMessage
+from pixelword.serving.protocol_conversation import ChatMessage
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """Request fields: unimplemented ones are accepted if they have no effect, and otherwise rejected by name.
 
-`fields.yaml` has the unimplemented fields, the models of `protocol` the implemented ones; together they make the table
-in docs/serving.md and the schema at `/openapi.json`.
+`fields.yaml` has the unimplemented fields, the models of `protocol*.py` the implemented ones; together they make the
+table in docs/serving.md and the schema at `/openapi.json`.
 """
 
 from __future__ import annotations

@@ -19,7 +19,7 @@ from pixelword.errors import InputError, MediaError
 from pixelword.processing.fetch import fetch_url, global_address
 from pixelword.processing.images import check_size, open_picture
 from pixelword.processing.media_io import read_bytes, read_file
-from pixelword.serving.protocol import ChatMessage, Part
+from pixelword.serving.protocol_conversation import ChatMessage, Part
 from pixelword.serving.settings import Settings
 
 _LONGEST_ADDRESS = 2048  # of an address that is not a data URL

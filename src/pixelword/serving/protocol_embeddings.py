@@ -7,8 +7,8 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pixelword.generation.embedding import Pooling
-from pixelword.serving.fields import problem
-from pixelword.serving.protocol import Media, Messages, ModelName, Text
+from pixelword.serving.fields import Text, problem
+from pixelword.serving.protocol_conversation import Media, Messages, ModelName
 
 MOST_INPUTS = 2048
 TokenId = Annotated[int, Field(ge=0, lt=2**31)]

@@ -8,19 +8,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from pixelword.serving.fields import Body, problem
-from pixelword.serving.protocol import (
-    ChatMessage,
-    ChatRequest,
-    JsonSchema,
-    Media,
-    ModelName,
-    Part,
-    ResponseFormat,
-    Text,
-    Words,
-    most_messages,
-)
+from pixelword.serving.fields import Body, Text, Words, problem
+from pixelword.serving.protocol import ChatRequest
+from pixelword.serving.protocol_conversation import ChatMessage, Media, ModelName, Part, most_messages
+from pixelword.serving.protocol_forms import JsonSchema, ResponseFormat
 from pixelword.serving.protocol_tools import CalledFunction, Function, Named, NamedTool, Tool, ToolCall, ToolName
 
 

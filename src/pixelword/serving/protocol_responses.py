@@ -7,21 +7,10 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from pixelword.serving.fields import Body, problem
-from pixelword.serving.protocol import (
-    MOST_MESSAGES,
-    ChatMessage,
-    ChatRequest,
-    JsonSchema,
-    Media,
-    ModelName,
-    Part,
-    ResponseFormat,
-    Text,
-    Words,
-    check_length,
-    most_messages,
-)
+from pixelword.serving.fields import Body, Text, Words, problem
+from pixelword.serving.protocol import ChatRequest, check_length
+from pixelword.serving.protocol_conversation import MOST_MESSAGES, ChatMessage, Media, ModelName, Part, most_messages
+from pixelword.serving.protocol_forms import JsonSchema, ResponseFormat
 from pixelword.serving.protocol_tools import CalledFunction, Function, Named, NamedTool, Tool, ToolCall, ToolName
 from pixelword.serving.settings import Settings
 

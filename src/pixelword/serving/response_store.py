@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from starlette.exceptions import HTTPException
 
-from pixelword.serving.protocol import ChatMessage
+from pixelword.serving.protocol_conversation import ChatMessage
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from pixelword.processing.token_bytes import TokenBytes
 from pixelword.serving.answering import Answers, Streaming, collected, guarded, submit_chat
 from pixelword.serving.description import READING, described
 from pixelword.serving.format_responses import DeletedResponse, InputTokens, ResponseObject, ResponsesReply
-from pixelword.serving.protocol import ChatMessage
+from pixelword.serving.protocol_conversation import ChatMessage
 from pixelword.serving.protocol_responses import Conversation, InputTokensRequest, ResponsesRequest
 from pixelword.serving.response_store import ResponseStore
 from pixelword.serving.state import Server

@@ -14,8 +14,9 @@ from pixelword.errors import InputError
 from pixelword.generation.structured_outputs import StructuredOutputs
 from pixelword.processing.tools import CALL_START
 from pixelword.processing.types import Encoded
-from pixelword.serving import guard, protocol
+from pixelword.serving import guard
 from pixelword.serving.metrics import Metrics
+from pixelword.serving.protocol_conversation import ChatMessage
 from pixelword.serving.settings import Settings
 from pixelword.serving.workers import Workers
 
@@ -48,7 +49,7 @@ class Server:
         if self.closing or here >= self.engine.options.max_num_seqs + self.settings.max_waiting:
             raise Busy
 
-    async def chat_prompt(self, messages: Sequence[protocol.ChatMessage], options: dict[str, Any]) -> Encoded:
+    async def chat_prompt(self, messages: Sequence[ChatMessage], options: dict[str, Any]) -> Encoded:
         """Encode the prompt of a chat; media are fetched in a thread and decoded in a worker."""
         self._preparing += 1
         try:
