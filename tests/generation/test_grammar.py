@@ -223,7 +223,7 @@ def test_a_call_that_begins_is_held_to_a_tool_s_schema(compiler, required: bool)
     """Text before it is free, unless a call is required; then it is no answer."""
     schema = {"type": "object", "properties": {"a": {"enum": [1, 2]}}, "required": ["a"], "additionalProperties": False}
     tools = (("zoom", json.dumps(schema)), ("look", '{"type": "object", "additionalProperties": false}'))
-    encode = compiler._processor.encoder.text
+    encode = compiler.processor.encoder.text
     call = '<tool_call>\n{"name": "zoom", "arguments": {"a": 1}}\n</tool_call>'
     look = '\n<tool_call>\n{"name": "look", "arguments": {}}\n</tool_call>'
 

@@ -220,6 +220,7 @@ def test_without_a_dtype_the_machine_decides_and_files_keep_theirs(
     convert(tmp_path / "half", tmp_path / "again")
     assert load_pretrained(tmp_path / "again").dtype == torch.bfloat16
     monkeypatch.setattr(machine, "memory", lambda: 1000.0)  # float32 does not fit
+    monkeypatch.setattr(machine, "widening_pays", lambda: False)  # tests/generation/test_mixed.py has the other case
     assert pixelword.load(str(tmp_path / "half"), device="cpu").model.dtype == torch.bfloat16
 
 

@@ -38,6 +38,13 @@ def test_vectors_are_a_session_s(client, session, pooling, encoding) -> None:
         assert torch.allclose(torch.tensor(again.data[0].embedding), expected[0], atol=1e-5)
 
 
+def test_an_answer_is_json_whatever_the_model_is_called(serving) -> None:
+    name = 'a "data":[] model'
+    with serving(served_model_name=name) as address:
+        found = post(address, {"input": TEXTS, "model": name}, EMBEDDINGS).json()
+    assert found["model"] == name and [item["index"] for item in found["data"]] == [0, 1]
+
+
 def test_images_come_as_messages(address, session) -> None:
     body = {"messages": asks("describe the picture", CIRCLE), "encoding_format": "float"}
     found = post(address, body, EMBEDDINGS).json()

@@ -136,18 +136,24 @@ def test_the_least_recently_used_response_is_evicted(serving) -> None:
 
 
 def test_a_conversation_s_messages_are_held_and_counted_once() -> None:
-    store = ResponseStore(max_responses=100, max_bytes=5000)
-    messages = [ChatMessage(role="user", content="a" * 3000)]
+    store = ResponseStore(max_responses=100, max_bytes=50_000)
+    messages = [ChatMessage(role="user", content="a" * 30_000)]
     for number in range(10):
         messages = [*messages, ChatMessage(role="assistant", content="b" * 10)]
         store.put(str(number), b"{}", messages)
-    assert len(store) == 10 and store.bytes == 3000 + 10 * 10 + 10 * 2
-    store.put("large", b"{}", [ChatMessage(role="user", content="c" * 4000)])
-    assert len(store) == 1 and store.bytes == 4002
-    store.put("too large", b"{}", [ChatMessage(role="user", content="c" * 6000)])
+    assert len(store) == 10 and store.bytes == 30_000 + 10 * 10 + 10 * 2 + 11 * 1024  # 1,024: what a message takes
+    store.put("large", b"{}", [ChatMessage(role="user", content="c" * 40_000)])
+    assert len(store) == 1 and store.bytes == 40_002 + 1024
+    store.put("too large", b"{}", [ChatMessage(role="user", content="c" * 60_000)])
     assert (len(store), store.bytes) == (0, 0)
     with pytest.raises(HTTPException, match="evicted"):
         store.get("large")
+
+
+def test_empty_parts_count() -> None:
+    store = ResponseStore(max_responses=100, max_bytes=50_000)
+    store.put("empty", b"{}", [ChatMessage(role="user", content=[{"type": "text", "text": ""}] * 1000)])
+    assert (len(store), store.bytes) == (0, 0)
 
 
 def test_a_short_answer_is_incomplete(client) -> None:
@@ -187,6 +193,7 @@ def test_log_probabilities_and_a_seed(client) -> None:
         ({"max_tokens": 4}, "max_tokens"),
         ({"include": ["file_search_call.results"]}, "include"),
         ({"text": {"format": {"type": "grammar"}}}, "format"),
+        ({"input": [{"type": "function_call_output", "call_id": "x" * 1000, "output": "a"}]}, "call_id"),
         ({"input": [{"role": "robot", "content": "x"}]}, "role"),
         ({"input": [{"type": "item_reference", "id": "x"}]}, "type"),
         ({"input": [{"role": "user", "content": [{"type": "input_file", "file_id": "x"}]}]}, "type"),

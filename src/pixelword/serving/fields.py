@@ -105,6 +105,8 @@ def _is_text(value: str) -> str:
 
 Text = Annotated[str, AfterValidator(_is_text)]
 Words = Annotated[Text, Field(min_length=1)]
+#: What names a tool call; OpenAI's have at most 64 characters, Anthropic's about 30.
+CallID = Annotated[Text, Field(min_length=1, max_length=256)]
 
 
 class Body(BaseModel):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pixelword.errors import InputError
-from pixelword.serving.fields import Body, Text, Words, problem
+from pixelword.serving.fields import Body, CallID, Text, Words, problem
 from pixelword.serving.protocol_tools import ToolCall
 
 
@@ -47,7 +47,7 @@ class ChatMessage(Body):
     role: Literal["system", "developer", "user", "assistant", "tool"]
     content: Text | list[Part] | None = None
     tool_calls: list[ToolCall] | None = None
-    tool_call_id: Text | None = None
+    tool_call_id: CallID | None = None
 
     @model_validator(mode="after")
     def _whole(self) -> ChatMessage:

@@ -8,11 +8,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from pixelword.serving.fields import Body, Text, Words, problem
+from pixelword.serving.fields import Body, CallID, Text, Words, problem
 from pixelword.serving.protocol import ChatRequest
 from pixelword.serving.protocol_conversation import ChatMessage, Media, ModelName, Part, most_messages
 from pixelword.serving.protocol_forms import JsonSchema, ResponseFormat
 from pixelword.serving.protocol_tools import CalledFunction, Function, Named, NamedTool, Tool, ToolCall, ToolName
+from pixelword.serving.settings import Settings
 
 
 class Source(Body):
@@ -58,10 +59,10 @@ class Block(Body):
     type: Literal["text", "image", "tool_use", "tool_result"]
     text: Annotated[Text | None, Field(description="The text of a block of this type.")] = None
     source: Annotated[Source | None, Field(description="The source of an image.")] = None
-    id: Annotated[Words | None, Field(description="The ID of a call.")] = None
+    id: Annotated[CallID | None, Field(description="The ID of a call.")] = None
     name: Annotated[ToolName | None, Field(description="The name of the tool that is called.")] = None
     input: Annotated[dict[str, Any] | None, Field(description="The arguments of a call.")] = None
-    tool_use_id: Annotated[Words | None, Field(description="The ID of the call that has this result.")] = None
+    tool_use_id: Annotated[CallID | None, Field(description="The ID of the call that has this result.")] = None
     content: Annotated[
         Text | list[Block] | None, Field(description="What a tool returned: text, or blocks `text` and `image`.")
     ] = None
@@ -278,12 +279,12 @@ class MessagesRequest(Conversation):
             raise problem("tool_choice", "tool_choice needs tools")
         return self
 
-    def as_chat(self) -> ChatRequest:
-        """The chat request that this amounts to."""
+    def as_chat(self, settings: Settings) -> ChatRequest:
+        """The chat request that this amounts to; `max_tokens` above the server's limit means that limit."""
         stop: Sequence[str] | None = self.stop_sequences or None
         form = self.output_config.response_format() if self.output_config else None
         return self.chat(
-            max_tokens=self.max_tokens,
+            max_tokens=min(self.max_tokens, settings.max_tokens),
             stop=stop,
             temperature=self.temperature,
             top_p=self.top_p,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from pixelword.serving.fields import Body, Text, Words, problem
+from pixelword.serving.fields import Body, CallID, Text, Words, problem
 from pixelword.serving.protocol import ChatRequest, check_length
 from pixelword.serving.protocol_conversation import MOST_MESSAGES, ChatMessage, Media, ModelName, Part, most_messages
 from pixelword.serving.protocol_forms import JsonSchema, ResponseFormat
@@ -66,7 +66,7 @@ class FunctionCall(Body):
 
     place: ClassVar[str] = "function_call"
     type: Literal["function_call"]
-    call_id: Words
+    call_id: CallID
     name: ToolName
     arguments: Text
 
@@ -80,7 +80,7 @@ class FunctionCallOutput(Body):
 
     place: ClassVar[str] = "function_call_output"
     type: Literal["function_call_output"]
-    call_id: Words
+    call_id: CallID
     output: Text | Annotated[list[InputPart], Field(min_length=1)]
 
     def message(self) -> ChatMessage:

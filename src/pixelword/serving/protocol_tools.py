@@ -10,7 +10,7 @@ from pydantic import Field
 
 from pixelword.errors import InputError
 from pixelword.generation.tool_grammar import ToolCalls
-from pixelword.serving.fields import Body, Text
+from pixelword.serving.fields import Body, CallID, Text
 
 #: Arguments of a function that names none.
 _NOTHING = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -41,7 +41,7 @@ class ToolCall(Body):
     """A call in an earlier answer."""
 
     place: ClassVar[str] = "tool_call"
-    id: Text | None = None
+    id: CallID | None = None
     type: Literal["function"] = "function"
     function: CalledFunction
 

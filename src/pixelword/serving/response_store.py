@@ -10,6 +10,9 @@ from starlette.exceptions import HTTPException
 
 from pixelword.serving.protocol_conversation import ChatMessage
 
+#: What a message, a part or a call takes beside its text.
+_OBJECT_BYTES = 1024
+
 
 @dataclass(frozen=True)
 class Stored:
@@ -80,7 +83,10 @@ class ResponseStore:
 
 
 def _size(message: ChatMessage) -> int:
-    calls = sum(len(call.function.arguments) for call in message.tool_calls or ())
-    if not isinstance(message.content, list):
-        return calls + len(message.content or "")
-    return calls + sum(len(part.text or "") if part.type == "text" else len(part.address) for part in message.content)
+    """About the bytes that a message takes; an object of it that is empty is not free."""
+    calls, parts = message.tool_calls or (), message.content if isinstance(message.content, list) else ()
+    texts = [call.function.arguments for call in calls]
+    texts += [part.text or "" if part.type == "text" else part.address for part in parts]
+    if isinstance(message.content, str):
+        texts.append(message.content)
+    return sum(map(len, texts)) + _OBJECT_BYTES * (1 + len(calls) + len(parts))

@@ -1,7 +1,7 @@
 """`POST /v1/embeddings`: vectors of texts and images for search.
 
-It has the checks of every route, and runs next to the engine on the same weights: one request at a time, in parts, so
-that a client that disconnects ends it.
+It has the checks of every route, and runs next to the engine on the same weights: one request at a time, in a thread of
+its own, in parts, so that a client that disconnects ends it.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 import asyncio
 import base64
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
 import torch
 from fastapi import FastAPI, Request, Response
-from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from torch import Tensor
 
@@ -55,6 +55,7 @@ class EmbeddingsAnswer(BaseModel):
 def add_embeddings(app: FastAPI, server: Server) -> None:
     """The route."""
     turn = asyncio.Semaphore(1)
+    thread = ThreadPoolExecutor(1, thread_name_prefix="pixelword-embeddings")
     waiting = 0
     size = server.engine.model.config.get_text_config().hidden_size
 
@@ -63,10 +64,20 @@ def add_embeddings(app: FastAPI, server: Server) -> None:
         async with turn:
             for places in batches([len(prompt) for prompt in prompts]):
                 part = [prompts[place] for place in places]
-                found[places] = await asyncio.to_thread(
-                    embed, server.engine.model, server.engine.processor, part, pooling
+                found[places] = await asyncio.get_running_loop().run_in_executor(
+                    thread, embed, server.engine.model, server.engine.processor, part, pooling
                 )
         return found
+
+    async def written(prompts: Sequence[Encoded], pooling: Pooling, encoding: str | None) -> bytes:
+        found, tokens = await vectors(prompts, pooling), sum(map(len, prompts))
+        answer = EmbeddingsAnswer(
+            data=[],
+            model=server.settings.served_model_name,
+            pooling=pooling,
+            usage=EmbeddingsUsage(prompt_tokens=tokens, total_tokens=tokens),
+        )
+        return await asyncio.get_running_loop().run_in_executor(thread, _written, answer, found, encoding)
 
     @app.post("/v1/embeddings", **described(EmbeddingsAnswer, example={"input": ["a red circle", "a blue star"]}))
     async def embeddings(request: Request, body: EmbeddingsRequest) -> Response:
@@ -79,20 +90,11 @@ def add_embeddings(app: FastAPI, server: Server) -> None:
         waiting += 1
         try:
             prompts = await _prompts(server, body)
-            pooling = body.pooling or "mean"
-            found = await unless_gone(request, vectors(prompts, pooling))
+            answer = await unless_gone(request, written(prompts, body.pooling or "mean", body.encoding_format))
         finally:
             waiting -= 1
-        tokens = sum(map(len, prompts))
-        server.metrics.count_prompts(tokens)
-        written = [_written(row, body.encoding_format) for row in found]
-        answer = EmbeddingsAnswer(
-            data=[Embedding(index=index, embedding=vector) for index, vector in enumerate(written)],
-            model=server.settings.served_model_name,
-            pooling=pooling,
-            usage=EmbeddingsUsage(prompt_tokens=tokens, total_tokens=tokens),
-        )
-        return JSONResponse(answer.model_dump())
+        server.metrics.count_prompts(sum(map(len, prompts)))
+        return Response(answer, media_type="application/json")
 
 
 async def _prompts(server: Server, body: EmbeddingsRequest) -> list[Encoded]:
@@ -123,7 +125,16 @@ def _of_ids(server: Server, ids: list[int]) -> Encoded:
     return Encoded.of_text(torch.tensor(ids))
 
 
-def _written(vector: Tensor, encoding: str | None) -> list[float] | str:
+def _written(answer: EmbeddingsAnswer, vectors: Tensor, encoding: str | None) -> bytes:
+    """The answer as JSON, with these vectors. Row by row: one call for all would hold the interpreter for seconds."""
+    rows = (
+        Embedding(index=index, embedding=_vector(row, encoding)).model_dump_json() for index, row in enumerate(vectors)
+    )
+    before, after = answer.model_dump_json().split('"data":[]', 1)
+    return f'{before}"data":[{",".join(rows)}]{after}'.encode()
+
+
+def _vector(vector: Tensor, encoding: str | None) -> list[float] | str:
     if encoding == "base64":
         return base64.b64encode(vector.numpy().astype("<f4").tobytes()).decode()
     return vector.tolist()

@@ -27,11 +27,11 @@ def add_messages(app: FastAPI, server: Server) -> None:
     @app.post("/v1/messages", **described_messages(MessagesAnswer, streams=True, example=_EXAMPLE | {"max_tokens": 16}))
     async def messages(request: Request, body: MessagesRequest) -> Response:
         server.check(body.model)
-        chat = body.as_chat()
+        chat = body.as_chat(settings)
         chat.check(settings)
         answers = await submit_chat(server, chat)
         generation = answers.generations[0]
-        context_is_limit = generation.sampling.max_new_tokens < body.max_tokens
+        context_is_limit = generation.sampling.max_new_tokens < (chat.max_tokens or 0)
         name, tools = settings.served_model_name, chat.calls_tools
         reply = MessagesReply(request.state.id, name, context_is_limit=context_is_limit, tools=tools)
         if body.stream:
