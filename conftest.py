@@ -16,7 +16,7 @@ import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
-pytest_plugins = ("asset_packs", "chromium", "command_line", "language_models", "pointing_model")
+pytest_plugins = ("asset_packs", "chromium", "command_line", "language_models", "loopback_hub", "pointing_model")
 SPECIALS = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<IMG_CONTEXT>", "<img>", "</img>")
 SPECIALS += ("<ref>", "</ref>", "<box>", "</box>")
 CONTEXT = 2048
