@@ -166,16 +166,18 @@ def use_tiles() -> None:
         torch.cpu._init_amx()
 
 
-def default_dtype(own: torch.dtype, parameters: int, device: torch.device) -> torch.dtype:
+def default_dtype(own: torch.dtype, parameters: int, device: torch.device, *, size: int | None = None) -> torch.dtype:
     """What weights are best kept in on a device: their own type, or float32 where a CPU only emulates that type.
 
     Args:
         own: of the weights in their checkpoint.
         parameters: of the whole model; float32 that does not fit into memory is not taken.
+        size: bytes of weights that are quantized, which take no more where activations are float32.
     """
     if device.type != "cpu" or is_native(own):
         return own
-    return torch.float32 if torch.float32.itemsize * parameters <= FITS * memory() else own
+    size = torch.float32.itemsize * parameters if size is None else size
+    return torch.float32 if size <= FITS * memory() else own
 
 
 def mixed_pays(own: torch.dtype, parameters: int, device: torch.device) -> bool:

@@ -12,17 +12,21 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from pixelword import machine
 from pixelword.checkpoints.compressed import pieces, read_rounded
 from pixelword.checkpoints.load import convert, load_pretrained
 from pixelword.checkpoints.names import WEIGHTS, Quantization
+from pixelword.checkpoints.released import read_config
 from pixelword.checkpoints.rounding import round_matrix
 from pixelword.checkpoints.safetensors_index import read_entries
 from pixelword.errors import CheckpointError, InputError
 from pixelword.evaluation.fingerprint.report import report
+from pixelword.generation.expected import expected
 from pixelword.generation.loading import load_model
 from pixelword.generation.prepared_weights import quantization_of
 from pixelword.generation.sampling import Sampling
 from pixelword.generation.session import load, user_message
+from pixelword.model.footprint import count_parameters, weight_bytes
 from pixelword.training.start import existing
 
 KINDS: tuple[Quantization, ...] = ("int8", "int4")
@@ -61,6 +65,26 @@ def test_a_written_folder_answers_as_the_checkpoint_rounded_on_loading(kind: str
     report_ = report(written[kind])
     assert not report_["tensors"]["problems"] and report_["tensors"]["dtypes"][kind] > 9
     assert not report_["cached_step"]["problem"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_it_is_loaded_where_float32_weights_would_not_fit(
+    kind: Quantization, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    convert("nano", tmp_path / "half", "bfloat16")
+    convert(tmp_path / "half", tmp_path / kind, quantize=kind)
+    monkeypatch.setattr(machine, "is_native", lambda dtype: dtype == torch.float32)
+    monkeypatch.setattr(machine, "widening_pays", lambda: True)
+    config = read_config(tmp_path / kind)
+    size = weight_bytes(config, int(kind[-1]))
+    assert 1.5 * size < 4 * sum(count_parameters(config).values())
+    monkeypatch.setattr(machine, "memory", lambda: 1.5 * size / machine.FITS)
+    for model in (load_model(tmp_path / kind), load_model(tmp_path / "half", quantize=kind)):
+        assert quantization_of(model) == kind and model.dtype == torch.float32
+    assert expected(config, torch.bfloat16, torch.device("cpu"), kind).dtype == "float32"
+    monkeypatch.setattr(machine, "memory", lambda: 0.9 * size / machine.FITS)
+    for model in (load_model(tmp_path / kind), load_model(tmp_path / "half", quantize=kind)):
+        assert quantization_of(model) == kind and model.dtype == torch.bfloat16
 
 
 @pytest.mark.parametrize("kind", KINDS)

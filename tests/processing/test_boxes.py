@@ -46,6 +46,7 @@ def shapes(text: str) -> list[tuple[str, tuple[float, ...]]]:
         ('{"objects": [{"label": "a", "box": [1, 2, 3, 4]}, {"label": "b", "box": [1, 2, 5, 6]}, {"label": "c", "bo',
          [("a", (1, 2, 3, 4)), ("b", (1, 2, 5, 6))]),
         ('{"objects": [{"label": "a", "box": [1, 2]}, {"box": [1, "2", 3, 4]}, {"box": [1, 2, NaN, 4]}]}', []),
+        (r'{"label": "a\ud800", "box": [1, 2, 3, 4]}', [("a?", (1, 2, 3, 4))]),
         ("<ref>a</ref><box>[[1, 2, 3]]</box>", []),
         ("<ref>a</ref><box>[[1, 2, 1, 4]]</box>", []),
         ("<ref>a</ref><box>[[1, 2, 3, 4]]", []),
@@ -191,6 +192,20 @@ def test_of_several_images_the_answer_says_which(small_processor: NeoOVProcessor
         assert (place.image, place.box) == (1, (0, 0, 100, 25))
     (beyond,) = places(f"image 7: {box}", spans)
     assert beyond.image is None
+
+
+def test_json_counts_images_as_they_were_sent(small_processor: NeoOVProcessor) -> None:
+    first, second = Image.new("RGB", (100, 100)), Image.new("RGB", (200, 50))
+    spans = encoded(small_processor, first, Cutout(first, (0, 0, 50, 50)), second).images
+    for number, width in ((0, 50), (1, 100)):
+        (place,) = places(json.dumps([{"label": "cup", "box": [0, 0, 500, 500], "image": number}]), spans)
+        assert place.image == number and place.box is not None and place.box[2] == width
+
+
+@pytest.mark.timeout(20)
+def test_an_open_fence_before_white_space_takes_no_longer_than_text() -> None:
+    assert marks("```json" + " \n" * 30_000) == []
+    assert shapes('```json  {"box": [1, 2, 3, 4]}  \n ```') == [("", (1, 2, 3, 4))]
 
 
 def test_frames_are_named_by_their_time_or_number(small_processor: NeoOVProcessor) -> None:

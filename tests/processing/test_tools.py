@@ -166,3 +166,11 @@ def test_what_is_no_call_stays_text() -> None:
     cut = ToolCallParser()
     pieces = cut.add('<tool_call>\n{"name": "x", "arguments": {"a": "b')
     assert [(piece.name, piece.text) for piece in pieces] == [("x", ""), (None, '{"a": "b')] and cut.open
+
+
+@pytest.mark.parametrize("name", [r"a\q", "a\nb", r"\ud800"])
+def test_a_call_whose_name_is_not_json_stays_text(name: str) -> None:
+    text = f'<tool_call>{{"name": "{name}", "arguments": {{}}}}</tool_call>'
+    parser = ToolCallParser()
+    assert "".join(piece.text for piece in [*parser.add(text), *parser.finish()]) == text
+    assert parser.calls == 0

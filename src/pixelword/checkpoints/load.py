@@ -11,14 +11,14 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from pixelword import machine
-from pixelword.model.footprint import count_parameters
+from pixelword.model.footprint import count_parameters, weight_bytes
 from pixelword.model.modeling import NeoOVForConditionalGeneration
 from pixelword.model.self_check import check_versions
 from pixelword.utils.files import whole_folder
 
 from .compressed import finish, pieces
 from .delta import load_delta
-from .names import Quantization, check_quantization, is_delta, resolve
+from .names import Quantization, check_quantization, is_delta, resolve, stored_quantization
 from .released import HEAD, carry, load_released, read_config, torch_dtype, verified
 from .rounding import round_matrix
 from .safetensors_index import Entry, read_entries
@@ -66,16 +66,19 @@ def stored_dtype(folder: Path) -> torch.dtype | None:
     return next((stored.get(entry.dtype) for entry in read_entries(folder).values() if entry.floating), None)
 
 
-def best_dtype(folder: Path, device: torch.device) -> torch.dtype | None:
+def best_dtype(folder: Path, device: torch.device, quantization: Quantization | None = None) -> torch.dtype | None:
     """What to load a checkpoint's weights in, to answer on a device: None for their own type, else float32, where a CPU
     only emulates that (see `machine.default_dtype`).
+
+    quantization: What the matrices are rounded to while they are read: then float32 is of the activations alone.
 
     Raises CheckpointError: the folder holds no checkpoint.
     """
     config, own = read_config(folder), stored_dtype(folder)
     if device.type != "cpu" or own is None or machine.is_native(own):
         return None
-    best = machine.default_dtype(own, sum(count_parameters(config).values()), device)
+    size = None if quantization is None else weight_bytes(config, int(quantization[-1]))
+    best = machine.default_dtype(own, sum(count_parameters(config).values()), device, size=size)
     return None if best == own else best
 
 
@@ -84,8 +87,9 @@ def is_mixed(folder: Path, device: torch.device) -> bool:
 
     Raises CheckpointError: the folder holds no checkpoint.
     """
-    own = stored_dtype(folder)
-    if own is None or is_delta(folder):
+    if is_delta(folder) or stored_quantization(folder) is not None:
+        return False
+    if (own := stored_dtype(folder)) is None:
         return False
     return machine.mixed_pays(own, sum(count_parameters(read_config(folder)).values()), device)
 

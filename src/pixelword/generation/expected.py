@@ -24,7 +24,7 @@ class Expected:
 
     Attributes:
         device: "cpu", "cuda" or "mps".
-        dtype: What the weights would be loaded in, without `--dtype`.
+        dtype: What the weights would be loaded in, without `--dtype`; of quantized weights, the activations' dtype.
         reason: The dtype in words, with why it was chosen.
         weights_bytes: Of the weights in that dtype.
         kv_bytes_per_token: Of the cache.
@@ -62,20 +62,19 @@ def expected(
     """
     parts = count_parameters(config)
     total = sum(parts.values())
-    dtype = machine.default_dtype(own, total, device)
+    quantized = None if quantization is None else weight_bytes(config, int(quantization[-1]))
+    dtype = machine.default_dtype(own, total, device, size=quantized)
     mixed = quantization is None and machine.mixed_pays(own, total, device)
     arithmetic = torch.float32 if mixed else dtype
     products = parts["pre-buffer"] + parts["post-LLM"]
     # a tied head reads the table of tokens; a head of its own is counted beside the norm, and the table is looked up
     head = parts["token embedding"]
-    weights = total * dtype.itemsize if quantization is None else weight_bytes(config, int(quantization[-1]))
+    weights = total * dtype.itemsize if quantized is None else quantized
     memory = float(torch.cuda.mem_get_info(device)[1]) if device.type == "cuda" else machine.memory()
     return Expected(
         device=device.type,
         dtype=str(dtype).removeprefix("torch."),
-        reason="bfloat16, products in float32 (bfloat16 is emulated on this CPU)"
-        if mixed
-        else machine.note(dtype, device),
+        reason=_MIXED if mixed else machine.note(dtype, device),
         weights_bytes=weights,
         kv_bytes_per_token=kv_bytes_per_token(config, arithmetic.itemsize),
         memory_bytes=memory,

@@ -42,11 +42,12 @@ def load_model(
         hold_small(model)
         check_versions(model)
         return model
-    kind = torch_dtype(dtype) or best_dtype(folder, place)
     if (stored := stored_quantization(folder)) is not None:
         _check_stored(folder, stored, quantize, adapter, place)
         quantize = stored
-    if quantize is None or adapter is not None or is_delta(folder) or place.type != "cpu":
+    at_once = quantize is None or adapter is not None or is_delta(folder) or place.type != "cpu"
+    kind = torch_dtype(dtype) or best_dtype(folder, place, None if at_once else quantize)
+    if at_once:
         model = load_pretrained(folder, dtype=kind, device=place)
         if adapter is not None:
             merge_adapter(model, Path(adapter))

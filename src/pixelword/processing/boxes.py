@@ -28,7 +28,7 @@ _THOUGHTS = re.compile(r"^\s*<think>.*?(?:</think>|$)", re.DOTALL)
 _GROUP = re.compile(r"[\[(][^\[\]()]+[\])]")
 _NUMBER = re.compile(r"-?\d+(?:\.\d+)?")
 _BARE = re.compile(r"\[\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*\]")
-_FENCE = re.compile(r"```(?:json)?\s*(.*?)\s*```", re.DOTALL)
+_FENCE = re.compile(r"```(?:json)?(.*?)```", re.DOTALL)
 _FLAT = re.compile(r"\{[^{}]*\}")
 _MOST = 1000  # places of one answer
 
@@ -58,8 +58,9 @@ def boxes_schema(images: int = 1) -> dict[str, Any]:
 class Mark:
     """A place as the model writes it. numbers: a box's four or a point's two, in thousandths.
 
-    image: number of the image among those that the model is shown, frames left out, or of the frame among all frames;
-    clock: seconds of a frame. None where the text names none.
+    image: number of the image among those that the model is shown, crops included and frames left out; sent: of JSON,
+    among those that were sent; frame: of the frame among all frames; clock: seconds of a frame. None where the text
+    names none.
     """
 
     label: str
@@ -67,6 +68,7 @@ class Mark:
     image: int | None = None
     frame: int | None = None
     clock: float | None = None
+    sent: int | None = None
 
 
 @dataclass(frozen=True)
@@ -167,8 +169,17 @@ def _shown(mark: Mark, images: Sequence[ImageSpan]) -> ImageSpan | None:
     for number, among in ((mark.frame, frames), (mark.image, stills)):
         if number is not None and number < len(among):
             return among[number]
-    sent = {(image.video, image.origin.number if image.origin else at) for at, image in enumerate(images)}
+    if mark.sent is not None:
+        for at, image in enumerate(stills):  # a whole image stands before its crops
+            if _number(image, at) == mark.sent:
+                return image
+    sent = {(image.video, _number(image, at)) for at, image in enumerate(images)}
     return images[0] if len(sent) == 1 else None
+
+
+def _number(image: ImageSpan, at: int) -> int:
+    """Number of an image among those sent; `at` where that is not known."""
+    return at if image.origin is None else image.origin.number
 
 
 def _from_text(text: str) -> Iterator[Mark]:
@@ -275,7 +286,8 @@ def _entry(item: dict[str, Any]) -> Iterator[Mark]:
             shape = shape_of(numbers)
             if shape is not None and len(shape) == (2 if name.startswith("point") else 4):
                 clock = time if _is_number(time) else None
-                yield Mark(label if isinstance(label, str) else "", shape, image, frame, clock)
+                text = label.encode(errors="replace").decode() if isinstance(label, str) else ""  # no lone surrogate
+                yield Mark(text, shape, None, frame, clock, image)
                 return
 
 

@@ -120,12 +120,13 @@ class ToolCallParser:
 
     def _head(self) -> Piece | None:
         found = _HEAD.match(self._held)
-        if found is not None:
+        name = None if found is None else _name(found[1])
+        if found is not None and name is not None:
             self._state, self._held = "arguments", self._held[found.end() :]
             self._depth, self._quoted, self._escaped = 0, False, False
             self.calls += 1
-            return Piece("", self.calls - 1, json.loads(found[1]))
-        if CALL_END in self._held or len(self._held) > _MOST_HEAD:
+            return Piece("", self.calls - 1, name)
+        if found is not None or CALL_END in self._held or len(self._held) > _MOST_HEAD:
             text, self._state, self._held = CALL_START + self._held, "text", ""
             return Piece(text)
         return None
@@ -154,6 +155,16 @@ class ToolCallParser:
             return None
         self._state, self._held = "text", after
         return Piece("")
+
+
+def _name(text: str) -> str | None:
+    """The string of a JSON text; None where it is not JSON, or has half a surrogate pair."""
+    try:
+        name = str(json.loads(text))
+        name.encode()
+        return name
+    except ValueError:
+        return None
 
 
 def _overlap(text: str, mark: str) -> int:

@@ -158,3 +158,9 @@ def test_a_guess_is_worth_nothing_above_chance() -> None:
     rows = [row("A", choices=("x", "y"))] * 2
     whole = METRICS["choice_above_chance"].whole
     assert whole(rows, [1, 0], []) == 0 and whole(rows, [1, 1], []) == 100
+
+
+@pytest.mark.timeout(20)
+def test_an_answer_that_runs_on_in_white_space_is_read_at_once() -> None:
+    text = "the answer is" + " \n" * 5000
+    assert [read(text, COLOURS) for read in (letter, answer_extraction.last)] == ["", ""]

@@ -19,7 +19,7 @@ Reader = Callable[[str, Sequence[str]], str]
 _LETTERS = string.ascii_uppercase
 #: Letters of a question that tells its choices in its own words.
 _UNKNOWN = "ABCDEF"
-_NAMED = re.compile(r"(?i:answer|option|choice)\s*(?i:is|:)?\s*:?\s*\**\(?([A-Z])\b")  # "is a dog" names no letter
+_NAMED = re.compile(r"(?i:answer|option|choice)\s*+(?i:is|:)?\s*+:?\s*+\**+\(?([A-Z])\b")  # "is a dog" names no letter
 _BOXED = re.compile(r"\\boxed\{(?:\\text\{)?\(?([^{}]*?)\)?\}")
 _ALONE = re.compile(r"^\W*([A-Z])(?:\W|$)")
 _LETTER = re.compile(r"(?<![A-Za-z'])([A-Z])(?![A-Za-z'])")
@@ -31,7 +31,7 @@ _COUNT = re.compile(rf"\b({'|'.join(_COUNTS)})\b", re.IGNORECASE)
 #: What introduces an answer, for `first`.
 _LEADS = ("The best answer is", "The correct answer is", "The answer is", "The answer", "Answer:", "Option:")
 _LAST_WORDS = re.compile(
-    r"(?:final answer|the answer is|answer(?: is)?|correct answer)\s*[:=>]?\s*[(\[{]?\s*([A-F])\b", re.I
+    r"(?:final answer|the answer is|answer(?: is)?|correct answer)\s*+[:=>]?\s*+[(\[{]?\s*+([A-F])\b", re.I
 )
 _TAGGED = re.compile(r"<\s*answer\b[^>]*>\s*([A-Ja-j])\b.*?<\s*/\s*answer\s*>", re.IGNORECASE | re.DOTALL)
 _WHOLE = re.compile(r"[*_`>\[\]() ]*([A-Fa-f])[*_`\[\]() ]*")
