@@ -1,7 +1,7 @@
 """A checkpoint as it is and rounded: memory, loading, first token, decoding, and how far its logits and answers move.
 
 python benchmarks/bench_loading.py nano                     # and its own questions
-python benchmarks/bench_loading.py 2b --folder DIR          # a checkpoint of any size; random weights do
+python benchmarks/bench_loading.py 2b --folder build/2b     # a checkpoint; random weights of the size, if missing
 python benchmarks/bench_loading.py --render benchmarks/results/loading-….jsonl
 """
 
@@ -30,7 +30,7 @@ STEPS = 6
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("name", nargs="?", default="nano", help="title of the table, and the model without --folder")
-    parser.add_argument("--folder", type=Path, help="the checkpoint")
+    parser.add_argument("--folder", type=Path, help="the checkpoint; made with random weights if missing")
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--questions", type=int, default=0, help="of each kind of the suite nano, to be answered")
     parser.add_argument("--threads", type=int, default=running.cores())
@@ -38,6 +38,32 @@ def arguments() -> argparse.Namespace:
     running.add_options(parser)
     parser.add_argument("--child", nargs=2, metavar=("WAY", "FILE"), help=argparse.SUPPRESS)
     return parser.parse_args()
+
+
+def write_random(config: Any, folder: Path) -> None:
+    """A checkpoint without a tokenizer, with random weights in bfloat16."""
+    import torch
+
+    from pixelword.model import NeoOVForConditionalGeneration
+    from pixelword.utils.files import whole_folder
+
+    torch.manual_seed(0)
+    model = NeoOVForConditionalGeneration._from_config(config, dtype=torch.bfloat16)
+    with whole_folder(folder) as new:
+        model.save_pretrained(new, max_shard_size="1GB")
+
+
+def check_folder(name: str, folder: Path) -> None:
+    """Make a missing checkpoint of a known size. Raises SystemExit for another name."""
+    from pixelword.model import NeoOVConfig
+    from pixelword.model.sizes import SIZES
+
+    if folder.exists():
+        return
+    if name not in SIZES:
+        raise SystemExit(f"{folder} is missing, and {name} is not a size to make it of: {', '.join(SIZES)}")
+    print(f"writing random weights to {folder} …")
+    write_random(NeoOVConfig(**SIZES[name]), folder)
 
 
 def sample(model_name: str, way: str, results: Path, questions: int) -> dict[str, Any]:
@@ -191,6 +217,8 @@ def main() -> None:
     if args.render:
         running.write_page(args.render.with_suffix(".md"), render(*running.read(args.render)), "bench_loading.py")
         return
+    if args.folder:
+        check_folder(args.name, args.folder)
     meta = running.describe(args.hardware) | {"threads": args.threads}
     path = args.output / f"loading-{meta['hardware']}-{meta['date']}.jsonl"
     passed = [args.name, "--threads", str(args.threads), "--questions", str(args.questions)]
