@@ -48,6 +48,14 @@ def test_equal_inputs_have_a_line_each(tmp_path: Path) -> None:
         assert len(journal) == 2
 
 
+def test_names_that_are_not_utf_8_have_one_line(tmp_path: Path) -> None:
+    file, odd = tmp_path / "a.jsonl", row("\udcff.png")
+    with Journal(file) as journal:
+        journal.write(odd, key("1"), answer("yes"))
+    with Journal(file) as journal:
+        assert journal.line(odd, key("1")) == 0
+
+
 def test_half_a_line_is_removed(tmp_path: Path) -> None:
     file = tmp_path / "a.jsonl"
     with Journal(file) as journal:
@@ -85,9 +93,19 @@ def test_failures_leave_no_empty_file(tmp_path: Path) -> None:
     assert not (tmp_path / "failed.jsonl").exists()
     failures = Failures(tmp_path / "failed.jsonl")
     failures.write(row("a"), "no such file", 3)
+    assert not (tmp_path / "failed.jsonl").exists()  # whole or not at all
     failures.close()
     assert json.loads((tmp_path / "failed.jsonl").read_text()) == {
         **described(row("a")),
         "error": "no such file",
         "tries": 3,
     }
+
+
+def test_failures_do_not_replace_another_file(tmp_path: Path) -> None:
+    file = tmp_path / "mine.jsonl"
+    for text in ('{"image": "a.png"}\n', "[]\n", "words"):
+        file.write_text(text)
+        with pytest.raises(InputError, match="something other than failures"):
+            Failures(file)
+        assert file.read_text() == text and [*tmp_path.iterdir()] == [file]

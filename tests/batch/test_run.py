@@ -94,6 +94,28 @@ def test_every_input_has_a_line_and_equal_ones_are_asked_once(answerer: Counting
     assert max(answerer.asked.values()) == 1
 
 
+def test_few_rows_wait_for_an_equal_one(answerer: Counting, tmp_path: Path) -> None:
+    draw(tmp_path / "in", "a.png")
+    taken, before_the_first = 0, []
+
+    def rows() -> Iterator[Row]:
+        nonlocal taken
+        for number in range(100):
+            taken += 1
+            yield Row(number, number, QUESTION, (str(tmp_path / "in" / "a.png"),), named=("a.png",))
+
+    class Late(Journal):
+        def write(self, row: Row, key: str, answer: dict[str, Any]) -> int:
+            before_the_first.append(taken)
+            return super().write(row, key, answer)
+
+    with Late(tmp_path / "out.jsonl") as journal:
+        failures = Failures(tmp_path / "failed.jsonl")
+        summary = Job(answerer, journal, failures).run(rows())
+        failures.close()
+    assert (summary.answered, summary.copied) == (1, 99) and before_the_first[0] <= 2 * answerer.max_num_seqs
+
+
 def test_answers_are_those_of_the_session(answerer: Counting, session: Session, tmp_path: Path) -> None:
     draw(tmp_path / "in", "a.png", "b.png")
     run(answerer, tmp_path / "in", tmp_path / "out.jsonl")

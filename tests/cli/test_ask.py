@@ -68,6 +68,9 @@ def test_long_inputs_have_options(answer: Callable[..., dict[str, Any]], tmp_pat
 def test_a_bad_option_of_long_inputs_is_refused(run: Callable[..., Any], tiny_model_dir: Path) -> None:
     result = run("ask", CIRCLE, QUESTION, "--model", tiny_model_dir, "--kept-frames", 1)
     assert result.exit_code == 2 and "kept" in result.output
+    for name, method in (("--kept-frames", "frames:8"), ("--frame-budget", "frame-budget:8")):
+        result = run("ask", CIRCLE, QUESTION, "--model", tiny_model_dir, name, 4, "--compress", method)
+        assert result.exit_code == 2 and f"is {name} in other words" in result.output
 
 
 def bad_files(folder: Path) -> dict[str, Path]:

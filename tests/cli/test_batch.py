@@ -16,6 +16,9 @@ import pytest
 from PIL import Image
 from pointing_model import POINTED
 
+from pixelword.batch.export import export
+from pixelword.evaluation.run_metadata import checksum
+
 QUESTION = "Find the star."
 
 
@@ -70,7 +73,7 @@ def test_failures_have_a_line_and_an_exit_code(
     out = tmp_path / "answers.jsonl"
     told = batch(run, rows, QUESTION, "--out", out, "--model", pointing_model_dir, code=1)
     assert "1 answered, 2 failed" in told
-    failed = [json.loads(line) for line in (tmp_path / "failed.jsonl").read_text().splitlines()]
+    failed = [json.loads(line) for line in (tmp_path / "answers.failed.jsonl").read_text().splitlines()]
     assert {item["id"]: item["error"].partition(": ")[0] for item in failed} == {
         2: str(images / "9.png"),
         None: f"line 4 of {rows} is not a row",
@@ -78,7 +81,36 @@ def test_failures_have_a_line_and_an_exit_code(
     Image.new("RGB", (9, 9)).save(images / "9.png")
     rows.write_text(rows.read_text().replace("nothing\n", ""))
     told = batch(run, rows, QUESTION, "--out", out, "--model", pointing_model_dir)
-    assert "1 answered, 1 known" in told and not (tmp_path / "failed.jsonl").exists()
+    assert "1 answered, 1 known" in told and not (tmp_path / "answers.failed.jsonl").exists()
+
+
+def test_jobs_of_a_folder_keep_their_failures_and_a_file_of_failures_is_an_input(
+    run: Callable[..., Any], images: Path, tmp_path: Path, pointing_model_dir: Path
+) -> None:
+    rows, broken = tmp_path / "rows.jsonl", images / "9.png"
+    rows.write_text('{"id": 2, "image": "images/9.png"}\n')
+    batch(run, rows, QUESTION, "--out", tmp_path / "a.jsonl", "--model", pointing_model_dir, code=1)
+    batch(run, images, QUESTION, "--out", tmp_path / "b.jsonl", "--model", pointing_model_dir)
+    kept = (tmp_path / "a.failed.jsonl").read_text()
+    assert json.loads(kept)["id"] == 2 and not (tmp_path / "b.failed.jsonl").exists()
+    Image.new("RGB", (9, 9)).save(broken)
+    told = batch(run, tmp_path / "a.failed.jsonl", "--out", tmp_path / "c.jsonl", "--model", pointing_model_dir)
+    assert "1 inputs: 1 answered" in told and (tmp_path / "a.failed.jsonl").read_text() == kept
+
+
+def test_csv_and_parquet_have_videos_and_values(tmp_path: Path) -> None:
+    usage = {"prompt_tokens": 5, "completion_tokens": 2}
+    line = {"id": "a", "image": None, "video": "v.mp4", "question": "?", "answer": '{"n": 1}', "objects": []}
+    lines = [{**line, "finish_reason": "stop", "usage": usage, "key": "0"}]
+    lines.append({**lines[0], "video": ["v.mp4", "w.mp4"], "parsed": {"n": 1}})
+    export(tmp_path / "a.csv", lines)
+    with (tmp_path / "a.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["video"], row["parsed"]) for row in rows] == [("v.mp4", ""), ('["v.mp4", "w.mp4"]', '{"n": 1}')]
+    parquet = pytest.importorskip("pyarrow.parquet", reason="Parquet needs pyarrow")
+    export(tmp_path / "a.parquet", lines)
+    found = parquet.read_table(tmp_path / "a.parquet").to_pylist()
+    assert [(row["video"], row["parsed"]) for row in found] == [("v.mp4", None), ('["v.mp4", "w.mp4"]', '{"n": 1}')]
 
 
 def test_other_options_are_another_question(
@@ -90,6 +122,14 @@ def test_other_options_are_another_question(
     assert "3 answered" in told
 
 
+def test_an_answer_depends_on_generation_settings_and_an_adapter_s_scale(tmp_path: Path) -> None:
+    before = checksum(tmp_path)
+    for name in ("generation_config.json", "adapter_config.json"):
+        (tmp_path / name).write_text("{}")
+        assert checksum(tmp_path) != before
+        before = checksum(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("words", "line"),
     [
@@ -99,11 +139,19 @@ def test_other_options_are_another_question(
         (["{images}/0.png"], "the question is missing"),
         (["{images}", "what?", "--out", "answers.txt"], "name a .jsonl, .csv or .parquet file"),
         (["{images}", "what?", "--out", "nowhere/answers.jsonl"], "nowhere is not one"),
+        (["{images}", "what?", "--out", "a.jsonl", "--failed", "./a.jsonl"], "answers are written there"),
+        (["{images}", "what?", "--out", "a.csv", "--failed", "a.csv.journal.jsonl"], "answers are written there"),
+        (["{images}/rows.csv", "--out", "{images}/rows.csv"], "rows.csv is an input"),
+        (["{images}/rows.jsonl", "--out", "{images}/rows.jsonl"], "rows.jsonl is an input"),
+        (["{images}/rows.jsonl", "--out", "a.csv", "--failed", "{images}/rows.jsonl"], "rows.jsonl is an input"),
+        (["{images}/a.failed.jsonl", "what?", "--out", "{images}/a.jsonl"], "a.failed.jsonl is an input"),
     ],
 )
 def test_mistakes_are_said_before_a_model_is_loaded(
     refused: Callable[..., str], images: Path, tmp_path: Path, words: list[str], line: str
 ) -> None:
+    for name in ("rows.csv", "rows.jsonl", "a.failed.jsonl"):
+        (images / name).write_text("image,question\n")
     given = [word.format(images=images) for word in words]
     out = [] if "--out" in given else ["--out", tmp_path / "answers.jsonl"]
     assert line in refused("batch", *given, *out, "--model", "no-such-model")

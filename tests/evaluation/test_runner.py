@@ -9,13 +9,16 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from pixelword.errors import AssetError, InputError
 from pixelword.evaluation.batch_generate import Asker, Said
 from pixelword.evaluation.runner import Answers, Outcome, run, shown
 from pixelword.evaluation.types import Item, Test
+from pixelword.generation.long_context import LongInputs
 from pixelword.generation.session import Sampling, Session
 from pixelword.processing.tokenizer import ANSWER_MARKS
+from pixelword.processing.videos import Video
 
 RUN = {"model": "tiny"}
 
@@ -184,3 +187,23 @@ def test_the_pixels_are_part_of_what_is_known(items: Callable[[int], list[Item]]
     brighter = item.media[0]["image"].point(lambda value: min(255, value + 1))
     other = Item(item.key, item.test, item.category, ({"type": "image", "image": brighter},), item.question)
     assert other.digest != item.digest == items(1)[0].digest
+
+
+def test_evicting_frames_holds_fewer_tokens_and_fits_longer_videos(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def question(frames: int) -> list[dict]:
+        film = Video(tuple(Image.new("RGB", (96, 96), (n % 255, 0, 0)) for n in range(frames)), (), 0.0)
+        return [{"role": "user", "content": [{"type": "video", "video": film}, {"type": "text", "text": "what?"}]}]
+
+    peaks = []
+    for long in (LongInputs(), LongInputs(kept_frames=2)):
+        own = Session(session.model, session.processor, long=long)
+        asker, requests, generate = Asker(own), [], own.generate
+        monkeypatch.setattr(own, "generate", lambda *a, f=generate, r=requests, **k: r.extend(f(*a, **k)) or r)
+        encoded = asker.encoded(question(12), 4)
+        assert not isinstance(encoded, str)
+        asker.answers([encoded], 4)
+        peaks.append(requests[0].usage.peak_cached_tokens)
+        assert isinstance(asker.encoded(question(300), 4), str) == (long.kept_frames is None)
+    assert peaks[1] < peaks[0] / 2

@@ -15,6 +15,7 @@ from pixelword.evaluation.suite import chosen
 from pixelword.explain.probe import allow_late_reading
 from pixelword.explain.probe.forward import asked
 from pixelword.explain.probe.split import alone
+from pixelword.generation.compression import Compression
 from pixelword.generation.engine import Engine
 from pixelword.generation.late_options import LateReading
 from pixelword.generation.late_reading import ImageStates, LatePrefill
@@ -90,6 +91,14 @@ def test_an_engine_decodes_what_a_whole_pass_gives_and_holds_less(nano: Session)
     ended = requests[0].reason == "stop"
     assert not ended or likeliest[: len(requests[0].token_ids)] == requests[0].token_ids
     assert early <= 256
+
+
+def test_a_request_s_compression_is_refused(nano: Session) -> None:
+    with (
+        Engine(nano.model, nano.processor, BatchingOptions(late_reading=ALLOWED)) as engine,
+        pytest.raises(InputError, match="reads images late"),
+    ):
+        engine.submit(prompt(nano, 1), Sampling(2), compression=Compression("norm", 0.5))
 
 
 def test_it_is_refused_with_figures_where_it_changes_answers(nano: Session) -> None:

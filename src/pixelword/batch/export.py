@@ -15,7 +15,7 @@ from pixelword.utils.files import atomic_file
 
 SUFFIXES = (".jsonl", ".csv", ".parquet")
 _COLUMNS = (
-    *("id", "image", "question", "answer", "objects"),
+    *("id", "image", "video", "question", "answer", "parsed", "objects"),
     *("finish_reason", "prompt_tokens", "completion_tokens", "key"),
 )
 _GROUP = 1000  # rows that are held at once
@@ -39,6 +39,29 @@ def journal_of(path: Path) -> Path:
     return path if path.suffix == ".jsonl" else path.with_name(f"{path.name}.journal.jsonl")
 
 
+def failures_of(path: Path) -> Path:
+    """Return the file of the failures where none is named."""
+    return path.with_name(f"{path.stem if path.suffix == '.jsonl' else path.name}.failed.jsonl")
+
+
+def check_apart(path: Path, failed: Path, sources: Iterable[Path]) -> None:
+    """Raise InputError if answers or failures would be written over each other, or over one of the inputs."""
+    answers = (path, journal_of(path))
+    if any(_same(failed, file) for file in answers):
+        raise InputError(f"{failed}: answers are written there; name another file with --failed")
+    for source in sources:
+        if any(_same(source, file) for file in answers):
+            raise InputError(f"{source} is an input, and answers would be written there; name another file with --out")
+        if _same(source, failed):
+            raise InputError(
+                f"{source} is an input, and failures would be written there; name another file with --failed"
+            )
+
+
+def _same(a: Path, b: Path) -> bool:
+    return a.resolve() == b.resolve() or (a.exists() and b.exists() and a.samefile(b))
+
+
 def export(path: Path, lines: Iterable[dict[str, Any]]) -> None:
     """Write the lines of the journal to a `.csv` or `.parquet` file. Raises OSError."""
     with atomic_file(path) as unfinished:
@@ -48,10 +71,12 @@ def export(path: Path, lines: Iterable[dict[str, Any]]) -> None:
 def _flat(line: dict[str, Any]) -> dict[str, Any]:
     usage = line["usage"]
     flat = {**line, "prompt_tokens": usage["prompt_tokens"], "completion_tokens": usage["completion_tokens"]}
-    for name in ("id", "image"):
-        value = flat[name]
+    if "parsed" in flat:
+        flat["parsed"] = json.dumps(flat["parsed"], ensure_ascii=False)
+    for name in ("id", "image", "video"):
+        value = flat.get(name)
         flat[name] = value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return {name: flat[name] for name in _COLUMNS}
+    return {name: flat.get(name) for name in _COLUMNS}
 
 
 def _write_csv(path: Path, rows: Iterable[dict[str, Any]]) -> None:

@@ -12,12 +12,13 @@ import os
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import IO, Any
 
 from pixelword.batch.rows import Row
 from pixelword.errors import InputError, reason
-from pixelword.utils.files import try_lock
+from pixelword.utils.files import atomic_file, try_lock
 
 _SYNC_SECONDS = 1.0
 _DESCRIPTION = ("id", "image", "video", "question")
@@ -125,7 +126,7 @@ class Journal:
     def write(self, row: Row, key: str, answer: dict[str, Any]) -> int:
         """Append an input's line; return its offset. Raises OSError."""
         record = {**described(row), **answer, "key": key}
-        data = json.dumps(record, ensure_ascii=False).encode(errors="replace") + b"\n"
+        data = _encoded(record) + b"\n"
         offset = self._end
         self._file.seek(0, os.SEEK_END)
         self._file.write(data)
@@ -153,16 +154,31 @@ class Journal:
 
 
 def _line_key(record: dict[str, Any]) -> int:
-    text = json.dumps([record["key"], *(record.get(name) for name in _DESCRIPTION)])
-    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=16).digest())
+    text = _encoded([record["key"], *(record.get(name) for name in _DESCRIPTION)])
+    return int.from_bytes(hashlib.blake2b(text, digest_size=16).digest())
+
+
+def _encoded(record: Any) -> bytes:
+    """JSON in UTF-8; file names that are not have question marks in a line, and so in what it is known by."""
+    return json.dumps(record, ensure_ascii=False).encode(errors="replace")
 
 
 class Failures:
-    """`failed.jsonl`: one line for each input that could not be answered, from the last run alone."""
+    """A file with one line for each input that could not be answered, from the last run alone.
+
+    It takes the place of the last run's when it is closed; until then its lines are in a hidden file beside it.
+
+    Raises:
+        InputError: the file holds something else, or cannot be written.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path, self.count = path, 0
+        self._whole = ExitStack()
         try:
+            if path.exists() and not _are_failures(path):
+                raise InputError(f"{path} holds something other than failures of such a job; name another file")
+            path = self._whole.enter_context(atomic_file(path))
             self._file = path.open("w", encoding="utf-8", errors="backslashreplace")
         except OSError as error:
             raise InputError(f"{path}: cannot be written ({reason(error)}); name another file") from error
@@ -174,10 +190,21 @@ class Failures:
         self._file.flush()
 
     def close(self) -> None:
-        """Close; a file without lines is removed."""
+        """Close and publish; a file without lines is removed."""
         self._file.close()
+        self._whole.close()
         if not self.count:
             self.path.unlink(missing_ok=True)
+
+
+def _are_failures(path: Path) -> bool:
+    """Whether a file is empty, or begins with the line of a failure. Raises OSError."""
+    with path.open("rb") as file:
+        line = file.readline()
+    try:
+        return not line or {"error", "tries"} <= json.loads(line).keys()
+    except (ValueError, AttributeError):
+        return False
 
 
 def lines_at(journal: Journal, offsets: Sequence[int]) -> Iterator[dict[str, Any]]:

@@ -88,23 +88,26 @@ class Inputs:
         sources: Image files, folders (all images in them and below), globs, and `TABLES`.
         question: For images, and for rows without a question.
 
+    Attributes:
+        sources: The files and folders that they are read from.
+
     Raises:
         InputError: a source does not exist, matches nothing, or has no question.
     """
 
     def __init__(self, sources: Sequence[str], question: str | None) -> None:
         self.question = question
-        self._sources = list(chain.from_iterable(map(_matches, sources)))
-        if question is None and (images := [source for source in self._sources if source.suffix not in TABLES]):
+        self.sources = list(chain.from_iterable(map(_matches, sources)))
+        if question is None and (images := [source for source in self.sources if source.suffix not in TABLES]):
             raise InputError(f'{images[0]} has no question: put one after the inputs, as in photos/ "what is this?"')
 
     def __len__(self) -> int:
         """Number of rows, counted in the files."""
-        return sum(1 for source in self._sources for _ in self._items(source))
+        return sum(1 for source in self.sources for _ in self._items(source))
 
     def __iter__(self) -> Iterator[Row]:
         number = 0
-        for source in self._sources:
+        for source in self.sources:
             for row in self._rows(source, number):
                 number += 1
                 yield row

@@ -41,9 +41,9 @@ class Summary:
 class Job:
     """One run over the rows.
 
-    At most twice as many rows as the engine runs at once are under way, so memory does not grow with the job but for
-    three numbers for each row. A failure that may pass (a file system or a network that does not respond) is tried
-    `retries` more times.
+    At most twice as many rows as the engine runs at once are under way, with those that wait for an equal row, so
+    memory does not grow with the job but for three numbers for each row. A failure that may pass (a file system or a
+    network that does not respond) is tried `retries` more times.
 
     Attributes:
         summary: What was done so far.
@@ -63,6 +63,7 @@ class Job:
         self.retries, self.progress = retries, progress
         self.summary, self.offsets = Summary(), array("q")
         self._waiting: dict[str, list[Row]] = {}  # rows by key, the first of which is being answered
+        self._same = 0  # rows in `_waiting` but the first of each key
         self._pending: dict[Future[Any], Callable[[Future[Any]], None]] = {}
         self._window = 2 * answerer.max_num_seqs
 
@@ -87,7 +88,7 @@ class Job:
     def _fill(self, ahead: Iterator[Row], readers: ThreadPoolExecutor, askers: ThreadPoolExecutor) -> bool:
         """Take rows until the window is full; whether one was taken."""
         taken = False
-        while len(self._pending) < self._window and (row := next(ahead, None)) is not None:
+        while len(self._pending) + self._same < self._window and (row := next(ahead, None)) is not None:
             taken = True
             self.offsets.append(-1)
             if row.fault:
@@ -125,6 +126,7 @@ class Job:
             self._finish(row, self.journal.write(row, key, answer))
         elif key in self._waiting:
             self._waiting[key].append(row)
+            self._same += 1
         else:
             self._waiting[key] = [row]
             self._submit(askers, self._ask, row, content, lambda done: self._on_answer(done, key))
@@ -150,6 +152,7 @@ class Job:
 
     def _on_answer(self, done: Future[Any], key: str) -> None:
         (answer, error, tries), rows = done.result(), self._waiting.pop(key)
+        self._same -= len(rows) - 1
         if answer is None:
             self._fail(rows, error, tries)
             return

@@ -33,9 +33,7 @@ def batch(
         ),
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="File of the answers: .jsonl, .csv or .parquet.")],
-    failed: Annotated[
-        Path | None, typer.Option(help="File of the failures (default: failed.jsonl beside the answers).")
-    ] = None,
+    failed: Annotated[Path | None, typer.Option(help="File of the failures (default: OUT.failed.jsonl).")] = None,
     model: options.Model = "nano",
     adapter: options.Adapter = None,
     quantize: options.Quantize = None,
@@ -60,7 +58,7 @@ def batch(
     """Answer a question about many images; running the same command again goes on where it stopped.
 
     Each answer is a line with the input, the answer, the places it names (objects) and token counts. Failures have a
-    line each in failed.jsonl, and then the exit code is 1.
+    line each in OUT.failed.jsonl, and then the exit code is 1.
 
     Example: pixelword batch photos/ "what is on the left?" --out answers.jsonl
 
@@ -74,6 +72,8 @@ def batch(
 
     inputs = _inputs(words)
     export.check(out)
+    failed = failed or export.failures_of(out)
+    export.check_apart(out, failed, inputs.sources)
     form = options.form(schema)
     how: dict[str, Any] = {
         "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed, "top_p": top_p, "top_k": top_k,
@@ -88,7 +88,7 @@ def batch(
     from pixelword.evaluation.run_metadata import checksum
 
     identity: dict[str, Any] = {"model": checksum(resolve(model)), "adapter": adapter and checksum(adapter)}
-    identity |= {"quantize": quantize, "dtype": dtype, "system": system, **how}
+    identity |= {"quantize": quantize, "dtype": str(session.model.dtype), "system": system, **how}
     identity |= {"min_pixels": min_pixels, "max_pixels": max_pixels, "frame_budget": frame_budget}
     session.drawn_only = False
     answerer = Answerer(
@@ -99,7 +99,6 @@ def batch(
         boxes=schema == "boxes",
         max_num_seqs=max_num_seqs,
     )
-    failed = failed or out.with_name("failed.jsonl")
     with answerer, _stoppable(out):
         summary = _run(inputs, answerer, out, failed, retries)
     _report(summary, out, failed)

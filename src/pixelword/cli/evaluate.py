@@ -142,13 +142,12 @@ def evaluate(
         tests = chosen(suites, tasks or (), packs)
     session = options.open_session(model, dtype=dtype, device=device, adapter=adapter, compress=compress)
     _use_threads(session, threads)
-    from pixelword.checkpoints.names import ADAPTER_WEIGHTS, resolve
+    from pixelword.checkpoints.names import resolve
     from pixelword.data.progress import bar
     from pixelword.evaluation import baselines, page, tables
     from pixelword.evaluation.report import Summary
-    from pixelword.evaluation.run_metadata import about, identity
+    from pixelword.evaluation.run_metadata import about, checksum, identity
     from pixelword.evaluation.runner import Answers, run
-    from pixelword.utils.files import sha256
 
     settings: dict[str, Any] = {"questions": questions, "controls": controls, "full": full, "seed": seed}
     if data:
@@ -156,7 +155,7 @@ def evaluate(
     if compress is not None:
         settings["compress"] = compress
     if adapter is not None:
-        settings["adapter"] = sha256(adapter / ADAPTER_WEIGHTS)
+        settings["adapter"] = checksum(adapter)
     described = about(session, model, {"suites": suites, **settings})
     others = baselines.named(peer or (), device=device)
     answers = Answers(out, identity(described))

@@ -148,6 +148,12 @@ def open_session(
             from pixelword.processing.processor import MediaOptions
         more, budget = (LongInputs(), None) if compress is None else parse_compression(compress)
         given = {**(long or {}), **{k: v for k, v in vars(more).items() if v}}
+        twice = {
+            "--kept-frames": more.kept_frames and (long or {}).get("kept_frames"),
+            "--frame-budget": budget and frame_budget,
+        }
+        if named := [name for name, value in twice.items() if value]:
+            raise InputError(f"--compress {compress} is {named[0]} in other words: give one of them")
         frame_budget = budget or frame_budget
         media = MediaOptions(
             min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls, frame_budget=frame_budget

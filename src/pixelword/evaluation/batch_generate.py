@@ -10,6 +10,7 @@ import torch
 
 from pixelword.errors import InputError, MediaError
 from pixelword.generation.limits import answer_room, end_tokens
+from pixelword.generation.long_context.frame_eviction import frames_of
 from pixelword.generation.sampling import Sampling
 
 if TYPE_CHECKING:
@@ -51,7 +52,9 @@ class Asker:
             encoded = session.processor.encode(conversation, add_generation_prompt=True, media=session.media)
         except (InputError, MediaError) as error:
             return str(error)
-        if new_tokens > answer_room(encoded, session.context):
+        kept = session.long.kept_frames
+        evicts = kept is not None and kept < len(frames_of(encoded))
+        if new_tokens > answer_room(encoded, session.context, evicts=evicts):
             context = session.context
             return f"{len(encoded)} tokens and an answer of {new_tokens} exceed the model's context of {context}"
         return encoded
@@ -70,7 +73,9 @@ class Asker:
     def answers(self, questions: Sequence[Encoded], new_tokens: int) -> list[Said]:
         """Generate greedy answers for one batch."""
         sampling = Sampling(new_tokens, logprobs=0)
-        requests = self.session.generate(questions, [sampling] * len(questions))
+        requests = self.session.generate(
+            questions, [sampling] * len(questions), max_cached_frames=self.session.long.kept_frames
+        )
         return [self.prediction(request.token_ids, request.logprobs) for request in requests]
 
     def prediction(self, ids: Sequence[int], logs: Sequence[float]) -> Said:

@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from pixelword.generation.session import Session
 
 #: What a checkpoint's answers depend on, besides code.
-_FILES = ("*.safetensors", "config.json", "tokenizer.json", "preprocessor_config.json", "processor_config.json")
+_FILES = (
+    *("*.safetensors", "config.json", "generation_config.json", "adapter_config.json"),
+    *("tokenizer.json", "preprocessor_config.json", "processor_config.json"),
+)
 
 
 def about(session: Session, model: str, settings: Mapping[str, Any]) -> dict[str, Any]:
@@ -52,7 +55,7 @@ def identity(described: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def checksum(folder: Path) -> str:
-    """Return one sha256 over the checkpoint files that determine its answers."""
+    """Return one sha256 over the files of a checkpoint or an adapter that determine its answers."""
     whole = hashlib.sha256()
     for path in sorted({path for pattern in _FILES for path in folder.glob(pattern)}):
         whole.update(f"{path.name} {sha256(path)}\n".encode())

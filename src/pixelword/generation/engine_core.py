@@ -107,6 +107,10 @@ class EngineCore:
         usage = Usage(len(prompt), prompt.visual_tokens)
         request = Request(prompt, sampling, usage, sink or TokenQueue(), max_cached_frames, compression)
         late = self.image_states is not None and bool(prompt.images)
+        if late and compression is not None:
+            raise InputError(
+                "compression: this engine reads images late, which keeps all of their tokens: leave it out"
+            )
         return Sequence(request, evicts=evicts or compression is not None or late)
 
     def prepare(self, sequence: Sequence) -> None:
