@@ -44,7 +44,7 @@ from pixelword.processing.resize import shared_max_pixels
 from pixelword.processing.tokenizer import IMG_CONTEXT, IMG_END, IMG_START, TURN_END, TextEncoder
 from pixelword.processing.types import Cutout, Encoded, Grid, ImageSpan, Origin
 from pixelword.processing.video_processor import NeoOVVideoProcessor
-from pixelword.processing.videos import FRAME_MAX_PIXELS, Video, frames_to_video, load_video
+from pixelword.processing.videos import FRAME_MAX_PIXELS, Video, frames_to_video, listed_frames, load_video
 
 TEXT, IMAGE, VIDEO = 0, 1, 2
 #: Options of a call that are the processor's own, not a chat template's.
@@ -228,7 +228,7 @@ class NeoOVProcessor(ProcessorMixin):
         if isinstance(source, Video):
             return source
         if isinstance(source, (list, tuple)):
-            frames = self.listed_frames(source, options)
+            frames = listed_frames(source, options.limits)
             return frames_to_video([self._load(frame, options) for frame in frames], self.given_rate(clip, options))
         return load_video(
             source,
@@ -251,15 +251,6 @@ class NeoOVProcessor(ProcessorMixin):
     def given_rate(clip: Clip, options: MediaOptions) -> float | None:
         """Return the frame rate given by the clip or the call; without it, the times of listed frames are unknown."""
         return clip.options.get("fps", options.fps)
-
-    @staticmethod
-    def listed_frames(sources: Sequence[Any], options: MediaOptions) -> Sequence[Any]:
-        """Return the frames of a video given as images. Raises `InputError` if there are too many."""
-        if len(sources) > options.limits.max_frames:
-            raise InputError(
-                f"a video of {len(sources)} frames is over the limit of {options.limits.max_frames}; give fewer"
-            )
-        return sources
 
     # transformers' names for it
 

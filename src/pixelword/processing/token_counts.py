@@ -20,7 +20,7 @@ from pixelword.processing.media_io import describe, open_binary, plain
 from pixelword.processing.options import MediaOptions
 from pixelword.processing.orientation import ON_ITS_SIDE
 from pixelword.processing.processor import NeoOVProcessor
-from pixelword.processing.videos import Video, frames_to_video, video_outline
+from pixelword.processing.videos import Video, frames_to_video, listed_frames, video_outline
 
 _NO_PICTURE = Image.new("L", (1, 1))  # stands for a frame where only the words around it count
 
@@ -104,7 +104,7 @@ def _clip(processor: NeoOVProcessor, clip: Clip, options: MediaOptions) -> tuple
     if isinstance(source, Video):
         return source, [Medium("frame", frame.height, frame.width) for frame in source.frames]
     if isinstance(source, (list, tuple)):
-        sizes = [image_size(item, options) for item in processor.listed_frames(source, options)]
+        sizes = [image_size(item, options) for item in listed_frames(source, options.limits)]
         blank = frames_to_video([_NO_PICTURE] * len(sizes), processor.given_rate(clip, options))
         return blank, [Medium("frame", *size) for size in sizes]
     seen = video_outline(

@@ -47,6 +47,13 @@ class VideoOutline:
         return len(self.timestamps)
 
 
+def listed_frames(frames: Sequence[Any], limits: Limits) -> Sequence[Any]:
+    """Return the frames of a video given as images. Raises `InputError` if there are too many."""
+    if len(frames) > limits.max_frames:
+        raise InputError(f"a video of {len(frames)} frames is over the limit of {limits.max_frames}; give fewer")
+    return frames
+
+
 def frames_to_video(frames: Sequence[Image.Image], fps: float | None = None) -> Video:
     """Make a video of decoded frames; without `fps`, timestamps are unknown."""
     if fps is None:
