@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import re
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Annotated, Any, Literal
 
@@ -20,7 +25,8 @@ from transformers import PreTrainedTokenizerFast
 pytest.importorskip("llguidance", reason='answers with a form need pip install "pixelword[structured]"')
 
 from pixelword.errors import InputError
-from pixelword.generation.grammar import GrammarCompiler, Matcher
+from pixelword.generation.grammar import MOST_CHARACTERS, GrammarCompiler, Matcher
+from pixelword.generation.grammar_errors import schema_problem
 from pixelword.generation.structured_outputs import StructuredOutputs
 from pixelword.generation.tool_grammar import ToolCalls
 from pixelword.processing.tokenizer import CONTROL_TOKENS, TURN_END, TextEncoder
@@ -243,3 +249,54 @@ def test_a_call_that_begins_is_held_to_a_tool_s_schema(compiler, required: bool)
     with pytest.raises(InputError, match=r"^tools\[1\].function.parameters.properties.b: Invalid type"):
         wrong = (tools[0], ("x", '{"properties": {"b": {"type": "x"}}}'))
         compiler.compile(StructuredOutputs(tools=ToolCalls(wrong), place="tools"))
+
+
+DEEP = """
+import sys, threading
+import torch
+from test_grammar import compiler_for
+from pixelword.generation.structured_outputs import StructuredOutputs
+
+def chain(part, end):
+    return {"$ref": "#/$defs/0", "$defs": {**{str(n): part(f"#/$defs/{n + 1}") for n in range(4000)}, "4000": end}}
+
+rules = "".join(f'r{n}: "a" r{n + 1}\\n' for n in range(11_500))
+forms = {
+    "rules": {"grammar": f'start: r0\\n{rules}r11500: "b"'},
+    "terse rules": {"grammar": "start: r0\\n" + rules.replace('"a" ', "") + 'r11500: "b"'},
+    "references": {"json": chain(lambda to: {"$ref": to}, {"type": "integer"})},
+    "arrays": {"json": chain(lambda to: {"items": {"$ref": to}}, {"type": "integer"})},
+    "allOf": {"json": {"allOf": [{"type": "object"}] * 8000}},
+}
+compiler = compiler_for()
+before = threading.stack_size()
+for name, form in forms.items():
+    matcher = compiler.matcher(StructuredOutputs(**form))
+    matcher.look_ahead([])
+    scores = matcher.masked(torch.zeros(compiler.vocab_size))
+    matcher.accept(int(scores.argmax()))
+    print(name)
+assert threading.stack_size() == before
+"""
+
+
+def test_deep_forms_do_not_end_the_process() -> None:
+    here = os.pathsep.join([str(Path(__file__).parent), *sys.path])
+    ran = subprocess.run(
+        [sys.executable, "-c", DEEP], env=os.environ | {"PYTHONPATH": here}, capture_output=True, text=True
+    )
+    assert ran.returncode == 0, (ran.returncode, ran.stdout, ran.stderr[-2000:])
+    assert ran.stdout.splitlines() == ["rules", "terse rules", "references", "arrays", "allOf"]
+
+
+def test_longer_forms_are_refused(compiler) -> None:
+    with pytest.raises(InputError, match=r"^structured_outputs.regex: more than 200,000 characters"):
+        compiler.compile(StructuredOutputs(regex="a" * (MOST_CHARACTERS + 1)))
+    with pytest.raises(InputError, match=r"^structured_outputs.grammar: GBNF of more than 20,000 characters"):
+        compiler.compile(StructuredOutputs(grammar=f'root ::= "{"a" * 20_000}"'))
+
+
+def test_the_place_of_an_error_is_searched_for_until_the_deadline() -> None:
+    schema = {"properties": {"a": {"items": {"type": "strin"}}}}
+    assert schema_problem(schema, time.monotonic() + 600) == (".properties.a.items", "Invalid type: strin")
+    assert schema_problem(schema, 0.0) == ("", "Invalid type: strin")

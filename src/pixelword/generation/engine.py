@@ -6,7 +6,7 @@ Prompts are prepared in another thread, since hashing their images takes a while
 from __future__ import annotations
 
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Literal
 
 import torch
@@ -14,6 +14,7 @@ import torch
 from pixelword.errors import InputError
 from pixelword.generation.compression.options import Compression
 from pixelword.generation.engine_core import EngineCore
+from pixelword.generation.grammar import Grammar
 from pixelword.generation.prefix_cache import PrefixCache
 from pixelword.generation.request import BatchingOptions, Request, Sink
 from pixelword.generation.sampling import Sampling
@@ -99,6 +100,10 @@ class Engine:
         Raises InputError: the form is not understood.
         """
         self.core.grammars.compile(structure)
+
+    def start_compile(self, structure: StructuredOutputs) -> Future[Grammar]:
+        """As `compile`, without waiting for it."""
+        return self.core.grammars.submit(structure)
 
     def room(self, prompt: Encoded) -> int:
         """Maximum number of tokens of an answer: within `max_model_len` and the network's positions."""

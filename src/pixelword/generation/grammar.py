@@ -1,14 +1,16 @@
 """Answers that must have a form: which tokens may come next, by llguidance.
 
-A `GrammarCompiler` belongs to a model and its tokenizer, and remembers the grammars that it has compiled. Each answer
-has a `Matcher`, its place in the grammar. The masks of the next step are computed in a thread while the network reads
-that step's tokens.
+A `GrammarCompiler` belongs to a model and its tokenizer, and remembers the grammars that it has compiled. It compiles
+in a thread with a large stack, since llguidance recurses from rule to rule and would end the process. Each answer has
+a `Matcher`, its place in the grammar, which any thread may use. The masks of the next step are computed in a thread
+while the network reads that step's tokens.
 """
 
 from __future__ import annotations
 
 import json
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Collection, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -20,6 +22,7 @@ from torch import Tensor
 
 from pixelword.errors import InputError
 from pixelword.extras import install_command
+from pixelword.generation.deep_stack import deep_executor
 from pixelword.generation.grammar_errors import grammar_problem, schema_problem
 from pixelword.generation.structured_outputs import StructuredOutputs
 from pixelword.generation.tool_grammar import call_rules
@@ -35,6 +38,11 @@ _WHITE_SPACE = "[ ]"
 #: Any spelling of what the grammar dictates, since not every vocabulary has the usual one.
 _OPTIONS = '\n%llguidance {"no_forcing": true}\n'
 _MOST_GRAMMARS = 64
+#: Of a form; 200,000 characters of rules that lead one to the next need less than 128 MiB of stack.
+MOST_CHARACTERS = 200_000
+#: Of a grammar in GBNF, whose conversion takes time by the square of its length: 0.3 s for these.
+_MOST_GBNF = 20_000
+_SEARCH = 1.0  # seconds in which the place of an error is searched for
 
 
 class Grammar:
@@ -62,14 +70,27 @@ class GrammarCompiler:
         self._lock = threading.Lock()
         self._tokenizer: LLTokenizer | None = None
         self._threads = ThreadPoolExecutor(1, thread_name_prefix="pixelword-grammar")
+        self._deep: ThreadPoolExecutor | None = None
 
     def compile(self, structure: StructuredOutputs) -> Grammar:
-        """The grammar of a form. Raises InputError: the form is not understood, or llguidance is not installed."""
+        """The grammar of a form; blocks. Raises InputError: the form is not understood, or llguidance is missing."""
+        return self.submit(structure).result()
+
+    def submit(self, structure: StructuredOutputs) -> Future[Grammar]:
+        """As `compile`, without blocking: forms are compiled in turn, in a thread of their own."""
         with self._lock:
-            tokenizer = self._tokenizer = self._tokenizer or _tokenizer(self.processor, self.vocab_size, self.ends)
             if (known := self._grammars.get(structure)) is not None:
                 self._grammars.move_to_end(structure)
-                return known
+                found: Future[Grammar] = Future()
+                found.set_result(known)
+                return found
+            self._deep = self._deep or deep_executor("pixelword-compile")
+            return self._deep.submit(self._compile, structure)
+
+    def _compile(self, structure: StructuredOutputs) -> Grammar:
+        tokenizer = self._tokenizer = self._tokenizer or _tokenizer(self.processor, self.vocab_size, self.ends)
+        if (known := self._grammars.get(structure)) is not None:  # the same form was compiled before, in turn
+            return known
         grammar = _compiled(structure, tokenizer, self.vocab_size)
         with self._lock:
             self._grammars[structure] = grammar
@@ -147,6 +168,8 @@ def forbidden_tokens(state: LLMatcher, vocab_size: int) -> Tensor:
 def _compiled(structure: StructuredOutputs, tokenizer: LLTokenizer, vocab_size: int) -> Grammar:
     from llguidance import LLMatcher, LLParserLimits
 
+    if structure.length > MOST_CHARACTERS:
+        raise InputError(f"{structure.place}: more than {MOST_CHARACTERS:,} characters; give a shorter form")
     limits = LLParserLimits(verbose_errors=False)
     start = LLMatcher(tokenizer, lark(structure), log_level=0, limits=limits)
     if start.is_error():
@@ -157,18 +180,21 @@ def _compiled(structure: StructuredOutputs, tokenizer: LLTokenizer, vocab_size: 
 
 def _problem(structure: StructuredOutputs, message: str) -> tuple[str, str]:
     """(place, what is wrong) of a form that does not compile. message: llguidance's."""
+    deadline = time.monotonic() + _SEARCH
     if structure.tools is not None:
         for number, (_, schema) in enumerate(structure.tools.tools):
-            place, why = schema_problem(json.loads(schema))
+            place, why = schema_problem(json.loads(schema), deadline)
             if why:
                 return f"[{number}].function.parameters{place}", why
-    return grammar_problem(message) if structure.schema is None else schema_problem(structure.schema)
+    if structure.schema is None:
+        return grammar_problem(message)
+    return schema_problem(structure.schema, deadline)
 
 
 def lark(structure: StructuredOutputs) -> str:
     """The form as a grammar in llguidance's dialect of Lark. Raises InputError: a GBNF grammar is not understood."""
     from llguidance import regex_to_lark
-    from llguidance.gbnf_to_lark import any_to_lark
+    from llguidance.gbnf_to_lark import any_to_lark, is_lark_syntax
 
     schema = structure.schema
     if schema is not None:
@@ -180,8 +206,11 @@ def lark(structure: StructuredOutputs) -> str:
         return f"start: {' | '.join(map(text_rule, structure.choice))}{_OPTIONS}"
     if structure.regex is not None:
         return f"start: /{regex_to_lark(structure.regex, '')}/{_OPTIONS}"
+    grammar = structure.grammar or ""
+    if len(grammar) > _MOST_GBNF and not is_lark_syntax(grammar):
+        raise InputError(f"{structure.place}: GBNF of more than {_MOST_GBNF:,} characters; write it in Lark's notation")
     try:
-        return any_to_lark(structure.grammar or "") + _OPTIONS
+        return any_to_lark(grammar) + _OPTIONS
     except Exception as error:  # it raises nothing more special
         raise InputError(f"{structure.place}: {error}") from error
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,22 +12,28 @@ from typing import Any
 _SINGLE = ("items", "additionalProperties", "additionalItems", "not", "if", "then", "else", "contains", "propertyNames")
 _LISTS = ("prefixItems", "items", "anyOf", "allOf", "oneOf")
 _NAMED = ("$defs", "definitions", "properties", "patternProperties", "dependentSchemas")
-_MOST_CHECKS = 500
 
 
-def schema_problem(schema: Any) -> tuple[str, str]:
+def schema_problem(schema: Any, deadline: float) -> tuple[str, str]:
     """(place, what is wrong) of a schema that does not compile: the innermost part that fails by itself.
 
-    place: as `.properties.age`; "" for the whole.
+    Each part is compiled with all definitions, which takes long where there are many. It recurses as deeply as they
+    lead to each other: see `deep_stack`.
+
+    Args:
+        deadline: Of `time.monotonic()`, at which the search ends with the place so far.
+
+    Returns:
+        The place, as `.properties.age`, or "" for the whole; and what is wrong.
     """
     whole = _error(schema)
     definitions = {name: schema[name] for name in ("$defs", "definitions") if name in schema}
-    place, why, left = "", whole, _MOST_CHECKS
+    place, why = "", whole
     found: Any = schema
     while found is not None:
         inner, found = found, None
         for step, part in _parts(inner):
-            if (left := left - 1) < 0:
+            if time.monotonic() > deadline:
                 break
             error = _error({**definitions, **part} if isinstance(part, Mapping) else part)
             # a part with a pointer into what is left out here says nothing

@@ -59,8 +59,10 @@ class Server:
             self._preparing -= 1
 
     async def compile(self, structure: StructuredOutputs | None) -> None:
-        """Compile the form of an answer, in a thread, before it is submitted. Raises InputError: it is not
-        understood."""
+        """Compile the form of an answer, in the compiler's own thread, before it is submitted.
+
+        Raises InputError: it is not understood.
+        """
         if structure is None:
             return
         if structure.tools is not None and not self._warned and CALL_START not in self.engine.processor.encoder.added:
@@ -71,7 +73,11 @@ class Server:
                 self.settings.served_model_name,
                 CALL_START,
             )
-        await asyncio.to_thread(self.engine.compile, structure)
+        self._preparing += 1
+        try:
+            await asyncio.wrap_future(self.engine.start_compile(structure))
+        finally:
+            self._preparing -= 1
 
     def text_prompt(self, text: str, field: str = "prompt") -> Encoded:
         """Encode a plain text; control tokens in it stay text. field: the request's, which errors name."""
