@@ -21,6 +21,7 @@ import pytest
 pytest.importorskip("ray", reason="Ray has an environment of its own: make test-ray")
 
 import httpx
+from PIL import Image, ImageDraw
 
 from pixelword.integrations.ray.job import Job
 
@@ -126,6 +127,47 @@ def test_no_row_is_lost_or_doubled_when_a_worker_and_then_the_job_are_killed(tmp
     assert [item.get("answer") for n, item in enumerate(answers) if n != 17] == [
         EXPECTED[n % 6] for n in range(120) if n != 17
     ]
+
+
+def test_batch_with_replicas_has_the_lines_of_batch_without_also_after_kills(tmp_path: Path) -> None:
+    folder, log, plain, out = tmp_path / "in", tmp_path / "log", tmp_path / "plain.jsonl", tmp_path / "out.jsonl"
+    folder.mkdir()
+    for number in range(60):
+        image = Image.new("RGB", (96, 64), (number * 4, 90, 200 - number * 3))
+        ImageDraw.Draw(image).ellipse((8 + number, 12, 32 + number, 44), fill=(200, 250 - number * 4, 40))
+        image.save(folder / f"{number:02d}.png")
+    (folder / "broken.png").write_text("no image")
+    words = ["-m", "pixelword", "batch", str(folder), "what colour is the shape?", "--max-num-seqs", "2"]
+    words += ["--max-new-tokens", "16", "--retries", "2"]
+
+    def lines(path: Path) -> list[dict[str, Any]]:
+        whole = path.read_text().splitlines(keepends=True) if path.exists() else []
+        return [json.loads(line) for line in whole if line.endswith("\n")]
+
+    with started(*words, "--out", str(plain), log=log) as process:
+        assert process.wait(SECONDS) == 1, log.read_text()[-3000:]
+    expected = {line["image"]: line for line in lines(plain)}
+    assert len(expected) == 60 and all(line["answer"] for line in expected.values())
+    (tmp_path / "failed.jsonl").rename(tmp_path / "plain-failed.jsonl")
+
+    command = [*words, "--out", str(out), "--ray", "local", "--replicas", "1"]
+    with started(*command, log=log) as process:
+        (victim,) = until(lambda: lines(out) and replicas(process.pid, "Replica"), log)
+        os.kill(victim, signal.SIGSTOP)
+        assert process.poll() is None and len(lines(out)) < 60, "all was done before it could be killed"
+        os.kill(victim, signal.SIGKILL)
+        before = len(lines(out))
+        until(lambda: len(lines(out)) > before, log)  # by another replica
+        process.kill()
+    assert process.returncode == -signal.SIGKILL
+    first = lines(out)
+    assert len(first) < 60
+    with started(*command, log=log) as process:
+        assert process.wait(SECONDS) == 1, log.read_text()[-3000:]
+    assert f"{len(first)} known from before, 1 failed" in log.read_text().replace("\n", " ")
+    assert lines(out)[: len(first)] == first and len(lines(out)) == 60
+    assert {line["image"]: line for line in lines(out)} == expected
+    assert (tmp_path / "failed.jsonl").read_text() == (tmp_path / "plain-failed.jsonl").read_text()
 
 
 def test_requests_outlive_a_replica_behind_one_address(tmp_path: Path) -> None:

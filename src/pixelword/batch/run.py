@@ -9,13 +9,28 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from pixelword.batch.answering import Answerer, Cancelled, Content
+from pixelword.batch.answering import Cancelled, Content
 from pixelword.batch.journal import Failures, Journal
 from pixelword.batch.rows import Row
 from pixelword.errors import PixelwordError
 
 _READERS = 2
 _PAUSE = 0.5  # seconds before the second try; doubled for every further one
+
+
+class Answers(Protocol):
+    """What answers rows; :class:`Answerer` has the words on each."""
+
+    max_num_seqs: int
+
+    @property
+    def alive(self) -> bool: ...
+
+    def read(self, row: Row) -> Content: ...
+
+    def answer(self, row: Row, content: Content) -> dict[str, Any]: ...
+
+    def close(self) -> None: ...
 
 
 class Progress(Protocol):
@@ -52,7 +67,7 @@ class Job:
 
     def __init__(
         self,
-        answerer: Answerer,
+        answerer: Answers,
         journal: Journal,
         failures: Failures,
         *,

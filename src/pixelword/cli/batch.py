@@ -19,7 +19,8 @@ from pixelword.errors import InputError
 if TYPE_CHECKING:
     from pixelword.batch.answering import Answerer
     from pixelword.batch.rows import Inputs
-    from pixelword.batch.run import Progress, Summary
+    from pixelword.batch.run import Answers, Progress, Summary
+    from pixelword.integrations.ray.answering import ReplicatedAnswerer
 
 _SECONDS = 30.0  # between two lines of progress, where there is no terminal
 
@@ -52,8 +53,18 @@ def batch(
     dtype: options.Dtype = None,
     device: options.Device = None,
     schema: options.SchemaFile = None,
-    max_num_seqs: Annotated[int, typer.Option(min=1, help="Inputs that run in the model at once.")] = 16,
+    max_num_seqs: Annotated[int, typer.Option(min=1, help="Inputs that run in a model at once.")] = 16,
     retries: Annotated[int, typer.Option(min=0, help="Further tries of reading that failed and may pass.")] = 2,
+    ray: Annotated[
+        str | None,
+        typer.Option(
+            metavar="local|auto|HOST:PORT",
+            help="Answer by replicas on a Ray cluster; local starts one on this machine.",
+        ),
+    ] = None,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="With --ray: models at once (default: one per GPU, or per machine).")
+    ] = None,
 ) -> None:
     """Answer a question about many images; running the same command again goes on where it stopped.
 
@@ -67,6 +78,8 @@ def batch(
     Example: pixelword batch photos/ "Find every cup." --schema boxes --out cups.jsonl
 
     Example: pixelword batch questions.jsonl --out answers.csv --max-new-tokens 64
+
+    Example: pixelword batch photos/ "what is this?" --out answers.jsonl --ray 10.0.0.5:6379
     """
     from pixelword.batch import export
 
@@ -74,36 +87,63 @@ def batch(
     export.check(out)
     failed = failed or export.failures_of(out)
     export.check_apart(out, failed, inputs.sources)
+    if replicas is not None and ray is None:
+        raise InputError("--replicas is for --ray: add it, or leave --replicas out")
     form = options.form(schema)
     how: dict[str, Any] = {
         "max_new_tokens": max_new_tokens, "temperature": temperature, "seed": seed, "top_p": top_p, "top_k": top_k,
         "repetition_penalty": repetition_penalty, "stop": stop or (),
     }  # fmt: skip
-    session = options.open_session(
-        model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
-        frame_budget=frame_budget, adapter=adapter, quantize=quantize,
-    )  # fmt: skip
-    from pixelword.batch.answering import Answerer
-    from pixelword.checkpoints.names import resolve
-    from pixelword.evaluation.run_metadata import checksum
+    loading: dict[str, Any] = {"dtype": dtype, "device": device, "adapter": adapter, "quantize": quantize}
+    reading: dict[str, Any] = {"min_pixels": min_pixels, "max_pixels": max_pixels, "frame_budget": frame_budget}
+    known: dict[str, Any] = {"quantize": quantize, "system": system, **how, **reading}
+    answerer: Answerer | ReplicatedAnswerer
+    if ray is None:
+        session = options.open_session(model, allow_urls=allow_urls, **loading, **reading)
+        from pixelword.batch.answering import Answerer
 
-    identity: dict[str, Any] = {"model": checksum(resolve(model)), "adapter": adapter and checksum(adapter)}
-    identity |= {"quantize": quantize, "dtype": str(session.model.dtype), "system": system, **how}
-    identity |= {"min_pixels": min_pixels, "max_pixels": max_pixels, "frame_budget": frame_budget}
-    session.drawn_only = False
-    answerer = Answerer(
-        session,
-        session.sampling(**how, structured_outputs=form),
-        system=system,
-        identity=identity,
-        boxes=schema == "boxes",
-        max_num_seqs=max_num_seqs,
-    )
+        identity = {**_identity(model, adapter, known), "dtype": str(session.model.dtype)}
+        session.drawn_only = False
+        sampling = session.sampling(**how, structured_outputs=form)
+        answerer = Answerer(
+            session, sampling, system=system, identity=identity, boxes=schema == "boxes", max_num_seqs=max_num_seqs
+        )
+    else:
+        answerer = _replicated(
+            ray, replicas, model, loading, {**reading, "allow_urls": allow_urls},
+            how=how, form=form, boxes=schema == "boxes", system=system, max_num_seqs=max_num_seqs,
+            identity=_identity(model, adapter, known),
+        )  # fmt: skip
     with answerer, _stoppable(out):
         summary = _run(inputs, answerer, out, failed, retries)
     _report(summary, out, failed)
     if summary.failed:
         raise typer.Exit(1)
+
+
+def _identity(model: str, adapter: Path | None, known: dict[str, Any]) -> dict[str, Any]:
+    """What answers depend on, but for the weights' type: digests of the weights, and options."""
+    from pixelword.checkpoints.names import resolve
+    from pixelword.evaluation.run_metadata import checksum
+
+    return {"model": checksum(resolve(model)), "adapter": adapter and checksum(adapter), **known}
+
+
+def _replicated(
+    address: str, replicas: int | None, model: str, loading: dict[str, Any], reading: dict[str, Any], **work: Any
+) -> ReplicatedAnswerer:
+    """Replicas on a cluster. work: other fields of `Work`. Raises InputError."""
+    from pixelword.integrations.ray.cluster import connect
+
+    connect(address)
+    with options.progress("loading …"), options.quiet_imports():
+        from pixelword.integrations.ray.answering import ReplicatedAnswerer, Work
+        from pixelword.processing.options import MediaOptions
+    if Path(model).is_dir():  # replicas have another working folder
+        model = str(Path(model).resolve())
+    if loading["adapter"] is not None:
+        loading = {**loading, "adapter": loading["adapter"].resolve()}
+    return ReplicatedAnswerer(Work(model, loading, MediaOptions(**reading), **work), address, replicas)
 
 
 def _inputs(words: list[str]) -> Inputs:
@@ -122,7 +162,7 @@ def _inputs(words: list[str]) -> Inputs:
     return Inputs(sources, last)
 
 
-def _run(inputs: Inputs, answerer: Answerer, out: Path, failed: Path, retries: int) -> Summary:
+def _run(inputs: Inputs, answerer: Answers, out: Path, failed: Path, retries: int) -> Summary:
     from pixelword.batch.export import export, journal_of
     from pixelword.batch.journal import Failures, Journal, lines_at
     from pixelword.batch.run import Job

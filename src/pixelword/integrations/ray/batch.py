@@ -6,14 +6,13 @@ progress is repeated.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from pixelword.errors import InputError
-from pixelword.extras import install_command
 from pixelword.integrations.ray.askers import Asking
+from pixelword.integrations.ray.cluster import connect
 from pixelword.integrations.ray.job import Done, Job, Part, as_dict
 
 
@@ -71,15 +70,9 @@ def _run(
     gpus: float,
     report: Callable[[int, int], None],
 ) -> None:
-    try:
-        import ray
-        import ray.data
-    except ImportError as error:
-        raise InputError(f"many machines need Ray: {install_command('ray')}") from error
-    if not ray.is_initialized():
-        os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray tells its makers of every run otherwise
-        # a cluster has a dashboard or has none; starting our own would open an unwanted port
-        ray.init(**({} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}))
+    connect()
+    import ray.data
+
     ray.data.DataContext.get_current().enable_progress_bars = False
     whole = sum(part.count for part in job.parts)
     done = whole - sum(part.count for part in missing)
