@@ -148,7 +148,6 @@ def test_batch_with_replicas_has_the_lines_of_batch_without_also_after_kills(tmp
         assert process.wait(SECONDS) == 1, log.read_text()[-3000:]
     expected = {line["image"]: line for line in lines(plain)}
     assert len(expected) == 60 and all(line["answer"] for line in expected.values())
-    (tmp_path / "failed.jsonl").rename(tmp_path / "plain-failed.jsonl")
 
     command = [*words, "--out", str(out), "--ray", "local", "--replicas", "1"]
     with started(*command, log=log) as process:
@@ -167,7 +166,7 @@ def test_batch_with_replicas_has_the_lines_of_batch_without_also_after_kills(tmp
     assert f"{len(first)} known from before, 1 failed" in log.read_text().replace("\n", " ")
     assert lines(out)[: len(first)] == first and len(lines(out)) == 60
     assert {line["image"]: line for line in lines(out)} == expected
-    assert (tmp_path / "failed.jsonl").read_text() == (tmp_path / "plain-failed.jsonl").read_text()
+    assert (tmp_path / "out.failed.jsonl").read_text() == (tmp_path / "plain.failed.jsonl").read_text()
 
 
 def test_requests_outlive_a_replica_behind_one_address(tmp_path: Path) -> None:

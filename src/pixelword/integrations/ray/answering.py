@@ -32,7 +32,8 @@ class Work:
     """What decides the answers of a job, as it is sent to replicas.
 
     model: a packaged model, a folder that all machines see, or a model on the Hub. loading, how: arguments of
-    :func:`load` and of `Session.sampling`. identity: as of :class:`Reader`, with digests of `model` and `adapter`.
+    :func:`load` and of `Session.sampling`. identity: as of :class:`Reader`, without the weights' type, and
+    with digests of `model` and `adapter`.
     """
 
     model: str
@@ -45,9 +46,9 @@ class Work:
     identity: Mapping[str, Any]
     max_num_seqs: int
 
-    def reader(self) -> Reader:
-        """Return what reads rows' media, without a model."""
-        return Reader(self.media, self.identity, self.form, boxes=self.boxes)
+    def reader(self, dtype: str) -> Reader:
+        """Return what reads rows' media, without a model. dtype: of the weights."""
+        return Reader(self.media, {**self.identity, "dtype": dtype}, self.form, boxes=self.boxes)
 
     def open(self) -> Answerer:
         """Load the model. Raises what :func:`load` raises; InputError: its weights are not those of the job."""
@@ -75,16 +76,23 @@ class Replica:
     """A model in a process of the cluster; several threads may use it at once."""
 
     def __init__(self, work: Work) -> None:
-        self._answerer, self._fault = None, ""
+        self._answerer, self._fault, self._dtype = None, "", ""
         try:
             self._answerer = work.open()
+            self._dtype = str(self._answerer.engine.model.dtype)
         except PixelwordError as error:  # kept, not raised: Ray would wrap it in pages of its own
             self._fault = str(error)
 
-    def answer(self, row: Row, content: Content) -> Outcome:
-        """Answer a row. A process whose engine has ended ends, too, so that Ray starts another."""
+    def dtype(self) -> Outcome:
+        """The type of the weights, as `dtype`."""
+        return Outcome({"dtype": self._dtype}, fault=self._fault)
+
+    def answer(self, row: Row, content: Content, dtype: str) -> Outcome:
+        """Answer a row with weights of this type. A process whose engine has ended ends, too: Ray starts another."""
         if self._answerer is None:
             return Outcome(fault=self._fault)
+        if self._dtype != dtype:
+            return Outcome(fault=f"{platform.node()} has weights in {self._dtype}, others in {dtype}: give --dtype")
         try:
             return Outcome(self._answerer.answer(row, content))
         except Exception as error:
@@ -104,14 +112,13 @@ class ReplicatedAnswerer:
         replicas: Their number; by default one per GPU, or per machine.
 
     Raises:
-        InputError: as of :func:`connect`.
+        InputError: as of :func:`connect`; a replica cannot load the model.
     """
 
     def __init__(self, work: Work, address: str | None = None, replicas: int | None = None) -> None:
         connect(address)
         import ray
 
-        self._reader = work.reader()
         count, cpus, gpus = placed(machines(), replicas)
         actor = ray.remote(Replica).options(
             num_cpus=cpus,
@@ -126,6 +133,15 @@ class ReplicatedAnswerer:
         self._lock = threading.Lock()
         self._closed = False
         self.max_num_seqs, self.alive = work.max_num_seqs * count, True
+        self._dtype = self._first_dtype()
+        self._reader = work.reader(self._dtype)
+
+    def _first_dtype(self) -> str:
+        """Wait for a replica; return the type of its weights."""
+        import ray
+
+        (first,), _ = ray.wait([replica.dtype.remote() for replica in self._replicas])
+        return str(self._fields(self._got(first))["dtype"])
 
     def read(self, row: Row) -> Content:
         """Read a row's media, with videos as the paths that replicas open. Raises MediaError."""
@@ -139,10 +155,15 @@ class ReplicatedAnswerer:
             number = min(range(len(self._busy)), key=self._busy.__getitem__)
             self._busy[number] += 1
         try:
-            outcome = self._outcome(number, Row(row.number, None, row.question), content)
+            if self._closed:
+                raise Cancelled
+            replica, bare = self._replicas[number], Row(row.number, None, row.question)
+            return self._fields(self._got(replica.answer.remote(bare, content, self._dtype)))
         finally:
             with self._lock:
                 self._busy[number] -= 1
+
+    def _fields(self, outcome: Outcome) -> dict[str, Any]:
         if outcome.fault:
             self.alive = False
             raise InputError(outcome.fault)
@@ -151,14 +172,13 @@ class ReplicatedAnswerer:
         assert outcome.answer is not None
         return outcome.answer
 
-    def _outcome(self, number: int, row: Row, content: Content) -> Outcome:
+    def _got(self, waited: Any) -> Outcome:
+        """Wait for a replica's answer. Raises InputError, RuntimeError, Cancelled."""
         import ray
         from ray.exceptions import RayError
 
-        if self._closed:
-            raise Cancelled
         try:
-            outcome: Outcome = ray.get(self._replicas[number].answer.remote(row, content))
+            outcome: Outcome = ray.get(waited)
         except RayError as error:
             if self._closed:
                 raise Cancelled from error
@@ -173,9 +193,10 @@ class ReplicatedAnswerer:
         """End at once; rows under way raise `Cancelled`."""
         import ray
 
-        self._closed = True
-        while self._replicas:
-            ray.kill(self._replicas.pop())
+        if not self._closed:
+            self._closed = True
+            for replica in self._replicas:
+                ray.kill(replica)
 
     def __enter__(self) -> ReplicatedAnswerer:
         return self
