@@ -174,3 +174,12 @@ def test_a_call_whose_name_is_not_json_stays_text(name: str) -> None:
     parser = ToolCallParser()
     assert "".join(piece.text for piece in [*parser.add(text), *parser.finish()]) == text
     assert parser.calls == 0
+
+
+def test_a_call_behind_a_malformed_one_is_read_however_it_is_cut() -> None:
+    bad, good = "<tool_call>nothing</tool_call>", '<tool_call>{"name": "x", "arguments": {}}</tool_call>'
+    for cuts in ([bad + good], bad + good):
+        parser = ToolCallParser()
+        pieces = [piece for cut in cuts for piece in parser.add(cut)] + parser.finish()
+        assert parser.calls == 1 and [piece.name for piece in pieces if piece.name] == ["x"]
+        assert "".join(piece.text for piece in pieces if piece.call is None) == bad

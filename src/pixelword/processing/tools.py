@@ -126,9 +126,10 @@ class ToolCallParser:
             self._depth, self._quoted, self._escaped = 0, False, False
             self.calls += 1
             return Piece("", self.calls - 1, name)
-        if found is not None or CALL_END in self._held or len(self._held) > _MOST_HEAD:
-            text, self._state, self._held = CALL_START + self._held, "text", ""
-            return Piece(text)
+        before, mark, after = self._held.partition(CALL_END)
+        if mark or len(self._held) > _MOST_HEAD:
+            self._state, self._held = "text", after
+            return Piece(CALL_START + before + mark)
         return None
 
     def _arguments(self) -> Piece | None:
