@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 _PARTS = {
     "weights": "weights, float32",
-    "frozen": "frozen projections, bf16",
+    "frozen": "frozen projections",
     "gathered": "weights gathered",
     "gradients": "gradients",
     "optimizer": "optimizer",

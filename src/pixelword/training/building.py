@@ -24,6 +24,7 @@ from pixelword.training.initial import set_cosine_patches
 from pixelword.training.lora import add_adapters
 from pixelword.training.parallel import World, copy_over, shard, take_weights
 from pixelword.training.precision import compute_dtype
+from pixelword.training.rounded_base import round_frozen
 from pixelword.training.stages import decoder_layers, set_trainable
 from pixelword.training.start import existing, tokenizer_folder
 
@@ -67,12 +68,18 @@ def build_network(
     build: replaces `build_model`, if not sharded.
     """
     if world.mesh is None:
-        model = (build or build_model)(recipe, processor).to(world.device)
+        model = (build or build_model)(recipe, processor)
+        if recipe.lora is not None and recipe.lora.base == "int8":  # before it is moved: a GPU never holds it whole
+            set_trainable(model, recipe.trainable)
+            round_frozen(decoder_layers(model))
+        model = model.to(world.device)
         _prepare(model, recipe)
         _round_base(model, recipe, world)
         return model, copy_over(model, world) if world.size > 1 else model
     if recipe.lora is not None and recipe.lora.base != "fp32":
-        raise RecipeError("lora.base: bf16 is for one GPU, or copies of it: --set parallel.shard=1, or lora.base=fp32")
+        raise RecipeError(
+            f"lora.base: {recipe.lora.base} is for one GPU, or copies of it: --set parallel.shard=1, or lora.base=fp32"
+        )
     whole: dict[str, Tensor] = {}
     if world.rank == 0:
         source = build_model(recipe, processor)
@@ -102,12 +109,12 @@ def _choose(model: NeoOVForConditionalGeneration, recipe: Recipe) -> None:
 
 
 def _round_base(model: NeoOVForConditionalGeneration, recipe: Recipe, world: World) -> None:
-    """Store the layers' frozen projections as `lora.base` says.
+    """Store the layers' frozen projections in bf16 if `lora.base` says so.
 
     Raises:
         RecipeError: bf16, where arithmetic is float32.
     """
-    if recipe.lora is None or recipe.lora.base == "fp32":
+    if recipe.lora is None or recipe.lora.base != "bf16":
         return
     if compute_dtype(recipe, world.device) != torch.bfloat16:
         raise RecipeError("lora.base: bf16 needs bf16 arithmetic; --set precision=bf16, or lora.base=fp32")

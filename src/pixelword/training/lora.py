@@ -20,6 +20,7 @@ from pixelword.checkpoints import hub
 from pixelword.data.recipe import nearest
 from pixelword.errors import RecipeError
 from pixelword.extras import install_command
+from pixelword.training.rounded_base import dense
 from pixelword.training.stages import decoder_layers
 
 if TYPE_CHECKING:
@@ -82,8 +83,10 @@ def _config(recipe: LoraRecipe, targets: list[str]) -> LoraConfig:
 def merged(tensors: Mapping[str, Tensor], recipe: LoraRecipe) -> dict[str, Tensor]:
     """Merge adapters: return the plain model's tensors by name, not in place.
 
-    The computation of PEFT's `merge_and_unload`, on full tensors: a sharded model has none to merge.
+    The computation of PEFT's `merge_and_unload`, on full tensors: a sharded model has none to merge. Adapters on
+    rounded projections are merged into what these stand for.
     """
+    tensors = dense(tensors)
     plain: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         if name.endswith(_BASE):

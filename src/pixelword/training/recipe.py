@@ -151,14 +151,14 @@ class SpikeRecipe(RecipePart):
 class LoraRecipe(RecipePart):
     """Low-rank adapters (PEFT) on the layers' projections; roles in `trainable` are also trained in full.
 
-    base: what the layers' frozen projections are stored in; bf16 takes half, and needs bf16 arithmetic and a GPU that
-        shares no weights.
+    base: what the layers' frozen projections are stored in, on a GPU that shares no weights: bf16 takes half and needs
+        bf16 arithmetic; int8 takes a quarter and rounds them.
     """
 
     rank: PositiveInt = 16
     alpha: Positive = 32.0
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
-    base: Literal["fp32", "bf16"] = "fp32"
+    base: Literal["fp32", "bf16", "int8"] = "fp32"
     targets: list[str] = [
         "q_proj", "q_proj_hw", "k_proj", "k_proj_hw", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj",
     ]  # fmt: skip

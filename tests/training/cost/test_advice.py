@@ -38,7 +38,8 @@ def test_every_card_has_memory_and_a_peak() -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "gpu"), [("2b/lora.yaml", "4090"), ("2b/lora.yaml", "L40S"), ("2b/lora.yaml", "H100"),
+    ("recipe", "gpu"), [("2b/lora.yaml", "4090"), ("2b/qlora.yaml", "RTX 4080"),
+                        ("2b/lora.yaml", "L40S"), ("2b/lora.yaml", "H100"),
                         ("9b/lora.yaml", "L40S"), ("9b/lora.yaml", "H100")]
 )  # fmt: skip
 def test_adapter_recipes_fit_one_gpu(recipe: str, gpu: str) -> None:

@@ -78,8 +78,11 @@ def _adapters(recipe: Recipe) -> Iterator[Change]:
         lora = LoraRecipe(rank=16, alpha=32, base="bf16")
         change = "trainable=[] --set 'lora={rank: 16, alpha: 32, base: bf16}'"
         yield change, "adapters alone are trained", {"lora": lora, "trainable": []}
-    elif recipe.lora.base == "fp32":
+        return
+    if recipe.lora.base == "fp32":
         yield "lora.base=bf16", "frozen projections are stored as released", {"lora": {"base": "bf16"}}
+    if recipe.lora.base != "int8":
+        yield "lora.base=int8", "frozen projections are rounded to 8 bits", {"lora": {"base": "int8"}}
 
 
 def _updated(recipe: Recipe, update: dict[str, Any]) -> Recipe:

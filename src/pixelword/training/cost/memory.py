@@ -30,7 +30,7 @@ OVERHEAD = 2.0e9
 class Memory:
     """Bytes on one device.
 
-    weights: float32 masters (this device's shard). frozen: projections that `lora.base` stores in bf16.
+    weights: float32 masters (this device's shard). frozen: projections that `lora.base` stores in bf16 or int8.
     gathered: weights in the precision of the arithmetic: with FSDP those of two layers and of the root, else of all.
     gradients: float32 shard, and a layer's and the root's while they
     are summed over ranks. optimizer: moments. average: of an EMA. activations: kept by all layers, and one at work.
@@ -72,7 +72,9 @@ def step_memory(
     every, trained = _size(network.parameters()), _size(p for p in network.parameters() if p.requires_grad)
     adapters = adapter_parameters(network, recipe)
     every, trained = every + adapters, trained + adapters
-    halved = _stored_in_bf16(layers, recipe)
+    base = recipe.lora.base if recipe.lora else "fp32"
+    frozen = _frozen_projections(layers) if base != "fp32" else []
+    rounded = sum(frozen)
     largest = max(_size(layer.parameters()) for layer in layers)
     root = every - sum(_size(layer.parameters()) for layer in layers)
     passing = max(_size(p for p in layer.parameters() if p.requires_grad) for layer in layers)
@@ -81,12 +83,12 @@ def step_memory(
         gathered = (2 * largest + root) * compute
         gradients = trained / shard * FLOAT + passing * (compute + FLOAT)
     else:  # autocast keeps a bf16 copy of every weight until the step ends
-        gathered = (every - halved) * compute if recipe.precision == "bf16" else 0
+        gathered = (every - rounded) * compute if recipe.precision == "bf16" else 0
         gradients = trained * FLOAT
     return Memory(
-        weights=(every / shard - halved) * FLOAT,
-        frozen=halved * 2.0,
-        gathered=gathered,
+        weights=(every / shard - rounded) * FLOAT,
+        frozen=rounded * {"fp32": 4.0, "bf16": 2.0, "int8": 1.0}[base],
+        gathered=gathered + (max(frozen, default=0) * compute if base == "int8" else 0),  # one is widened at a time
         gradients=gradients,
         optimizer=moments(network, recipe) / shard * FLOAT,
         average=trained / shard * FLOAT if recipe.optimizer.ema else 0,
@@ -97,12 +99,10 @@ def step_memory(
     )
 
 
-def _stored_in_bf16(layers: Iterable[Layer], recipe: Recipe) -> int:
-    """Parameters of frozen projections that `lora.base` stores in bf16; one GPU alone has such."""
-    if recipe.lora is None or recipe.lora.base == "fp32":
-        return 0
+def _frozen_projections(layers: Iterable[Layer]) -> list[int]:
+    """Sizes of the frozen projections, which `lora.base` stores in another type; one GPU alone has such."""
     modules = (module for layer in layers for module in layer.modules() if isinstance(module, nn.Linear))
-    return sum(module.weight.numel() for module in modules if not module.weight.requires_grad)
+    return [module.weight.numel() for module in modules if not module.weight.requires_grad]
 
 
 def adapter_parameters(network: NeoOVForConditionalGeneration, recipe: Recipe) -> int:
