@@ -72,6 +72,9 @@ def _blocks(ids: Tensor, start: int, stop: int) -> Iterator[tuple[int, int, byte
         yield a, b, b"text" + ids[a:b].numpy().tobytes()
 
 
+_TENSOR_BYTES = 460  # of a tensor beside its numbers: object, storage, allocation; measured on a CPU
+
+
 class PrefixCache:
     """Blocks by name, at most `most_bytes` of them. Not for several threads at once.
 
@@ -134,4 +137,5 @@ class PrefixCache:
 
 
 def _size(stretches: Sequence[KVBlock]) -> int:
-    return sum(keys.nbytes + values.nbytes for keys, values in stretches)
+    """Bytes of memory, in a CPU's also those of the tensors themselves, which are a third of it for small models."""
+    return sum(keys.nbytes + values.nbytes + 2 * _TENSOR_BYTES for keys, values in stretches)
