@@ -36,7 +36,7 @@ class Served:
 
     def measure(self) -> Process:
         """What the process and its children hold now (Linux)."""
-        own, *workers = (_held(pid) for pid in (self.pid, *_children(self.pid)))
+        own, *workers = (held(pid) for pid in (self.pid, *children(self.pid)))
         workers_bytes, threads, files = (sum(column) for column in zip((0, *own[1:]), *workers, strict=True))
         return Process(own[0], workers_bytes, threads, files)
 
@@ -71,16 +71,26 @@ def _address(process: subprocess.Popen[bytes], log: Path, seconds: float) -> str
     raise SystemExit(f"the server did not start; it wrote:\n{log.read_text()[-2000:]}")
 
 
-def _children(pid: int) -> list[int]:
-    """Processes below one, whichever of its threads started them."""
+def children(pid: int) -> list[int]:
+    """Processes below one, whichever of its threads started them; those that have just ended are left out."""
     found: list[int] = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in map(int, (task / "children").read_text().split()):
-            found += [child, *_children(child)]
+    try:
+        own = [int(child) for task in Path(f"/proc/{pid}/task").iterdir() for child in _of_task(task)]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
+    for child in own:
+        found += [child, *children(child)]
     return found
 
 
-def _held(pid: int) -> tuple[int, int, int]:
+def _of_task(task: Path) -> list[str]:
+    try:
+        return (task / "children").read_text().split()
+    except (FileNotFoundError, ProcessLookupError):  # a thread that has just ended
+        return []
+
+
+def held(pid: int) -> tuple[int, int, int]:
     """(resident bytes, threads, open files) of one process; nothing of one that has just ended."""
     try:
         status = dict(line.split(":\t", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())

@@ -4,15 +4,18 @@
     python benchmarks/soak.py --seconds 60
     python benchmarks/soak.py --quick            # 10 seconds, 6 clients, nothing is written
 
-It starts `pixelword serve`, asks each of its questions alone, then has clients ask them all at once: whole or streamed,
-slow to send or to read, cut short in every phase, and wrong in every way that has a name. Memory, threads and open
-files of the server and its workers are read from outside. Ends with 1 when something was lost, grew or differed.
+It starts `pixelword serve`, asks each of its questions alone, then has clients ask them all at once, on every route
+that answers: whole or streamed, slow to send or to read, cut short in every phase, and wrong in every way that has a
+name. Meanwhile workers of the server are killed, and a `pixelword batch` runs beside it, killed and started again.
+Memory, threads and open files of the server and its workers are read from outside. Ends with 1 when something was lost,
+grew, differed, or had not the form that it had to have.
 """
 
 from __future__ import annotations
 
 import argparse
 import tempfile
+import threading
 import time
 from collections import Counter
 from dataclasses import asdict
@@ -23,15 +26,20 @@ from typing import Any
 import httpx
 import running
 from served import Served, served
-from soak_clients import MANNERS, Client, Outcome, alone, run
+from soak_clients import LOST, MANNERS, Client, Outcome, alone, decided, run
+from soak_faults import Batch, Killer
 from soak_requests import asks, bad
 
 #: Less than the questions need, so that the prefix cache is full and gives away what is old while it is watched.
 PREFIX_MB = 8
+#: The same of stored responses.
+STORE_MB = 8
 #: Share of the time in which pools of threads grow to their size.
 FILLED = 1 / 3
 #: Share of the time that counts as warming up, and megabytes that the rest may grow by.
 WARM, MOST_GROWTH_MB = 0.3, 32.0
+#: The least between two kills of a worker.
+MIN_KILL_SECONDS = 5.0
 MOST_KEPT = 100  # faults in the samples' file
 
 
@@ -39,12 +47,13 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seconds", type=float, help="of load; 600, or 10 with --quick")
     parser.add_argument("--clients", type=int, help="16, or 6 with --quick")
-    parser.add_argument("--questions", type=int, help="different ones; 48, or 12 with --quick")
+    parser.add_argument("--questions", type=int, help="different ones; 60, or 15 with --quick")
+    parser.add_argument("--images", type=int, help="of the batch; 60, or 6 with --quick")
     parser.add_argument("--model", default="nano")
     parser.add_argument("--threads", type=int, default=running.cores(), help="of the server; by default all cores")
     running.add_options(parser)
     args = parser.parse_args(argv)
-    for name, full, quick in (("seconds", 600, 10), ("clients", 16, 6), ("questions", 48, 12)):
+    for name, full, quick in (("seconds", 600, 10), ("clients", 16, 6), ("questions", 60, 15), ("images", 60, 6)):
         if getattr(args, name) is None:
             setattr(args, name, quick if args.quick else full)
         if getattr(args, name) <= 0:
@@ -52,12 +61,13 @@ def arguments(argv: list[str] | None = None) -> argparse.Namespace:
     return args
 
 
-def soak(server: Served, clients: int, seconds: float, questions: int) -> tuple[list[Outcome], list[dict[str, Any]]]:
-    """What became of every request, and what the server held each second and, last, when all had gone."""
-    asked = asks(0, questions)
+def soak(server: Served, args: argparse.Namespace, folder: Path) -> tuple[list[Outcome], list[dict[str, Any]], int]:
+    """What became of every request, what the server held each second and, last, when all had gone, and how many
+    workers were killed."""
+    asked = decided(server.address, [*zip(*(asks(seed, args.questions) for seed in range(3)), strict=True)])
     known = list(zip(asked, alone(server.address, asked), strict=True))
     held: list[dict[str, Any]] = []
-    begin = time.monotonic()
+    ends = threading.Event()
 
     def make(number: int, begin: float, stop: Any) -> Client:
         return Client(number, server.address, known, bad(), begin, stop)
@@ -65,12 +75,21 @@ def soak(server: Served, clients: int, seconds: float, questions: int) -> tuple[
     def watch() -> None:
         held.append({"at": time.monotonic() - begin, **asdict(server.measure())})
 
-    every = run(make, clients, seconds, watch)
-    unended = [item.name for item in every if item.is_alive()]
-    outcomes = [outcome for item in every for outcome in list(item.outcomes)]
-    lost = [Outcome("lost", name, seconds, 0.0, fault="it did not end") for name in unended]
+    killer = Killer(server.pid, max(MIN_KILL_SECONDS, args.seconds / 30), ends)
+    batch = Batch(folder, args.model, args.images, ends)
+    begin = time.monotonic()
+    killer.start()
+    batch.start()
+    every = run(make, args.clients, args.seconds, watch)
+    ends.set()
+    for item in (killer, batch):
+        item.join(4 * LOST)
+    unended = [item.name for item in (*every, batch) if item.is_alive()]
+    outcomes = [outcome for item in (*every, batch) for outcome in list(item.outcomes)]
+    lost = [Outcome("lost", name, args.seconds, 0.0, fault="it did not end") for name in unended]
+    httpx.get(f"{server.address}/health").raise_for_status()
     held.append({"at": time.monotonic() - begin, **asdict(server.measure())} | _idle(server.address))
-    return outcomes + lost, held
+    return outcomes + lost, held, killer.kills
 
 
 def _idle(address: str) -> dict[str, int]:
@@ -85,16 +104,18 @@ def _idle(address: str) -> dict[str, int]:
         time.sleep(0.1)
 
 
-def verdicts(outcomes: list[Outcome], held: list[dict[str, Any]]) -> dict[str, str | None]:
+def verdicts(outcomes: list[Outcome], held: list[dict[str, Any]], kills: int = 0) -> dict[str, str | None]:
     """Promise: what broke it, or None."""
     faults = [outcome for outcome in outcomes if outcome.fault]
     differ = [fault for fault in faults if (fault.fault or "").startswith("answered")]
     lost = [fault for fault in faults if fault not in differ]
     grown = growth(held)
     left = held[-1]
+    again = sum(outcome.again for outcome in outcomes)
     return {
         "nothing is lost": lost and f"{len(lost)} of {len(outcomes)}: {lost[0].manner}, {lost[0].fault}",
         "answers are those given alone": differ and f"{len(differ)}: {differ[0].kind}, {differ[0].fault}",
+        "a killed worker costs its own request": f"{kills} killed, {again} asked again" if again > kills else None,
         "memory does not grow": f"by {grown:.0f} MB" if grown > MOST_GROWTH_MB else None,
         "every place is free again": f"{left['running']} run, {left['waiting']} wait"
         if left["running"] or left["waiting"]
@@ -108,10 +129,16 @@ def _warm(held: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def growth(held: list[dict[str, Any]]) -> float:
-    """Megabytes between the median of the first third and that of the last, after warming up."""
-    values = [(item["bytes"] + item["worker_bytes"]) / 1e6 for item in _warm(held)]
-    third = max(len(values) // 3, 1)
-    return median(values[-third:]) - median(values[:third])
+    """Megabytes between the median of the first third and that of the last, after warming up.
+
+    Of the server's own process or of all, whichever is more: workers that were killed hold nothing for a while.
+    """
+    found = []
+    for parts in (("bytes",), ("bytes", "worker_bytes")):
+        values = [sum(item[part] for part in parts) / 1e6 for item in _warm(held)]
+        third = max(len(values) // 3, 1)
+        found.append(median(values[-third:]) - median(values[:third]))
+    return max(found)
 
 
 def _left_behind(held: list[dict[str, Any]], what: str) -> str | None:
@@ -129,6 +156,7 @@ def render(meta: dict[str, Any], outcomes: list[dict[str, Any]], held: list[dict
     lines += [
         f"{meta['clients']} clients for {meta['seconds']:g} s on {shape}. "
         f"{sent:,} requests, {tokens:,} tokens answered.",
+        *_beside(meta),
         "",
         "| promise | |",
         "|---|---|",
@@ -156,10 +184,20 @@ def render(meta: dict[str, Any], outcomes: list[dict[str, Any]], held: list[dict
     )
 
 
+def _beside(meta: dict[str, Any]) -> list[str]:
+    """What went wrong on purpose, of runs in which it did."""
+    if "kills" not in meta:
+        return []
+    return [
+        f"{meta['kills']} workers were killed, and {meta['again']} requests asked again for it. Beside the clients, "
+        f"`pixelword batch` over {meta['images']} images, killed and started again."
+    ]
+
+
 def summary(outcomes: list[Outcome]) -> list[dict[str, Any]]:
     """A line per manner of asking."""
     found = []
-    for manner in [name for name in (*MANNERS, "lost") if any(outcome.manner == name for outcome in outcomes)]:
+    for manner in [name for name in (*MANNERS, "batch", "lost") if any(outcome.manner == name for outcome in outcomes)]:
         those = [outcome for outcome in outcomes if outcome.manner == manner]
         seconds = [item.seconds for item in those]
         first = [item.first for item in those if item.first is not None]
@@ -189,15 +227,17 @@ def main() -> None:
     if args.render:
         return page(args.render)
     with tempfile.TemporaryDirectory() as folder:
-        options = [args.model, "--prefix-cache-mb", str(PREFIX_MB)]
+        options = [args.model, "--prefix-cache-mb", str(PREFIX_MB), "--response-store-mb", str(STORE_MB)]
         with served(options, Path(folder) / "log", threads=args.threads) as server:
-            outcomes, held = soak(server, args.clients, args.seconds, args.questions)
+            outcomes, held, kills = soak(server, args, Path(folder))
             traces = server.log.read_text().count("Traceback")
-    broken = verdicts(outcomes, held) | {"no stack traces in the log": f"{traces} of them" if traces else None}
+    broken = verdicts(outcomes, held, kills) | {"no stack traces in the log": f"{traces} of them" if traces else None}
     meta = running.describe(args.hardware) | {
         "threads": args.threads,
         "promises": list(broken.items()),
-        **{name: getattr(args, name) for name in ("seconds", "clients", "questions", "model")},
+        "kills": kills,
+        "again": sum(outcome.again for outcome in outcomes),
+        **{name: getattr(args, name) for name in ("seconds", "clients", "questions", "images", "model")},
     }
     manners = summary(outcomes)
     if not args.quick or args.output != running.RESULTS:

@@ -19,6 +19,47 @@ from .test_messages import asks as blocks
 from .test_responses import CIRCLE
 from .test_responses import asks as parts
 
+SCHEMA = {"type": "object", "properties": {"side": {"enum": ["left", "right"]}}, "required": ["side"]}
+TOOL = {"name": "crop", "description": "Cuts.", "parameters": SCHEMA}
+#: Calls of a tool and their results, with images, in each form; and the tool.
+CHAT_TOOLS = {
+    "messages": [
+        *FULL["messages"],
+        {
+            "role": "assistant",
+            "content": None,
+            "tool_calls": [
+                {"id": "a", "type": "function", "function": {"name": "crop", "arguments": '{"side": "left"}'}}
+            ],
+        },
+        {"role": "tool", "tool_call_id": "a", "content": [{"type": "text", "text": "cut"}]},
+    ],
+    "tools": [{"type": "function", "function": TOOL}],
+    "tool_choice": {"type": "function", "function": {"name": "crop"}},
+    "parallel_tool_calls": False,
+}
+RESPONSE_TOOLS = {
+    "input": [
+        *parts("what is it?", CIRCLE),
+        {"type": "function_call", "call_id": "a", "name": "crop", "arguments": '{"side": "left"}'},
+        {"type": "function_call_output", "call_id": "a", "output": parts("cut", CIRCLE)[0]["content"]},
+    ],
+    "tools": [{"type": "function", **TOOL}],
+    "tool_choice": {"type": "function", "name": "crop"},
+    "parallel_tool_calls": False,
+}
+MESSAGE_TOOLS = {
+    "messages": [
+        *blocks("what is it?", CIRCLE),
+        {"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "crop", "input": {"side": "left"}}]},
+        {
+            "role": "user",
+            "content": [{"type": "tool_result", "tool_use_id": "a", "content": blocks("cut", CIRCLE)[0]["content"]}],
+        },
+    ],
+    "tools": [{"name": "crop", "description": "Cuts.", "input_schema": SCHEMA}],
+    "tool_choice": {"type": "any", "disable_parallel_tool_use": True},
+}
 #: A request of each route with most of its fields.
 BODIES: dict[str, dict[str, Any]] = {
     "/v1/chat/completions": FULL,
@@ -39,6 +80,14 @@ BODIES: dict[str, dict[str, Any]] = {
     "/v1/embeddings": {"input": ["a red circle", "b"], "pooling": "last", "encoding_format": "base64", "user": "me"},
     "/tokenize": {"prompt": "what is it?", "return_token_strs": True},
 }  # fmt: skip
+#: (route, body): the above, and others with tools.
+MUTATED = {
+    **{path: (path, body) for path, body in BODIES.items()},
+    "chat with tools": ("/v1/chat/completions", {"max_tokens": 4, "stream": False, **CHAT_TOOLS}),
+    "responses with tools": ("/v1/responses", {"max_output_tokens": 4, "stream": False, **RESPONSE_TOOLS}),
+    "messages with tools": ("/v1/messages", {"max_tokens": 4, "stream": False, **MESSAGE_TOOLS}),
+    "tokenize with tools": ("/tokenize", {name: CHAT_TOOLS[name] for name in ("messages", "tools")}),
+}
 
 
 def description(address: str) -> dict[str, Any]:
@@ -74,11 +123,18 @@ def test_the_examples_are_requests(address) -> None:
             assert answer.status_code == 200, (path, answer.text)
 
 
-def mutate(address: str, path: str, number: int) -> None:
+def test_the_bodies_that_are_mutated_are_requests(brief) -> None:
+    for path, body in MUTATED.values():
+        answer = httpx.post(f"{brief}{path}", json=body, timeout=120)
+        assert answer.status_code == 200, (path, answer.text)
+
+
+def mutate(address: str, name: str, number: int) -> None:
+    path, valid = MUTATED[name]
     client = httpx.Client(timeout=120)
 
     @settings(max_examples=number, deadline=None, suppress_health_check=list(HealthCheck), database=None)
-    @given(st.composite(lambda draw: mutated(draw, BODIES[path]))())
+    @given(st.composite(lambda draw: mutated(draw, valid))())
     def check(body: Any) -> None:
         answer = client.post(f"{address}{path}", content=json.dumps(body).encode(), headers=JSON)
         assert answer.status_code < 500, (answer.status_code, answer.text, body)
@@ -97,15 +153,15 @@ def brief(serving):
         yield address
 
 
-@pytest.mark.parametrize("path", BODIES)
-def test_some_mutated_bodies_do_no_harm(brief, path) -> None:
-    mutate(brief, path, 15)
+@pytest.mark.parametrize("name", MUTATED)
+def test_some_mutated_bodies_do_no_harm(brief, name) -> None:
+    mutate(brief, name, 15)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", BODIES)
-def test_mutated_bodies_do_no_harm(brief, path) -> None:
-    mutate(brief, path, 300)
+@pytest.mark.parametrize("name", MUTATED)
+def test_mutated_bodies_do_no_harm(brief, name) -> None:
+    mutate(brief, name, 300)
 
 
 @pytest.mark.slow
