@@ -12,6 +12,7 @@ from PIL import Image
 from pointing_model import POINTED
 
 from pixelword.processing.images import load_image
+from pixelword.processing.videos import load_video
 
 
 def photograph(path: Path, orientation: int = 1, size: tuple[int, int] = (200, 80)) -> Path:
@@ -62,6 +63,25 @@ def test_of_several_images_none_is_guessed(run: Callable[..., Any], pointing_mod
     assert place == {"label": "star", "box": None, "box_1000": [100, 250, 500, 750], "image": None}
     assert "are not drawn" in told.stderr
     assert sorted(path.name for path in tmp_path.glob("*.png")) == ["out-0.png", "out-1.png"]
+
+
+def test_places_in_a_frame_are_drawn_on_it(run: Callable[..., Any], pointing_model_dir: Path, tmp_path: Path) -> None:
+    pytest.importorskip("llguidance", reason="grammars need llguidance")
+    clip, schema = Path(__file__).parents[2] / "examples" / "moving_right.mp4", tmp_path / "schema.json"
+    schema.write_text(json.dumps({"const": [{"label": "star", "frame": 1, "box": [100, 250, 500, 750]}]}))
+    how = ["--schema", schema, "--json", "--boxes", tmp_path / "out.png"]
+    told = run("ask", "--video", clip, "where?", "--model", pointing_model_dir, *how)
+    assert told.exit_code == 0, told.output
+    (place,) = json.loads(told.stdout)["objects"]
+    assert (place["video"], place["frame"]) == (0, 1)
+    assert [path.name for path in tmp_path.glob("*.png")] == ["out-frame-1.png"] and "out-frame-1.png" in told.stderr
+    shown = load_video(clip).frames[1]
+    with Image.open(tmp_path / "out-frame-1.png") as drawn:
+        factor = drawn.width // shown.width
+        assert drawn.size == (factor * shown.width, factor * shown.height)
+        assert drawn.getpixel((round(factor * place["box"][0]), drawn.height // 2)) == (0xD5, 0x5E, 0x00)
+        corner = (factor * (shown.width - 1), 0)
+        assert drawn.convert("RGB").getpixel(corner) == shown.convert("RGB").getpixel((shown.width - 1, 0))
 
 
 def test_a_drawing_needs_an_image_and_a_name(refused: Callable[..., str], tmp_path: Path) -> None:

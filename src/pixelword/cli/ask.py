@@ -14,7 +14,11 @@ from pixelword.cli import options
 from pixelword.utils.files import atomic_file
 
 if TYPE_CHECKING:
+    from PIL import Image
+
     from pixelword.generation.session import Answer, Session
+    from pixelword.processing.boxes import Place
+    from pixelword.processing.types import Video
 
 
 def ask(
@@ -46,7 +50,9 @@ def ask(
     ] = False,
     boxes: Annotated[
         Path | None,
-        typer.Option(metavar="PNG", help="Write the image with the places that the answer names drawn on it."),
+        typer.Option(
+            metavar="PNG", help="Write the image or video frame with the places that the answer names drawn on it."
+        ),
     ] = None,
 ) -> None:
     """Ask a question about images, videos or text alone.
@@ -65,7 +71,7 @@ def ask(
     options.check_question(question, "ask", alone=not pictures and not video)
     options.check_media(pictures, video or (), allow_urls=allow_urls)
     if boxes is not None:
-        options.check_drawing(boxes, pictures)
+        options.check_drawing(boxes, [*pictures, *(video or ())])
     form = options.form(schema, images=len(pictures))
     session = options.open_session(
         model, dtype=dtype, device=device, min_pixels=min_pixels, max_pixels=max_pixels, allow_urls=allow_urls,
@@ -76,7 +82,10 @@ def ask(
     from pixelword.generation.answer import with_value
     from pixelword.generation.messages import conversation, user_message
 
-    messages = conversation(user_message(question, pictures, video or []), system=system)
+    clips: list[Any] = [*(video or ())]
+    if boxes is not None:  # as they are drawn on
+        clips = [_shown(clip, session) for clip in clips]
+    messages = conversation(user_message(question, pictures, clips), system=system)
     sampling = session.sampling(
         max_new_tokens, temperature, seed, top_p, top_k, repetition_penalty=repetition_penalty, stop=stop or (),
         structured_outputs=form,
@@ -94,7 +103,7 @@ def ask(
         else answer.text
     )
     if boxes is not None:
-        _draw(answer, pictures, boxes, session)
+        _draw(answer, pictures, clips, boxes, session)
 
 
 def _as_dict(answer: Answer, model: str, session: Session, *, structured: bool) -> dict[str, Any]:
@@ -113,18 +122,48 @@ def _as_dict(answer: Answer, model: str, session: Session, *, structured: bool) 
     }
 
 
-def _draw(answer: Answer, pictures: Sequence[str], path: Path, session: Session) -> None:
-    """Write every image with its places: PATH, or PATH-0, PATH-1 … for several."""
-    from pixelword.explain.boxes import draw_places
+def _shown(video: Path, session: Session) -> Video:
+    """Load the frames that a prompt with this video has."""
+    from pixelword.processing.chat import Clip
+
+    most = session.processor.image_processor.budget(session.media.min_pixels, session.media.max_pixels)[1]
+    return session.processor.video(Clip(str(video), {}), most, session.media)
+
+
+def _draw(answer: Answer, pictures: Sequence[str], clips: Sequence[Video], path: Path, session: Session) -> None:
+    """Write every image with its places: PATH, or PATH-0, PATH-1 … for several; and frames."""
     from pixelword.processing.images import load_image
 
     if not answer.objects:
         print("note: the answer names no places", file=sys.stderr)
-    elif any(place.image is None for place in answer.objects):
-        print("note: places in videos, or in none of several images by name, are not drawn", file=sys.stderr)
+    elif any(place.image is None and place.frame is None for place in answer.objects):
+        print("note: places that name none of several images or frames are not drawn", file=sys.stderr)
     for number, source in enumerate(pictures):
         image = load_image(source, limits=session.media.limits, allow_urls=session.media.allow_urls)
         own = [place for place in answer.objects if place.image == number]
         target = path if len(pictures) == 1 else path.with_stem(f"{path.stem}-{number}")
-        with atomic_file(target) as unfinished:
-            draw_places(image, own).save(unfinished, format="PNG")
+        _write(image, own, target)
+    _draw_frames([place for place in answer.objects if place.frame is not None], clips, path)
+
+
+def _draw_frames(places: Sequence[Place], clips: Sequence[Video], path: Path) -> None:
+    """Write every frame that has places: PATH-frame-7, of several videos PATH-video-0-frame-7."""
+    frames: dict[tuple[int, int], list[Place]] = {}
+    for place in places:
+        frames.setdefault((place.video or 0, place.frame or 0), []).append(place)
+    for (number, frame), own in sorted(frames.items()):
+        clip = clips[number]
+        image = clip.frames[frame]
+        if clip.sizes:  # places are in pixels of the file, and frames may be shrunk
+            image = image.resize(clip.sizes[frame])
+        video, of = ("", "") if len(clips) == 1 else (f"-video-{number}", f" of video {number}")
+        target = path.with_stem(f"{path.stem}{video}-frame-{frame}")
+        _write(image, own, target)
+        print(f"note: the places in frame {frame}{of} are drawn in {target}", file=sys.stderr)
+
+
+def _write(image: Image.Image, places: Sequence[Place], path: Path) -> None:
+    from pixelword.explain.boxes import draw_places
+
+    with atomic_file(path) as unfinished:
+        draw_places(image, places).save(unfinished, format="PNG")

@@ -242,12 +242,12 @@ def form(schema: str | None, *, images: int = 1) -> StructuredOutputs | None:
     return StructuredOutputs(json=text, place=f"--schema {schema}: schema")
 
 
-def check_drawing(path: Path, images: Sequence[str]) -> None:
-    """Raise InputError if a drawing of the images cannot be written there."""
+def check_drawing(path: Path, media: Sequence[str | Path]) -> None:
+    """Raise InputError if a drawing of the images and videos cannot be written there."""
     from pixelword.utils.files import check_place
 
-    if not images:
-        raise InputError("--boxes draws on images, but none is before the question")
+    if not media:
+        raise InputError("--boxes draws on images and videos, but none is before the question")
     if path.is_dir():
         raise InputError(f"{path} is a folder: name a .png file for --boxes")
     check_place(path, ".png")
