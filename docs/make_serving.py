@@ -36,7 +36,7 @@ from pixelword.serving.protocol_responses import (
     TextConfig,
     TextFormat,
 )
-from pixelword.serving.protocol_tools import Function
+from pixelword.serving.protocol_tools import CalledFunction, Function, ToolCall
 
 BEGIN, END = "<!-- fields: written by python docs/make_serving.py -->\n", "<!-- end of fields -->\n"
 PAGE = Path(__file__).with_name("serving.md")
@@ -54,6 +54,8 @@ ROUTES: dict[str, type[Body]] = {
 }
 WITHIN: dict[str, type[Body]] = {
     "message": ChatMessage,
+    "tool_call": ToolCall,
+    "called_function": CalledFunction,
     "part": Part,
     "url": Url,
     "stream_options": protocol.StreamOptions,

@@ -145,6 +145,6 @@ def test_a_schema_in_a_file_is_the_form_of_the_answer(answer, run, tiny_model_di
     assert json.loads(plain.stdout) == facts["parsed"]
     for text, words in (('{"items": {"type": "x"}}', "schema.items: Invalid type: x"), ("{", "schema: not JSON")):
         form.write_text(text)
-        result = run("ask", CIRCLE, QUESTION, "--schema", form, "--model", tiny_model_dir)
+        result = run("ask", CIRCLE, QUESTION, "--schema", form, "--model", tmp_path)  # before there is a model
         assert result.exit_code == 2 and f"--schema {form}: {words}" in " ".join(result.stderr.split())
     assert "cannot be read" in run("ask", QUESTION, "--schema", tmp_path / "none.json").stderr

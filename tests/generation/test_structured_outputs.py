@@ -6,6 +6,7 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 pytest.importorskip("llguidance", reason='answers with a form need pip install "pixelword[structured]"')
 
 from pixelword.errors import InputError
+from pixelword.generation.answer import with_value
 from pixelword.generation.engine import Engine
 from pixelword.generation.request import BatchingOptions, Request
 from pixelword.generation.sampling import Sampling
@@ -115,6 +117,12 @@ def test_it_is_cut_and_says_so(session, engine, prompt) -> None:
     assert request.result() and request.reason == "length"
     answer = session.ask("describe the picture", images=PICTURE, schema=Seen, max_new_tokens=5)
     assert answer.finish_reason == "length" and answer.parsed is None and answer.text == request.text.strip()
+
+
+def test_a_cut_answer_has_no_value_even_if_what_is_left_is_json() -> None:
+    answer = Answer("1", prompt_tokens=1, visual_tokens=0, new_tokens=1, seconds=1.0, finish_reason="length")
+    assert with_value(answer, {"type": "integer"}).parsed is None
+    assert with_value(replace(answer, finish_reason="stop"), {"type": "integer"}).parsed == 1
 
 
 def test_stop_strings_and_stop_tokens_count_within(engine, prompt) -> None:

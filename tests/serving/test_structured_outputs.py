@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import re
 from typing import Any, Literal
@@ -12,6 +13,10 @@ import pytest
 from pydantic import BaseModel, ConfigDict, Field
 
 pytest.importorskip("llguidance", reason='answers with a form need pip install "pixelword[structured]"')
+
+from pixelword.generation.structured_outputs import StructuredOutputs
+from pixelword.serving.settings import Settings
+from pixelword.serving.state import Server
 
 from .conftest import EXAMPLES, asks
 from .test_fields import CHAT, HOT, PLAIN, content
@@ -140,6 +145,7 @@ def schema(part: Any) -> dict[str, Any]:
         ({"structured_outputs": {"choice": ["a"], "regex": "a"}}, ["structured_outputs: choice and regex given"]),
         ({"structured_outputs": {}}, ["structured_outputs: nothing given"]),
         ({"structured_outputs": {"choice": [""]}}, ["structured_outputs.choice"]),
+        ({"structured_outputs": {"json": "[" * 100_000}}, ["structured_outputs.json", "levels"]),
         ({"structured_outputs": {"jsonn": {}}}, ["structured_outputs.jsonn"]),
         ({"structured_outputs": {"regex": "a"}} | schema({}), ["another form"]),
         ({"structured_outputs": {"regex": "a" * 200_001}}, ["structured_outputs.regex", "200,000"]),
@@ -151,3 +157,15 @@ def test_what_is_wrong_is_named_before_anything_is_answered(address, body, words
     message = assert_refused(refused, 400)
     assert all(word in message for word in words), message
     assert refused.json()["error"]["param"].split(".")[0] in ("response_format", "structured_outputs", "ignore_eos")
+
+
+def test_forms_that_are_compiled_count_as_load(engine, workers) -> None:
+    async def load() -> list[int]:
+        server = Server(engine, workers, Settings())
+        task = asyncio.create_task(server.compile(StructuredOutputs(regex="a|b")))
+        await asyncio.sleep(0)
+        during = server._preparing
+        await task
+        return [during, server._preparing]
+
+    assert asyncio.run(load()) == [1, 0]

@@ -156,6 +156,7 @@ def test_a_bad_request_is_refused_by_name(address, path, body, word) -> None:
         ({"messages": [{"role": "user", "content": [USE]}]}, "tool_use"),
         ({"messages": [{"role": "assistant", "content": [RESULT]}]}, "tool_result"),
         ({"messages": [{"role": "user", "content": [{"type": "tool_result"}]}]}, "tool_use_id"),
+        ({"messages": [{"role": "user", "content": [RESULT] * 1025}]}, "1,025 messages"),
     ],
     ids=lambda value: str(value)[:30],
 )  # fmt: skip
@@ -163,3 +164,13 @@ def test_a_bad_message_is_refused_by_name(address, change, word) -> None:
     body = {"max_tokens": 4, "messages": [{"role": "user", "content": "x"}]} | change
     answer: httpx.Response = post(address, body, "/v1/messages")
     assert answer.status_code == 400 and word in answer.json()["error"]["message"], answer.text
+
+
+def test_a_call_that_a_stop_string_cut_is_not_a_use_of_a_tool(anthropic_client) -> None:
+    how: dict[str, Any] = {"model": "nano", "max_tokens": 99, "stop_sequences": ['"colour"']}
+    how |= {"tools": [ANTHROPIC_PAINT], "tool_choice": {"type": "any"}}
+    how["messages"] = [{"role": "user", "content": "paint it red"}]
+    found = anthropic_client.messages.create(**how)
+    assert (found.stop_reason, found.stop_sequence) == ("stop_sequence", '"colour"') and not found.content
+    with anthropic_client.messages.stream(**how) as stream:
+        assert stream.get_final_message().stop_reason == "stop_sequence"

@@ -6,6 +6,7 @@ import json
 import logging
 from typing import Any
 
+import httpx
 import openai
 import pytest
 from pydantic import BaseModel, ConfigDict, Field
@@ -13,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 pytest.importorskip("llguidance", reason='answers with a form need pip install "pixelword[structured]"')
 
 from .conftest import EXAMPLES, asks, data_url
-from .test_fields import HOT, content
+from .test_fields import CHAT, HOT, TOKENIZE, content
 from .test_guard import assert_refused, post
 
 SQUARES, CIRCLE = EXAMPLES / "three_squares.png", EXAMPLES / "red_circle.png"
@@ -143,3 +144,94 @@ WRONG = {"type": "function", "function": {"name": "a", "parameters": {"propertie
 def test_what_is_wrong_is_named(address, body, words) -> None:
     message = assert_refused(post(address, {"messages": HOT} | body), 400)
     assert all(word in message for word in words), message
+
+
+class Seen(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+    count: int = Field(ge=0, le=9)
+
+
+def test_messages_that_the_client_parsed_are_sent_back_as_they_are(client) -> None:
+    """It adds `parsed`, `parsed_arguments` and, of a stream, `index`."""
+    talk: list[Any] = asks("find the red square", SQUARES)
+    how: dict[str, Any] = {"model": "nano", "max_tokens": 100}
+    calling: dict[str, Any] = {"tools": [openai.pydantic_function_tool(Zoom, name="zoom")], "tool_choice": "required"}
+    calling |= {"parallel_tool_calls": False, **how}
+
+    def go_on(message: Any) -> None:
+        talk.append(message)
+        talk.extend({"role": "tool", "tool_call_id": call.id, "content": "done"} for call in message.tool_calls or ())
+        talk.append({"role": "user", "content": "and now?"})
+
+    go_on(client.chat.completions.parse(messages=talk, response_format=Seen, **how).choices[0].message)
+    assert isinstance(talk[1].parsed, Seen)
+    go_on(client.chat.completions.parse(messages=talk, **calling).choices[0].message)
+    assert isinstance(talk[-3].tool_calls[0].function.parsed_arguments, Zoom)
+    with client.chat.completions.stream(messages=talk, **calling) as stream:
+        go_on(stream.get_final_completion().choices[0].message)
+    assert talk[-3].tool_calls[0].index == 0
+    with client.chat.completions.stream(messages=talk, **how) as stream:
+        go_on(stream.get_final_completion().choices[0].message)
+    assert client.chat.completions.create(messages=talk, **how).usage.prompt_tokens
+
+
+@pytest.mark.parametrize("parameters", [{}, {"properties": {"a": {"type": "integer"}}}, {"type": ["object", "null"]}])
+def test_arguments_are_an_object_even_if_the_schema_does_not_say_so(client, parameters) -> None:
+    free = {"type": "function", "function": {"name": "free", "parameters": parameters}}
+    asked = {"model": "nano", "messages": HOT, "tools": [free], "tool_choice": "required", "max_tokens": 80}
+    for seed in range(3):
+        choice = client.chat.completions.create(**asked, temperature=2, seed=seed).choices[0]
+        assert choice.message.tool_calls[0].function.arguments.startswith("{"), choice.message
+
+
+def test_a_call_that_a_stop_string_cut_is_not_reported_as_whole(client) -> None:
+    asked = {"model": "nano", "messages": HOT, "tools": [TOOLS[0]], "tool_choice": "required", "stop": ['"left"']}
+    assert client.chat.completions.create(**asked).choices[0].finish_reason == "stop"
+    assert streamed(client, asked)[2] == "stop"
+
+
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        (CHAT, {"messages": HOT}),
+        (TOKENIZE, {"messages": HOT}),
+        ("/v1/responses", {"input": "hot"}),
+        ("/v1/responses/input_tokens", {"input": "hot"}),
+        ("/v1/messages", {"messages": HOT, "max_tokens": 4}),
+        ("/v1/messages/count_tokens", {"messages": HOT}),
+    ],
+)
+def test_the_characters_of_tools_count(address, path, body) -> None:
+    """Whether they may be called or not."""
+    own = {"name": "look", "description": "x" * 200_000}
+    tools = {"messages": [own | {"input_schema": {}}], "responses": [own | {"type": "function"}]}
+    found = next((tools[name] for name in tools if f"/v1/{name}" in path), [{"type": "function", "function": own}])
+    none = {"tool_choice": {"type": "none"} if "/v1/messages" in path else "none"}
+    answer = post(address, body | {"tools": found} | (none if path != TOKENIZE else {}), path)
+    assert answer.status_code == 400 and "more than the 200,000" in answer.json()["error"]["message"], answer.text
+
+
+def nested(levels: int) -> str:
+    return '{"a": ' * levels + "1" + "}" * levels
+
+
+@pytest.mark.parametrize(
+    ("parameters", "words"),
+    [
+        ('{"a": NaN}', "not JSON"),
+        ('{"a": [1e999]}', "not JSON"),
+        (nested(300), "levels"),
+        ('{"a": "\\ud800"}', "surrog"),
+    ],
+)
+@pytest.mark.parametrize("choice", ["none", "auto"])
+def test_schemas_that_are_not_json_are_refused(address, choice, parameters, words) -> None:
+    for path, body, before, after in (
+        (CHAT, {"messages": HOT}, '{"type": "function", "function": {"name": "f", "parameters": ', "}}"),
+        ("/v1/responses", {"input": "hot"}, '{"type": "function", "name": "f", "parameters": ', "}"),
+    ):
+        text = json.dumps(body | {"tool_choice": choice, "tools": ["TOOL"]})
+        text = text.replace('"TOOL"', before + parameters + after)
+        headers = {"Content-Type": "application/json"}
+        message = assert_refused(httpx.post(f"{address}{path}", content=text, headers=headers, timeout=60), 400)
+        assert words in message and "parameters" in message

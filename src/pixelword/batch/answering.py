@@ -135,7 +135,7 @@ class Answerer:
         usage = {"prompt_tokens": request.usage.prompt_tokens, "completion_tokens": request.usage.completion_tokens}
         return {
             "answer": text.strip(),
-            **_parsed(text, form),
+            **_parsed(text, form, whole=request.reason == "stop"),
             "objects": [place.as_dict() for place in places(text, prompt.images)],
             "finish_reason": request.reason or "stop",
             "usage": {**usage, **media_usage(prompt.images)},
@@ -156,10 +156,12 @@ class Cancelled(Exception):
     """The engine was closed before the answer had ended."""
 
 
-def _parsed(text: str, form: StructuredOutputs | None) -> dict[str, Any]:
+def _parsed(text: str, form: StructuredOutputs | None, *, whole: bool) -> dict[str, Any]:
     """Return the value of an answer that has a schema, as the field `parsed`; null where it was cut."""
     if form is None or form.schema is None:
         return {}
+    if not whole:  # of `123`, `1` is JSON, too
+        return {"parsed": None}
     try:
         return {"parsed": json.loads(text)}
     except ValueError:

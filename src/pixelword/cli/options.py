@@ -223,23 +223,27 @@ def check_media(images: Sequence[str], videos: Sequence[str | Path], *, allow_ur
 def form(schema: str | None, *, images: int = 1) -> StructuredOutputs | None:
     """The form of the answer by `--schema`: a file with a JSON schema, or "boxes", in prompts of `images` images.
 
-    Raises InputError: not a readable schema.
+    Raises InputError: not a readable schema, or not a valid one.
     """
     if schema is None:
         return None
     from pixelword.errors import reason
+    from pixelword.generation.grammar import check_form
     from pixelword.generation.structured_outputs import StructuredOutputs
     from pixelword.processing.boxes import boxes_schema
 
     if schema == "boxes":
-        return StructuredOutputs(json=boxes_schema(images), place="--schema boxes")
-    try:
-        text = Path(schema).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(
-            f"--schema {schema} cannot be read ({reason(error)}); give a file with a JSON schema"
-        ) from error
-    return StructuredOutputs(json=text, place=f"--schema {schema}: schema")
+        found = StructuredOutputs(json=boxes_schema(images), place="--schema boxes")
+    else:
+        try:
+            text = Path(schema).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"--schema {schema} cannot be read ({reason(error)}); give a file with a JSON schema"
+            ) from error
+        found = StructuredOutputs(json=text, place=f"--schema {schema}: schema")
+    check_form(found)
+    return found
 
 
 def check_drawing(path: Path, media: Sequence[str | Path]) -> None:

@@ -88,11 +88,13 @@ def _closed(schema: Any) -> Any:
 
 
 def with_value(answer: Answer, schema: Schema) -> Answer:
-    """An answer that has this schema, with its value.
+    """An answer that has this schema, with its value if it was not cut: of `123`, `1` is JSON, too.
 
     Raises:
         InputError: the Pydantic model has validators that refuse it.
     """
+    if answer.finish_reason != "stop":
+        return answer
     try:
         value = json.loads(answer.text)
     except ValueError:

@@ -165,16 +165,48 @@ def forbidden_tokens(state: LLMatcher, vocab_size: int) -> Tensor:
     return torch.from_numpy(bits == 0)
 
 
+def check_form(structure: StructuredOutputs) -> None:
+    """Check a form before there is a model, whose vocabulary may still be unable to spell it.
+
+    Raises InputError: the form is not understood, or llguidance is not installed.
+    """
+    with deep_executor("pixelword-check") as executor:
+        executor.submit(_check_form, structure).result()
+
+
+def _check_form(structure: StructuredOutputs) -> None:
+    try:
+        from llguidance import LLMatcher
+    except ImportError as error:
+        raise _without_llguidance() from error
+    _check_length(structure)
+    failed, messages = LLMatcher.validate_grammar_with_warnings(lark(structure))
+    if failed:
+        raise _refused(structure, messages[0])
+
+
+def _check_length(structure: StructuredOutputs) -> None:
+    if structure.length > MOST_CHARACTERS:
+        raise InputError(f"{structure.place}: more than {MOST_CHARACTERS:,} characters; give a shorter form")
+
+
+def _refused(structure: StructuredOutputs, message: str) -> InputError:
+    place, why = _problem(structure, message)
+    return InputError(f"{structure.place}{place}: {why}")
+
+
+def _without_llguidance() -> InputError:
+    return InputError(f"structured output needs llguidance: {install_command('structured')}")
+
+
 def _compiled(structure: StructuredOutputs, tokenizer: LLTokenizer, vocab_size: int) -> Grammar:
     from llguidance import LLMatcher, LLParserLimits
 
-    if structure.length > MOST_CHARACTERS:
-        raise InputError(f"{structure.place}: more than {MOST_CHARACTERS:,} characters; give a shorter form")
+    _check_length(structure)
     limits = LLParserLimits(verbose_errors=False)
     start = LLMatcher(tokenizer, lark(structure), log_level=0, limits=limits)
     if start.is_error():
-        place, why = _problem(structure, start.get_error())
-        raise InputError(f"{structure.place}{place}: {why}")
+        raise _refused(structure, start.get_error())
     return Grammar(start, forbidden_tokens(start, vocab_size))
 
 
@@ -234,7 +266,7 @@ def _tokenizer(processor: NeoOVProcessor, vocab_size: int, ends: Sequence[int]) 
     try:
         from llguidance import LLTokenizer, TokenizerWrapper
     except ImportError as error:
-        raise InputError(f"structured output needs llguidance: {install_command('structured')}") from error
+        raise _without_llguidance() from error
     if not ends:
         raise InputError("structured output needs a model that ends its answers: it names no eos_token_id")
     return LLTokenizer(TokenizerWrapper(_Vocabulary(processor, vocab_size, ends[0])), eos_token=list(ends))

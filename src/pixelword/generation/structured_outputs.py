@@ -76,6 +76,8 @@ def _as_json(schema: Any, place: str) -> str:
         text = json_.dumps(found, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError) as error:
         raise InputError(f"{place}: not JSON ({error})") from error
+    except RecursionError as error:
+        raise InputError(f"{place}: too many levels of objects and lists; nest fewer") from error
     if found is False:
         raise InputError(f"{place}: no answer has the schema false; give another one")
     if not isinstance(found, Mapping) and found is not True:

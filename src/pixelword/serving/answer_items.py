@@ -36,6 +36,11 @@ class AnswerItems:
         return [item for item in self.items if item.name is not None]
 
     @property
+    def ends_with_calls(self) -> bool:
+        """Whether there are calls, the last of them whole."""
+        return bool(self.calls) and self._parser is not None and not self._parser.open
+
+    @property
     def text(self) -> str:
         """All texts."""
         return "".join(item.text for item in self.items if item.name is None)

@@ -20,12 +20,14 @@ from pydantic_core import PydanticCustomError
 #: Place -> field -> a type whose values all change nothing, or a list of values that do not.
 PASSIVE: dict[str, dict[str, str | list[Any]]] = yaml.safe_load(Path(__file__).with_name("fields.yaml").read_text())
 _JSON_TYPES = {"list": "array"}
+_MOST_LEVELS = 100  # of objects and lists in each other
 _TYPES: dict[str, type | tuple[type, ...]] = {
     "boolean": bool,
     "number": (int, float),
     "string": str,
     "object": dict,
     "list": list,
+    "value": object,
 }
 
 
@@ -34,7 +36,7 @@ def is_accepted(value: Any, accepts: str | list[Any]) -> bool:
     if value is None:
         return True
     if isinstance(accepts, str):
-        return isinstance(value, _TYPES[accepts]) and (accepts == "boolean" or not isinstance(value, bool))
+        return isinstance(value, _TYPES[accepts]) and (accepts in ("boolean", "value") or not isinstance(value, bool))
     return any(value == accept and isinstance(value, bool) == isinstance(accept, bool) for accept in accepts)
 
 
@@ -91,6 +93,7 @@ def _describe(schema: dict[str, Any], model: type[Body]) -> None:
     """Add the unimplemented fields to the JSON schema of a model."""
     for name, accepts in PASSIVE.get(model.place, {}).items():
         values = {"type": _JSON_TYPES.get(accepts, accepts)} if isinstance(accepts, str) else {"enum": [*accepts, None]}
+        values = {} if accepts == "value" else values
         schema.setdefault("properties", {}).setdefault(name, {"description": "Accepted and ignored."} | values)
 
 
@@ -107,6 +110,26 @@ Text = Annotated[str, AfterValidator(_is_text)]
 Words = Annotated[Text, Field(min_length=1)]
 #: What names a tool call; OpenAI's have at most 64 characters, Anthropic's about 30.
 CallID = Annotated[Text, Field(min_length=1, max_length=256)]
+
+
+def _is_json(value: dict[str, Any]) -> dict[str, Any]:
+    """What Python reads as JSON can be more than JSON is, and deeper than what reads it here."""
+    level: list[Any] = [value]
+    for _ in range(_MOST_LEVELS):
+        inner = [item.values() if isinstance(item, dict) else item for item in level if isinstance(item, dict | list)]
+        level = [part for parts in inner for part in parts]
+    if level:
+        raise ValueError(f"more than {_MOST_LEVELS} levels of objects and lists; nest fewer")
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except ValueError as error:
+        raise ValueError("NaN and Infinity are not JSON; send finite numbers") from error
+    _is_text(text)
+    return value
+
+
+#: Any JSON object.
+JSONObject = Annotated[dict[str, Any], AfterValidator(_is_json)]
 
 
 class Body(BaseModel):

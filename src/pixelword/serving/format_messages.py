@@ -158,7 +158,7 @@ class MessagesReply:
         sequence = request.stop_reason if isinstance(request.stop_reason, str) else None
         if request.reason == "stop":
             reason = "end_turn" if sequence is None else "stop_sequence"
-            reason = "tool_use" if self.items.calls else reason
+            reason = "tool_use" if self.items.ends_with_calls else reason
         elif request.reason == "length":
             reason = "model_context_window_exceeded" if self._context_is_limit else "max_tokens"
         objects = {} if self.items.calls else objects_of(request)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hmac
 import io
 import ipaddress
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -59,10 +60,13 @@ def foreign(origin: str | None, allowed: Sequence[str] = ()) -> bool:
     return False
 
 
-def check_messages(messages: Sequence[ChatMessage], settings: Settings) -> None:
-    """Raise InputError for too many images, videos or characters, or images where none are allowed."""
+def check_messages(messages: Sequence[ChatMessage], settings: Settings, *, tools: Sequence[Any] = ()) -> None:
+    """Raise InputError for too many images, videos or characters, or images where none are allowed.
+
+    tools: that the prompt offers, whose characters count as well.
+    """
     counts = {"image": 0, "video": 0}
-    words = 0
+    words = len(json.dumps(tools, ensure_ascii=False)) if tools else 0
     for message in messages:
         words += sum(len(call.function.arguments) for call in message.tool_calls or ())
         for part in message.content if isinstance(message.content, list) else ():
@@ -134,12 +138,14 @@ def picture_pixels(data: bytes, settings: Settings) -> int:
     return width * height
 
 
-def conversation(messages: Sequence[ChatMessage], settings: Settings) -> list[dict[str, Any]]:
+def conversation(
+    messages: Sequence[ChatMessage], settings: Settings, *, tools: Sequence[Any] = ()
+) -> list[dict[str, Any]]:
     """Return messages in chat form with every image and video as checked bytes.
 
     Blocks; raises InputError or MediaError.
     """
-    check_messages(messages, settings)
+    check_messages(messages, settings, tools=tools)
     pixels = 0
     chat: list[dict[str, Any]] = []
     for message in messages:

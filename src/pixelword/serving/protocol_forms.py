@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
 from pixelword.generation.structured_outputs import StructuredOutputs
-from pixelword.serving.fields import Body, Text, Words, problem
+from pixelword.serving.fields import Body, JSONObject, Text, Words, problem
 
 
 class JsonSchema(Body):
     place: ClassVar[str] = "json_schema"
-    schema_: Annotated[dict[str, Any], Field(alias="schema")]
+    schema_: Annotated[JSONObject, Field(alias="schema")]
 
 
 class ResponseFormat(Body):
@@ -39,7 +39,7 @@ class Structured(Body):
     """Form of an answer, as vLLM has it."""
 
     place: ClassVar[str] = "structured_outputs"
-    json_: Annotated[dict[str, Any] | Text | None, Field(alias="json")] = None
+    json_: Annotated[JSONObject | Text | None, Field(alias="json")] = None
     json_object: bool | None = None
     choice: list[Words] | None = None
     regex: Text | None = None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
-from pixelword.serving.fields import Body, CallID, Text, Words, problem
+from pixelword.serving.fields import Body, CallID, JSONObject, Text, Words, problem
 from pixelword.serving.protocol import ChatRequest
 from pixelword.serving.protocol_conversation import ChatMessage, Media, ModelName, Part, most_messages
 from pixelword.serving.protocol_forms import JsonSchema, ResponseFormat
@@ -61,7 +61,7 @@ class Block(Body):
     source: Annotated[Source | None, Field(description="The source of an image.")] = None
     id: Annotated[CallID | None, Field(description="The ID of a call.")] = None
     name: Annotated[ToolName | None, Field(description="The name of the tool that is called.")] = None
-    input: Annotated[dict[str, Any] | None, Field(description="The arguments of a call.")] = None
+    input: Annotated[JSONObject | None, Field(description="The arguments of a call.")] = None
     tool_use_id: Annotated[CallID | None, Field(description="The ID of the call that has this result.")] = None
     content: Annotated[
         Text | list[Block] | None, Field(description="What a tool returned: text, or blocks `text` and `image`.")
@@ -135,7 +135,7 @@ class MessagesTool(Body):
     place: ClassVar[str] = "messages_tool"
     name: ToolName
     description: Text | None = None
-    input_schema: dict[str, Any]
+    input_schema: JSONObject
 
     def tool(self) -> Tool:
         """The same as in a chat."""
@@ -190,7 +190,7 @@ class Conversation(Media):
                 found.append((turn.role, [*turn.blocks]))
         turns = [message for role, blocks in found for message in _messages(role, blocks)]
         if not self.system:
-            return turns
+            return most_messages(turns)
         texts = [self.system] if isinstance(self.system, str) else [block.text for block in self.system]
         return most_messages([ChatMessage(role="system", content="\n".join(texts)), *turns])
 
@@ -209,7 +209,7 @@ class OutputFormat(Body):
 
     place: ClassVar[str] = "output_format"
     type: Literal["json_schema"]
-    schema_: Annotated[dict[str, Any], Field(alias="schema", description="The JSON schema.")]
+    schema_: Annotated[JSONObject, Field(alias="schema", description="The JSON schema.")]
 
 
 class _Form(ResponseFormat):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Discriminator, Field, Tag, model_validator
 
-from pixelword.serving.fields import Body, CallID, Text, Words, problem
+from pixelword.serving.fields import Body, CallID, JSONObject, Text, Words, problem
 from pixelword.serving.protocol import ChatRequest, check_length
 from pixelword.serving.protocol_conversation import MOST_MESSAGES, ChatMessage, Media, ModelName, Part, most_messages
 from pixelword.serving.protocol_forms import JsonSchema, ResponseFormat
@@ -110,7 +110,7 @@ class ResponseTool(Body):
     type: Literal["function"]
     name: ToolName
     description: Text | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: JSONObject | None = None
 
     def tool(self) -> Tool:
         """The same as in a chat."""
@@ -134,7 +134,7 @@ class TextFormat(Body):
     name: Annotated[Text | None, Field(description="The schema's name, which the response repeats.")] = None
     description: Annotated[Text | None, Field(description="Repeated by the response.")] = None
     schema_: Annotated[
-        dict[str, Any] | None, Field(alias="schema", description="The JSON schema; needed by type `json_schema`.")
+        JSONObject | None, Field(alias="schema", description="The JSON schema; needed by type `json_schema`.")
     ] = None
     strict: Annotated[bool | None, Field(description="Without effect: schemas always hold.")] = None
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from pixelword.errors import InputError
 from pixelword.generation.tool_grammar import ToolCalls
-from pixelword.serving.fields import Body, CallID, Text
+from pixelword.serving.fields import Body, CallID, JSONObject, Text
 
 #: Arguments of a function that names none.
 _NOTHING = {"type": "object", "properties": {}, "additionalProperties": False}
@@ -21,7 +21,7 @@ class Function(Body):
     place: ClassVar[str] = "function"
     name: ToolName
     description: Text | None = None
-    parameters: dict[str, Any] | None = None
+    parameters: JSONObject | None = None
 
 
 class Tool(Body):
@@ -33,6 +33,7 @@ class Tool(Body):
 
 
 class CalledFunction(Body):
+    place: ClassVar[str] = "called_function"
     name: ToolName
     arguments: Text
 
@@ -57,6 +58,11 @@ class NamedTool(Body):
     function: Named
 
 
+def _arguments(function: Function) -> str:
+    """The schema of a function's arguments, in JSON: they are an object, even if it does not say so."""
+    return json.dumps(_NOTHING if function.parameters is None else {**function.parameters, "type": "object"})
+
+
 def form_of(tools: Sequence[Tool], choice: str | NamedTool | None, *, parallel: bool) -> ToolCalls:
     """The calls that an answer may have. Raises InputError: the tool of the choice is not among them, or two share a
     name."""
@@ -68,10 +74,6 @@ def form_of(tools: Sequence[Tool], choice: str | NamedTool | None, *, parallel: 
         chosen = [choice.function.name]
         if chosen[0] not in names:
             raise InputError(f"tool_choice: no tool is named {chosen[0]}; use one of {', '.join(names)}")
-    schemas = [
-        (tool.function.name, json.dumps(_NOTHING if tool.function.parameters is None else tool.function.parameters))
-        for tool in tools
-        if tool.function.name in chosen
-    ]
+    schemas = [(tool.function.name, _arguments(tool.function)) for tool in tools if tool.function.name in chosen]
     named = isinstance(choice, NamedTool)
     return ToolCalls(tuple(schemas), named or choice == "required", parallel and not named)

@@ -71,13 +71,14 @@ def objects_of(request: Request) -> dict[str, Any]:
 
 
 def _end(request: Request, *, calls: bool = False) -> dict[str, Any]:
-    """Return why an answer ended, and the stop string or token that ended it, as in vLLM. calls: it calls tools."""
+    """Return why an answer ended, and the stop string or token that ended it, as in vLLM. calls: it ends with a
+    whole call."""
     reason = FINISH[request.reason or "stop"]
     return {"finish_reason": "tool_calls" if calls and reason == "stop" else reason, "stop_reason": request.stop_reason}
 
 
-def message_with_calls(request: Request) -> dict[str, Any]:
-    """The message of an answer that may call tools."""
+def _choice_with_calls(request: Request) -> dict[str, Any]:
+    """The message of an answer that may call tools, and why it ended."""
     parser = ToolCallParser()
     content, calls = "", list[dict[str, Any]]()
     for piece in [*parser.add(request.text), *parser.finish()]:
@@ -88,8 +89,9 @@ def message_with_calls(request: Request) -> dict[str, Any]:
         else:
             calls[piece.call]["function"]["arguments"] += piece.text
     if not calls:
-        return {"role": "assistant", "content": content, **objects_of(request)}
-    return {"role": "assistant", "content": content or None, "tool_calls": calls}
+        return {"message": {"role": "assistant", "content": content, **objects_of(request)}, **_end(request)}
+    message = {"role": "assistant", "content": content or None, "tool_calls": calls}
+    return {"message": message, **_end(request, calls=not parser.open)}
 
 
 def _call(piece: Piece) -> dict[str, Any]:
@@ -144,8 +146,7 @@ class Reply:
         for index, (item, said) in enumerate(zip(generations, tokens, strict=True)):
             choice: dict[str, Any] = {"index": index, **_end(item)}
             if self.chat and self._tools:
-                choice["message"] = message_with_calls(item)
-                choice |= _end(item, calls="tool_calls" in choice["message"])
+                choice |= _choice_with_calls(item)
             elif self.chat:
                 choice["message"] = {"role": "assistant", "content": item.text, **objects_of(item)}
             else:
@@ -182,7 +183,7 @@ class Reply:
         delta = {} if parser.calls else objects_of(request)
         return [
             *map(self._chunk, held),
-            self._chunk({"index": index, "delta": delta, **_end(request, calls=parser.calls > 0)}),
+            self._chunk({"index": index, "delta": delta, **_end(request, calls=parser.calls > 0 and not parser.open)}),
         ]
 
     def cost(self, generations: Sequence[Request]) -> dict[str, Any]:

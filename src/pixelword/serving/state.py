@@ -53,7 +53,8 @@ class Server:
         """Encode the prompt of a chat; media are fetched in a thread and decoded in a worker."""
         self._preparing += 1
         try:
-            chat = await asyncio.to_thread(guard.conversation, messages, self.settings)
+            tools = options.get("tools", ())
+            chat = await asyncio.to_thread(guard.conversation, messages, self.settings, tools=tools)
             return await asyncio.wrap_future(self.workers.encode(chat, options))
         finally:
             self._preparing -= 1
