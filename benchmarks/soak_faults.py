@@ -96,7 +96,8 @@ class Batch(threading.Thread):
     def _ran(self, out: Path, seconds: float) -> bool:
         """Whether the command ends within so many seconds; else it is killed. Raises ValueError: it ends wrongly."""
         command = [sys.executable, "-m", "pixelword", "batch", str(self._folder / "images"), DESCRIBE]
-        command += ["--out", str(out), "--model", self._model, "--max-new-tokens", "24"]
+        command += ["--out", str(out), "--failed", str(out.with_name("failed.jsonl"))]
+        command += ["--model", self._model, "--max-new-tokens", "24"]
         environment = os.environ | {"OMP_NUM_THREADS": "1"}
         log = out.with_suffix(".log")
         with log.open("a") as file:
