@@ -292,6 +292,8 @@ def test_deep_forms_do_not_end_the_process() -> None:
 def test_longer_forms_are_refused(compiler) -> None:
     with pytest.raises(InputError, match=r"^structured_outputs.regex: more than 200,000 characters"):
         compiler.compile(StructuredOutputs(regex="a" * (MOST_CHARACTERS + 1)))
+    with pytest.raises(InputError, match=r"^structured_outputs.regex: more than 20,000 characters"):
+        compiler.compile(StructuredOutputs(regex="a" * 20_001))
     with pytest.raises(InputError, match=r"^structured_outputs.grammar: GBNF of more than 20,000 characters"):
         compiler.compile(StructuredOutputs(grammar=f'root ::= "{"a" * 20_000}"'))
 

@@ -42,6 +42,8 @@ _MOST_GRAMMARS = 64
 MOST_CHARACTERS = 200_000
 #: Of a grammar in GBNF, whose conversion takes time by the square of its length: 0.3 s for these.
 _MOST_GBNF = 20_000
+#: Of a regular expression, which takes time by the square of its length, too: 1 s for these, if all is optional.
+_MOST_REGEX = 20_000
 _SEARCH = 1.0  # seconds in which the place of an error is searched for
 
 
@@ -237,6 +239,8 @@ def lark(structure: StructuredOutputs) -> str:
     if structure.choice is not None:
         return f"start: {' | '.join(map(text_rule, structure.choice))}{_OPTIONS}"
     if structure.regex is not None:
+        if len(structure.regex) > _MOST_REGEX:
+            raise InputError(f"{structure.place}: more than {_MOST_REGEX:,} characters; give a shorter one")
         return f"start: /{regex_to_lark(structure.regex, '')}/{_OPTIONS}"
     grammar = structure.grammar or ""
     if len(grammar) > _MOST_GBNF and not is_lark_syntax(grammar):
