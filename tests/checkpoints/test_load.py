@@ -157,7 +157,7 @@ def test_names(monkeypatch: pytest.MonkeyPatch, folder: Path, tmp_path: Path) ->
     monkeypatch.setattr(names, "WEIGHTS", tmp_path / "weights")
     assert resolve("nano") == tmp_path / "weights" / "nano"
     assert resolve(folder) == resolve(str(folder)) == folder
-    with pytest.raises(CheckpointError, match=r"no model 'nanno', did you mean 'nano'\? packaged models are: nano"):
+    with pytest.raises(CheckpointError, match=r"unknown model 'nanno', did you mean 'nano'\? packaged models are"):
         resolve("nanno")
     with pytest.raises(CheckpointError, match="is a file: give the folder"):
         resolve(folder / "config.json")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,7 +167,9 @@ def test_stopping_keeps_the_answers(tmp_path: Path, tiny_model_dir: Path, number
         Image.new("RGB", (40, 40), (place, 0, 0)).save(folder / f"{place}.png")
     command = [sys.executable, "-m", "pixelword", "batch", str(folder), "what?", "--out", str(out)]
     command += ["--model", str(tiny_model_dir), "--max-new-tokens", "60", "--max-num-seqs", "2"]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+    # a shell's background job, as this may be, hands down that Ctrl-C is ignored
+    fresh = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=fresh)
     while process.poll() is None and (not out.exists() or out.read_bytes().count(b"\n") < 3):
         time.sleep(0.01)
     process.send_signal(number)

@@ -13,7 +13,7 @@ from pixelword.cli import app
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "explain.md").read_text(encoding="utf-8")
-COMMANDS = re.findall(r"^pixelword .+$", PAGE, re.MULTILINE)
+COMMANDS = re.findall(r"^pixelword explain .+$", PAGE, re.MULTILINE)
 
 
 @pytest.mark.parametrize("line", COMMANDS)

@@ -15,6 +15,7 @@ from pixelword.errors import InputError, reason
 from pixelword.extras import install_command
 
 if TYPE_CHECKING:
+    from pixelword.generation.compression.options import Compression
     from pixelword.serving.settings import Settings
 
 
@@ -109,9 +110,7 @@ def serve(
     except ImportError as error:
         raise InputError(f"serving needs {error.name}: {install_command('serve')}") from error
     quantize = quantization or quantize
-    with options.quiet_imports():
-        from pixelword.generation.compression.options import Compression
-    compression = None if compress is None else Compression.parse(compress)
+    compression = None if compress is None else _compression(compress)
     session = options.open_session(model, dtype=dtype, device=device, adapter=adapter, quantize=quantize)
     from pixelword import machine
 
@@ -146,6 +145,12 @@ def serve(
         stopped_by = listening.listen(app, sockets)
     if stopped_by is not None:
         listening.end_by(stopped_by)
+
+
+def _compression(text: str) -> Compression:
+    with options.quiet_imports():
+        from pixelword.generation.compression.options import Compression
+    return Compression.parse(text)
 
 
 def _bound(host: str, port: int) -> list[socket.socket]:
