@@ -104,7 +104,7 @@ def test_versions() -> None:
     [
         ({"max_num_batched_tokens": 15}, "--max-num-batched-tokens 15"),
         ({"tensor_parallel_size": 4}, "--tensor-parallel-size 4"),
-        ({"mm_processor_kwargs": {"max_pixels": 1 << 20}}, "largest picture's 1024 tokens"),
+        ({"mm_processor_kwargs": {"max_pixels": 1 << 20}}, "largest image's 1024 tokens"),
     ],
 )
 def test_an_engine_is_refused(engine: Any, nano_folder: Any, options: dict[str, Any], message: str) -> None:
