@@ -72,6 +72,17 @@ class Tooled(Body):
         return {"tools": [tool.model_dump(exclude_none=True) for tool in self.tools]} if self.tools else {}
 
 
+Temperature = Annotated[float | None, Field(ge=0, le=2, description="Sampling temperature; 0, the default, is greedy.")]
+TopP = Annotated[
+    float | None,
+    Field(gt=0, le=1, description="Sample from the most likely tokens that together have this probability."),
+]
+Seed = Annotated[
+    int | None,
+    Field(ge=-(2**63), lt=2**63, description="Seed of the sampling; the same seed gives the same output."),
+]
+
+
 class Request(Body):
     """What chat and plain completions share."""
 
@@ -80,13 +91,8 @@ class Request(Body):
         int | None, Field(ge=1, description="The most tokens to generate; by default the rest of the context.")
     ] = None
     min_tokens: Annotated[int | None, Field(ge=0, description="The fewest tokens to generate.")] = None
-    temperature: Annotated[
-        float | None, Field(ge=0, le=2, description="Sampling temperature; 0, the default, is greedy.")
-    ] = None
-    top_p: Annotated[
-        float | None,
-        Field(gt=0, le=1, description="Sample from the most likely tokens that together have this probability."),
-    ] = None
+    temperature: Temperature = None
+    top_p: TopP = None
     top_k: Annotated[
         int | None, Field(ge=-1, description="Sample from this number of most likely tokens; 0 for all.")
     ] = None
@@ -97,10 +103,7 @@ class Request(Body):
     repetition_penalty: Annotated[
         float | None, Field(gt=0, le=2, description="Above 1, repeated tokens become less likely.")
     ] = None
-    seed: Annotated[
-        int | None,
-        Field(ge=-(2**63), lt=2**63, description="Seed of the sampling; the same seed gives the same output."),
-    ] = None
+    seed: Seed = None
     stop: Annotated[
         Words | Annotated[list[Words], Field(max_length=16)] | None,
         Field(description="Strings at which generation stops."),

@@ -9,7 +9,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field, model_validator
 
 from pixelword.serving.fields import Body, CallID, JSONObject, Text, Words, problem
-from pixelword.serving.protocol import ChatRequest
+from pixelword.serving.protocol import ChatRequest, TopP
 from pixelword.serving.protocol_conversation import ChatMessage, Media, ModelName, Part, most_messages
 from pixelword.serving.protocol_forms import JsonSchema, ResponseFormat
 from pixelword.serving.protocol_tools import CalledFunction, Function, Named, NamedTool, Tool, ToolCall, ToolName
@@ -258,10 +258,7 @@ class MessagesRequest(Conversation):
     temperature: Annotated[
         float | None, Field(ge=0, le=1, description="Sampling temperature; 0, the default, is greedy.")
     ] = None
-    top_p: Annotated[
-        float | None,
-        Field(gt=0, le=1, description="Sample from the most likely tokens that together have this probability."),
-    ] = None
+    top_p: TopP = None
     top_k: Annotated[
         int | None, Field(ge=0, description="Sample from this number of most likely tokens; 0 for all.")
     ] = None

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Discriminator, Field, Tag, model_validator
 
 from pixelword.serving.fields import Body, CallID, JSONObject, Text, Words, problem
-from pixelword.serving.protocol import ChatRequest, check_length
+from pixelword.serving.protocol import ChatRequest, Seed, Temperature, TopP, check_length
 from pixelword.serving.protocol_conversation import MOST_MESSAGES, ChatMessage, Media, ModelName, Part, most_messages
 from pixelword.serving.protocol_forms import JsonSchema, ResponseFormat
 from pixelword.serving.protocol_tools import CalledFunction, Function, Named, NamedTool, Tool, ToolCall, ToolName
@@ -227,17 +227,9 @@ class ResponsesRequest(Conversation):
     max_output_tokens: Annotated[
         int | None, Field(ge=1, description="The most tokens to generate; by default the rest of the context.")
     ] = None
-    temperature: Annotated[
-        float | None, Field(ge=0, le=2, description="Sampling temperature; 0, the default, is greedy.")
-    ] = None
-    top_p: Annotated[
-        float | None,
-        Field(gt=0, le=1, description="Sample from the most likely tokens that together have this probability."),
-    ] = None
-    seed: Annotated[
-        int | None,
-        Field(ge=-(2**63), lt=2**63, description="Seed of the sampling; the same seed gives the same output."),
-    ] = None
+    temperature: Temperature = None
+    top_p: TopP = None
+    seed: Seed = None
     include: Annotated[
         list[Literal["message.output_text.logprobs", "reasoning.encrypted_content"]] | None,
         Field(max_length=16, description=f"`{LOGPROBS}` returns log probabilities."),
